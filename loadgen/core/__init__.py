@@ -1,0 +1,1 @@
+"""The load core: connections, the loop that drives them, and the record of what happened."""

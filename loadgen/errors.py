@@ -1,0 +1,30 @@
+"""Exceptions, sorted by who can mend the matter: the user, the target, this machine, or us."""
+
+
+class LoadgenError(Exception):
+    """Base of everything that loadgen raises on purpose; its text is fit to be shown to a user."""
+
+
+class UsageError(LoadgenError):
+    """The user asked for something that cannot be done: wrong value, contradiction, missing file."""
+
+    @classmethod
+    def of(cls, option: str, value: object, accepted: str) -> "UsageError":
+        """Return the error that names the option, the value given and what is accepted instead."""
+        return cls(f"{option}: {value!r} is not accepted; {accepted}")
+
+
+class LocalLimitError(UsageError):
+    """This machine forbids what was asked (descriptors, backends); the text says how to go on."""
+
+
+class UnreachableError(LoadgenError):
+    """Nobody could connect to the target."""
+
+
+class RecordError(LoadgenError):
+    """A file is no RunRecord that this version can read, or records refuse to be merged."""
+
+
+class LoadgenBug(LoadgenError):
+    """An invariant of loadgen's own is broken: please report it."""

@@ -1,0 +1,97 @@
+"""What can go wrong on one connection: a closed list, phase × cause.
+
+A system call's errno becomes a ``Failure`` once, where the call stands (`Failure.of`). From then on
+nobody compares error texts: reports count by phase and cause, and whoever wants to know more reads
+the log. A cause also says whose it is: a local limit is never blamed on the server.
+"""
+
+import enum
+import errno
+from typing import NamedTuple
+
+
+class Phase(enum.StrEnum):
+    """Where in a connection's life it went wrong."""
+
+    CONNECT = "connect"
+    SEND = "send"
+    RECEIVE = "receive"
+    VERIFY = "verify"
+
+
+class Cause(enum.StrEnum):
+    """What went wrong. ``text`` is for people."""
+
+    text: str
+    is_local: bool
+
+    REFUSED = "refused", "connection refused"
+    RESET = "reset", "connection reset by the server"
+    CLOSED = "closed", "connection closed by the server"
+    TIMEOUT = "timeout", "no progress in time"
+    UNREACHABLE = "unreachable", "host or network unreachable"
+    UNEXPECTED_BYTES = "unexpected_bytes", "bytes that no message asked for"
+    BAD_FRAME = "bad_frame", "bytes that are no reply of the expected form"
+    MISMATCH = "mismatch", "the echo differs from what was sent"
+    NOT_FOUND = "not_found", "no such socket path"
+    DENIED = "denied", "permission denied by this machine", True
+    DESCRIPTORS = "descriptors", "this machine is out of file descriptors", True
+    ADDRESSES = "addresses", "this machine is out of local ports for the target", True
+    MEMORY = "memory", "this machine is out of socket memory", True
+    OTHER = "other", "another error of the operating system; -v logs it"
+
+    def __new__(cls, value: str, text: str, is_local: bool = False) -> "Cause":
+        """Make the string ``value`` carry its explanation and its blame."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.text = text
+        member.is_local = is_local
+        return member
+
+
+_CAUSE_OF_ERRNO = {
+    errno.ECONNREFUSED: Cause.REFUSED,
+    errno.ECONNRESET: Cause.RESET,
+    errno.ECONNABORTED: Cause.RESET,
+    errno.EPIPE: Cause.RESET,
+    errno.ETIMEDOUT: Cause.TIMEOUT,
+    errno.EHOSTUNREACH: Cause.UNREACHABLE,
+    errno.ENETUNREACH: Cause.UNREACHABLE,
+    errno.EHOSTDOWN: Cause.UNREACHABLE,
+    errno.ENETDOWN: Cause.UNREACHABLE,
+    errno.ENOENT: Cause.NOT_FOUND,
+    errno.EACCES: Cause.DENIED,
+    errno.EPERM: Cause.DENIED,
+    errno.EMFILE: Cause.DESCRIPTORS,
+    errno.ENFILE: Cause.DESCRIPTORS,
+    errno.EADDRNOTAVAIL: Cause.ADDRESSES,
+    errno.EADDRINUSE: Cause.ADDRESSES,
+    errno.ENOBUFS: Cause.MEMORY,
+    errno.ENOMEM: Cause.MEMORY,
+}
+
+
+class Failure(NamedTuple):
+    """One way in which a connection failed."""
+
+    phase: Phase
+    cause: Cause
+
+    @classmethod
+    def of(cls, phase: Phase, error: OSError) -> "Failure":
+        """Return the failure that the operating system's ``error`` means in ``phase``."""
+        if phase is Phase.CONNECT and error.errno == errno.EAGAIN:
+            # connect(2): on a UNIX socket, EAGAIN says that the listener's backlog is full.
+            return cls(phase, Cause.REFUSED)
+        return cls(phase, _CAUSE_OF_ERRNO.get(error.errno or 0, Cause.OTHER))
+
+    def __str__(self) -> str:
+        return f"{self.phase}: {self.cause.text}"
+
+
+class ConnectionFailed(Exception):  # noqa: N818 - it reports a peer's failure, not an error of ours
+    """Carries a `Failure` from the system call that met it to the engine; never leaves the core."""
+
+    def __init__(self, failure: Failure, detail: str = "") -> None:
+        super().__init__(f"{failure} ({detail})" if detail else str(failure))
+        self.failure = failure

@@ -1,0 +1,48 @@
+"""Where the load goes: the forms in which a target may be written, and nothing of the network."""
+
+import re
+from typing import NamedTuple
+
+from loadgen.errors import UsageError
+
+ACCEPTED = (
+    "write host:port, tcp://host:port, [ipv6-address]:port or unix:///path/to/socket, "
+    "with a port from 1 to 65535"
+)
+
+_HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/@\s]+)):(?P<port>\d+)/?")
+
+
+class Target(NamedTuple):
+    """A TCP endpoint (``host`` and ``port``) or a UNIX stream socket (``path``)."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Target":
+        """Return the target that ``text`` names.
+
+        Raises UsageError naming the text and the accepted forms.
+        """
+        if text.startswith("unix://"):
+            path = text.removeprefix("unix://")
+            if not path.startswith("/"):
+                raise UsageError.of("TARGET", text, "write unix:// and an absolute path")
+            return cls(path=path)
+        match = _HOST_AND_PORT.fullmatch(text.removeprefix("tcp://"))
+        if match is None or not 1 <= int(match["port"]) <= 65535:
+            raise UsageError.of("TARGET", text, ACCEPTED)
+        return cls(host=match["ipv6"] or match["host"], port=int(match["port"]))
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether this is a UNIX socket."""
+        return bool(self.path)
+
+    def __str__(self) -> str:
+        if self.is_unix:
+            return f"unix://{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"

@@ -1,0 +1,116 @@
+"""Durations, rates, sizes and counts, as people write them and as they like to read them.
+
+Inside loadgen a duration is an integer of nanoseconds and its name ends in ``_ns``; only the
+edges (command line, Plan, summary) speak in seconds. This is the one module that converts.
+"""
+
+import re
+
+NS_PER_S = 1_000_000_000
+
+_DURATION_NS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "ms": 1_000_000,
+    "s": NS_PER_S,
+    "m": 60 * NS_PER_S,
+    "h": 3600 * NS_PER_S,
+}
+_DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+_DURATION_PART = re.compile(_NUMBER + r"\s*(ns|us|µs|ms|s|m|h)")
+_SCALED = re.compile(_NUMBER + r"\s*([kmg]?)")
+
+DURATION_FORM = "write a duration such as 500us, 10ms, 1.5s, 2m or 1h30m (a bare number is seconds)"
+RATE_FORM = "write a number per second such as 500, 2.5k or 1m"
+SIZE_FORM = "write a number of bytes such as 64, 64k (KiB) or 1m (MiB)"
+COUNT_FORM = "write a whole number such as 1000, 10k or 1m"
+
+
+def seconds_to_ns(seconds: float) -> int:
+    """Return the whole nanoseconds nearest to ``seconds``."""
+    return round(seconds * NS_PER_S)
+
+
+def ns_to_seconds(nanoseconds: float) -> float:
+    """Return ``nanoseconds`` as seconds."""
+    return nanoseconds / NS_PER_S
+
+
+def parse_duration_s(text: str) -> float:
+    """Return the seconds that ``text`` means: ``10s``, ``500us``, ``1h30m``, ``2.5``.
+
+    Raises ValueError, with the accepted forms as its text.
+    """
+    text = text.strip().lower()
+    if re.fullmatch(_NUMBER, text):
+        return float(text)
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(_DURATION_PART.split(text)[::3]).strip():
+        raise ValueError(DURATION_FORM)
+    return sum(float(number) * _DURATION_NS[unit] for number, unit in parts) / NS_PER_S
+
+
+def parse_rate_per_s(text: str) -> float:
+    """Return events per second: ``500``, ``50k``, ``2.5k/s``. Raises ValueError."""
+    return _parse_scaled(text.strip().lower().removesuffix("/s"), _DECIMAL, RATE_FORM)
+
+
+def parse_count(text: str) -> int:
+    """Return a whole number: ``1000``, ``10k`` (thousands), ``1m`` (millions). Raises ValueError."""
+    return _whole(_parse_scaled(text, _DECIMAL, COUNT_FORM), COUNT_FORM)
+
+
+def parse_size_bytes(text: str) -> int:
+    """Return bytes: ``64``, ``64k`` (KiB), ``1m`` (MiB), ``1g``; a trailing ``b`` or ``ib`` is fine.
+
+    Raises ValueError.
+    """
+    bare = re.sub(r"(?<=[kmg])ib$|b$", "", text.strip().lower())
+    return _whole(_parse_scaled(bare, _BINARY, SIZE_FORM), SIZE_FORM)
+
+
+def _parse_scaled(text: str, factors: dict[str, int], form: str) -> float:
+    match = _SCALED.fullmatch(text.strip().lower())
+    if match is None:
+        raise ValueError(form)
+    return float(match[1]) * factors[match[2]]
+
+
+def _whole(number: float, form: str) -> int:
+    if number != int(number):
+        raise ValueError(form)
+    return int(number)
+
+
+def format_duration_ns(nanoseconds: float) -> str:
+    """Return three significant digits and a unit: ``999 ns``, ``41.3 µs``, ``1.02 ms``, ``3.50 s``."""
+    for unit, factor in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
+        # Compare what will be printed, so that 999.6 µs becomes 1.00 ms and not 1000 µs.
+        if float(f"{nanoseconds / factor:.3g}") < 1000:
+            return f"{_three_digits(nanoseconds / factor)} {unit}"
+    return f"{_three_digits(nanoseconds / NS_PER_S)} s"
+
+
+def format_count(number: float) -> str:
+    """Return a count with thousands set apart: ``1 234 567``."""
+    return f"{number:,.0f}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def format_bytes(size_bytes: float) -> str:
+    """Return a size in binary units: ``64 B``, ``1.50 KiB``, ``2.00 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if float(f"{size_bytes:.3g}") < 1000:
+            return f"{_three_digits(size_bytes)} {unit}"
+        size_bytes /= 1024
+    return f"{_three_digits(size_bytes)} TiB"
+
+
+def _three_digits(number: float) -> str:
+    if number == int(number) and abs(number) < 1000:
+        return f"{number:.0f}"
+    digits_before_point = len(f"{abs(number):.0f}")
+    return f"{number:.{max(0, 3 - digits_before_point)}f}"
