@@ -114,3 +114,27 @@ def _three_digits(number: float) -> str:
         return f"{number:.0f}"
     digits_before_point = len(f"{abs(number):.0f}")
     return f"{number:.{max(0, 3 - digits_before_point)}f}"
+
+
+ESCAPES_FORM = r"escapes are \r \n \t \0 \\ and \xHH"
+
+_ESCAPE = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.|$)", re.DOTALL)
+_ESCAPED = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
+
+
+def parse_escapes(text: str | bytes) -> bytes:
+    r"""Return the bytes that ``text`` means, with ``\r \n \t \0 \\ \xHH`` understood.
+
+    Other characters stand for their UTF-8 bytes. Raises ValueError for another escape.
+    """
+
+    def replace(match: re.Match[bytes]) -> bytes:
+        escape = match[1]
+        if len(escape) == 3:
+            return bytes([int(escape[1:], 16)])
+        if escape not in _ESCAPED:
+            raise ValueError(f"{match[0].decode(errors='replace')} is no escape: {ESCAPES_FORM}")
+        return _ESCAPED[escape]
+
+    encoded = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+    return _ESCAPE.sub(replace, encoded)

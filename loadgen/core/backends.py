@@ -37,7 +37,9 @@ NAMES: Final = ("auto", *_CLASS_NAMES)
 
 def available() -> tuple[str, ...]:
     """Return the names of the backends that this platform has, the best first."""
-    return tuple(name for name, class_name in _CLASS_NAMES.items() if hasattr(selectors, class_name))
+    return tuple(
+        name for name, class_name in _CLASS_NAMES.items() if hasattr(selectors, class_name)
+    )
 
 
 def resolve(name: str) -> str:
@@ -89,9 +91,7 @@ def _bounded_epoll() -> type[selectors.BaseSelector]:
         _selector: select.epoll
         _fd_to_key: dict[int, selectors.SelectorKey]
 
-        def select(
-            self, timeout: float | None = None
-        ) -> list[tuple[selectors.SelectorKey, int]]:
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             """Wait up to ``timeout`` seconds (None: for ever); return (key, events) pairs."""
             keys = self._fd_to_key
             if timeout is not None and timeout < 0:

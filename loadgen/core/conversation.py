@@ -1,0 +1,42 @@
+"""What the connections of a run have in common: what they say, and what they await."""
+
+import sys
+
+from loadgen.framing import Decoder, Fixed, Framing
+from loadgen.payload import PayloadQueue
+
+
+class Conversation:
+    """What every connection of a run says and awaits; shared by all, never changed.
+
+    payloads: the queue that each connection works through.
+    framing: when a reply is whole.
+    pipeline: how many messages may be in flight on one connection.
+    first_message: sent once after connecting, empty for none.
+    messages: how many each connection sends; None for no limit.
+    """
+
+    def __init__(
+        self,
+        payloads: PayloadQueue,
+        framing: Framing,
+        pipeline: int = 1,
+        first_message: bytes = b"",
+        messages: int | None = None,
+    ) -> None:
+        self.messages = sys.maxsize if messages is None else messages
+        self.payloads = payloads
+        self.framing = framing
+        self.pipeline = pipeline
+        self.first_message = first_message
+        reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
+        self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
+        is_steady = self.reply_bytes is not None and len(payloads.items) == 1
+        self.steady_window = payloads.items[0] * pipeline if is_steady else b""
+        self.steady_reply_bytes = (self.reply_bytes or 0) * pipeline
+
+    def decoder(self) -> Decoder:
+        """Return a decoder for the replies of one connection."""
+        if self.reply_bytes is not None:
+            return Fixed(self.reply_bytes).decoder()
+        return self.framing.decoder()

@@ -1,0 +1,94 @@
+"""From a target to sockets: name resolution, socket options, the start of a connect.
+
+The socket class comes in as an argument and is looked up nowhere: whoever embeds the engine may
+have replaced `socket.socket` with another.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from loadgen.errors import UnreachableError
+from loadgen.failure import ConnectionFailed, Failure, Phase
+from loadgen.target import Target
+
+SocketFactory = Callable[[int, int], Any]
+"""Makes a socket of (family, type): `socket.socket`, or something that behaves like one."""
+
+# connect(2): in progress, and the answers of other systems to a connect that does not block.
+_UNDER_WAY = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR})
+
+
+class Endpoint(NamedTuple):
+    """A resolved address: what `socket.socket` and `connect` need."""
+
+    family: int
+    address: Any
+
+
+@dataclass(frozen=True, slots=True)
+class SocketOptions:
+    """How each socket is set up; None leaves a buffer at the system's choice."""
+
+    nagle: bool = False
+    send_buffer_bytes: int | None = None
+    receive_buffer_bytes: int | None = None
+
+
+def resolve(target: Target) -> list[Endpoint]:
+    """Return the endpoints of ``target`` in the resolver's order of preference, one at least.
+
+    Raises UnreachableError if the name does not resolve.
+    """
+    if target.is_unix:
+        return [Endpoint(socket.AF_UNIX, target.path)]
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no valid host name"
+        raise UnreachableError(f"cannot resolve {target.host!r}: {reason}") from None
+    return [Endpoint(family, address) for family, _, _, _, address in found]
+
+
+class Dialer:
+    """Makes configured, non-blocking sockets that are on their way to one endpoint."""
+
+    def __init__(
+        self, endpoint: Endpoint, options: SocketOptions, socket_factory: SocketFactory
+    ) -> None:
+        self._endpoint = endpoint
+        self._options = options
+        self._socket_factory = socket_factory
+
+    def dial(self) -> Any:
+        """Return a socket whose connect has begun; writability will tell how it ended.
+
+        Raises ConnectionFailed if it could not begin.
+        """
+        family, address = self._endpoint
+        try:
+            sock = self._socket_factory(family, socket.SOCK_STREAM)
+        except OSError as error:
+            raise ConnectionFailed(Failure.of(Phase.CONNECT, error), str(error)) from error
+        try:
+            self._configure(sock)
+            code = sock.connect_ex(address)
+            if code not in _UNDER_WAY or (code == errno.EAGAIN and family == socket.AF_UNIX):
+                raise OSError(code, os.strerror(code))
+        except OSError as error:
+            sock.close()
+            raise ConnectionFailed(Failure.of(Phase.CONNECT, error), str(error)) from error
+        return sock
+
+    def _configure(self, sock: Any) -> None:
+        options = self._options
+        sock.setblocking(False)
+        if self._endpoint.family != socket.AF_UNIX and not options.nagle:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if options.send_buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer_bytes)
+        if options.receive_buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer_bytes)

@@ -1,0 +1,330 @@
+"""THE loop: one selector, many connections.
+
+Facts. A turn asks the selector what is ready and handles it. Which order it does that in decides
+what the numbers are worth. If each connection is read and answered in turn, the hundredth one waits
+for ninety-nine sends before its reply is stamped. If everything that is ready is handled in one
+turn, a turn with five thousand connections takes forty milliseconds, and whatever else shares the
+loop waits for that long.
+
+Decision. A turn has two phases: first every ready connection is read, stamped and accounted for,
+then all that may send do so. And a turn is bounded: at most `TURN_EVENTS` events, sends, connects
+and alarms. What is left over comes first in the next turn, which then does not wait.
+
+The engine decides when a connection opens, ends, is given up or opened again, and nothing else: it
+formats nothing, and it does not know how long a run is. Whoever runs it calls `turn` until the job
+is done, from a plain loop or from the callback of another event loop that watches `fileno()` and
+wakes up after `next_timeout()`.
+
+Danger. An exception that leaves `turn` may stop the loop that called it for good. A broken
+connection is an event here, not an exception: `ConnectionFailed` goes no further.
+
+Cost. Measured by bench/limit.py, against a client in C that does nothing but the system calls.
+"""
+
+import logging
+import selectors
+from collections import deque
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from loadgen.core.backends import TURN_EVENTS
+from loadgen.core.clock import Clock
+from loadgen.core.connection import NOTHING, READ, Connection, Conversation
+from loadgen.core.dialer import Dialer
+from loadgen.core.lifecycle import State, Step
+from loadgen.core.opener import Opener, Policy, next_back_off_ns
+from loadgen.core.recorder import Recorder
+from loadgen.core.timers import Timers
+from loadgen.failure import Cause, ConnectionFailed, Failure
+from loadgen.units import ns_to_seconds
+
+BUFFER_BYTES: Final = 256 * 1024
+
+_log = logging.getLogger("loadgen.engine")
+
+
+class Totals(NamedTuple):
+    """Sums over all connections, so far."""
+
+    submitted: int
+    answered: int
+    bytes_sent: int
+    bytes_received: int
+    up: int
+
+
+class Engine:
+    """Drives connections on one selector, which it takes over and closes in the end."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        dialer: Dialer,
+        recorder: Recorder,
+        clock: Clock,
+        policy: Policy,
+    ) -> None:
+        self.connections: list[Connection] = []
+        self.opened = 0
+        self.closed = 0
+        self._selector = selector
+        self._dialer = dialer
+        self._recorder = recorder
+        self._clock = clock
+        self._policy = policy
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._timers: Timers[Connection] = Timers()
+        self._opener = Opener(policy.connect_interval_ns)
+        self._left_over: list[tuple[selectors.SelectorKey, int]] = []
+        self._sendable: deque[Connection] = deque()
+        self._live = 0  # connections with a socket
+        self._backing_off = 0  # failed ones that will be opened again
+        self._is_started = False
+        self._is_draining = False
+
+    # ---- for whoever runs the engine ------------------------------------------------------
+
+    def add(self, conversation: Conversation, count: int = 1) -> list[Connection]:
+        """Add ``count`` connections; they open as the pace of connecting allows."""
+        first = len(self.connections)
+        added = [
+            Connection(index, conversation, self._clock) for index in range(first, first + count)
+        ]
+        self.connections += added
+        self._opener.enqueue(added)
+        return added
+
+    def start(self) -> None:
+        """Let messages flow, on the connections that are up and on those that will be."""
+        self._is_started = True
+        for connection in self.connections:
+            if connection.state is State.READY:
+                self._begin(connection)
+
+    def drain(self) -> None:
+        """Begin the end: submit nothing more, open nothing more, let what is in flight come home."""
+        self._is_draining = True
+        self._opener.clear()
+        for connection in self.connections:
+            self.drain_one(connection)
+
+    def drain_one(self, connection: Connection) -> None:
+        """Let ``connection`` close as soon as nothing is in flight on it."""
+        if connection.state is State.READY and connection.in_flight:
+            connection.drain()
+            return
+        connection.revoke()
+        if connection.state is not State.DRAINING and connection.state.is_live:
+            self._end(connection, Step.CLOSE)
+        elif connection.state is State.FAILED and connection.alarm_ns is not None:
+            self._timers.set(connection, None)
+            self._backing_off -= 1
+        else:
+            self._opener.remove(connection)
+
+    def close(self) -> None:
+        """Close every connection now, and the selector; what is in flight is cut off."""
+        self.drain()
+        for connection in self.connections:
+            if connection.state.is_live:
+                self._end(connection, Step.CLOSE)
+        self._selector.close()
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether a connection waits for its connect, or is coming up."""
+        return self._opener.is_busy
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no connection has a socket, or will have one again."""
+        return not (self._live or self._backing_off or self._opener.is_busy)
+
+    def fileno(self) -> int:
+        """Return the selector's descriptor, readable when there is something to do.
+
+        Raises AttributeError where the backend has none (poll, select).
+        """
+        descriptor: int = self._selector.fileno()  # type: ignore[attr-defined]
+        return descriptor
+
+    def next_timeout(self) -> float | None:
+        """Return the seconds until a turn is due although no socket is ready; None: for ever."""
+        if self._left_over or self._sendable:
+            return 0.0
+        alarm_ns, opening_ns = self._timers.next_ns(), self._opener.next_ns()
+        if alarm_ns is None and opening_ns is None:
+            return None
+        due_ns = min(due for due in (alarm_ns, opening_ns) if due is not None)
+        return max(0.0, ns_to_seconds(due_ns - self._clock()))
+
+    def totals(self) -> Totals:
+        """Return the sums over all connections."""
+        every = self.connections
+        return Totals(
+            submitted=sum(connection.submitted for connection in every),
+            answered=sum(connection.answered for connection in every),
+            bytes_sent=sum(connection.bytes_sent for connection in every),
+            bytes_received=sum(connection.bytes_received for connection in every),
+            up=sum(connection.is_up for connection in every),
+        )
+
+    # ---- the turn -------------------------------------------------------------------------
+
+    def turn(self, timeout_s: float | None = None) -> None:
+        """Wait for events, ``timeout_s`` seconds at most (None: as long as it takes); handle them.
+
+        It comes back earlier when a timer is due, and never raises for a connection's sake.
+        """
+        senders: list[Connection] = []
+        buffer = self._buffer
+        for key, events in self._ready(timeout_s):
+            connection: Connection = key.data
+            try:
+                if events == READ:
+                    if connection.receive(buffer):
+                        senders.append(connection)
+                elif self._handle_write(connection, events):
+                    senders.append(connection)
+            except ConnectionFailed as broken:
+                self._fail(connection, broken)
+        self._transmit(senders)
+        if self._sendable:
+            self._transmit(self._next_sendable())
+        self._keep_time()
+
+    def _ready(self, timeout_s: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return at most `TURN_EVENTS` events: those left over, else what the selector says."""
+        ready = self._left_over
+        if ready:
+            # Since the selector spoke, a connection may have been closed.
+            ready = [(key, events) for key, events in ready if key.data.interest]
+        else:
+            own_s = self.next_timeout()
+            if timeout_s is None or (own_s is not None and own_s < timeout_s):
+                timeout_s = own_s
+            ready = self._selector.select(timeout_s)
+        self._left_over = ready[TURN_EVENTS:]
+        return ready[:TURN_EVENTS] if self._left_over else ready
+
+    def _handle_write(self, connection: Connection, events: int) -> bool:
+        """Handle ``events`` that are more than a plain READ; return whether to transmit."""
+        if connection.state is State.CONNECTING:
+            connection.finish_connect()
+            self._connected(connection)
+            return False
+        if events & READ:
+            connection.receive(self._buffer)
+        return True
+
+    def _transmit(self, connections: Iterable[Connection]) -> None:
+        for connection in connections:
+            try:
+                interest = connection.transmit()
+            except ConnectionFailed as broken:
+                self._fail(connection, broken)
+                continue
+            if interest != connection.interest:
+                self._settle(connection, interest)
+
+    def _next_sendable(self) -> list[Connection]:
+        sendable = self._sendable
+        chosen = [sendable.popleft() for _ in range(min(TURN_EVENTS, len(sendable)))]
+        return [connection for connection in chosen if connection.interest]
+
+    def _settle(self, connection: Connection, interest: int) -> None:
+        """Wait for other events than before; for none, draw the conclusion from the state."""
+        if interest != NOTHING:
+            self._watch(connection, interest)
+        elif connection.state is State.GREETING:
+            connection.come_up()
+            self._come_up(connection)
+        else:
+            self._end(connection, Step.CLOSE)
+            if connection.ended_by_reply and connection.has_more and not self._is_draining:
+                self._opener.enqueue((connection,))
+
+    def _watch(self, connection: Connection, interest: int) -> None:
+        if interest != connection.interest:
+            self._selector.modify(connection.socket, interest, connection)
+            connection.interest = interest
+
+    def _keep_time(self) -> None:
+        """Do what the clock says is due: open connections, look after those that wait."""
+        now_ns = self._clock()
+        for connection in self._opener.take(now_ns):
+            self._open(connection)
+        for connection in self._timers.due(now_ns, TURN_EVENTS):
+            self._look_after(connection, now_ns)
+
+    def _look_after(self, connection: Connection, now_ns: int) -> None:
+        if connection.state is State.FAILED:
+            self._backing_off -= 1
+            self._opener.enqueue((connection,))
+            return
+        policy = self._policy
+        is_connecting = connection.state is State.CONNECTING
+        timeout_ns = policy.connect_timeout_ns if is_connecting else policy.io_timeout_ns
+        since_ns = connection.waits_since_ns
+        deadline_ns = (now_ns if since_ns is None else since_ns) + timeout_ns
+        if deadline_ns > now_ns:
+            self._timers.set(connection, deadline_ns)
+        else:
+            self._fail(connection, ConnectionFailed(Failure(connection.waits_in, Cause.TIMEOUT)))
+
+    # ---- one connection's beginning and end -----------------------------------------------
+
+    def _open(self, connection: Connection) -> None:
+        self._live += 1
+        try:
+            connection.open(self._dialer)
+        except ConnectionFailed as broken:
+            self._fail(connection, broken)
+            return
+        connection.interest = selectors.EVENT_WRITE
+        self._selector.register(connection.socket, connection.interest, connection)
+        self._timers.set(connection, connection.dialled_ns + self._policy.connect_timeout_ns)
+
+    def _connected(self, connection: Connection) -> None:
+        self.opened += 1
+        self._recorder.record_connect(connection.connect_ns)
+        _log.debug("connection %d: connected", connection.index)
+        self._timers.set(connection, self._clock() + self._policy.io_timeout_ns)
+        if connection.state is State.READY:
+            self._come_up(connection)
+        else:
+            self._settle(connection, connection.transmit())
+
+    def _come_up(self, connection: Connection) -> None:
+        self._opener.settle()
+        self._watch(connection, READ)
+        if self._is_started:
+            self._begin(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        connection.begin(self._recorder.record_replies)
+        self._sendable.append(connection)
+
+    def _end(self, connection: Connection, step: Step) -> None:
+        """Unregister, then close: the selector must not hold a descriptor that is gone."""
+        if connection.interest != NOTHING:
+            self._selector.unregister(connection.socket)
+        if connection.state in (State.CONNECTING, State.GREETING):
+            self._opener.settle()
+        self.closed += connection.state is not State.CONNECTING
+        self._timers.set(connection, None)
+        self._live -= 1
+        connection.close(step)
+        _log.debug("connection %d: %s", connection.index, connection.state)
+
+    def _fail(self, connection: Connection, broken: ConnectionFailed) -> None:
+        now_ns = self._clock()
+        _log.info("connection %d failed: %s", connection.index, broken)
+        self._recorder.record_failure(broken.failure, now_ns)
+        self._end(connection, Step.FAIL)
+        connection.failure = broken.failure
+        connection.failures += 1
+        if self._policy.reconnect and not self._is_draining and connection.has_more:
+            connection.back_off_ns = next_back_off_ns(connection)
+            self._timers.set(connection, now_ns + connection.back_off_ns)
+            self._backing_off += 1

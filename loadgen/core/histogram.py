@@ -1,0 +1,148 @@
+"""Latency histograms after HdrHistogram's layout, filled in bulk.
+
+Facts. Latencies span six orders of magnitude, and people read their tails; so a bucket's width must
+be a share of its value. A load test yields 100 000 values a second; to bin them one by one in
+Python costs as much as to send them.
+
+Decision. Values (integers of nanoseconds) below 128 have a bucket each; every octave above is cut
+into 128 equal buckets, so that a bucket is never wider than 1/128 of its value, and its middle is
+off by 0.4 % at most (Gil Tene's HdrHistogram, http://hdrhistogram.org, with seven bits of
+precision). numpy bins a hundred thousand values in a few milliseconds.
+
+Danger. A histogram that drops what it cannot hold lies about the tail. A value beyond
+`HIGHEST_NS` (73 minutes) is counted as overflow, takes part in every percentile as the maximum,
+and is shown. A negative value is a bug of the caller's and raises.
+
+Cost. 37 KB where dense, as here; records keep only the buckets that hold something.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Integers = npt.NDArray[np.int64]
+
+PRECISION_BITS: Final = 7
+HIGHEST_NS: Final = 2**42 - 1
+
+_PER_OCTAVE: Final = 2**PRECISION_BITS
+BUCKETS: Final = (42 - PRECISION_BITS + 1) * _PER_OCTAVE
+
+
+def bucket_of(values_ns: Integers) -> Integers:
+    """Return the bucket index of each value; `BUCKETS` for those above `HIGHEST_NS`.
+
+    A value v of b bits lies in octave o = max(b - 8, 0), at index o * 128 + (v >> o).
+    """
+    # frexp(v) gives the exponent b with 2**(b-1) <= v < 2**b; a float64 is exact below 2**53.
+    bits = np.frexp(np.minimum(values_ns, HIGHEST_NS + 1).astype(np.float64))[1].astype(np.int64)
+    octave = np.maximum(bits - (PRECISION_BITS + 1), 0)
+    index = (octave << PRECISION_BITS) + (values_ns >> octave)
+    bounded: Integers = np.minimum(index, BUCKETS)
+    return bounded
+
+
+def bucket_middle(index: Integers) -> Integers:
+    """Return the value in the middle of each bucket, in nanoseconds."""
+    octave = np.maximum((index >> PRECISION_BITS) - 1, 0)
+    lowest = (index - (octave << PRECISION_BITS)) << octave
+    return lowest + ((np.int64(1) << octave) - 1) // 2
+
+
+class Histogram:
+    """Counts of values by bucket, with exact count, sum, minimum and maximum."""
+
+    __slots__ = ("_counts", "count", "max_ns", "min_ns", "sum_ns")
+
+    def __init__(self) -> None:
+        self._counts: Integers = np.zeros(BUCKETS + 1, dtype=np.int64)  # the last is the overflow
+        self.count = 0
+        self.sum_ns = 0
+        self.min_ns = 0
+        self.max_ns = 0
+
+    @classmethod
+    def from_buckets(
+        cls, buckets: Sequence[int], counts: Sequence[int], bounds_ns: tuple[int, int], sum_ns: int
+    ) -> "Histogram":
+        """Return the histogram that `buckets` and the exact figures describe.
+
+        ``bounds_ns`` is (minimum, maximum). Raises ValueError if an index is out of range.
+        """
+        histogram = cls()
+        if len(buckets) != len(counts):
+            raise ValueError("a histogram needs one count for each bucket")
+        if buckets and not 0 <= min(buckets) <= max(buckets) <= BUCKETS:
+            raise ValueError(f"a bucket index lies from 0 to {BUCKETS}")
+        histogram._counts[list(buckets)] = counts
+        histogram.count = sum(counts)
+        histogram.min_ns, histogram.max_ns = bounds_ns
+        histogram.sum_ns = sum_ns
+        return histogram
+
+    def record(self, values_ns: Integers | Iterable[int], weights: Integers | None = None) -> None:
+        """Count values (nanoseconds), each once, or as often as its entry in ``weights`` says.
+
+        Raises ValueError on a negative value.
+        """
+        values = np.asarray(values_ns, dtype=np.int64)
+        if not values.size:
+            return
+        low, high = int(values.min()), int(values.max())
+        if low < 0:
+            raise ValueError(f"a duration cannot be negative: {low} ns")
+        self._counts += np.bincount(bucket_of(values), weights, BUCKETS + 1).astype(np.int64)
+        self.min_ns = min(self.min_ns, low) if self.count else low
+        self.max_ns = max(self.max_ns, high)
+        self.count += int(values.size if weights is None else weights.sum())
+        self.sum_ns += int(values.sum() if weights is None else values @ weights)
+
+    def merge(self, other: "Histogram") -> None:
+        """Add what ``other`` has counted; the result is as if all values had come here."""
+        if not other.count:
+            return
+        self.min_ns = min(self.min_ns, other.min_ns) if self.count else other.min_ns
+        self.max_ns = max(self.max_ns, other.max_ns)
+        self._counts += other._counts
+        self.count += other.count
+        self.sum_ns += other.sum_ns
+
+    @property
+    def overflow(self) -> int:
+        """How many values lay above `HIGHEST_NS`."""
+        return int(self._counts[BUCKETS])
+
+    @property
+    def mean_ns(self) -> float:
+        """The exact mean; 0.0 where nothing was counted."""
+        return self.sum_ns / self.count if self.count else 0.0
+
+    def percentile(self, percent: float) -> int:
+        """Return the value in nanoseconds that ``percent`` of all values do not exceed.
+
+        The nearest-rank definition: the smallest value at or below which at least that share lies;
+        0 and 100 give the exact minimum and maximum. Raises ValueError where nothing was counted
+        or ``percent`` is not from 0 to 100.
+        """
+        if not 0 <= percent <= 100:
+            raise ValueError(f"a percentile lies from 0 to 100, not {percent}")
+        if not self.count:
+            raise ValueError("there is no percentile of no values")
+        if percent == 0:
+            return self.min_ns
+        # The tolerance keeps 99.9 % of 1000, 999.0000000000001 as floats go, at rank 999.
+        rank = max(1, int(np.ceil(percent / 100 * self.count - 1e-9 * self.count)))
+        if rank >= self.count:
+            return self.max_ns
+        index = int(np.searchsorted(np.cumsum(self._counts), rank))
+        if index == BUCKETS:
+            return self.max_ns
+        middle = int(bucket_middle(np.array([index]))[0])
+        return min(max(middle, self.min_ns), self.max_ns)
+
+    def buckets(self) -> tuple[list[int], list[int]]:
+        """Return the indices of the buckets that hold something, and their counts."""
+        indices = np.flatnonzero(self._counts)
+        return indices.tolist(), self._counts[indices].tolist()

@@ -1,0 +1,114 @@
+"""Who may connect now: the pace at which a crowd of connections opens.
+
+Facts. A listening socket queues a limited number of connections that nobody has accepted yet, often
+128 (listen(2)). When the queue is full, Linux drops the SYN and the client tries again a second
+later: a client that connects faster than the server accepts measures that second.
+
+Decision. At most `CONNECTS_UNDER_WAY` connects are unfinished at one time, and `CONNECTS_PER_TURN`
+begin in one turn of the loop, so that the server has time to accept; a rate, where one is asked
+for, spaces them evenly instead of in bursts.
+
+Danger. A handshake is over before the server accepts, and no client can see the queue. A server
+that accepts more slowly than about ten thousand connections a second may still be overrun; its
+connect latencies then show whole seconds, and ``--connect-rate`` is the remedy.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from loadgen.core.connection import Connection
+from loadgen.units import NS_PER_S
+
+CONNECTS_UNDER_WAY: Final = 64
+CONNECTS_PER_TURN: Final = 16
+
+LATENESS_MADE_GOOD_NS: Final = 100_000_000
+"""How much of its own lateness a paced opener catches up with."""
+
+FIRST_BACK_OFF_NS: Final = NS_PER_S // 10
+LONGEST_BACK_OFF_NS: Final = 5 * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When connections are opened and given up. Times in nanoseconds.
+
+    connect_interval_ns: between two connects; 0 for as fast as they come up.
+    connect_timeout_ns: for a connection to come up.
+    io_timeout_ns: for a connection to make progress while it waits.
+    reconnect: whether failed connections are opened again, with back-off.
+    """
+
+    connect_interval_ns: int = 0
+    connect_timeout_ns: int = 3_500_000_000
+    io_timeout_ns: int = 5_500_000_000
+    reconnect: bool = False
+
+
+def next_back_off_ns(connection: Connection) -> int:
+    """Return how long ``connection``, which has just failed, waits before it connects again.
+
+    Twice as long as the last time, unless the server has said something in between.
+    """
+    doubled_ns = 0 if connection.was_heard else 2 * connection.back_off_ns
+    return min(max(FIRST_BACK_OFF_NS, doubled_ns), LONGEST_BACK_OFF_NS)
+
+
+class Opener:
+    """A queue of connections that wait for their connect, let out at a pace.
+
+    interval_ns: between two connects; 0 for as fast as they come up.
+    """
+
+    def __init__(self, interval_ns: int) -> None:
+        self._interval_ns = interval_ns
+        self._waiting: deque[Connection] = deque()
+        self._under_way = 0
+        self._next_ns = 0
+
+    def enqueue(self, connections: Iterable[Connection]) -> None:
+        """Let ``connections`` wait for their turn."""
+        self._waiting.extend(connections)
+
+    def take(self, now_ns: int) -> Iterator[Connection]:
+        """Yield the connections whose connect is due; each is under way until `settle`."""
+        for _ in range(CONNECTS_PER_TURN):
+            if not self._may_open or self._next_ns > now_ns:
+                return
+            # One that was idle for long does not owe a burst for that time.
+            self._next_ns = max(self._next_ns, now_ns - LATENESS_MADE_GOOD_NS) + self._interval_ns
+            self._under_way += 1
+            yield self._waiting.popleft()
+
+    def settle(self) -> None:
+        """Note that a connect under way has come to its end, good or bad."""
+        self._under_way -= 1
+
+    def clear(self) -> None:
+        """Let nobody wait any longer."""
+        self._waiting.clear()
+
+    def remove(self, connection: Connection) -> None:
+        """Let ``connection`` wait no longer, if it does."""
+        if connection in self._waiting:
+            self._waiting.remove(connection)
+
+    def next_ns(self) -> int | None:
+        """Return when the next connect is due; None if none waits, or too many are under way."""
+        return self._next_ns if self._may_open else None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anybody waits or is under way."""
+        return bool(self._waiting) or self._under_way > 0
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
+    @property
+    def _may_open(self) -> bool:
+        return bool(self._waiting) and self._under_way < CONNECTS_UNDER_WAY

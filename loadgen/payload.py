@@ -1,0 +1,123 @@
+"""What is sent: the sources that a user names, and the queue of payloads made of them.
+
+Every connection works through the same queue, in order and from its start again, each at its own
+position; so the queue is shared and holds no position.
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from loadgen.errors import UsageError
+from loadgen.units import parse_escapes
+
+
+class FilePayload(msgspec.Struct, frozen=True, tag="file"):
+    """One payload: the whole content of the file at ``path`` (``-``: standard input)."""
+
+    path: str
+
+
+class LinesPayload(msgspec.Struct, frozen=True, tag="lines"):
+    """One payload for each line of the file at ``path``, without its line end.
+
+    Escapes in a line are understood unless it is ``raw``.
+    """
+
+    path: str
+    raw: bool = False
+
+
+class SizePayload(msgspec.Struct, frozen=True, tag="size"):
+    """One payload of ``size_bytes`` bytes of a printable pattern."""
+
+    size_bytes: int
+
+
+PayloadSource = bytes | FilePayload | LinesPayload | SizePayload
+
+# The period is prime, so that an echo that is off by some bytes cannot look right.
+_PATTERN = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY"
+
+
+def load(sources: Iterable[PayloadSource]) -> "PayloadQueue":
+    """Return the queue that ``sources`` make, in their order.
+
+    Raises UsageError for a file that cannot be read, and for an empty payload or line.
+    """
+    items = [item for source in sources for item in _items(source)]
+    if not items:
+        raise UsageError("payloads: there are none; give a text, a file or a size")
+    return PayloadQueue(tuple(items))
+
+
+def _items(source: PayloadSource) -> list[bytes]:
+    match source:
+        case bytes():
+            if not source:
+                raise UsageError.of("--payload", "", "a payload has one byte or more")
+            return [source]
+        case FilePayload(path):
+            content = _read("--payload-file", path)
+            if not content:
+                raise UsageError(f"--payload-file: {path} is empty; a payload has one byte or more")
+            return [content]
+        case LinesPayload(path, raw):
+            return _lines(path, raw)
+        case SizePayload(size_bytes):
+            if size_bytes < 1:
+                raise UsageError.of("--size", size_bytes, "a payload has one byte or more")
+            return [(_PATTERN * (size_bytes // len(_PATTERN) + 1))[:size_bytes]]
+
+
+def _lines(path: str, raw: bool) -> list[bytes]:
+    content = _read("--payload-lines", path)
+    if not content:
+        raise UsageError(f"--payload-lines: {path} is empty; it needs one payload a line")
+    items = []
+    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), start=1):
+        bare = line.removesuffix(b"\r")
+        if not bare:
+            raise UsageError(
+                f"--payload-lines: line {number} of {path} is empty; every line is a payload "
+                r"of one byte or more (write \n for a payload that is a line end)"
+            )
+        try:
+            items.append(bare if raw else parse_escapes(bare))
+        except ValueError as error:
+            raise UsageError(f"--payload-lines: line {number} of {path}: {error}") from None
+    return items
+
+
+def _read(option: str, path: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{option}: cannot read {path!r}: {error.strerror}") from None
+
+
+class PayloadQueue:
+    """The payloads in order; after the last comes the first again."""
+
+    def __init__(self, items: tuple[bytes, ...]) -> None:
+        self.items = items
+        self._lengths = tuple(map(len, items))
+
+    def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
+        """Return ``count`` payloads from ``position`` on: their bytes in one, and their lengths."""
+        items = self.items
+        if count == 1:
+            return items[position], self._lengths[position : position + 1]
+        laps, end = divmod(position + count, len(items))
+        if laps == 0:
+            return b"".join(items[position:end]), self._lengths[position:end]
+        chosen = items[position:] + items * (laps - 1) + items[:end]
+        lengths = self._lengths[position:] + self._lengths * (laps - 1) + self._lengths[:end]
+        return b"".join(chosen), lengths
+
+    @property
+    def uniform_bytes(self) -> int | None:
+        """The length of every payload, where all are of one length."""
+        return self._lengths[0] if len(set(self._lengths)) == 1 else None

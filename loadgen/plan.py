@@ -1,0 +1,138 @@
+"""The Plan: the frozen, validated description of one run, before any socket exists."""
+
+from typing import Final
+
+import msgspec
+
+from loadgen import framing
+from loadgen.core import backends
+from loadgen.errors import UsageError
+from loadgen.payload import PayloadSource, SizePayload
+from loadgen.target import Target
+
+DEFAULT_DURATION_S: Final = 10.0
+DEFAULT_CONNECTIONS: Final = 100
+
+_NOT_NEGATIVE_S = (
+    "connect_timeout_s",
+    "io_timeout_s",
+    "duration_s",
+    "drain_s",
+    "connect_rate_per_s",
+)
+_AT_LEAST_ONE = (
+    "connections",
+    "messages",
+    "pipeline",
+    "send_buffer_bytes",
+    "receive_buffer_bytes",
+)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one run does. Durations are seconds, sizes bytes; every value is checked on creation.
+
+    Raises UsageError naming the option, the value and what is accepted.
+
+    target: ``host:port``, ``[ipv6]:port`` or ``unix:///path``; None starts the embedded server.
+    connections: how many are opened, and kept in use at the same time.
+    backend: the I/O multiplexer, a name of `loadgen.core.backends.NAMES`.
+    payloads: what each connection sends, in order and from the start again: bytes, or a
+        `loadgen.payload` source.
+    first_message: sent once by each connection after connecting; its reply is awaited before the
+        load begins, and neither is counted as a message.
+    messages: how many each connection sends; None: as many as the duration allows.
+    duration_s: how long messages are submitted; None: until ``messages`` are done. Where neither
+        is given, `DEFAULT_DURATION_S`.
+    pipeline: messages in flight on each connection.
+    reply: when a reply is whole, in the form of `loadgen.framing.FORMS`.
+    verify: compare echoed bytes with what was sent.
+    connect_rate_per_s: connections opened each second, over all; None: as fast as they come up.
+    connect_timeout_s: for one connection to come up.
+    io_timeout_s: for one connection to make progress while it waits for the server.
+    drain_s: how long what is in flight may take to come home after the end.
+    reconnect: open failed connections again, with back-off.
+    nagle: leave Nagle's algorithm on (TCP_NODELAY is set otherwise).
+    send_buffer_bytes, receive_buffer_bytes: SO_SNDBUF, SO_RCVBUF; None: the system's choice.
+    """
+
+    target: str | None = None
+    connections: int = DEFAULT_CONNECTIONS
+    backend: str = "auto"
+    payloads: tuple[PayloadSource, ...] = (SizePayload(64),)
+    first_message: bytes = b""
+    messages: int | None = None
+    duration_s: float | None = None
+    pipeline: int = 1
+    reply: str = "echo"
+    verify: bool = False
+    connect_rate_per_s: float | None = None
+    connect_timeout_s: float = 3.5
+    io_timeout_s: float = 5.5
+    drain_s: float = 1.0
+    reconnect: bool = False
+    nagle: bool = False
+    send_buffer_bytes: int | None = None
+    receive_buffer_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value and fill in the default duration."""
+        if self.duration_s is None and self.messages is None:
+            msgspec.structs.force_setattr(self, "duration_s", DEFAULT_DURATION_S)
+        for name in _AT_LEAST_ONE:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError.of(_option(name), value, "it must be 1 or more")
+        for name in _NOT_NEGATIVE_S:
+            value = getattr(self, name)
+            if (
+                value is not None
+                and not 0 < value < float("inf")
+                and (name, value) != ("drain_s", 0)
+            ):
+                raise UsageError.of(_option(name), value, "it must be more than 0")
+        if self.backend not in backends.NAMES:
+            raise UsageError.of(
+                "--backend", self.backend, f"choose one of {', '.join(backends.NAMES)}"
+            )
+        if self.target is not None:
+            Target.parse(self.target)
+        self._check_reply()
+
+    def _check_reply(self) -> None:
+        reply = self.framing()
+        if self.verify and not isinstance(reply, framing.Echo):
+            raise UsageError(
+                f"--verify compares an echo with what was sent; it does not go with "
+                f"--reply {self.reply}"
+            )
+        if isinstance(reply, framing.UntilEof):
+            if self.pipeline > 1:
+                raise UsageError(
+                    "--reply eof ends the connection with each reply; it does not go with "
+                    f"--pipeline {self.pipeline}"
+                )
+            if self.first_message:
+                raise UsageError(
+                    "--reply eof ends the connection with each reply; it does not go with "
+                    "--first-message"
+                )
+
+    def framing(self) -> framing.Framing:
+        """Return the value that says when a reply is whole."""
+        return (
+            framing.Echo(verify=True)
+            if self.verify and self.reply == "echo"
+            else framing.parse(self.reply)
+        )
+
+
+_OPTIONS = {
+    "connect_rate_per_s": "--connect-rate",
+    "send_buffer_bytes": "--sndbuf",
+    "receive_buffer_bytes": "--rcvbuf",
+}
+
+
+def _option(field: str) -> str:
+    return _OPTIONS.get(field, "--" + field.removesuffix("_s").replace("_", "-"))
