@@ -6,7 +6,7 @@ class LoadgenError(Exception):
 
 
 class UsageError(LoadgenError):
-    """The user asked for something that cannot be done: wrong value, contradiction, missing file."""
+    """The user asked for what cannot be done: a wrong value, a contradiction, a missing file."""
 
     @classmethod
     def of(cls, option: str, value: object, accepted: str) -> "UsageError":
@@ -26,5 +26,5 @@ class RecordError(LoadgenError):
     """A file is no RunRecord that this version can read, or records refuse to be merged."""
 
 
-class LoadgenBug(LoadgenError):
+class LoadgenBug(LoadgenError):  # noqa: N818 - a bug, not an error
     """An invariant of loadgen's own is broken: please report it."""

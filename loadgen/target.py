@@ -10,7 +10,9 @@ ACCEPTED = (
     "with a port from 1 to 65535"
 )
 
-_HOST_AND_PORT = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/@\s]+)):(?P<port>\d+)/?")
+_HOST_AND_PORT = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/@\s]+)):(?P<port>\d+)/?"
+)
 
 
 class Target(NamedTuple):

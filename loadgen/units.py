@@ -60,12 +60,12 @@ def parse_rate_per_s(text: str) -> float:
 
 
 def parse_count(text: str) -> int:
-    """Return a whole number: ``1000``, ``10k`` (thousands), ``1m`` (millions). Raises ValueError."""
+    """Return a whole number: ``1000``, ``10k``, ``1m`` (millions). Raises ValueError."""
     return _whole(_parse_scaled(text, _DECIMAL, COUNT_FORM), COUNT_FORM)
 
 
 def parse_size_bytes(text: str) -> int:
-    """Return bytes: ``64``, ``64k`` (KiB), ``1m`` (MiB), ``1g``; a trailing ``b`` or ``ib`` is fine.
+    """Return bytes: ``64``, ``64k`` (KiB), ``1m`` (MiB); a trailing ``b`` or ``ib`` is fine.
 
     Raises ValueError.
     """
@@ -87,7 +87,7 @@ def _whole(number: float, form: str) -> int:
 
 
 def format_duration_ns(nanoseconds: float) -> str:
-    """Return three significant digits and a unit: ``999 ns``, ``41.3 µs``, ``1.02 ms``, ``3.50 s``."""
+    """Return three significant digits and a unit: ``999 ns``, ``41.3 µs``, ``3.50 s``."""
     for unit, factor in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
         # Compare what will be printed, so that 999.6 µs becomes 1.00 ms and not 1000 µs.
         if float(f"{nanoseconds / factor:.3g}") < 1000:

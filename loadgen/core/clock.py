@@ -16,6 +16,7 @@ class ManualClock:
         self.now_ns = now_ns
 
     def __call__(self) -> int:
+        """Return the time it stands at."""
         return self.now_ns
 
     def advance(self, nanoseconds: int) -> None:

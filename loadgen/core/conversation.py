@@ -4,6 +4,7 @@ import sys
 
 from loadgen.framing import Decoder, Fixed, Framing
 from loadgen.payload import PayloadQueue
+from loadgen.plan import Plan
 
 
 class Conversation:
@@ -34,6 +35,11 @@ class Conversation:
         is_steady = self.reply_bytes is not None and len(payloads.items) == 1
         self.steady_window = payloads.items[0] * pipeline if is_steady else b""
         self.steady_reply_bytes = (self.reply_bytes or 0) * pipeline
+
+    @classmethod
+    def of(cls, plan: Plan, payloads: PayloadQueue) -> "Conversation":
+        """Return what ``plan`` makes every connection say, with the payloads it has loaded."""
+        return cls(payloads, plan.framing(), plan.pipeline, plan.first_message, plan.messages)
 
     def decoder(self) -> Decoder:
         """Return a decoder for the replies of one connection."""

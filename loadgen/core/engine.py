@@ -29,7 +29,8 @@ from typing import Final, NamedTuple
 
 from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.clock import Clock
-from loadgen.core.connection import NOTHING, READ, Connection, Conversation
+from loadgen.core.connection import NOTHING, READ, Connection
+from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer
 from loadgen.core.lifecycle import State, Step
 from loadgen.core.opener import Opener, Policy, next_back_off_ns
@@ -102,7 +103,7 @@ class Engine:
                 self._begin(connection)
 
     def drain(self) -> None:
-        """Begin the end: submit nothing more, open nothing more, let what is in flight come home."""
+        """Submit nothing more, open nothing more, let what is in flight come home."""
         self._is_draining = True
         self._opener.clear()
         for connection in self.connections:

@@ -37,11 +37,10 @@ def bucket_of(values_ns: Integers) -> Integers:
     A value v of b bits lies in octave o = max(b - 8, 0), at index o * 128 + (v >> o).
     """
     # frexp(v) gives the exponent b with 2**(b-1) <= v < 2**b; a float64 is exact below 2**53.
-    bits = np.frexp(np.minimum(values_ns, HIGHEST_NS + 1).astype(np.float64))[1].astype(np.int64)
+    bits: Integers = np.frexp(np.minimum(values_ns, HIGHEST_NS + 1).astype(float))[1].astype(int)
     octave = np.maximum(bits - (PRECISION_BITS + 1), 0)
-    index = (octave << PRECISION_BITS) + (values_ns >> octave)
-    bounded: Integers = np.minimum(index, BUCKETS)
-    return bounded
+    index: Integers = np.minimum((octave << PRECISION_BITS) + (values_ns >> octave), BUCKETS)
+    return index
 
 
 def bucket_middle(index: Integers) -> Integers:
@@ -105,7 +104,7 @@ class Histogram:
             return
         self.min_ns = min(self.min_ns, other.min_ns) if self.count else other.min_ns
         self.max_ns = max(self.max_ns, other.max_ns)
-        self._counts += other._counts
+        self._counts += other._counts  # noqa: SLF001 - its own kind
         self.count += other.count
         self.sum_ns += other.sum_ns
 

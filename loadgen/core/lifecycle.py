@@ -73,7 +73,7 @@ _LIVE = frozenset(state for state, steps in TRANSITIONS.items() if Step.FAIL in 
 
 
 def advance(state: State, step: Step) -> State:
-    """Return the state that ``step`` leads to from ``state``. Raises LoadgenBug if it leads nowhere."""
+    """Return the state that ``step`` leads to. Raises LoadgenBug if it leads nowhere."""
     try:
         return TRANSITIONS[state][step]
     except KeyError:

@@ -1,0 +1,61 @@
+"""What the commands' parsers share: typed options, and complaints in one line."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from loadgen import units
+from loadgen.errors import UsageError
+
+T = TypeVar("T")
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises UsageError instead of leaving the program."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the complaint as a UsageError."""
+        raise UsageError(message.removeprefix("argument "))
+
+
+def new_parser(word: str, description: str, epilog: str = "") -> Parser:
+    """Return a parser for the command ``word``; its help keeps the line breaks of the texts."""
+    return Parser(
+        prog=f"loadgen {word}".strip(),
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _typed(parse: Callable[[str], T], form: str) -> Callable[[str], T]:
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not accepted; {form}") from None
+
+    return convert
+
+
+duration_s = _typed(units.parse_duration_s, units.DURATION_FORM)
+rate_per_s = _typed(units.parse_rate_per_s, units.RATE_FORM)
+count = _typed(units.parse_count, units.COUNT_FORM)
+size_bytes = _typed(units.parse_size_bytes, units.SIZE_FORM)
+port = _typed(int, "write a whole number from 1 to 65535, or 0 for a free port")
+
+
+def output_file(text: str) -> Path:
+    """Return the path of a file that can be written, ``-`` for standard output."""
+    path = Path(text)
+    if text == "-":
+        return path
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a directory; name a file")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} cannot be written: there is no directory {str(path.parent)!r}"
+        )
+    return path

@@ -1,0 +1,128 @@
+"""``loadgen [run]``: load a target and say what was found."""
+
+import argparse
+import csv
+import io
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from rich.console import Console
+
+from loadgen.commands.run_options import new_parser, plan_of
+from loadgen.dump import dumping_first
+from loadgen.errors import UsageError
+from loadgen.files import write_atomically
+from loadgen.progress import LiveProgress
+from loadgen.record import RunRecord
+from loadgen.runner import Surroundings, UnreachableTargetError, run
+from loadgen.summary import summarise
+
+OK: Final = 0
+UNREACHABLE: Final = 3
+INTERRUPTED: Final = 130
+
+_STYLES: Final = {"plain": "", "heading": "bold", "bad": "red", "faint": "dim"}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return the exit code."""
+    chosen = new_parser().parse_args(arguments)
+    plan = plan_of(chosen)
+    if chosen.verbose:
+        _log_to_stderr()
+    # Where the record goes to standard output, the words for people step aside.
+    console = _console(sys.stderr if chosen.json == Path("-") else sys.stdout)
+    with _stop_on_signals() as should_stop:
+        surroundings = Surroundings(
+            should_stop=should_stop, socket_factory=_dumping() if chosen.dump_one else None
+        )
+        try:
+            if _shows_progress(chosen, console):
+                with LiveProgress(console, plan) as progress:
+                    record = run(plan, surroundings.observed_by(progress.show))
+            else:
+                record = run(plan, surroundings)
+        except UnreachableTargetError as unreachable:
+            _write_files(unreachable.record, chosen)
+            raise
+    _print_summary(record, console)
+    _write_files(record, chosen)
+    return INTERRUPTED if record.outcome == "interrupted" else OK
+
+
+def _console(file: Any) -> Console:
+    return Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def _shows_progress(chosen: argparse.Namespace, console: Console) -> bool:
+    return console.is_terminal and not (chosen.quiet or chosen.verbose or chosen.dump_one)
+
+
+def _print_summary(record: RunRecord, console: Console) -> None:
+    for line in summarise(record):
+        console.print(line.text, style=_STYLES[line.style])
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(relativeCreated)8.0f ms %(message)s"))
+    logger = logging.getLogger("loadgen")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+
+
+def _dumping() -> Callable[[int, int], Any]:
+    return dumping_first(socket.socket, lambda text: print(text, file=sys.stderr))
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Turn the first ^C into a request to stop, the second into an end without ceremony."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(128 + number)
+        asked = True
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _write_files(record: RunRecord, chosen: argparse.Namespace) -> None:
+    for option, path, content in (
+        ("--json", chosen.json, record.to_json),
+        ("--connections-csv", chosen.connections_csv, lambda: _csv(record)),
+    ):
+        if path is None:
+            continue
+        if path == Path("-"):
+            sys.stdout.buffer.write(content())
+            sys.stdout.flush()
+            continue
+        try:
+            write_atomically(path, content())
+        except OSError as error:
+            raise UsageError(f"{option} {path}: {error.strerror}") from None
+
+
+def _csv(record: RunRecord) -> bytes:
+    text = io.StringIO()
+    ledger = record.connections.ledger
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(ledger)
+    writer.writerows(zip(*ledger.values(), strict=True))
+    return text.getvalue().encode()

@@ -1,0 +1,256 @@
+"""The options of ``loadgen run``: their parser, and the Plan that they make."""
+
+import argparse
+from typing import Any
+
+from loadgen import framing
+from loadgen._version import __version__
+from loadgen.commands import options
+from loadgen.core import backends
+from loadgen.errors import UsageError
+from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
+from loadgen.plan import DEFAULT_CONNECTIONS, DEFAULT_DURATION_S, Plan
+from loadgen.units import parse_escapes
+
+_USAGE = """\
+loadgen [run] [TARGET] [options]
+       loadgen server [options]"""
+
+_DESCRIPTION = """\
+Load a TCP server from one process: open many connections on one selector, keep
+messages in flight on each, and say how many came back and how long they took.
+
+Without a TARGET an embedded echo server is started on a free loopback port."""
+
+_EPILOG = """\
+examples:
+  loadgen --conns 1000 --backend epoll
+  loadgen 10.0.0.5:9999 -c 1000 -d 30s --size 1k --pipeline 8
+  loadgen localhost:6379 --payload 'PING\\r\\n' --reply 'delimiter:\\r\\n' --json run.json
+  loadgen unix:///run/app.sock -n 100 --payload-lines requests.txt --reply length:u32
+
+exit codes: 0 ran, 2 usage, 3 target unreachable, 130 interrupted (the report is
+printed all the same). `loadgen server --help` explains the embedded server."""
+
+
+def new_parser() -> options.Parser:
+    """Return the parser of ``loadgen run``."""
+    parser = options.new_parser("", _DESCRIPTION, _EPILOG)
+    parser.usage = _USAGE
+    parser.add_argument(
+        "target",
+        nargs="?",
+        metavar="TARGET",
+        help="host:port, tcp://host:port, [ipv6]:port or unix:///path",
+    )
+    parser.add_argument("--version", action="version", version=f"loadgen {__version__}")
+    _add_load(parser.add_argument_group("load"))
+    _add_payload(parser.add_argument_group("payload (the queue of each connection, in order)"))
+    _add_reply(parser.add_argument_group("reply"))
+    _add_connections(parser.add_argument_group("connections"))
+    _add_output(parser.add_argument_group("output"))
+    return parser
+
+
+def _add_load(group: Any) -> None:
+    group.add_argument(
+        "-c",
+        "--connections",
+        "--conns",
+        type=options.count,
+        default=DEFAULT_CONNECTIONS,
+        metavar="N",
+        help=f"connections open at the same time ({DEFAULT_CONNECTIONS})",
+    )
+    group.add_argument(
+        "-d",
+        "--duration",
+        dest="duration_s",
+        type=options.duration_s,
+        metavar="TIME",
+        help=f"how long to load, such as 30s or 2m ({DEFAULT_DURATION_S:g}s, unless -n is given)",
+    )
+    group.add_argument(
+        "-n",
+        "--messages",
+        type=options.count,
+        metavar="N",
+        help="messages per connection; with -d, whichever ends first",
+    )
+    group.add_argument(
+        "--pipeline",
+        type=options.count,
+        default=1,
+        metavar="K",
+        help="messages in flight per connection (1)",
+    )
+    group.add_argument(
+        "--drain",
+        dest="drain_s",
+        type=options.duration_s,
+        default=1.0,
+        metavar="TIME",
+        help="how long replies may still come home after the end (1s)",
+    )
+    group.add_argument(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help=f"I/O multiplexer: {', '.join(backends.NAMES)} (auto: the platform's best)",
+    )
+
+
+def _add_payload(group: Any) -> None:
+    group.add_argument(
+        "--payload",
+        dest="payloads",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        type=lambda text: ("text", text),
+        help=r"a payload; \r \n \t \0 \\ \xHH are understood; repeatable",
+    )
+    group.add_argument(
+        "--payload-file",
+        dest="payloads",
+        action="append",
+        metavar="FILE",
+        type=lambda text: ("file", text),
+        help="a payload: the whole file; - is standard input; repeatable",
+    )
+    group.add_argument(
+        "--payload-lines",
+        dest="payloads",
+        action="append",
+        metavar="FILE",
+        type=lambda text: ("lines", text),
+        help="payloads: each line of the file, without its line end; escapes are understood",
+    )
+    group.add_argument(
+        "--size",
+        dest="payloads",
+        action="append",
+        metavar="BYTES",
+        type=lambda text: ("size", options.size_bytes(text)),
+        help="a payload of that many bytes, such as 64, 64k or 1m (64)",
+    )
+    group.add_argument("--raw", action="store_true", help="take backslashes in payloads literally")
+    group.add_argument(
+        "--first-message",
+        default="",
+        metavar="TEXT",
+        help="send this once after connecting; its reply is awaited, and not counted",
+    )
+
+
+def _add_reply(group: Any) -> None:
+    group.add_argument(
+        "--reply",
+        default="echo",
+        metavar="FORM",
+        help=f"when a reply is whole: {framing.FORMS} (echo: as many bytes as were sent)",
+    )
+    group.add_argument(
+        "--verify", action="store_true", help="compare echoed bytes with what was sent"
+    )
+
+
+def _add_connections(group: Any) -> None:
+    group.add_argument(
+        "--connect-rate",
+        dest="connect_rate_per_s",
+        type=options.rate_per_s,
+        metavar="RATE",
+        help="connections opened per second, in total (as fast as they come up)",
+    )
+    group.add_argument(
+        "--connect-timeout",
+        dest="connect_timeout_s",
+        type=options.duration_s,
+        default=3.5,
+        metavar="TIME",
+        help="for one connection to come up (3.5s)",
+    )
+    group.add_argument(
+        "--io-timeout",
+        dest="io_timeout_s",
+        type=options.duration_s,
+        default=5.5,
+        metavar="TIME",
+        help="for one connection to make progress while it waits; it fails, others go on (5.5s)",
+    )
+    group.add_argument(
+        "--reconnect", action="store_true", help="open failed connections again, with back-off"
+    )
+    group.add_argument("--nagle", action="store_true", help="leave Nagle's algorithm on")
+    group.add_argument(
+        "--sndbuf",
+        dest="send_buffer_bytes",
+        type=options.size_bytes,
+        metavar="BYTES",
+        help="size of the kernel's send buffer (SO_SNDBUF)",
+    )
+    group.add_argument(
+        "--rcvbuf",
+        dest="receive_buffer_bytes",
+        type=options.size_bytes,
+        metavar="BYTES",
+        help="size of the kernel's receive buffer (SO_RCVBUF)",
+    )
+
+
+def _add_output(group: Any) -> None:
+    group.add_argument(
+        "--json",
+        type=options.output_file,
+        metavar="FILE",
+        help="write the whole record there; - is standard output",
+    )
+    group.add_argument(
+        "--connections-csv",
+        type=options.output_file,
+        metavar="FILE",
+        help="write a line for each connection there; - is standard output",
+    )
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="no live progress (there is none in a pipe)"
+    )
+    group.add_argument(
+        "-v", "--verbose", action="store_true", help="log each connection's life to standard error"
+    )
+    group.add_argument(
+        "--dump-one", action="store_true", help="show the bytes of one connection on standard error"
+    )
+
+
+def plan_of(chosen: argparse.Namespace) -> Plan:
+    """Return the plan that the parsed options describe. Raises UsageError."""
+    fields = {
+        name: getattr(chosen, name) for name in Plan.__struct_fields__ if hasattr(chosen, name)
+    }
+    fields["first_message"] = _text("--first-message", chosen.first_message, chosen.raw)
+    fields["payloads"] = tuple(_source(kind, value, chosen.raw) for kind, value in chosen.payloads)
+    if not fields["payloads"]:
+        del fields["payloads"]
+    return Plan(**fields)
+
+
+def _source(kind: str, value: Any, raw: bool) -> PayloadSource:
+    match kind:
+        case "text":
+            return _text("--payload", value, raw)
+        case "file":
+            return FilePayload(value)
+        case "lines":
+            return LinesPayload(value, raw)
+        case _:
+            return SizePayload(value)
+
+
+def _text(option: str, text: str, raw: bool) -> bytes:
+    if raw:
+        return text.encode("utf-8", "surrogateescape")
+    try:
+        return parse_escapes(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}; --raw takes backslashes literally") from None

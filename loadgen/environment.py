@@ -1,0 +1,88 @@
+"""Where a run took place: versions, machine and limits, as facts for its record."""
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from loadgen import descriptors
+from loadgen._version import __version__
+
+_LIBRARIES = ("msgspec", "numpy", "psutil")
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """The machine and the software under a run. ``memory_bytes`` is what is installed.
+
+    limits: descriptors (soft, hard), and on Linux the kernel settings that bound a load test:
+    somaxconn, local port range, tcp_max_syn_backlog, tcp_tw_reuse.
+    """
+
+    loadgen: str
+    python: str
+    libraries: dict[str, str]
+    system: str
+    kernel: str
+    machine: str
+    cpu: str
+    cpus: int
+    cpus_usable: int
+    memory_bytes: int
+    limits: dict[str, str | int | None]
+
+
+def observe() -> Environment:
+    """Return the facts of this process and machine."""
+    return Environment(
+        loadgen=__version__,
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
+        system=platform.system(),
+        kernel=platform.release(),
+        machine=platform.node(),
+        cpu=_cpu_model(),
+        cpus=os.cpu_count() or 1,
+        cpus_usable=_cpus_usable(),
+        memory_bytes=psutil.virtual_memory().total,
+        limits=_limits(),
+    )
+
+
+def _cpus_usable() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_model() -> str:
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _limits() -> dict[str, str | int | None]:
+    limits: dict[str, str | int | None] = {
+        "descriptors_soft": descriptors.current().soft,
+        "descriptors_hard": descriptors.current().hard,
+    }
+    for name in (
+        "core/somaxconn",
+        "ipv4/ip_local_port_range",
+        "ipv4/tcp_max_syn_backlog",
+        "ipv4/tcp_tw_reuse",
+    ):
+        text = " ".join(_read(f"/proc/sys/net/{name}").split())
+        if text:
+            limits[name.partition("/")[2]] = int(text) if text.isdigit() else text
+    return limits
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

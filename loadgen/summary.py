@@ -1,0 +1,201 @@
+"""A RunRecord as lines for people."""
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from loadgen.failure import text_of
+from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
+from loadgen.plan import Plan
+from loadgen.record import ConnectionRecord, Distribution, RunRecord
+from loadgen.units import NS_PER_S, format_bytes, format_count, format_duration_ns
+
+Style = Literal["plain", "heading", "bad", "faint"]
+
+# A connection is worth naming where it saw this much less, or waited this much longer, than most.
+_WORST_SHOWN = 3
+
+
+class Line(NamedTuple):
+    """One line of output, and how it is meant."""
+
+    text: str
+    style: Style = "plain"
+
+
+def summarise(record: RunRecord) -> list[Line]:
+    """Return the whole summary of ``record``."""
+    return [
+        *_heading(record),
+        Line(""),
+        *_load(record),
+        Line(""),
+        *_latencies(record),
+        Line(""),
+        *_failures(record),
+        *_spread(record),
+    ]
+
+
+def _heading(record: RunRecord) -> Iterator[Line]:
+    target = record.target
+    server = " (the embedded echo server; no target was named)" if target.embedded else ""
+    yield Line(f"loadgen {record.environment.loadgen}: {target.address}{server}", "heading")
+    yield Line(f"  {_plan_in_words(record.plan)}, on {record.backend}", "faint")
+    match record.outcome:
+        case "interrupted":
+            yield Line("  interrupted: the figures cover the time until then", "bad")
+        case "lost":
+            yield Line("  every connection had failed before the end", "bad")
+        case "unreachable":
+            yield Line("  nobody could connect", "bad")
+
+
+def _plan_in_words(plan: Plan) -> str:
+    payloads = _payloads_in_words(plan.payloads)
+    reply = "no reply" if plan.reply == "none" else f"reply {plan.reply}"
+    verified = ", verified" if plan.verify else ""
+    return f"{payloads}, {reply}{verified}, {plan.pipeline} in flight per connection"
+
+
+def _payloads_in_words(sources: tuple[PayloadSource, ...]) -> str:
+    if len(sources) > 1:
+        return f"{len(sources)} payloads in turn"
+    match sources[0]:
+        case SizePayload(size_bytes):
+            return f"{format_bytes(size_bytes)} payload"
+        case FilePayload(path):
+            return f"payload from {path}"
+        case LinesPayload(path):
+            return f"payloads from the lines of {path}"
+        case text:
+            return f"{format_bytes(len(text))} payload"
+
+
+def _load(record: RunRecord) -> Iterator[Line]:
+    requested, actual = record.requested, record.actual
+    yield Line(
+        f"  connections  {format_count(actual.connections)} of {format_count(requested.connections)}"
+        f" up in {_seconds(actual.opening_s)}"
+    )
+    asked = []
+    if requested.duration_s is not None:
+        asked.append(_seconds(requested.duration_s))
+    if requested.messages_per_connection is not None:
+        asked.append(f"{format_count(requested.messages_per_connection)} messages per connection")
+    yield Line(
+        f"  duration     {_seconds(actual.duration_s)} of {' or '.join(asked)}"
+        f", then {_seconds(actual.drain_s)} to drain"
+    )
+    if not actual.connections:
+        return
+    yield Line(
+        f"  messages     {format_count(actual.messages)}"
+        f"   {format_count(actual.messages_per_s)}/s{_unfinished(record)}"
+    )
+    yield Line(f"  sent         {_traffic(actual.bytes_sent, actual.duration_s)}")
+    yield Line(f"  received     {_traffic(actual.bytes_received, actual.duration_s)}")
+    if actual.duration_s:
+        yield Line(
+            f"  this process {100 * actual.cpu_s / actual.duration_s:.0f} % of one core", "faint"
+        )
+
+
+def _unfinished(record: RunRecord) -> str:
+    actual = record.actual
+    lost = actual.submitted - actual.messages - actual.cut_off
+    parts = []
+    if actual.cut_off:
+        parts.append(f"{format_count(actual.cut_off)} cut off by the end")
+    if lost:
+        parts.append(f"{format_count(lost)} lost with failed connections")
+    return f"   ({', '.join(parts)})" if parts else ""
+
+
+def _traffic(size_bytes: int, duration_s: float) -> str:
+    per_second = f"   {format_bytes(size_bytes / duration_s)}/s" if duration_s else ""
+    return f"{format_bytes(size_bytes)}{per_second}"
+
+
+_COLUMNS = ("min", "mean", "p50", "p90", "p99", "p99.9", "max")
+
+
+def _latencies(record: RunRecord) -> Iterator[Line]:
+    yield Line("  " + " " * 12 + "".join(f"{column:>10}" for column in _COLUMNS), "faint")
+    yield Line(_latency_row("connect", record.connect_latency_ns))
+    if record.plan.reply == "none":
+        yield Line("  message      one way: there is no reply to wait for", "faint")
+        return
+    yield Line(_latency_row("message", record.latency_ns))
+    yield Line(
+        "  message: from send to read, by this process's clock; its own queue is part of it",
+        "faint",
+    )
+    for name, distribution in (
+        ("connect", record.connect_latency_ns),
+        ("message", record.latency_ns),
+    ):
+        if distribution.overflow:
+            yield Line(
+                f"  {name}: {format_count(distribution.overflow)} values were beyond the "
+                "histogram's range of 73 minutes; they count as the maximum",
+                "bad",
+            )
+
+
+def _latency_row(name: str, found: Distribution) -> str:
+    figures = (found.min, found.mean, found.p50, found.p90, found.p99, found.p999, found.max)
+    cells = ("-" if figure is None else format_duration_ns(figure) for figure in figures)
+    return f"  {name:<12}" + "".join(f"{cell:>10}" for cell in cells)
+
+
+def _failures(record: RunRecord) -> Iterator[Line]:
+    if not record.failures:
+        yield Line("  failures     none")
+        return
+    total = sum(failure.count for failure in record.failures)
+    yield Line(f"  failures     {format_count(total)}", "bad")
+    for failure in record.failures:
+        whose = "  (this machine's limit, not the server's)" if failure.is_local else ""
+        when = (
+            f"at {failure.first_s:.2f} s"
+            if failure.first_s == failure.last_s
+            else f"from {failure.first_s:.2f} s to {failure.last_s:.2f} s"
+        )
+        yield Line(
+            f"    {format_count(failure.count):>9}  {failure.phase}: "
+            f"{text_of(failure.cause)}  {when}{whose}",
+            "bad",
+        )
+
+
+def _spread(record: RunRecord) -> Iterator[Line]:
+    connections = record.connections
+    if connections.fairness is None or record.actual.connections < 2:
+        return
+    text = f"  fairness     {connections.fairness:.3f} (Jain's index; 1 is even)"
+    if connections.starved:
+        yield Line(text)
+        yield Line(
+            f"  starved      {format_count(connections.starved)} connections were never answered",
+            "bad",
+        )
+    else:
+        yield Line(f"{text}, none starved")
+    yield from _slowest(connections.worst)
+
+
+def _slowest(worst: Iterable[ConnectionRecord]) -> Iterator[Line]:
+    answered = [connection for connection in worst if connection.latency_max_ns]
+    for rank, connection in enumerate(answered[:_WORST_SHOWN]):
+        yield Line(
+            f"  {'slowest' if rank == 0 else '':<12} connection {connection.index}: "
+            f"{format_count(connection.answered)} messages, "
+            f"mean {format_duration_ns(connection.latency_mean_ns)}, "
+            f"p99 {format_duration_ns(connection.latency_p99_ns)}, "
+            f"max {format_duration_ns(connection.latency_max_ns)}",
+            "faint",
+        )
+
+
+def _seconds(seconds: float) -> str:
+    return format_duration_ns(seconds * NS_PER_S)
