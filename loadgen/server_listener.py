@@ -1,0 +1,137 @@
+"""Where and how the embedded target listens: its options, and the listening socket they ask for."""
+
+import contextlib
+import errno
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from loadgen.errors import LocalLimitError, UsageError
+from loadgen.target import Target
+
+_ADVICE: Final = {
+    errno.EADDRINUSE: "already in use; choose another port, or port 0 for a free one",
+    errno.EACCES: "permission denied; choose a port from 1024 on, or a directory you may write to",
+    errno.EADDRNOTAVAIL: "no address of this machine; choose one that is, such as 127.0.0.1",
+    errno.ENOENT: "no such directory; create it or choose another path",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What kind of server, and where. Raises UsageError for values that cannot be served.
+
+    ``port`` 0 takes a free one; ``path``, if given, is a UNIX socket instead of host and port.
+    Each answer is held back until ``delay_ns`` after its request was read; a ``sink`` never
+    answers. With ``processes`` above 1 the port is shared by SO_REUSEPORT (socket(7)).
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    path: str = ""
+    delay_ns: int = 0
+    processes: int = 1
+    sink: bool = False
+    backlog: int = 1024
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise UsageError.of("--port", self.port, "give a port from 1 to 65535, or 0")
+        if self.delay_ns < 0:
+            raise UsageError.of("--delay", self.delay_ns, "give a duration of 0 or more")
+        if self.backlog < 1:
+            raise UsageError.of("--backlog", self.backlog, "give a number of 1 or more")
+        if self.processes < 1:
+            raise UsageError.of("--processes", self.processes, "give a number of 1 or more")
+        if self.processes > 1 and self.path:
+            raise UsageError(
+                f"--processes {self.processes}: a UNIX socket cannot be shared; leave out --unix"
+            )
+        if self.processes > 1 and not hasattr(socket, "SO_REUSEPORT"):
+            raise LocalLimitError(
+                f"--processes {self.processes}: this platform has no SO_REUSEPORT; use 1 process"
+            )
+
+
+def open_listener(options: ServerOptions) -> socket.socket:
+    """Return a non-blocking socket that listens where ``options`` say; raises UsageError."""
+    listener = bind_socket(options)
+    try:
+        with _explained(options):
+            listener.listen(options.backlog)
+    except UsageError:
+        listener.close()
+        raise
+    return listener
+
+
+def bind_socket(options: ServerOptions) -> socket.socket:
+    """Return a non-blocking socket that is bound where ``options`` say and does not listen yet.
+
+    A UNIX socket file that nobody listens on is replaced. Raises UsageError, with what was asked
+    and what to do, for a place that is taken, forbidden or unknown.
+    """
+    with _explained(options):
+        family, address = _resolve(options)
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if not options.path:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if options.processes > 1:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
+    bound.setblocking(False)
+    return bound
+
+
+def address_of(bound: socket.socket) -> str:
+    """Return where ``bound`` can be reached, in the form that `Target.parse` reads."""
+    name = bound.getsockname()
+    if isinstance(name, str):
+        return str(Target(path=str(Path(name).absolute())))
+    return str(Target(host=name[0], port=name[1]))
+
+
+def _resolve(options: ServerOptions) -> tuple[int, Any]:
+    if options.path:
+        _remove_stale(options.path)
+        return socket.AF_UNIX, options.path
+    found = socket.getaddrinfo(
+        options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return found[0][0], found[0][4]
+
+
+def _remove_stale(path: str) -> None:
+    # A connection is refused if the file is there and no process listens (connect(2)).
+    try:
+        mode = Path(path).lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise UsageError(f"--unix {path}: a file that is no socket; remove it or choose another")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        outcome = probe.connect_ex(path)
+    if outcome != errno.ECONNREFUSED:
+        raise UsageError(f"--unix {path}: already in use; stop that server or choose another path")
+    Path(path).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(options: ServerOptions) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = options.path and f"--unix {options.path}"
+        place = place or f"--host {options.host} --port {options.port}"
+        reason = error.strerror or str(error)
+        advice = _ADVICE.get(error.errno or 0, f"{reason}; choose another place to listen")
+        raise UsageError(f"{place}: {advice}") from error
