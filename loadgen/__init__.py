@@ -1,27 +1,58 @@
 """Load a TCP server with thousands of non-blocking sockets from one process.
 
->>> import loadgen
->>> record = loadgen.run(loadgen.Plan(target="127.0.0.1:9999", connections=1000, duration_s=5))
->>> record.latency.percentile(99)  # nanoseconds  # doctest: +SKIP
-1843000
+    import loadgen
+
+    plan = loadgen.Plan(target="127.0.0.1:9999", connections=1000, duration_s=5)
+    record = loadgen.run(plan)
+    record.latency.percentile(99)  # nanoseconds
+
+The names in ``__all__`` are the stable interface. They are imported when they are first used, so
+that a part of loadgen costs no more than itself.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from loadgen._version import __version__
-from loadgen.errors import (
-    LoadgenBug,
-    LoadgenError,
-    LocalLimitError,
-    RecordError,
-    UnreachableError,
-    UsageError,
-)
-from loadgen.payload import FilePayload, LinesPayload, SizePayload
-from loadgen.plan import Plan
-from loadgen.record import RunRecord, from_json
-from loadgen.runner import Progress, Surroundings, UnreachableTargetError, run
+
+if TYPE_CHECKING:
+    from loadgen.core.histogram import Histogram
+    from loadgen.errors import (
+        LoadgenBug,
+        LoadgenError,
+        LocalLimitError,
+        RecordError,
+        UnreachableError,
+        UsageError,
+    )
+    from loadgen.payload import FilePayload, LinesPayload, SizePayload
+    from loadgen.plan import Plan
+    from loadgen.record import RunRecord, from_json
+    from loadgen.runner import Progress, Surroundings, UnreachableTargetError, run
+
+_HOMES = {
+    "FilePayload": "payload",
+    "Histogram": "core.histogram",
+    "LinesPayload": "payload",
+    "LoadgenBug": "errors",
+    "LoadgenError": "errors",
+    "LocalLimitError": "errors",
+    "Plan": "plan",
+    "Progress": "runner",
+    "RecordError": "errors",
+    "RunRecord": "record",
+    "SizePayload": "payload",
+    "Surroundings": "runner",
+    "UnreachableError": "errors",
+    "UnreachableTargetError": "runner",
+    "UsageError": "errors",
+    "from_json": "record",
+    "run": "runner",
+}
 
 __all__ = [
     "FilePayload",
+    "Histogram",
     "LinesPayload",
     "LoadgenBug",
     "LoadgenError",
@@ -39,3 +70,14 @@ __all__ = [
     "from_json",
     "run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'loadgen' has no attribute {name!r}")
+    return getattr(import_module(f"loadgen.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -27,7 +27,7 @@ class DumpedSocket:
         self._report(">", bytes(data[:sent]))
         return sent
 
-    def recv_into(self, buffer: memoryview) -> int:
+    def recv_into(self, buffer: bytearray) -> int:
         """Receive, and show what came; nothing came where the peer has closed."""
         received: int = self._inner.recv_into(buffer)
         self._report("<", bytes(buffer[:received]))

@@ -1,12 +1,10 @@
 """Where a run took place: versions, machine and limits, as facts for its record."""
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from loadgen import descriptors
 from loadgen._version import __version__
@@ -36,6 +34,11 @@ class Environment(msgspec.Struct, frozen=True):
 
 def observe() -> Environment:
     """Return the facts of this process and machine."""
+    # Slow to import, and not needed before a run is over.
+    import importlib.metadata  # noqa: PLC0415
+
+    import psutil  # noqa: PLC0415
+
     return Environment(
         loadgen=__version__,
         python=f"{platform.python_implementation()} {platform.python_version()}",

@@ -79,6 +79,7 @@ def freeze_interval(
 def freeze(findings: Findings, target: TargetRecord) -> RunRecord:
     """Return the record of a run that is over."""
     plan = findings.plan
+    findings.recorder.flush()
     return RunRecord(
         started_at=findings.started_at,
         outcome=findings.outcome,

@@ -74,8 +74,8 @@ def _payloads_in_words(sources: tuple[PayloadSource, ...]) -> str:
 def _load(record: RunRecord) -> Iterator[Line]:
     requested, actual = record.requested, record.actual
     yield Line(
-        f"  connections  {format_count(actual.connections)} of {format_count(requested.connections)}"
-        f" up in {_seconds(actual.opening_s)}"
+        f"  connections  {format_count(actual.connections)} of "
+        f"{format_count(requested.connections)} up in {_seconds(actual.opening_s)}"
     )
     asked = []
     if requested.duration_s is not None:

@@ -1,7 +1,7 @@
 /* The yardstick: an epoll echo server and an epoll closed-loop client with nothing
  * in them but the system calls that the job needs.
  *
- *   echo server BACKLOG                       prints "port N", then serves until killed
+ *   echo server BACKLOG                       prints "port N", then serves until it is ended
  *   echo client PORT CONNECTIONS SIZE PIPELINE SECONDS
  *                                             prints "messages N seconds S"
  *
@@ -114,7 +114,7 @@ static void accept_all(int epoll, int listener) {
     }
 }
 
-static int serve(int backlog) {
+static void serve(int backlog) {
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     leftovers = calloc(limit.rlim_cur, sizeof *leftovers);
@@ -197,7 +197,7 @@ static int load(int port, int connections, size_t size, int pipeline, double sec
 
 int main(int argc, char **argv) {
     raise_descriptor_limit();
-    if (argc == 3 && !strcmp(argv[1], "server")) return serve(atoi(argv[2]));
+    if (argc == 3 && !strcmp(argv[1], "server")) serve(atoi(argv[2]));
     if (argc == 7 && !strcmp(argv[1], "client"))
         return load(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]), atoi(argv[5]), atof(argv[6]));
     fprintf(stderr, "usage: echo server BACKLOG | echo client PORT CONNECTIONS SIZE PIPELINE SECONDS\n");

@@ -10,17 +10,16 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final
-
-from rich.console import Console
+from types import FrameType, ModuleType
+from typing import Any, Final, TextIO
 
 from loadgen.commands.run_options import new_parser, plan_of
 from loadgen.dump import dumping_first
 from loadgen.errors import UsageError
 from loadgen.files import write_atomically
-from loadgen.progress import LiveProgress
+from loadgen.plan import Plan
 from loadgen.record import RunRecord
 from loadgen.runner import Surroundings, UnreachableTargetError, run
 from loadgen.summary import summarise
@@ -28,8 +27,6 @@ from loadgen.summary import summarise
 OK: Final = 0
 UNREACHABLE: Final = 3
 INTERRUPTED: Final = 130
-
-_STYLES: Final = {"plain": "", "heading": "bold", "bad": "red", "faint": "dim"}
 
 
 def main(arguments: list[str]) -> int:
@@ -39,36 +36,36 @@ def main(arguments: list[str]) -> int:
     if chosen.verbose:
         _log_to_stderr()
     # Where the record goes to standard output, the words for people step aside.
-    console = _console(sys.stderr if chosen.json == Path("-") else sys.stdout)
+    for_people = sys.stderr if Path("-") in (chosen.json, chosen.connections_csv) else sys.stdout
     with _stop_on_signals() as should_stop:
         surroundings = Surroundings(
             should_stop=should_stop, socket_factory=_dumping() if chosen.dump_one else None
         )
         try:
-            if _shows_progress(chosen, console):
-                with LiveProgress(console, plan) as progress:
-                    record = run(plan, surroundings.observed_by(progress.show))
-            else:
-                record = run(plan, surroundings)
+            record = _run(plan, surroundings, None if _is_silent(chosen) else for_people)
         except UnreachableTargetError as unreachable:
             _write_files(unreachable.record, chosen)
             raise
-    _print_summary(record, console)
+    _terminal().print_lines(summarise(record), for_people)
     _write_files(record, chosen)
     return INTERRUPTED if record.outcome == "interrupted" else OK
 
 
-def _console(file: Any) -> Console:
-    return Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
+def _run(plan: Plan, surroundings: Surroundings, live: TextIO | None) -> RunRecord:
+    """Run ``plan``, with live progress on ``live`` if that is a terminal."""
+    if live is None or not live.isatty():
+        return run(plan, surroundings)
+    with _terminal().LiveProgress(plan, live) as progress:
+        return run(plan, surroundings.observed_by(progress.show))
 
 
-def _shows_progress(chosen: argparse.Namespace, console: Console) -> bool:
-    return console.is_terminal and not (chosen.quiet or chosen.verbose or chosen.dump_one)
+def _is_silent(chosen: argparse.Namespace) -> bool:
+    return bool(chosen.quiet or chosen.verbose or chosen.dump_one)
 
 
-def _print_summary(record: RunRecord, console: Console) -> None:
-    for line in summarise(record):
-        console.print(line.text, style=_STYLES[line.style])
+def _terminal() -> ModuleType:
+    """Return `loadgen.terminal`, imported as late as can be: the first connect need not wait."""
+    return import_module("loadgen.terminal")
 
 
 def _log_to_stderr() -> None:

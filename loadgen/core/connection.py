@@ -31,7 +31,7 @@ from loadgen.core.lifecycle import State, Step, advance
 from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.framing import FramingError
 
-RecordReplies = Callable[[int, int, int, int], None]
+RecordReplies = Callable[[tuple[int, int, int, int]], None]
 """Takes (connection index, replies, sent_ns, read_ns): replies that were read at one time, to
 messages that were sent at one time."""
 
@@ -40,7 +40,7 @@ READ: Final = selectors.EVENT_READ
 READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 
 
-def _ignore(index: int, replies: int, sent_ns: int, read_ns: int) -> None:
+def _ignore(row: tuple[int, int, int, int]) -> None:
     """Record nothing: the reply to a first message is no measurement."""
 
 
@@ -168,8 +168,8 @@ class Connection:
 
     # ---- receiving ------------------------------------------------------------------------
 
-    def receive(self, buffer: memoryview) -> bool:
-        """Read once into ``buffer``; return whether a reply became whole.
+    def receive(self, buffer: bytearray) -> bool:
+        """Read once into ``buffer``, scratch space; return whether a reply became whole.
 
         Raises ConnectionFailed if the connection is broken or the bytes do not fit.
         """
@@ -181,12 +181,12 @@ class Connection:
             raise ConnectionFailed(Failure.of(Phase.RECEIVE, error), str(error)) from error
         self.read_ns = read_ns = self._clock()
         if size != self._steady_awaits:
-            return self._receive_general(buffer[:size])
+            return self._receive_general(memoryview(buffer)[:size])
         self._steady_awaits = -1
         self.bytes_received += size
         replies = self.in_flight
         self.in_flight = 0
-        self._record(self.index, replies, self.sent_ns, read_ns)
+        self._record((self.index, replies, self.sent_ns, read_ns))
         return True
 
     def _receive_general(self, view: memoryview) -> bool:
@@ -213,12 +213,12 @@ class Connection:
         later = self._later
         while later and replies > self._head_count:
             if self._head_count:
-                self._record(self.index, self._head_count, self.sent_ns, self.read_ns)
+                self._record((self.index, self._head_count, self.sent_ns, self.read_ns))
             replies -= self._head_count
             self.sent_ns, self._head_count = later.popleft()
         self._head_count -= replies
         if replies:
-            self._record(self.index, replies, self.sent_ns, self.read_ns)
+            self._record((self.index, replies, self.sent_ns, self.read_ns))
 
     # ---- sending --------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ class Engine:
         self._recorder = recorder
         self._clock = clock
         self._policy = policy
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._buffer = bytearray(BUFFER_BYTES)
         self._timers: Timers[Connection] = Timers()
         self._opener = Opener(policy.connect_interval_ns)
         self._left_over: list[tuple[selectors.SelectorKey, int]] = []
@@ -192,6 +192,7 @@ class Engine:
         self._transmit(senders)
         if self._sendable:
             self._transmit(self._next_sendable())
+        self._recorder.flush_if_full()
         self._keep_time()
 
     def _ready(self, timeout_s: float | None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -303,7 +304,7 @@ class Engine:
             self._begin(connection)
 
     def _begin(self, connection: Connection) -> None:
-        connection.begin(self._recorder.record_replies)
+        connection.begin(self._recorder.record)
         self._sendable.append(connection)
 
     def _end(self, connection: Connection, step: Step) -> None:

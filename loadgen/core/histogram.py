@@ -47,7 +47,8 @@ def bucket_middle(index: Integers) -> Integers:
     """Return the value in the middle of each bucket, in nanoseconds."""
     octave = np.maximum((index >> PRECISION_BITS) - 1, 0)
     lowest = (index - (octave << PRECISION_BITS)) << octave
-    return lowest + ((np.int64(1) << octave) - 1) // 2
+    middle: Integers = lowest + ((np.int64(1) << octave) - 1) // 2
+    return middle
 
 
 class Histogram:

@@ -1,0 +1,43 @@
+# `make demo` and `make test` are all a newcomer needs; each sets up .venv by itself.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check lint format types bench clean help
+
+help:            ## Show what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+demo: .venv/done ## Load the embedded server with a thousand connections
+	$(BIN)/python -m loadgen --conns 1000 --backend epoll
+
+test: .venv/done ## Run the tests
+	$(BIN)/python -m pytest
+
+check: lint types test ## Everything that CI runs
+
+lint: .venv/done ## Look for style and other mistakes
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: .venv/done ## Format the code
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+types: .venv/done ## Check the types
+	$(BIN)/mypy
+
+bench: .venv/done ## Compare with the limit of this machine
+	$(BIN)/python -m bench.limit
+	$(BIN)/python -m bench.footprint
+
+clean:           ## Remove what the other commands have made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .benchmarks build dist
+
+.venv/done: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "loadgen needs Python 3.11 or newer; this is $$($(PYTHON) --version). \
+	Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
+	@touch $@

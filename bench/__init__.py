@@ -1,0 +1,1 @@
+"""What loadgen costs, measured: not shipped, run from a checkout."""

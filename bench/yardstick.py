@@ -1,0 +1,98 @@
+"""The C echo server and client that loadgen is measured against, built on the spot with ``cc``."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadgen import RunRecord, from_json
+
+SOURCE = Path(__file__).parent / "native" / "echo.c"
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What one measurement looks like."""
+
+    connections: int
+    pipeline: int = 1
+    size_bytes: int = 64
+    duration_s: float = 2.0
+
+
+class UnavailableError(Exception):
+    """This machine cannot take the measurement; the text says why."""
+
+
+@contextmanager
+def built() -> Iterator[Path]:
+    """Yield the path of the compiled program. Raises UnavailableError without a C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise UnavailableError(
+            "there is no C compiler `cc` on this machine (Debian: apt-get install gcc)"
+        )
+    with tempfile.TemporaryDirectory(prefix="loadgen-bench-") as directory:
+        program = Path(directory) / "echo"
+        subprocess.run([compiler, "-O2", "-Wall", "-o", program, SOURCE], check=True)
+        yield program
+
+
+def start_on(core: int | None, command: Sequence[str | Path]) -> subprocess.Popen[str]:
+    """Start ``command`` with its output in a pipe, and keep it on ``core`` if there is a choice."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    )
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})
+    return process
+
+
+def two_cores() -> tuple[int | None, int | None]:
+    """Return a core for the client and one for the server; (None, None) if there is one only."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None, None
+    cores = sorted(os.sched_getaffinity(0))
+    return (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+
+
+@contextmanager
+def server(program: Path, core: int | None, backlog: int = 1024) -> Iterator[int]:
+    """Run the C server on ``core`` and yield its port."""
+    with start_on(core, [program, "server", str(backlog)]) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline().split()[1])
+        finally:
+            process.terminate()
+
+
+def c_client(program: Path, port: int, core: int | None, shape: Shape) -> float:
+    """Run the C client for one round; return messages per second."""
+    numbers = (port, shape.connections, shape.size_bytes, shape.pipeline, shape.duration_s)
+    words = _output_of(core, [program, "client", *map(str, numbers)]).split()
+    return int(words[1]) / float(words[3])
+
+
+def loadgen(
+    port: int, core: int | None, shape: Shape, arguments: tuple[str, ...] = ()
+) -> RunRecord:
+    """Run loadgen, as its users do, for one round."""
+    command = [sys.executable, "-m", "loadgen", f"127.0.0.1:{port}", "--json", "-", "--quiet"]
+    command += ["-c", str(shape.connections), "--size", str(shape.size_bytes)]
+    command += ["--pipeline", str(shape.pipeline), "-d", f"{shape.duration_s}s", *arguments]
+    return from_json(_output_of(core, command).encode())
+
+
+def _output_of(core: int | None, command: Sequence[str | Path]) -> str:
+    with start_on(core, command) as process:
+        output, _ = process.communicate()
+    if process.returncode:
+        raise UnavailableError(f"{' '.join(map(str, command))} ended with {process.returncode}")
+    return output
