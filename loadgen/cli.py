@@ -1,12 +1,13 @@
 """The command line: which word does what, and errors for people."""
 
+import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final
 
-from loadgen.errors import LoadgenError, UnreachableError
+from loadgen.errors import LoadgenError, UnreachableError, UsageError
 
 USAGE: Final = 2
 UNREACHABLE: Final = 3
@@ -25,8 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words.pop(0) if words and words[0] in COMMANDS else "run"
-    perform: Callable[[list[str]], int] = import_module(COMMANDS[command]).main
     try:
+        _check_first_word(words)
+        perform: Callable[[list[str]], int] = import_module(COMMANDS[command]).main
         code = perform(words)
         sys.stdout.flush()
         return code
@@ -38,3 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; what is still buffered must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
+
+
+def _check_first_word(words: list[str]) -> None:
+    """Raise UsageError for a command that is misspelt; as a target it would only puzzle."""
+    if words and words[0].isalpha():
+        for meant in difflib.get_close_matches(words[0], COMMANDS, n=1):
+            raise UsageError(f"there is no command {words[0]!r}; did you mean `loadgen {meant}`?")

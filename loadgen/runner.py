@@ -141,8 +141,8 @@ class _Run:
         try:
             marks.opening_began_ns = self._clock()
             self._open(engine)
-            marks.load_began_ns = self._clock()
             with _quiet_garbage_collector():
+                marks.load_began_ns = self._clock()
                 self._load(engine)
                 self._drain(engine)
             findings.cut_off = sum(connection.in_flight for connection in engine.connections)

@@ -35,7 +35,7 @@ class ServerOptions:
     delay_ns: int = 0
     processes: int = 1
     sink: bool = False
-    backlog: int = 1024
+    backlog: int = 4096
     backend: str = "auto"
 
     def __post_init__(self) -> None:

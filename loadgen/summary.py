@@ -11,8 +11,8 @@ from loadgen.units import NS_PER_S, format_bytes, format_count, format_duration_
 
 Style = Literal["plain", "heading", "bad", "faint"]
 
-# A connection is worth naming where it saw this much less, or waited this much longer, than most.
-_WORST_SHOWN = 3
+_SLOWEST_SHOWN = 3
+_FAR_FROM_USUAL = 1.5
 
 
 class Line(NamedTuple):
@@ -181,12 +181,15 @@ def _spread(record: RunRecord) -> Iterator[Line]:
         )
     else:
         yield Line(f"{text}, none starved")
-    yield from _slowest(connections.worst)
+    yield from _slowest(connections.worst, record.latency_ns.mean or 0.0)
 
 
-def _slowest(worst: Iterable[ConnectionRecord]) -> Iterator[Line]:
+def _slowest(worst: Iterable[ConnectionRecord], usual_ns: float) -> Iterator[Line]:
+    """Name the slowest connection, and the next ones where they are far from the usual mean."""
     answered = [connection for connection in worst if connection.latency_max_ns]
-    for rank, connection in enumerate(answered[:_WORST_SHOWN]):
+    for rank, connection in enumerate(answered[:_SLOWEST_SHOWN]):
+        if rank and connection.latency_mean_ns < _FAR_FROM_USUAL * usual_ns:
+            break
         yield Line(
             f"  {'slowest' if rank == 0 else '':<12} connection {connection.index}: "
             f"{format_count(connection.answered)} messages, "

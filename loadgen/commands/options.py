@@ -16,7 +16,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise the complaint as a UsageError."""
-        raise UsageError(message.removeprefix("argument "))
+        message = message.removeprefix("argument ")
+        if message.startswith("unrecognized"):
+            message += f"; `{self.prog} --help` lists what there is"
+        raise UsageError(message)
 
 
 def new_parser(word: str, description: str, epilog: str = "") -> Parser:

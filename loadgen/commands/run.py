@@ -18,6 +18,7 @@ from typing import Any, Final, TextIO
 from loadgen.commands.run_options import new_parser, plan_of
 from loadgen.dump import dumping_first
 from loadgen.errors import UsageError
+from loadgen.failure import Phase
 from loadgen.files import write_atomically
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
@@ -25,7 +26,7 @@ from loadgen.runner import Surroundings, UnreachableTargetError, run
 from loadgen.summary import summarise
 
 OK: Final = 0
-UNREACHABLE: Final = 3
+CHECK_FAILED: Final = 1
 INTERRUPTED: Final = 130
 
 
@@ -48,7 +49,13 @@ def main(arguments: list[str]) -> int:
             raise
     _terminal().print_lines(summarise(record), for_people)
     _write_files(record, chosen)
-    return INTERRUPTED if record.outcome == "interrupted" else OK
+    return _exit_code(record)
+
+
+def _exit_code(record: RunRecord) -> int:
+    if record.outcome == "interrupted":
+        return INTERRUPTED
+    return CHECK_FAILED if any(each.phase == Phase.VERIFY for each in record.failures) else OK
 
 
 def _run(plan: Plan, surroundings: Surroundings, live: TextIO | None) -> RunRecord:

@@ -29,8 +29,9 @@ examples:
   loadgen localhost:6379 --payload 'PING\\r\\n' --reply 'delimiter:\\r\\n' --json run.json
   loadgen unix:///run/app.sock -n 100 --payload-lines requests.txt --reply length:u32
 
-exit codes: 0 ran, 2 usage, 3 target unreachable, 130 interrupted (the report is
-printed all the same). `loadgen server --help` explains the embedded server."""
+exit codes: 0 ran, 1 a requested check failed (--verify), 2 usage, 3 target
+unreachable, 130 interrupted (the report is printed all the same).
+`loadgen server --help` explains the embedded server."""
 
 
 def new_parser() -> options.Parser:

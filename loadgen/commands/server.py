@@ -68,9 +68,9 @@ def _parser() -> options.Parser:
     where.add_argument(
         "--backlog",
         type=options.count,
-        default=1024,
+        default=4096,
         metavar="N",
-        help="connections that may wait to be accepted (1024)",
+        help="connections that may wait to be accepted (4096; the system may allow fewer)",
     )
     how = parser.add_argument_group("how it behaves")
     how.add_argument(
