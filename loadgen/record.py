@@ -7,6 +7,8 @@ History of the format:
 loadgen.run/1   the first.
 """
 
+import json
+import sys
 from typing import Any, Final, Literal
 
 import msgspec
@@ -237,3 +239,7 @@ def jain_index(amounts: list[int]) -> float | None:
     """
     squares = sum(amount * amount for amount in amounts)
     return sum(amounts) ** 2 / (len(amounts) * squares) if squares else None
+
+
+if __name__ == "__main__":  # renews loadgen/record.schema.json
+    sys.stdout.write(json.dumps(json_schema(), indent=1) + "\n")

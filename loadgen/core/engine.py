@@ -199,8 +199,8 @@ class Engine:
         """Return at most `TURN_EVENTS` events: those left over, else what the selector says."""
         ready = self._left_over
         if ready:
-            # Since the selector spoke, a connection may have been closed.
-            ready = [(key, events) for key, events in ready if key.data.interest]
+            # Since the selector spoke, a connection may have closed, or opened again.
+            ready = [(key, events) for key, events in ready if key.fileobj is key.data.socket]
         else:
             own_s = self.next_timeout()
             if timeout_s is None or (own_s is not None and own_s < timeout_s):
