@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from loadgen.payload import FilePayload, LinesPayload, SizePayload
     from loadgen.plan import Plan
     from loadgen.record import RunRecord, from_json
-    from loadgen.runner import Progress, Surroundings, UnreachableTargetError, run
+    from loadgen.runner import UnreachableTargetError, run
+    from loadgen.surroundings import Progress, Surroundings
 
 _HOMES = {
     "FilePayload": "payload",
@@ -38,11 +39,11 @@ _HOMES = {
     "LoadgenError": "errors",
     "LocalLimitError": "errors",
     "Plan": "plan",
-    "Progress": "runner",
+    "Progress": "surroundings",
     "RecordError": "errors",
     "RunRecord": "record",
     "SizePayload": "payload",
-    "Surroundings": "runner",
+    "Surroundings": "surroundings",
     "UnreachableError": "errors",
     "UnreachableTargetError": "runner",
     "UsageError": "errors",

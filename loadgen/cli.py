@@ -11,6 +11,7 @@ from loadgen.errors import LoadgenError, UnreachableError, UsageError
 
 USAGE: Final = 2
 UNREACHABLE: Final = 3
+INTERRUPTED: Final = 130
 
 # Modules by name: a word that is not used costs no import.
 COMMANDS: Final = {
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prefix = "loadgen" if command == "run" else f"loadgen {command}"
         print(f"{prefix}: {error}", file=sys.stderr)
         return UNREACHABLE if isinstance(error, UnreachableError) else USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; what is still buffered must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

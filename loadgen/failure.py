@@ -49,11 +49,6 @@ class Cause(enum.StrEnum):
         return member
 
 
-def text_of(cause: str) -> str:
-    """Return the explanation of the cause named ``cause``, one of `Cause`."""
-    return next(known.text for known in Cause if known == cause)
-
-
 _CAUSE_OF_ERRNO = {
     errno.ECONNREFUSED: Cause.REFUSED,
     errno.ECONNRESET: Cause.RESET,

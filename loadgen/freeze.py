@@ -8,8 +8,8 @@ import numpy as np
 
 from loadgen import environment
 from loadgen.core.connection import Connection
-from loadgen.core.engine import Totals
 from loadgen.core.recorder import Interval, Recorder
+from loadgen.core.totals import NONE, Totals
 from loadgen.plan import Plan
 from loadgen.record import (
     Actual,
@@ -54,8 +54,8 @@ class Findings:
     cut_off: int = 0
     outcome: Outcome = "completed"
     marks: Marks = field(default_factory=Marks)
-    at_load_end: Totals = field(default_factory=lambda: Totals(0, 0, 0, 0, 0))
-    at_end: Totals = field(default_factory=lambda: Totals(0, 0, 0, 0, 0))
+    at_load_end: Totals = NONE
+    at_end: Totals = NONE
     intervals: list[IntervalRecord] = field(default_factory=list)
 
 
@@ -103,7 +103,7 @@ def freeze(findings: Findings, target: TargetRecord) -> RunRecord:
 
 
 def _actual(findings: Findings) -> Actual:
-    marks, at_end = findings.marks, findings.at_end
+    marks, at_load_end, at_end = findings.marks, findings.at_load_end, findings.at_end
     duration_s = ns_to_seconds(marks.load_ended_ns - marks.load_began_ns)
     return Actual(
         connections=sum(connection.connects > 0 for connection in findings.connections),
@@ -111,7 +111,9 @@ def _actual(findings: Findings) -> Actual:
         duration_s=duration_s,
         drain_s=ns_to_seconds(marks.drain_ended_ns - marks.load_ended_ns),
         messages=at_end.answered,
-        messages_per_s=findings.at_load_end.answered / duration_s if duration_s else 0.0,
+        messages_per_s=at_load_end.answered / duration_s if duration_s else 0.0,
+        bytes_sent_per_s=at_load_end.bytes_sent / duration_s if duration_s else 0.0,
+        bytes_received_per_s=at_load_end.bytes_received / duration_s if duration_s else 0.0,
         submitted=at_end.submitted,
         cut_off=findings.cut_off,
         bytes_sent=at_end.bytes_sent,

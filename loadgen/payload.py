@@ -38,6 +38,9 @@ class SizePayload(msgspec.Struct, frozen=True, tag="size"):
 
 PayloadSource = bytes | FilePayload | LinesPayload | SizePayload
 
+LARGEST_BYTES = 2**30
+"""The largest payload, and the most that one connection sends at once."""
+
 # The period is prime, so that an echo that is off by some bytes cannot look right.
 _PATTERN = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY"
 
@@ -67,8 +70,8 @@ def _items(source: PayloadSource) -> list[bytes]:
         case LinesPayload(path, raw):
             return _lines(path, raw)
         case SizePayload(size_bytes):
-            if size_bytes < 1:
-                raise UsageError.of("--size", size_bytes, "a payload has one byte or more")
+            if not 1 <= size_bytes <= LARGEST_BYTES:
+                raise UsageError.of("--size", size_bytes, "a payload has 1 byte to 1 GiB")
             return [(_PATTERN * (size_bytes // len(_PATTERN) + 1))[:size_bytes]]
 
 

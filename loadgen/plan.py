@@ -20,6 +20,12 @@ _NOT_NEGATIVE_S = (
     "drain_s",
     "connect_rate_per_s",
 )
+# Socket buffers are C integers; a deeper pipeline than that is a slip of the keyboard.
+_AT_MOST = {
+    "pipeline": 1_000_000,
+    "send_buffer_bytes": 2**31 - 1,
+    "receive_buffer_bytes": 2**31 - 1,
+}
 _AT_LEAST_ONE = (
     "connections",
     "messages",
@@ -81,8 +87,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             msgspec.structs.force_setattr(self, "duration_s", DEFAULT_DURATION_S)
         for name in _AT_LEAST_ONE:
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError.of(_option(name), value, "it must be 1 or more")
+            if value is not None and not 1 <= value <= (most := _AT_MOST.get(name, value)):
+                upper = f" and at most {most}" if name in _AT_MOST else ""
+                raise UsageError.of(_option(name), value, f"it must be 1 or more{upper}")
         for name in _NOT_NEGATIVE_S:
             value = getattr(self, name)
             if (
@@ -90,7 +97,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 and not 0 < value < float("inf")
                 and (name, value) != ("drain_s", 0)
             ):
-                raise UsageError.of(_option(name), value, "it must be more than 0")
+                raise UsageError.of(_option(name), value, "it must be more than 0, and finite")
         if self.backend not in backends.NAMES:
             raise UsageError.of(
                 "--backend", self.backend, f"choose one of {', '.join(backends.NAMES)}"

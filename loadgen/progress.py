@@ -1,7 +1,7 @@
 """How a run is getting on, in one line."""
 
 from loadgen.plan import Plan
-from loadgen.runner import Progress
+from loadgen.surroundings import Progress
 from loadgen.units import format_count
 
 

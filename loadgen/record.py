@@ -15,7 +15,8 @@ import msgspec
 
 from loadgen.core.histogram import Histogram
 from loadgen.environment import Environment
-from loadgen.errors import RecordError
+from loadgen.errors import RecordError, UsageError
+from loadgen.failure import Cause, Phase
 from loadgen.plan import Plan
 
 SCHEMA: Final = "loadgen.run/1"
@@ -45,6 +46,12 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
     sum: int
     buckets: list[int]
     counts: list[int]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if this is the form of no histogram."""
+        if sum(self.counts) != self.count:
+            raise ValueError("the counts of the buckets do not add up to the count")
+        self.histogram()
 
     @classmethod
     def of(cls, histogram: Histogram) -> "Distribution":
@@ -102,7 +109,7 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: from the start of the load until nothing more was submitted.
     drain_s: from then until the last reply, or until waiting for it was given up.
     messages: answered (one way: handed to the kernel), the drain included.
-    messages_per_s: those answered within ``duration_s``, over it.
+    messages_per_s, bytes_sent_per_s, bytes_received_per_s: of those within ``duration_s`` alone.
     submitted: messages that were begun; cut_off: those unanswered when the run ended; the rest
     were lost with failed connections.
     opened, closed: sockets.
@@ -119,6 +126,8 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     cut_off: int
     bytes_sent: int
     bytes_received: int
+    bytes_sent_per_s: float
+    bytes_received_per_s: float
     opened: int
     closed: int
     cpu_s: float
@@ -127,8 +136,8 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of failure (names of `loadgen.failure`), how often, and when first and last."""
 
-    phase: str
-    cause: str
+    phase: Phase
+    cause: Cause
     is_local: bool
     count: int
     first_s: float
@@ -222,7 +231,7 @@ def from_json(text: bytes) -> RunRecord:
     """Return the record that ``text`` holds. Raises RecordError."""
     try:
         return msgspec.json.decode(text, type=RunRecord)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UsageError) as error:
         raise RecordError(f"this is no record of the form {SCHEMA}: {error}") from None
 
 

@@ -1,32 +1,30 @@
 """One run, from a Plan to a RunRecord: open, load, drain, freeze."""
 
-import gc
+import contextlib
 import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import msgspec
 
 from loadgen import descriptors, payload
 from loadgen.core import backends
-from loadgen.core.clock import Clock, monotonic_ns
 from loadgen.core.conversation import Conversation
-from loadgen.core.dialer import Dialer, Endpoint, SocketFactory, SocketOptions, resolve
-from loadgen.core.engine import Engine, Totals
+from loadgen.core.dialer import Dialer, Endpoint, SocketOptions, resolve
+from loadgen.core.engine import Engine
 from loadgen.core.lifecycle import State
 from loadgen.core.opener import CONNECTS_UNDER_WAY, Policy
 from loadgen.core.recorder import Recorder
+from loadgen.core.totals import NONE, Totals
 from loadgen.errors import LoadgenError, UnreachableError
 from loadgen.freeze import Findings, freeze, freeze_interval
 from loadgen.plan import Plan
 from loadgen.record import Outcome, RunRecord, TargetRecord
 from loadgen.server_processes import EmbeddedServer
+from loadgen.surroundings import Phase, Progress, Surroundings, quiet_garbage_collector
 from loadgen.target import Target
 from loadgen.units import NS_PER_S, ns_to_seconds, seconds_to_ns
 
@@ -35,47 +33,9 @@ INTERVAL_NS: Final = NS_PER_S
 # A turn waits no longer than this, so that a request to stop is heard in time.
 _HEARING_S: Final = 0.1
 
+_LONGEST_PROBE_S: Final = 60.0
+
 _log = logging.getLogger("loadgen.runner")
-
-Phase = Literal["opening", "loading", "draining"]
-
-
-class Progress(NamedTuple):
-    """How a run is getting on. ``messages_per_s`` and ``elapsed_s`` speak of the load alone."""
-
-    phase: Phase
-    elapsed_s: float
-    totals: Totals
-    messages_per_s: float
-    failures: int
-
-
-def _nobody_asks() -> bool:
-    return False
-
-
-def _nobody_watches(progress: Progress) -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a run takes from outside, beside its plan.
-
-    should_stop: asked after every turn; once it says so, the run drains and ends.
-    observe: hears of the progress, about once a second and at the start of each phase.
-    socket_factory: makes the sockets; None for `socket.socket`.
-    clock: monotonic nanoseconds.
-    """
-
-    should_stop: Callable[[], bool] = _nobody_asks
-    observe: Callable[[Progress], None] = _nobody_watches
-    socket_factory: SocketFactory | None = None
-    clock: Clock = monotonic_ns
-
-    def observed_by(self, observe: Callable[[Progress], None]) -> "Surroundings":
-        """Return the same surroundings with another observer."""
-        return replace(self, observe=observe)
 
 
 class UnreachableTargetError(UnreachableError):
@@ -124,7 +84,7 @@ class _Run:
         self._recorder = Recorder(plan.connections)
         self._selector = backends.open_selector(backend)
         self._interval_began_ns = 0
-        self._interval_totals = Totals(0, 0, 0, 0, 0)
+        self._interval_totals = NONE
         self.findings = Findings(
             plan=plan,
             started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -141,7 +101,7 @@ class _Run:
         try:
             marks.opening_began_ns = self._clock()
             self._open(engine)
-            with _quiet_garbage_collector():
+            with quiet_garbage_collector():
                 marks.load_began_ns = self._clock()
                 self._load(engine)
                 self._drain(engine)
@@ -169,12 +129,16 @@ class _Run:
         ``localhost`` is ::1 and 127.0.0.1, and many a server listens on one of them only.
         """
         if len(endpoints) > 1:
-            for family, address in endpoints:
-                with socket.socket(family, socket.SOCK_STREAM) as probe:
-                    probe.settimeout(self._plan.connect_timeout_s)
-                    if probe.connect_ex(address) == 0:
-                        return Endpoint(family, address)
+            for endpoint in endpoints:
+                with contextlib.suppress(OSError):
+                    self._probe(endpoint)
+                    return endpoint
         return endpoints[0]
+
+    def _probe(self, endpoint: Endpoint) -> None:
+        with socket.socket(endpoint.family, socket.SOCK_STREAM) as probe:
+            probe.settimeout(min(self._plan.connect_timeout_s, _LONGEST_PROBE_S))
+            probe.connect(endpoint.address)
 
     def _engine(self, endpoint: Endpoint) -> Engine:
         plan = self._plan
@@ -195,15 +159,14 @@ class _Run:
         patience_ns = seconds_to_ns(self._plan.connect_timeout_s)
         engine.add(self._conversation, self._plan.connections)
         self._interval_began_ns = began_ns
-        self._observe("opening", 0)
+        self._observe("opening", engine.totals(), 0)
         next_look_ns = began_ns + INTERVAL_NS
         while engine.is_opening and not self._surroundings.should_stop():
             engine.turn(_HEARING_S)
             now_ns = self._clock()
             if now_ns >= next_look_ns:
                 next_look_ns += INTERVAL_NS
-                self._interval_totals = engine.totals()
-                self._observe("opening", 0)
+                self._observe("opening", engine.totals(), 0)
             failed = sum(seen.count for seen in self._recorder.failures.values())
             is_late = now_ns - began_ns >= patience_ns
             if not engine.opened and failed and (is_late or failed >= CONNECTS_UNDER_WAY):
@@ -217,7 +180,7 @@ class _Run:
         now_ns = began_ns
         if engine.opened:
             engine.start()
-            self._observe("loading", 0)
+            self._observe("loading", engine.totals(), 0)
             while now_ns < end_ns and not engine.is_finished:
                 if self._surroundings.should_stop():
                     break
@@ -255,16 +218,16 @@ class _Run:
         duration_s = ns_to_seconds(end_ns - self._interval_began_ns)
         self._interval_began_ns, self._interval_totals = end_ns, after
         rate = (after.answered - before.answered) / duration_s if duration_s else 0.0
-        self._observe("draining" if draining else "loading", rate)
+        self._observe("draining" if draining else "loading", after, rate)
 
-    def _observe(self, phase: Phase, messages_per_s: float) -> None:
+    def _observe(self, phase: Phase, totals: Totals, messages_per_s: float) -> None:
         self._surroundings.observe(
             Progress(
                 phase=phase,
                 elapsed_s=ns_to_seconds(self._interval_began_ns - self.findings.marks.load_began_ns)
                 if phase != "opening"
                 else 0.0,
-                totals=self._interval_totals,
+                totals=totals,
                 messages_per_s=messages_per_s,
                 failures=sum(seen.count for seen in self._recorder.failures.values()),
             )
@@ -287,17 +250,3 @@ def _counts_of(server: EmbeddedServer) -> dict[str, int] | None:
     except LoadgenError as error:  # what the client has measured stands all the same
         _log.warning("%s", error)
         return None
-
-
-@contextmanager
-def _quiet_garbage_collector() -> Iterator[None]:
-    """Keep the collector from walking over thousands of connections while times are taken."""
-    if gc.get_freeze_count():  # whoever embeds us has frozen something, and unfreezing thaws all
-        yield
-        return
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from loadgen.failure import text_of
 from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
 from loadgen.plan import Plan
 from loadgen.record import ConnectionRecord, Distribution, RunRecord
@@ -92,8 +91,8 @@ def _load(record: RunRecord) -> Iterator[Line]:
         f"  messages     {format_count(actual.messages)}"
         f"   {format_count(actual.messages_per_s)}/s{_unfinished(record)}"
     )
-    yield Line(f"  sent         {_traffic(actual.bytes_sent, actual.duration_s)}")
-    yield Line(f"  received     {_traffic(actual.bytes_received, actual.duration_s)}")
+    yield Line(f"  sent         {_traffic(actual.bytes_sent, actual.bytes_sent_per_s)}")
+    yield Line(f"  received     {_traffic(actual.bytes_received, actual.bytes_received_per_s)}")
     if actual.duration_s:
         yield Line(
             f"  this process {100 * actual.cpu_s / actual.duration_s:.0f} % of one core", "faint"
@@ -111,9 +110,8 @@ def _unfinished(record: RunRecord) -> str:
     return f"   ({', '.join(parts)})" if parts else ""
 
 
-def _traffic(size_bytes: int, duration_s: float) -> str:
-    per_second = f"   {format_bytes(size_bytes / duration_s)}/s" if duration_s else ""
-    return f"{format_bytes(size_bytes)}{per_second}"
+def _traffic(size_bytes: int, bytes_per_s: float) -> str:
+    return f"{format_bytes(size_bytes)}   {format_bytes(bytes_per_s)}/s"
 
 
 _COLUMNS = ("min", "mean", "p50", "p90", "p99", "p99.9", "max")
@@ -124,12 +122,12 @@ def _latencies(record: RunRecord) -> Iterator[Line]:
     yield Line(_latency_row("connect", record.connect_latency_ns))
     if record.plan.reply == "none":
         yield Line("  message      one way: there is no reply to wait for", "faint")
-        return
-    yield Line(_latency_row("message", record.latency_ns))
-    yield Line(
-        "  message: from send to read, by this process's clock; its own queue is part of it",
-        "faint",
-    )
+    else:
+        yield Line(_latency_row("message", record.latency_ns))
+        yield Line(
+            "  message: from send to read, by this process's clock; its own queue is part of it",
+            "faint",
+        )
     for name, distribution in (
         ("connect", record.connect_latency_ns),
         ("message", record.latency_ns),
@@ -163,7 +161,7 @@ def _failures(record: RunRecord) -> Iterator[Line]:
         )
         yield Line(
             f"    {format_count(failure.count):>9}  {failure.phase}: "
-            f"{text_of(failure.cause)}  {when}{whose}",
+            f"{failure.cause.text}  {when}{whose}",
             "bad",
         )
 

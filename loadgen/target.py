@@ -11,7 +11,8 @@ ACCEPTED = (
 )
 
 _HOST_AND_PORT = re.compile(
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\[\]:/@\s]+)):(?P<port>\d+)/?"
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?)\]|(?P<host>[^\[\]:/@\s]+))"
+    r":(?P<port>\d+)/?"
 )
 
 

@@ -13,14 +13,19 @@ from rich.text import Text
 
 from loadgen.plan import Plan
 from loadgen.progress import progress_line
-from loadgen.runner import Progress
 from loadgen.summary import Line
+from loadgen.surroundings import Progress
 
 _STYLES: Final = {"plain": "", "heading": "bold", "bad": "red", "faint": "dim"}
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # the command line knows what to do; the default leaves the program
+
+
 def _console(file: TextIO) -> Console:
-    return Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def print_lines(lines: Iterable[Line], file: TextIO) -> None:

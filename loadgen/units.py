@@ -81,7 +81,7 @@ def _parse_scaled(text: str, factors: dict[str, int], form: str) -> float:
 
 
 def _whole(number: float, form: str) -> int:
-    if number != int(number):
+    if not number.is_integer():
         raise ValueError(form)
     return int(number)
 
@@ -101,7 +101,7 @@ def format_count(number: float) -> str:
 
 
 def format_bytes(size_bytes: float) -> str:
-    """Return a size in binary units: ``64 B``, ``1.50 KiB``, ``2.00 MiB``."""
+    """Return a size in binary units: ``64 B``, ``1.50 KiB``, ``2 MiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if float(f"{size_bytes:.3g}") < 1000:
             return f"{_three_digits(size_bytes)} {unit}"
@@ -112,7 +112,7 @@ def format_bytes(size_bytes: float) -> str:
 def _three_digits(number: float) -> str:
     if number == int(number) and abs(number) < 1000:
         return f"{number:.0f}"
-    digits_before_point = len(f"{abs(number):.0f}")
+    digits_before_point = len(str(int(float(f"{abs(number):.3g}"))))
     return f"{number:.{max(0, 3 - digits_before_point)}f}"
 
 

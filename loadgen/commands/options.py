@@ -1,6 +1,7 @@
 """What the commands' parsers share: typed options, and complaints in one line."""
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -10,9 +11,21 @@ from loadgen.errors import UsageError
 
 T = TypeVar("T")
 
+_NEGATIVE = re.compile(r"-\.?\d")
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises UsageError instead of leaving the program."""
+
+    def parse_args(self, words: list[str]) -> argparse.Namespace:  # type: ignore[override]
+        """Parse ``words``; a negative value is a value, so that the complaint is about it."""
+        joined: list[str] = []
+        for word in words:
+            if _NEGATIVE.match(word) and joined and joined[-1].startswith("-"):
+                joined[-1] += f"={word}"
+            else:
+                joined.append(word)
+        return super().parse_args(joined)
 
     def error(self, message: str) -> NoReturn:
         """Raise the complaint as a UsageError."""

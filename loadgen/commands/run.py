@@ -22,8 +22,9 @@ from loadgen.failure import Phase
 from loadgen.files import write_atomically
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
-from loadgen.runner import Surroundings, UnreachableTargetError, run
+from loadgen.runner import UnreachableTargetError, run
 from loadgen.summary import summarise
+from loadgen.surroundings import Surroundings
 
 OK: Final = 0
 CHECK_FAILED: Final = 1
@@ -47,8 +48,10 @@ def main(arguments: list[str]) -> int:
         except UnreachableTargetError as unreachable:
             _write_files(unreachable.record, chosen)
             raise
-    _terminal().print_lines(summarise(record), for_people)
-    _write_files(record, chosen)
+    try:
+        _write_files(record, chosen)
+    finally:
+        _terminal().print_lines(summarise(record), for_people)
     return _exit_code(record)
 
 
@@ -90,17 +93,24 @@ def _dumping() -> Callable[[int, int], Any]:
 @contextmanager
 def _stop_on_signals() -> Iterator[Callable[[], bool]]:
     """Turn the first ^C into a request to stop, the second into an end without ceremony."""
-    asked = False
+    asked = heard = False
 
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
             os._exit(128 + number)
+        if not heard:  # the run has not begun: it reads a payload, or resolves a name
+            raise KeyboardInterrupt
         asked = True
+
+    def should_stop() -> bool:
+        nonlocal heard
+        heard = True
+        return asked
 
     previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield should_stop
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,6 +1,7 @@
 """The options of ``loadgen run``: their parser, and the Plan that they make."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from loadgen import framing
@@ -226,6 +227,10 @@ def _add_output(group: Any) -> None:
 
 def plan_of(chosen: argparse.Namespace) -> Plan:
     """Return the plan that the parsed options describe. Raises UsageError."""
+    if chosen.json == chosen.connections_csv == Path("-"):
+        raise UsageError(
+            "--json - and --connections-csv - cannot share standard output; name a file"
+        )
     fields = {
         name: getattr(chosen, name) for name in Plan.__struct_fields__ if hasattr(chosen, name)
     }

@@ -3,6 +3,7 @@
 import sys
 from argparse import SUPPRESS
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -72,7 +73,12 @@ def _parser() -> options.Parser:
         metavar="N",
         help="connections that may wait to be accepted (4096; the system may allow fewer)",
     )
-    how = parser.add_argument_group("how it behaves")
+    _add_behaviour(parser.add_argument_group("how it behaves"))
+    _add_output(parser.add_argument_group("output"))
+    return parser
+
+
+def _add_behaviour(how: Any) -> None:
     how.add_argument(
         "--delay",
         type=options.duration_s,
@@ -91,7 +97,9 @@ def _parser() -> options.Parser:
     how.add_argument(
         "--backend", choices=backends.NAMES, default="auto", help="I/O multiplexer (auto)"
     )
-    output = parser.add_argument_group("output")
+
+
+def _add_output(output: Any) -> None:
     output.add_argument(
         "--ready-file",
         type=options.output_file,
@@ -105,4 +113,3 @@ def _parser() -> options.Parser:
         help="write what was counted there at the end; - is standard output",
     )
     output.add_argument("--until-stdin-closes", action="store_true", help=SUPPRESS)
-    return parser

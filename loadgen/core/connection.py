@@ -1,92 +1,41 @@
-"""One connection: a socket, what it still has to say, and what it waits to hear.
+"""One connection: how it comes up, how it ends, and what it waits for in between.
 
-Facts. Four fifths of a round trip's time is spent in the kernel, in one ``recv`` and one ``send``;
-a Python loop is level with one in C only if it adds a handful of plain calls to them.
-
-Decision. There are two paths. The steady one is for the exchange that load tests are made of: all
-messages alike, replies of a length known ahead, the whole window sent at once and answered in one
-read. It costs two comparisons, a clock read on each side, and no object. Whatever else happens
-(a reply in pieces, a window answered in part, a socket that takes half a message, several payloads
-in turn, replies that must be looked at) takes the general path, which knows every case.
-
-Danger. The two must agree. They share the counts, and the steady path is entered only where
-nothing is half done: no message in flight on sending, all of them on receiving.
-
-Neither path closes anything or decides what comes next: a connection reports which events it wants
-to wait for (`transmit`), none when it is done, and raises `ConnectionFailed` when it is broken. The
-engine draws the consequences.
+It is a slot of the load. Its socket may break and be replaced; its counts go on. It does nothing by
+itself: the engine says when to connect and when to end, and hears of a break as `ConnectionFailed`.
 """
 
 import contextlib
-import selectors
+import os
 import socket
-from collections import deque
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from loadgen.core.clock import Clock
 from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer
+from loadgen.core.exchange import NOTHING, Exchange
 from loadgen.core.lifecycle import State, Step, advance
-from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
-from loadgen.framing import FramingError
-
-RecordReplies = Callable[[tuple[int, int, int, int]], None]
-"""Takes (connection index, replies, sent_ns, read_ns): replies that were read at one time, to
-messages that were sent at one time."""
-
-NOTHING: Final = 0
-READ: Final = selectors.EVENT_READ
-READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
+from loadgen.failure import ConnectionFailed, Failure, Phase
 
 
-def _ignore(row: tuple[int, int, int, int]) -> None:
-    """Record nothing: the reply to a first message is no measurement."""
-
-
-class Connection:
-    """One slot of the load: its socket may be replaced, its counts go on."""
+class Connection(Exchange):
+    """An exchange of messages, and the life of the socket that it goes through."""
 
     __slots__ = (
-        "_clock",
-        "_conversation",
-        "_decoder",
-        "_head_count",
-        "_held",
-        "_later",
-        "_limit",
-        "_position",
-        "_receive_into",
-        "_record",
-        "_remaining",
-        "_send",
-        "_steady_awaits",
-        "_steady_window",
-        "_unsent",
-        "_window",
+        "_received_before",
         "alarm_ns",
         "back_off_ns",
-        "bytes_received",
-        "bytes_sent",
         "connect_ns",
         "connects",
         "dialled_ns",
-        "ended_by_reply",
         "failure",
         "failures",
-        "flushed_ns",
-        "in_flight",
-        "index",
         "interest",
-        "read_ns",
-        "sent_ns",
         "socket",
         "state",
-        "unanswered",
     )
 
     def __init__(self, index: int, conversation: Conversation, clock: Clock) -> None:
-        self.index = index
+        super().__init__(index, conversation, clock)
         self.state = State.NEW
         self.socket: Any = None
         self.interest = NOTHING
@@ -97,257 +46,70 @@ class Connection:
         self.connects = 0
         self.connect_ns = 0
         self.dialled_ns = 0
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self.in_flight = 0
-        self.unanswered = 0
-        self.sent_ns = 0
-        self.read_ns = 0
-        self.flushed_ns = 0
-        self.ended_by_reply = False
-        self._clock = clock
-        self._conversation = conversation
-        self._window = conversation.pipeline
-        self._steady_window = conversation.steady_window
-        self._steady_awaits = -1
-        self._limit = conversation.messages
-        self._held = conversation.messages  # not to be submitted yet, or not now
-        self._remaining = 0  # to be submitted as soon as the window allows
-        self._position = 0
-        self._unsent: memoryview | None = None
-        self._later: deque[tuple[int, int]] | None = None
-        self._head_count = 0
+        self._received_before = 0
 
     def __repr__(self) -> str:
         busy = f", {self.in_flight} in flight" if self.in_flight else ""
         return f"<Connection {self.index} {self.state}{busy}>"
 
-    # ---- coming up ------------------------------------------------------------------------
-
     def open(self, dialer: Dialer) -> None:
-        """Begin to connect. Raises ConnectionFailed, as a step that must be followed by `close`."""
+        """Begin to connect. Raises ConnectionFailed; then too `close` must follow."""
         self.state = advance(self.state, Step.CONNECT)
         self.dialled_ns = self._clock()
-        self.socket = sock = dialer.dial()
-        self._receive_into = sock.recv_into
-        self._send = sock.send
-        self._decoder = self._conversation.framing.decoder()
-        self._record: RecordReplies = _ignore
-        self._steady_awaits = -1
-        self.ended_by_reply = False
+        self._received_before = self.bytes_received
+        self.socket = dialer.dial()
+        self.attach(self.socket)
 
     def finish_connect(self) -> None:
-        """Look at how the connect ended, once the socket is writable; then greet, if asked to.
+        """Look at how the connect ended, once the socket is writable.
 
         connect(2): SO_ERROR tells. Raises ConnectionFailed.
         """
         code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            error = OSError(code, "")
-            raise ConnectionFailed(Failure.of(Phase.CONNECT, error))
+            error = OSError(code, os.strerror(code))
+            raise ConnectionFailed(Failure.of(Phase.CONNECT, error), str(error))
         self.connect_ns = self._clock() - self.dialled_ns
         self.connects += 1
-        if not self._conversation.first_message:
+        if self._conversation.first_message:
+            self.state = advance(self.state, Step.GREET)
+        else:
             self.come_up()
-            return
-        self.state = advance(self.state, Step.GREET)
-        message = self._conversation.first_message
-        self._decoder.expect(message, (len(message),))
-        self.in_flight = 1
-        self._push(message)
 
     def come_up(self) -> None:
         """Be ready for messages: connected, and the first message answered."""
         self.state = advance(self.state, Step.COME_UP)
-        self._decoder = self._conversation.decoder()
-
-    def begin(self, record: RecordReplies) -> None:
-        """Begin with the messages, or go on with them; ``record`` hears of the replies."""
-        self._remaining, self._held = self._held, 0
-        self._record = record
-
-    # ---- receiving ------------------------------------------------------------------------
-
-    def receive(self, buffer: bytearray) -> bool:
-        """Read once into ``buffer``, scratch space; return whether a reply became whole.
-
-        Raises ConnectionFailed if the connection is broken or the bytes do not fit.
-        """
-        try:
-            size = self._receive_into(buffer)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.RECEIVE, error), str(error)) from error
-        self.read_ns = read_ns = self._clock()
-        if size != self._steady_awaits:
-            return self._receive_general(memoryview(buffer)[:size])
-        self._steady_awaits = -1
-        self.bytes_received += size
-        replies = self.in_flight
-        self.in_flight = 0
-        self._record((self.index, replies, self.sent_ns, read_ns))
-        return True
-
-    def _receive_general(self, view: memoryview) -> bool:
-        self._steady_awaits = -1
-        self.bytes_received += len(view)
-        decoder = self._decoder
-        try:
-            replies = decoder.feed(view) if view else decoder.end()
-        except FramingError as error:
-            phase = Phase.VERIFY if error.cause is Cause.MISMATCH else Phase.RECEIVE
-            raise ConnectionFailed(Failure(phase, error.cause)) from error
-        if replies > self.in_flight or (replies == self.in_flight and view and decoder.partial):
-            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES))
-        if not view:
-            if not replies:
-                raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
-            self.ended_by_reply = True
-        self._answer(replies)
-        return replies > 0
-
-    def _answer(self, replies: int) -> None:
-        """Set ``replies`` off against the messages in flight, the oldest first."""
-        self.in_flight -= replies
-        later = self._later
-        while later and replies > self._head_count:
-            if self._head_count:
-                self._record((self.index, self._head_count, self.sent_ns, self.read_ns))
-            replies -= self._head_count
-            self.sent_ns, self._head_count = later.popleft()
-        self._head_count -= replies
-        if replies:
-            self._record((self.index, replies, self.sent_ns, self.read_ns))
-
-    # ---- sending --------------------------------------------------------------------------
-
-    def transmit(self) -> int:
-        """Send what may be sent now; return the events to wait for, `NOTHING` when done.
-
-        Raises ConnectionFailed.
-        """
-        batch = self._steady_window
-        remaining = self._remaining - self._window
-        if self.in_flight or remaining < 0 or not batch:
-            return self._transmit_general()
-        self._remaining = remaining
-        self.in_flight = self._window
-        self._steady_awaits = self._conversation.steady_reply_bytes
-        self.sent_ns = self._clock()
-        try:
-            size = self._send(batch)
-        except BlockingIOError:
-            size = 0
-        except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
-        self.bytes_sent += size
-        if size == len(batch):
-            return READ
-        self._unsent = memoryview(batch)[size:]
-        return READ_AND_WRITE
-
-    def _transmit_general(self) -> int:
-        one_way = self._conversation.framing.one_way
-        if self._unsent is not None:
-            self._push(self._unsent)
-            self.flushed_ns = self._clock()
-        if self.ended_by_reply:
-            return NOTHING
-        if self._unsent is None:
-            if one_way:
-                self.in_flight = 0
-            count = min(self._window - self.in_flight, self._remaining)
-            if count > 0:
-                self._submit(count)
-        if self._unsent is not None:
-            return READ_AND_WRITE
-        if one_way:
-            self.in_flight = 0
-            return READ_AND_WRITE if self._remaining else NOTHING
-        return READ if self.in_flight or self._remaining else NOTHING
-
-    def _submit(self, count: int) -> None:
-        payloads = self._conversation.payloads
-        batch, lengths = payloads.batch(self._position, count)
-        self._position = (self._position + count) % len(payloads.items)
-        self._decoder.expect(batch, lengths)
-        now_ns = self._clock()
-        if self.in_flight:
-            if self._later is None:
-                self._later = deque()
-            if not self._later:
-                self._head_count = self.in_flight
-            self._later.append((now_ns, count))
-        else:
-            self.sent_ns = now_ns
-        self._remaining -= count
-        self.in_flight += count
-        self._push(batch)
-
-    def _push(self, data: bytes | memoryview) -> None:
-        """Give ``data`` to the kernel; what it does not take stays in ``_unsent``."""
-        try:
-            size = self._send(data)
-        except BlockingIOError:
-            size = 0
-        except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
-        self.bytes_sent += size
-        self._unsent = memoryview(data)[size:] if size < len(data) else None
-
-    # ---- ending ---------------------------------------------------------------------------
+        self.be_ready()
 
     def drain(self) -> None:
         """Submit nothing more; what is in flight may come home."""
         self.state = advance(self.state, Step.DRAIN)
         self.revoke()
 
-    def revoke(self) -> None:
-        """Take back the messages that have not been submitted."""
-        self._limit = self.submitted
-        self._held = self._remaining = 0
-
     def close(self, step: Step) -> None:
-        """End by ``step``, CLOSE or FAIL, and give the socket up; messages in flight are lost.
+        """End by ``step``, CLOSE or FAIL, and give the socket up.
 
         The end of our stream is announced first (shutdown(2), SHUT_WR), as a well-behaved client
         does; a peer that is gone already is no error.
         """
-        if self.state is not State.GREETING:
-            self.unanswered += self.in_flight
+        if self.state is State.GREETING:
+            self.in_flight = 0  # a first message is not counted among the unanswered
         self.state = advance(self.state, step)
-        self.in_flight = 0
-        self._held += self._remaining
-        self._remaining = 0
         self.interest = NOTHING
-        self._unsent = None
-        self._later = None
         sock, self.socket = self.socket, None
-        if sock is None:
+        if sock is None:  # the connect could not even begin
             return
-        del self._receive_into, self._send
+        self.detach()
         with contextlib.suppress(OSError):  # ENOTCONN: it never came up, or the peer was faster
             sock.shutdown(socket.SHUT_WR)
         sock.close()
 
-    # ---- looking --------------------------------------------------------------------------
-
-    @property
-    def submitted(self) -> int:
-        """Messages submitted so far."""
-        return self._limit - self._held - self._remaining
-
     @property
     def answered(self) -> int:
         """Messages whose reply is whole (one way: that the kernel has taken whole)."""
-        pending = 0 if self.state is State.GREETING else self.in_flight
-        return self.submitted - pending - self.unanswered
-
-    @property
-    def has_more(self) -> bool:
-        """Whether messages are left to submit."""
-        return self._held + self._remaining > 0
+        if self.state is State.GREETING:  # the first message is in flight, and no message
+            return self.submitted - self.unanswered
+        return super().answered
 
     @property
     def is_up(self) -> bool:
@@ -357,7 +119,22 @@ class Connection:
     @property
     def was_heard(self) -> bool:
         """Whether the server has said anything since the last connect."""
-        return self.read_ns > self.dialled_ns
+        return self.bytes_received > self._received_before
+
+    def has_news(self) -> bool:
+        """Whether what is waited for is there, and has only not been looked at yet.
+
+        A process that was stopped, or busy elsewhere, must not take its own lateness for the
+        server's: to be asked before a connection is given up for want of progress.
+        """
+        try:
+            if self.state is State.CONNECTING:
+                self.socket.getpeername()  # ENOTCONN (getpeername(2)) until it is connected
+            else:
+                self.socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return False
+        return True
 
     @property
     def waits_since_ns(self) -> int | None:

@@ -2,8 +2,9 @@
 
 import sys
 
+from loadgen.errors import UsageError
 from loadgen.framing import Decoder, Fixed, Framing
-from loadgen.payload import PayloadQueue
+from loadgen.payload import LARGEST_BYTES, PayloadQueue
 from loadgen.plan import Plan
 
 
@@ -38,7 +39,17 @@ class Conversation:
 
     @classmethod
     def of(cls, plan: Plan, payloads: PayloadQueue) -> "Conversation":
-        """Return what ``plan`` makes every connection say, with the payloads it has loaded."""
+        """Return what ``plan`` makes every connection say, with the payloads it has loaded.
+
+        Raises UsageError if that is more at once than a connection may send.
+        """
+        largest_bytes = plan.pipeline * max(map(len, payloads.items))
+        if largest_bytes > LARGEST_BYTES:
+            raise UsageError.of(
+                "--pipeline",
+                plan.pipeline,
+                "all messages in flight on a connection have 1 GiB at most",
+            )
         return cls(payloads, plan.framing(), plan.pipeline, plan.first_message, plan.messages)
 
     def decoder(self) -> Decoder:

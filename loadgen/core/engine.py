@@ -25,33 +25,26 @@ import logging
 import selectors
 from collections import deque
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.clock import Clock
-from loadgen.core.connection import NOTHING, READ, Connection
+from loadgen.core.connection import Connection
 from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer
+from loadgen.core.exchange import NOTHING, READ
 from loadgen.core.lifecycle import State, Step
 from loadgen.core.opener import Opener, Policy, next_back_off_ns
 from loadgen.core.recorder import Recorder
 from loadgen.core.timers import Timers
+from loadgen.core.totals import Totals
+from loadgen.core.watch import Watch
 from loadgen.failure import Cause, ConnectionFailed, Failure
 from loadgen.units import ns_to_seconds
 
 BUFFER_BYTES: Final = 256 * 1024
 
 _log = logging.getLogger("loadgen.engine")
-
-
-class Totals(NamedTuple):
-    """Sums over all connections, so far."""
-
-    submitted: int
-    answered: int
-    bytes_sent: int
-    bytes_received: int
-    up: int
 
 
 class Engine:
@@ -68,7 +61,7 @@ class Engine:
         self.connections: list[Connection] = []
         self.opened = 0
         self.closed = 0
-        self._selector = selector
+        self._watch = Watch(selector)
         self._dialer = dialer
         self._recorder = recorder
         self._clock = clock
@@ -76,7 +69,6 @@ class Engine:
         self._buffer = bytearray(BUFFER_BYTES)
         self._timers: Timers[Connection] = Timers()
         self._opener = Opener(policy.connect_interval_ns)
-        self._left_over: list[tuple[selectors.SelectorKey, int]] = []
         self._sendable: deque[Connection] = deque()
         self._live = 0  # connections with a socket
         self._backing_off = 0  # failed ones that will be opened again
@@ -129,7 +121,7 @@ class Engine:
         for connection in self.connections:
             if connection.state.is_live:
                 self._end(connection, Step.CLOSE)
-        self._selector.close()
+        self._watch.close()
 
     @property
     def is_opening(self) -> bool:
@@ -146,12 +138,11 @@ class Engine:
 
         Raises AttributeError where the backend has none (poll, select).
         """
-        descriptor: int = self._selector.fileno()  # type: ignore[attr-defined]
-        return descriptor
+        return self._watch.fileno()
 
     def next_timeout(self) -> float | None:
         """Return the seconds until a turn is due although no socket is ready; None: for ever."""
-        if self._left_over or self._sendable:
+        if self._watch.has_left_over or self._sendable:
             return 0.0
         alarm_ns, opening_ns = self._timers.next_ns(), self._opener.next_ns()
         if alarm_ns is None and opening_ns is None:
@@ -161,14 +152,7 @@ class Engine:
 
     def totals(self) -> Totals:
         """Return the sums over all connections."""
-        every = self.connections
-        return Totals(
-            submitted=sum(connection.submitted for connection in every),
-            answered=sum(connection.answered for connection in every),
-            bytes_sent=sum(connection.bytes_sent for connection in every),
-            bytes_received=sum(connection.bytes_received for connection in every),
-            up=sum(connection.is_up for connection in every),
-        )
+        return Totals.of(self.connections)
 
     # ---- the turn -------------------------------------------------------------------------
 
@@ -179,7 +163,10 @@ class Engine:
         """
         senders: list[Connection] = []
         buffer = self._buffer
-        for key, events in self._ready(timeout_s):
+        own_s = self.next_timeout()
+        if own_s is not None and (timeout_s is None or own_s < timeout_s):
+            timeout_s = own_s
+        for key, events in self._watch.wait(timeout_s):
             connection: Connection = key.data
             try:
                 if events == READ:
@@ -189,25 +176,12 @@ class Engine:
                     senders.append(connection)
             except ConnectionFailed as broken:
                 self._fail(connection, broken)
-        self._transmit(senders)
         if self._sendable:
-            self._transmit(self._next_sendable())
+            self._sendable.extend(senders)
+            senders = self._next_sendable()
+        self._transmit(senders)
         self._recorder.flush_if_full()
         self._keep_time()
-
-    def _ready(self, timeout_s: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return at most `TURN_EVENTS` events: those left over, else what the selector says."""
-        ready = self._left_over
-        if ready:
-            # Since the selector spoke, a connection may have closed, or opened again.
-            ready = [(key, events) for key, events in ready if key.fileobj is key.data.socket]
-        else:
-            own_s = self.next_timeout()
-            if timeout_s is None or (own_s is not None and own_s < timeout_s):
-                timeout_s = own_s
-            ready = self._selector.select(timeout_s)
-        self._left_over = ready[TURN_EVENTS:]
-        return ready[:TURN_EVENTS] if self._left_over else ready
 
     def _handle_write(self, connection: Connection, events: int) -> bool:
         """Handle ``events`` that are more than a plain READ; return whether to transmit."""
@@ -237,7 +211,7 @@ class Engine:
     def _settle(self, connection: Connection, interest: int) -> None:
         """Wait for other events than before; for none, draw the conclusion from the state."""
         if interest != NOTHING:
-            self._watch(connection, interest)
+            self._watch.change(connection, interest)
         elif connection.state is State.GREETING:
             connection.come_up()
             self._come_up(connection)
@@ -245,11 +219,6 @@ class Engine:
             self._end(connection, Step.CLOSE)
             if connection.ended_by_reply and connection.has_more and not self._is_draining:
                 self._opener.enqueue((connection,))
-
-    def _watch(self, connection: Connection, interest: int) -> None:
-        if interest != connection.interest:
-            self._selector.modify(connection.socket, interest, connection)
-            connection.interest = interest
 
     def _keep_time(self) -> None:
         """Do what the clock says is due: open connections, look after those that wait."""
@@ -271,6 +240,8 @@ class Engine:
         deadline_ns = (now_ns if since_ns is None else since_ns) + timeout_ns
         if deadline_ns > now_ns:
             self._timers.set(connection, deadline_ns)
+        elif connection.has_news():
+            self._timers.set(connection, now_ns + timeout_ns)
         else:
             self._fail(connection, ConnectionFailed(Failure(connection.waits_in, Cause.TIMEOUT)))
 
@@ -283,8 +254,7 @@ class Engine:
         except ConnectionFailed as broken:
             self._fail(connection, broken)
             return
-        connection.interest = selectors.EVENT_WRITE
-        self._selector.register(connection.socket, connection.interest, connection)
+        self._watch.begin(connection, selectors.EVENT_WRITE)
         self._timers.set(connection, connection.dialled_ns + self._policy.connect_timeout_ns)
 
     def _connected(self, connection: Connection) -> None:
@@ -295,11 +265,12 @@ class Engine:
         if connection.state is State.READY:
             self._come_up(connection)
         else:
+            connection.greet()
             self._settle(connection, connection.transmit())
 
     def _come_up(self, connection: Connection) -> None:
         self._opener.settle()
-        self._watch(connection, READ)
+        self._watch.change(connection, READ)
         if self._is_started:
             self._begin(connection)
 
@@ -309,8 +280,7 @@ class Engine:
 
     def _end(self, connection: Connection, step: Step) -> None:
         """Unregister, then close: the selector must not hold a descriptor that is gone."""
-        if connection.interest != NOTHING:
-            self._selector.unregister(connection.socket)
+        self._watch.end(connection)
         if connection.state in (State.CONNECTING, State.GREETING):
             self._opener.settle()
         self.closed += connection.state is not State.CONNECTING

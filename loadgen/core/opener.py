@@ -67,17 +67,21 @@ class Opener:
         self._waiting: deque[Connection] = deque()
         self._under_way = 0
         self._next_ns = 0
+        self._was_idle = True
 
     def enqueue(self, connections: Iterable[Connection]) -> None:
         """Let ``connections`` wait for their turn."""
+        self._was_idle = self._was_idle or not self._waiting
         self._waiting.extend(connections)
 
     def take(self, now_ns: int) -> Iterator[Connection]:
         """Yield the connections whose connect is due; each is under way until `settle`."""
+        if self._was_idle and self._waiting:  # nobody has waited: nothing is late
+            self._was_idle = False
+            self._next_ns = max(self._next_ns, now_ns)
         for _ in range(CONNECTS_PER_TURN):
             if not self._may_open or self._next_ns > now_ns:
                 return
-            # One that was idle for long does not owe a burst for that time.
             self._next_ns = max(self._next_ns, now_ns - LATENESS_MADE_GOOD_NS) + self._interval_ns
             self._under_way += 1
             yield self._waiting.popleft()

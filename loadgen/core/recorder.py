@@ -188,4 +188,4 @@ class _ConnectionTables:
         cumulative = np.cumsum(self.coarse, axis=1, dtype=np.int64)
         reached = np.argmax(cumulative >= rank[:, None], axis=1)
         # The middle of a coarse bucket is the middle of the fine buckets that it joins.
-        return bucket_middle((reached << _COARSE_SHIFT) + (1 << (_COARSE_SHIFT - 1)))
+        return bucket_middle((reached << _COARSE_SHIFT) + (1 << (_COARSE_SHIFT - 1)) - 1)

@@ -1,0 +1,36 @@
+"""Places to connect to, where nobody serves, or nobody yet."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from loadgen.core.dialer import Endpoint
+
+
+@contextlib.contextmanager
+def refusing_address() -> Iterator[str]:
+    """A port that refuses, and that nobody else can get: it is bound and does not listen."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield "127.0.0.1:{1}".format(*bound.getsockname())
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[Endpoint]:
+    """A listener that accepts nothing and whose queue is full: a connect does not end (Linux)."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        name = listener.getsockname()
+        with contextlib.ExitStack() as stack:
+            for _ in range(4):
+                caller = stack.enter_context(socket.socket())
+                caller.setblocking(False)
+                caller.connect_ex(name)
+            yield Endpoint(socket.AF_INET, name)
+
+
+def unix_listener(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    listener.listen(1024)
+    return listener

@@ -1,0 +1,206 @@
+"""Where core tests play: an engine stepped by hand, and connections whose other end is the test."""
+
+import contextlib
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, Final, Self
+
+from loadgen import framing
+from loadgen.core import backends
+from loadgen.core.clock import ManualClock
+from loadgen.core.connection import Connection
+from loadgen.core.conversation import Conversation
+from loadgen.core.dialer import Dialer, Endpoint, SocketFactory, SocketOptions
+from loadgen.core.engine import Engine
+from loadgen.core.opener import Policy
+from loadgen.core.recorder import Recorder
+from loadgen.failure import Cause, Phase
+from loadgen.payload import PayloadQueue
+
+DEADLINE_S: Final = 20.0
+NOTHING: Final = 0
+READ: Final = selectors.EVENT_READ
+READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
+
+MS: Final = 1_000_000
+SECOND: Final = 1_000_000_000
+
+
+def conversation(
+    *payloads: bytes,
+    reply: str = "echo",
+    pipeline: int = 1,
+    first_message: bytes = b"",
+    messages: int | None = None,
+) -> Conversation:
+    """Return what connections say; ``reply`` may also be ``verify``, for a verified echo."""
+    form = framing.Echo(verify=True) if reply == "verify" else framing.parse(reply)
+    return Conversation(
+        PayloadQueue(payloads or (b"ping",)), form, pipeline, first_message, messages
+    )
+
+
+class PairDialer(Dialer):
+    """Hands out sockets that are connected already."""
+
+    def __init__(self, *sockets: Any) -> None:
+        self.sockets = list(sockets)
+
+    def dial(self) -> Any:
+        sock = self.sockets.pop(0)
+        sock.setblocking(False)
+        return sock
+
+
+class Wire:
+    """A connection at one end of a socketpair, the test at the other (``peer``)."""
+
+    def __init__(self, talk: Conversation, send_buffer_bytes: int | None = None) -> None:
+        self.clock = ManualClock(1000)
+        self.rows: list[tuple[int, int, int, int]] = []
+        self.connection = Connection(0, talk, self.clock)
+        self._send_buffer_bytes = send_buffer_bytes
+        self._buffer = bytearray(65536)
+        self.peer: socket.socket
+
+    def __enter__(self) -> Self:
+        self.come_up()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.connection.socket is not None:
+            self.connection.socket.close()
+        self.peer.close()
+
+    def come_up(self) -> None:
+        """Connect, through a new socketpair; greet, where there is a first message."""
+        ours, self.peer = socket.socketpair()
+        if self._send_buffer_bytes is not None:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
+        self.peer.settimeout(DEADLINE_S)
+        self.connection.open(PairDialer(ours))
+        self.connection.finish_connect()
+
+    def begin(self) -> int:
+        """Let messages flow; return the interest."""
+        self.connection.begin(self.rows.append)
+        return self.connection.transmit()
+
+    def receive(self) -> bool:
+        return self.connection.receive(self._buffer)
+
+    def reply(self, data: bytes) -> bool:
+        """Let the peer send ``data``, read it; return whether a reply became whole."""
+        self.peer.sendall(data)
+        return self.receive()
+
+    @property
+    def replies(self) -> list[tuple[int, int, int]]:
+        """What was recorded, without the index: (replies, sent_ns, read_ns)."""
+        return [row[1:] for row in self.rows]
+
+    def check_balance(self) -> None:
+        """Every message that was submitted is answered, in flight or lost."""
+        it = self.connection
+        pending = it.in_flight if it.is_up else 0
+        assert it.submitted == it.answered + pending + it.unanswered
+
+
+class Stage:
+    """An engine on a clock that only the test moves, and a listener that the test accepts from."""
+
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        selector: selectors.BaseSelector | None = None,
+        factory: SocketFactory | None = None,
+        endpoint: Endpoint | None = None,
+    ) -> None:
+        self.clock = ManualClock(1000 * SECOND)
+        self.recorder = Recorder(1)
+        self.peers: list[socket.socket] = []
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.listener.setblocking(False)
+        endpoint = endpoint or Endpoint(socket.AF_INET, self.listener.getsockname())
+        self.dialer = Dialer(endpoint, SocketOptions(), factory or socket.socket)
+        self.selector = selector or backends.open_selector("auto")
+        self.engine = Engine(
+            self.selector, self.dialer, self.recorder, self.clock, policy or Policy()
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.engine.close()
+        self.listener.close()
+        for peer in self.peers:
+            peer.close()
+        if exception[0] is None:
+            assert self.engine.opened == self.engine.closed
+            assert self.engine.is_finished
+
+    def turn_until(self, condition: Callable[[], bool]) -> None:
+        """Take turns that do not wait, accepting meanwhile, until ``condition`` holds."""
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline_s, "it never came to that"
+            self.engine.turn(0)
+            self.accept()
+
+    def accept(self) -> None:
+        """Accept everyone who waits at the listener, if it still listens."""
+        if self.listener.fileno() < 0:
+            return
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                peer = self.listener.accept()[0]
+                peer.settimeout(DEADLINE_S)
+                self.peers.append(peer)
+
+    def open(self, count: int, talk: Conversation | None = None) -> list[Connection]:
+        """Add connections and bring them up."""
+        added = self.engine.add(talk or conversation(), count)
+        self.turn_until(lambda: all(connection.is_up for connection in added))
+        self.turn_until(lambda: len(self.peers) >= count)
+        return added
+
+    def start(self) -> None:
+        """Start, and send the first messages."""
+        self.engine.start()
+        self.turn_until(lambda: self.engine.next_timeout() != 0)
+
+    def peer_of(self, connection: Connection) -> socket.socket:
+        """Return the other end of ``connection``, which is up."""
+        name = connection.socket.getsockname()
+        return next(peer for peer in self.peers if peer.getpeername() == name)
+
+    def failures(self) -> dict[tuple[Phase, Cause], int]:
+        return {
+            (kind.phase, kind.cause): seen.count for kind, seen in self.recorder.failures.items()
+        }
+
+
+class Tapped:
+    """A real socket that notes each send and each receive; a socket factory with `tapping`."""
+
+    def __init__(self, inner: socket.socket, note: Callable[[str], None]) -> None:
+        self._inner = inner
+        self._note = note
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def send(self, data: bytes | memoryview) -> int:
+        self._note("send")
+        return self._inner.send(data)
+
+    def recv_into(self, buffer: bytearray) -> int:
+        self._note("receive")
+        return self._inner.recv_into(buffer)
+
+
+def tapping(note: Callable[[str], None]) -> SocketFactory:
+    return lambda family, kind: Tapped(socket.socket(family, kind), note)

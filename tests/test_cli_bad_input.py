@@ -1,0 +1,191 @@
+"""Bad input: exit code 2 and one line that names the option, the value and what is accepted.
+
+Start-up is nearly all of such a command's time, so most are put to `loadgen.cli.main` in this
+process: an exception that leaves it is the traceback that a user would see. A few of each kind are
+put to the real command as well.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command import loadgen, loadgen_here
+
+from loadgen.core import backends
+
+NINES = "9" * 400  # more than a float can hold
+
+Complaint = Callable[..., str]
+
+
+def only_line(code: int, stdout: str, stderr: str) -> str:
+    assert code == 2
+    assert stdout == ""
+    lines = stderr.splitlines()
+    assert len(lines) == 1, stderr
+    return lines[0]
+
+
+@pytest.fixture
+def complaint(capfd: pytest.CaptureFixture[str]) -> Complaint:
+    """Return the one line that is all that ``loadgen`` says to its arguments."""
+
+    def complain(*arguments: str) -> str:
+        return only_line(*loadgen_here(capfd, *arguments))
+
+    return complain
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--frobnicate"],
+        ["-c", "-5"],
+        ["--size", "0"],
+        ["--payload-file", "/nowhere"],
+        ["127.0.0.1:70000"],
+        ["--backend", "magic"],
+        ["server", "--port", "70000"],
+        ["serve"],
+    ],
+    ids=" ".join,
+)
+def test_the_real_command_says_the_same(arguments: list[str], complaint: Complaint) -> None:
+    line = only_line(*loadgen(*arguments))
+    assert line.startswith("loadgen")
+    assert line == complaint(*arguments)
+
+
+def test_standard_input_without_a_byte_is_named() -> None:
+    assert "--payload-file" in only_line(*loadgen("127.0.0.1:1", "--payload-file", "-"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--frobnicate"], ["--frobnicate"]),
+        (["-c", "-5"], ["--connections", "'-5'", "whole number"]),
+        (["--conns", "0"], ["--connections", "0", "1 or more"]),
+        (["-c", "many"], ["--connections", "'many'", "whole number"]),
+        (["-c", "1.5"], ["--connections", "'1.5'", "whole number"]),
+        (["127.0.0.1:1", "-c"], ["--connections", "argument"]),
+        (["-c", "1g"], ["--connections", "1000000000", "ulimit"]),
+        (["-n", "-1"], ["--messages", "'-1'", "whole number"]),
+        (["-n", "0"], ["--messages", "0", "1 or more"]),
+        (["-n", NINES], ["--messages", NINES]),
+        (["-d", "0"], ["--duration", "0"]),
+        (["-d", "soon"], ["--duration", "'soon'", "10ms"]),
+        (["--duration=-1s"], ["--duration", "'-1s'", "10ms"]),
+        (["-d", "-1s"], ["--duration", "-1s", "10ms"]),
+        (["--pipeline", "0"], ["--pipeline", "0", "1 or more"]),
+        (["--pipeline", "-2"], ["--pipeline", "'-2'", "whole number"]),
+        (["--pipeline", "900000g"], ["--pipeline"]),
+        (["--drain", "x"], ["--drain", "'x'", "10ms"]),
+        (["--size", "0"], ["--size", "0", "one byte or more"]),
+        (["--size", "-64"], ["--size", "'-64'", "64k"]),
+        (["--size", "-5k"], ["--size", "-5k", "64k"]),
+        (["--size", "big"], ["--size", "'big'", "64k"]),
+        (["--size", "900000g"], ["--size"]),
+        (["--payload", ""], ["--payload", "one byte or more"]),
+        (["--payload", r"\q"], ["--payload", r"\q", r"\xHH", "--raw"]),
+        (["--payload-file", "/nowhere/to/be/found"], ["--payload-file", "'/nowhere/to/be/found'"]),
+        (["--payload-lines", "/nowhere"], ["--payload-lines", "'/nowhere'", "No such file"]),
+        (["--payload-file", "/"], ["--payload-file", "'/'"]),
+        (["--first-message", r"\x"], ["--first-message", r"\xHH"]),
+        (["--reply", "telepathy"], ["--reply", "'telepathy'", "delimiter"]),
+        (["--reply", "fixed:0"], ["--reply", "'fixed:0'", "one byte or more"]),
+        (["--reply", "fixed:x"], ["--reply", "'fixed:x'", "64k"]),
+        (["--reply", "length:u7"], ["--reply", "'length:u7'", "u8"]),
+        (["--reply", "delimiter:"], ["--reply", "'delimiter:'"]),
+        (["--verify", "--reply", "none"], ["--verify", "--reply none"]),
+        (["--reply", "eof", "--pipeline", "2"], ["--reply eof", "--pipeline 2"]),
+        (["--backend", "magic"], ["--backend", "'magic'", "epoll"]),
+        (["--backend", "devpoll"], ["--backend", "devpoll", "choose one of"]),
+        (["--backend", "select", "-c", "1100"], ["--backend select", "1024", "choose one of"]),
+        (["--connect-rate", "0"], ["--connect-rate", "0"]),
+        (["--connect-rate", "-5"], ["--connect-rate", "'-5'", "2.5k"]),
+        (["--connect-timeout", "0s"], ["--connect-timeout", "0"]),
+        (["--io-timeout", "-1"], ["--io-timeout", "'-1'", "10ms"]),
+        (["--sndbuf", "0"], ["--sndbuf", "0", "1 or more"]),
+        (["--sndbuf", "4g"], ["--sndbuf"]),
+        (["--rcvbuf", "4g"], ["--rcvbuf"]),
+        (["--json", "/nowhere/run.json"], ["--json", "'/nowhere/run.json'", "no directory"]),
+        (["--json", "/"], ["--json", "'/'", "directory"]),
+        (["--connections-csv", "/nowhere/x"], ["--connections-csv", "'/nowhere/x'"]),
+        (["--json", "-", "--connections-csv", "-"], ["--json", "--connections-csv"]),
+        (["127.0.0.1:70000"], ["TARGET", "'127.0.0.1:70000'", "65535"]),
+        (["127.0.0.1:0"], ["TARGET", "'127.0.0.1:0'", "65535"]),
+        (["127.0.0.1"], ["TARGET", "'127.0.0.1'", "host:port"]),
+        (["http://127.0.0.1:80"], ["TARGET", "'http://127.0.0.1:80'", "host:port"]),
+        (["unix://relative"], ["TARGET", "'unix://relative'", "absolute path"]),
+        (["::1:80"], ["TARGET", "'::1:80'", "[ipv6-address]:port"]),
+        (["127.0.0.1:1", "127.0.0.1:2"], ["127.0.0.1:2"]),
+        (["run", "--frobnicate"], ["--frobnicate"]),
+        (["runn"], ["'runn'", "loadgen run"]),
+    ],
+    ids=lambda value: " ".join(value)[:40] if value and isinstance(value[0], str) else None,
+)
+def test_one_line_says_what_was_wrong(
+    arguments: list[str], parts: list[str], complaint: Complaint
+) -> None:
+    # A target that refuses: whatever gets past its checks ends with another code, and soon.
+    target = ["127.0.0.1:1"] if arguments[0].startswith("-") else []
+    if "select" in arguments and "select" not in backends.available():
+        pytest.skip("this platform has no select")
+    line = complaint(*arguments, *target)
+    assert line.startswith("loadgen: ")
+    for part in parts:
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--port", "70000"], ["--port", "70000", "65535"]),
+        (["--port", "-1"], ["--port", "-1", "65535"]),
+        (["--port", "http"], ["--port", "'http'", "65535"]),
+        (["--processes", "0"], ["--processes", "0", "1 or more"]),
+        (["--delay", "later"], ["--delay", "'later'", "10ms"]),
+        (["--backend", "magic"], ["--backend", "magic", "epoll"]),
+        (["--host", "192.0.2.1"], ["--host 192.0.2.1", "no address of this machine"]),
+        (["--unix", "/nowhere/socket"], ["--unix /nowhere/socket", "no such directory"]),
+        (["--json", "/nowhere/x"], ["--json", "'/nowhere/x'", "no directory"]),
+        (["--frobnicate"], ["--frobnicate"]),
+    ],
+    ids=lambda value: " ".join(value)[:40] if value and isinstance(value[0], str) else None,
+)
+def test_the_server_says_what_was_wrong(
+    arguments: list[str], parts: list[str], complaint: Complaint
+) -> None:
+    line = complaint("server", *arguments)
+    assert line.startswith("loadgen server: ")
+    for part in parts:
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (b"one\n\nthree\n", ["line 2", "empty"]),
+        (b"\n", ["line 1", "empty"]),
+        (b"", ["empty"]),
+        (b"one\r\n\r\n", ["line 2", "empty"]),
+        (b"one\n\\q\n", ["line 2", r"\q", r"\xHH"]),
+    ],
+)
+def test_a_bad_line_of_payloads_is_named(
+    tmp_path: Path, content: bytes, parts: list[str], complaint: Complaint
+) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(content)
+    line = complaint("127.0.0.1:1", "--payload-lines", str(path))
+    assert line.startswith("loadgen: --payload-lines")
+    for part in (str(path), *parts):
+        assert part in line
+
+
+def test_an_empty_payload_file_is_named(tmp_path: Path, complaint: Complaint) -> None:
+    path = tmp_path / "empty"
+    path.touch()
+    line = complaint("127.0.0.1:1", "--payload-file", str(path))
+    assert line == f"loadgen: --payload-file: {path} is empty; a payload has one byte or more"

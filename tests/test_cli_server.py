@@ -1,0 +1,86 @@
+"""``loadgen server`` as a user starts it."""
+
+import json
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from command import ended, loadgen, running
+
+from loadgen.cli import main
+
+
+def address_of(process: subprocess.Popen[bytes]) -> tuple[str, int]:
+    assert process.stdout is not None
+    line = process.stdout.readline().decode()
+    assert line.startswith("listening on 127.0.0.1:")
+    return "127.0.0.1", int(line.rpartition(":")[2])
+
+
+@pytest.mark.parametrize(("number", "processes"), [(signal.SIGINT, "2"), (signal.SIGTERM, "1")])
+def test_it_serves_until_a_signal_and_says_what_it_counted(
+    number: signal.Signals, processes: str, tmp_path: Path
+) -> None:
+    ready, counts = tmp_path / "ready", tmp_path / "counts.json"
+    arguments = ("--processes", processes, "--ready-file", str(ready), "--json", str(counts))
+    with running("server", *arguments) as process:
+        host, port = address_of(process)
+        assert ready.read_text() == f"{host}:{port}\n"
+        assert main([f"{host}:{port}", "-c", "5", "-n", "10"]) == 0
+        process.send_signal(number)
+        assert ended(process) == (0, "", "")
+    assert json.loads(counts.read_bytes()) == {
+        "accepted": 5,
+        "closed": 5,
+        "bytes_received": 3200,
+        "bytes_sent": 3200,
+    }
+    assert list(tmp_path.iterdir()) == [counts]
+
+
+def test_it_says_in_words_what_it_counted() -> None:
+    with running("server", "--port", "0") as process:
+        address = address_of(process)
+        with socket.create_connection(address, 20) as client:
+            client.sendall(b"hello")
+            assert client.recv(64) == b"hello"
+        process.terminate()
+        done = ended(process)
+    assert done == (0, "served 1 connections: 5 B received, 5 B sent\n", "")
+
+
+def test_counts_on_standard_output() -> None:
+    with running("server", "--sink", "--json", "-") as process:
+        address = address_of(process)
+        with socket.create_connection(address, 20) as client:
+            client.sendall(b"hello")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(64) == b""
+        process.terminate()
+        done = ended(process)
+    assert json.loads(done.stdout)["bytes_received"] == 5
+    assert json.loads(done.stdout)["bytes_sent"] == 0
+
+
+def test_on_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "echo"
+    with running("server", "--unix", str(path)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"listening on unix://{path}\n".encode()
+        assert main([f"unix://{path}", "-c", "2", "-n", "3"]) == 0
+        process.terminate()
+        assert ended(process).code == 0
+    assert not path.exists()
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = loadgen("server", "--port", port)
+    assert done.code == 2
+    assert done.stderr == (
+        f"loadgen server: --host 127.0.0.1 --port {port}: already in use; "
+        "choose another port, or port 0 for a free one\n"
+    )

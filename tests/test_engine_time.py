@@ -1,0 +1,244 @@
+"""Timeouts and back-off, on a clock that only the test moves."""
+
+import pytest
+from places import full_backlog
+from stage import MS, SECOND, Stage, conversation
+
+from loadgen.core import backends
+from loadgen.core.connection import Connection
+from loadgen.core.lifecycle import State
+from loadgen.core.opener import FIRST_BACK_OFF_NS, LONGEST_BACK_OFF_NS, Policy
+from loadgen.failure import Cause, Phase
+
+POLICY = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND)
+RECONNECT = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND, reconnect=True)
+NO_REPLY = {(Phase.RECEIVE, Cause.TIMEOUT): 1}
+
+
+def pass_time(stage: Stage, nanoseconds: int) -> None:
+    stage.clock.advance(nanoseconds)
+    stage.engine.turn(0)
+
+
+def lose(stage: Stage, connection: Connection, back_off_ns: int) -> None:
+    """Wait for ``connection`` to fail; let its back-off pass, and not a nanosecond less."""
+    stage.turn_until(lambda: connection.state is State.FAILED)
+    assert stage.engine.next_timeout() == back_off_ns / SECOND
+    assert not stage.engine.is_finished
+    pass_time(stage, back_off_ns - 1)
+    stage.engine.turn(0)
+    assert connection.state is State.FAILED
+    pass_time(stage, 1)
+    stage.turn_until(lambda: connection.state is not State.FAILED)
+
+
+@pytest.mark.skipif("epoll" not in backends.available(), reason="full backlogs differ elsewhere")
+def test_a_connect_that_does_not_end_is_a_failure_in_time() -> None:
+    with full_backlog() as endpoint, Stage(POLICY, endpoint=endpoint) as stage:
+        [connection] = stage.engine.add(conversation())
+        stage.engine.turn(0)
+        assert connection.state is State.CONNECTING
+        pass_time(stage, 3 * SECOND - 1)
+        assert connection.state.value == "connecting"
+        pass_time(stage, 1)
+        assert connection.state.value == "failed"
+        assert stage.failures() == {(Phase.CONNECT, Cause.TIMEOUT): 1}
+        assert stage.engine.is_finished
+        assert (stage.engine.opened, stage.engine.closed) == (0, 0)
+
+
+def test_a_reply_that_does_not_come_is_a_failure_of_that_connection_alone() -> None:
+    with Stage(POLICY) as stage:
+        silent, other = stage.open(2)
+        stage.start()
+        stage.clock.advance(5 * SECOND - 1)
+        stage.peer_of(other).sendall(b"ping")
+        stage.turn_until(lambda: other.answered == 1)
+        assert silent.state is State.READY
+        pass_time(stage, 1)
+        assert (silent.state, other.state) == (State.FAILED, State.READY)
+        assert silent.unanswered == 1
+        assert stage.failures() == NO_REPLY
+        pass_time(stage, 5 * SECOND - 2)
+        assert other.state.value == "ready"
+        pass_time(stage, 1)
+        assert other.state.value == "failed"
+
+
+def test_a_first_message_that_is_not_answered_is_a_failure() -> None:
+    with Stage(POLICY) as stage:
+        [connection] = stage.engine.add(conversation(first_message=b"hello"))
+        stage.turn_until(lambda: connection.state is State.GREETING)
+        pass_time(stage, 5 * SECOND)
+        assert connection.state is State.FAILED
+        assert not stage.engine.is_opening
+        assert stage.failures() == NO_REPLY
+
+
+def test_progress_puts_the_timeout_off() -> None:
+    with Stage(POLICY) as stage:
+        [connection] = stage.open(1, conversation(b"0123456789"))
+        stage.start()
+        for byte in range(10):
+            pass_time(stage, 5 * SECOND - 1)
+            stage.accept()
+            stage.peers[0].sendall(b"x")
+            stage.turn_until(lambda byte=byte: connection.bytes_received == byte + 1)  # type: ignore[misc]
+        assert connection.answered == 1
+        assert stage.failures() == {}
+
+
+def test_part_of_a_window_puts_the_timeout_off() -> None:
+    with Stage(POLICY) as stage:
+        [connection] = stage.open(1, conversation(pipeline=4))
+        stage.start()
+        for answered in range(1, 9):
+            pass_time(stage, 5 * SECOND - 1)
+            stage.peers[0].sendall(b"ping")
+            stage.turn_until(lambda answered=answered: connection.answered == answered)  # type: ignore[misc]
+        assert stage.failures() == {}
+        pass_time(stage, 5 * SECOND)
+        assert connection.unanswered == 4
+
+
+def test_a_peer_that_does_not_read_is_a_failure_in_sending() -> None:
+    with Stage(POLICY) as stage:
+        [connection] = stage.open(1, conversation(bytes(32 << 20)))
+        stage.start()
+        assert 0 < connection.bytes_sent < 32 << 20
+        while connection.state is State.READY:  # the kernel may still take some
+            pass_time(stage, 5 * SECOND)
+        assert stage.failures() == {(Phase.SEND, Cause.TIMEOUT): 1}
+
+
+def test_a_peer_that_reads_slowly_is_no_failure() -> None:
+    with Stage(POLICY) as stage:
+        [connection] = stage.open(1, conversation(bytes(32 << 20), reply="none", messages=1))
+        stage.start()
+        received = 0
+        while connection.state is State.READY:
+            sent_bytes = connection.bytes_sent
+            pass_time(stage, 4 * SECOND)
+            while connection.bytes_sent == sent_bytes and connection.state is State.READY:
+                received += len(stage.peers[0].recv(1 << 20))
+                stage.engine.turn(0)
+        assert stage.failures() == {}
+        assert connection.answered == 1
+        while data := stage.peers[0].recv(1 << 20):
+            received += len(data)
+        assert received == 32 << 20
+
+
+def test_a_connection_that_waits_for_nothing_is_left_alone() -> None:
+    with Stage(POLICY) as stage:
+        stage.open(2)
+        for _ in range(10):
+            pass_time(stage, 7 * SECOND)
+        stage.start()
+        assert stage.engine.totals().up == 2
+        assert stage.failures() == {}
+
+
+def test_replies_that_are_there_already_are_no_timeouts_however_late_they_are_read() -> None:
+    """The process was stopped, or the loop was busy elsewhere: that is not the server's doing."""
+    with Stage(POLICY) as stage:
+        connections = stage.open(300)
+        stage.start()
+        for peer in reversed(stage.peers):
+            peer.sendall(peer.recv(64))
+        stage.clock.advance(6 * SECOND)
+        stage.turn_until(lambda: all(c.answered or c.failure for c in connections))
+        assert stage.failures() == {}
+
+
+# ---- opening again ------------------------------------------------------------------------
+
+
+def test_a_failed_connection_stays_down_unless_asked() -> None:
+    with Stage(POLICY) as stage:
+        stage.open(1)
+        stage.peers[0].close()
+        stage.turn_until(lambda: stage.engine.is_finished)
+        pass_time(stage, 60 * SECOND)
+        assert stage.engine.opened == 1
+
+
+def test_a_failed_connection_comes_up_again_and_goes_on() -> None:
+    with Stage(RECONNECT) as stage:
+        [connection] = stage.open(1, conversation(messages=3))
+        stage.start()
+        stage.peers[0].sendall(b"ping")
+        stage.turn_until(lambda: connection.submitted == 2)
+        stage.peers[0].close()
+        lose(stage, connection, FIRST_BACK_OFF_NS)
+        stage.turn_until(lambda: len(stage.peers) == 2 and connection.submitted == 3)
+        stage.peers[1].sendall(b"ping")
+        stage.turn_until(lambda: stage.engine.is_finished)
+        assert (connection.answered, connection.unanswered, connection.failures) == (2, 1, 1)
+        assert connection.connects == stage.engine.opened == stage.engine.closed == 2
+
+
+def test_a_connection_without_messages_left_stays_down() -> None:
+    with Stage(RECONNECT) as stage:
+        [connection] = stage.open(1, conversation(messages=1))
+        stage.start()
+        stage.peers[0].close()
+        stage.turn_until(lambda: stage.engine.is_finished)
+        assert connection.state is State.FAILED
+
+
+def test_back_off_doubles_while_the_target_refuses() -> None:
+    with Stage(RECONNECT) as stage:
+        [connection] = stage.open(1)
+        stage.listener.close()
+        stage.peers[0].close()
+        back_off_ns = FIRST_BACK_OFF_NS
+        for _ in range(8):
+            stage.turn_until(lambda: connection.state is State.FAILED)
+            assert stage.engine.next_timeout() == back_off_ns / SECOND
+            failures = connection.failures
+            pass_time(stage, back_off_ns)
+            while connection.failures == failures:
+                stage.engine.turn(0)
+            back_off_ns = min(2 * back_off_ns, LONGEST_BACK_OFF_NS)
+        assert back_off_ns == LONGEST_BACK_OFF_NS
+        stage.engine.drain()
+        assert stage.engine.is_finished
+
+
+def test_back_off_doubles_while_the_target_only_accepts_and_closes() -> None:
+    with Stage(RECONNECT) as stage:
+        [connection] = stage.open(1)
+        for back_off_ns in (100 * MS, 200 * MS, 400 * MS, 800 * MS):
+            stage.clock.advance(MS)
+            stage.peers[-1].close()
+            lose(stage, connection, back_off_ns)
+            stage.turn_until(lambda: connection.is_up)
+            stage.accept()
+
+
+def test_back_off_begins_anew_once_the_server_has_answered() -> None:
+    with Stage(RECONNECT) as stage:
+        [connection] = stage.open(1)
+        stage.start()
+        for _ in range(3):
+            stage.clock.advance(MS)
+            stage.peers[-1].sendall(b"ping")
+            stage.turn_until(lambda: connection.read_ns == stage.clock.now_ns)
+            known = len(stage.peers)
+            stage.peers[-1].close()
+            lose(stage, connection, FIRST_BACK_OFF_NS)
+            stage.turn_until(lambda known=known: connection.is_up and len(stage.peers) > known)  # type: ignore[misc]
+
+
+def test_draining_calls_those_off_that_wait_to_be_opened_again() -> None:
+    with Stage(RECONNECT) as stage:
+        [connection] = stage.open(1)
+        stage.peers[0].close()
+        stage.turn_until(lambda: connection.state is State.FAILED)
+        assert not stage.engine.is_finished
+        stage.engine.drain()
+        assert stage.engine.is_finished
+        assert stage.engine.next_timeout() is None
+        pass_time(stage, 60 * SECOND)
+        assert connection.connects == 1

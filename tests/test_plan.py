@@ -1,0 +1,139 @@
+import math
+from typing import Any
+
+import msgspec
+import pytest
+
+from loadgen import framing
+from loadgen.core import backends
+from loadgen.errors import UsageError
+from loadgen.payload import FilePayload, LinesPayload, SizePayload
+from loadgen.plan import DEFAULT_DURATION_S, Plan
+
+
+def refusal_of(**values: Any) -> str:
+    with pytest.raises(UsageError) as refusal:
+        Plan(**values)
+    return str(refusal.value)
+
+
+class TestDuration:
+    def test_has_a_default_where_nothing_else_ends_the_run(self) -> None:
+        assert Plan().duration_s == DEFAULT_DURATION_S
+
+    def test_has_no_default_where_a_number_of_messages_ends_the_run(self) -> None:
+        assert Plan(messages=10).duration_s is None
+
+    def test_goes_with_a_number_of_messages(self) -> None:
+        plan = Plan(messages=10, duration_s=2.0)
+        assert (plan.messages, plan.duration_s) == (10, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("field", "option"),
+    [
+        ("connections", "--connections"),
+        ("messages", "--messages"),
+        ("pipeline", "--pipeline"),
+        ("send_buffer_bytes", "--sndbuf"),
+        ("receive_buffer_bytes", "--rcvbuf"),
+    ],
+)
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_number_below_one_is_refused_with_its_option(field: str, option: str, value: int) -> None:
+    refusal = refusal_of(**{field: value})
+    assert refusal == f"{option}: {value} is not accepted; it must be 1 or more"
+
+
+@pytest.mark.parametrize(
+    ("field", "option"),
+    [
+        ("duration_s", "--duration"),
+        ("connect_timeout_s", "--connect-timeout"),
+        ("io_timeout_s", "--io-timeout"),
+        ("drain_s", "--drain"),
+        ("connect_rate_per_s", "--connect-rate"),
+    ],
+)
+@pytest.mark.parametrize("value", [-1.0, math.inf, math.nan])
+def test_a_time_or_rate_that_makes_no_sense_is_refused_with_its_option(
+    field: str, option: str, value: float
+) -> None:
+    assert refusal_of(**{field: value}).startswith(f"{option}: {value!r} is not accepted; ")
+
+
+@pytest.mark.parametrize(
+    "field", ["duration_s", "connect_timeout_s", "io_timeout_s", "connect_rate_per_s"]
+)
+def test_no_time_or_rate_may_be_zero(field: str) -> None:
+    assert "it must be more than 0" in refusal_of(**{field: 0.0})
+
+
+def test_a_run_may_end_without_a_drain() -> None:
+    assert Plan(drain_s=0.0).drain_s == 0
+
+
+def test_every_backend_may_be_planned() -> None:
+    assert [Plan(backend=name).backend for name in backends.NAMES] == list(backends.NAMES)
+
+
+def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
+    refusal = refusal_of(backend="iocp")
+    assert refusal.startswith("--backend: 'iocp' is not accepted; ")
+    assert all(name in refusal for name in backends.NAMES)
+
+
+def test_a_target_that_cannot_be_read_is_refused() -> None:
+    assert refusal_of(target="nowhere").startswith("TARGET: 'nowhere' ")
+
+
+class TestReply:
+    def test_is_an_echo_by_default(self) -> None:
+        assert Plan().framing() == framing.Echo(verify=False)
+
+    def test_may_be_verified_where_it_is_an_echo(self) -> None:
+        assert Plan(verify=True).framing() == framing.Echo(verify=True)
+
+    def test_is_what_its_form_says(self) -> None:
+        assert Plan(reply="fixed:64").framing() == framing.Fixed(64)
+
+    def test_of_an_unknown_form_is_refused(self) -> None:
+        assert refusal_of(reply="json").startswith("--reply: 'json' ")
+
+    @pytest.mark.parametrize("reply", ["fixed:64", "none", "eof", r"delimiter:\n"])
+    def test_that_is_no_echo_cannot_be_verified(self, reply: str) -> None:
+        refusal = refusal_of(reply=reply, verify=True)
+        assert refusal.startswith("--verify ")
+        assert f"--reply {reply}" in refusal
+
+    @pytest.mark.parametrize(
+        ("values", "option"),
+        [({"pipeline": 2}, "--pipeline 2"), ({"first_message": b"hello"}, "--first-message")],
+    )
+    def test_that_ends_the_connection_leaves_nothing_to_come_after_it(
+        self, values: dict[str, Any], option: str
+    ) -> None:
+        assert refusal_of(reply="eof", **values).endswith(f"it does not go with {option}")
+
+
+class TestValue:
+    def test_cannot_be_changed(self) -> None:
+        with pytest.raises(AttributeError):
+            Plan().connections = 5  # type: ignore[misc]
+
+    def test_survives_json_with_every_kind_of_payload(self) -> None:
+        plan = Plan(
+            target="unix:///run/x",
+            payloads=(b"\x00\xff", FilePayload("f"), LinesPayload("l", raw=True), SizePayload(9)),
+            first_message=b"hello\n",
+            duration_s=1.5,
+        )
+        assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
+
+    def test_has_no_field_that_it_does_not_know(self) -> None:
+        with pytest.raises(msgspec.ValidationError, match="conections"):
+            msgspec.json.decode(b'{"conections": 5}', type=Plan)
+
+    def test_is_checked_when_it_is_read_from_a_file_too(self) -> None:
+        with pytest.raises(UsageError, match="--connections: 0"):
+            msgspec.json.decode(b'{"connections": 0}', type=Plan)

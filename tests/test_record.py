@@ -1,0 +1,204 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from records import HEALTHY, connection, connections_record, distribution, failure, healthy, plan
+
+from loadgen import record
+from loadgen.core.clock import ManualClock
+from loadgen.core.connection import Connection
+from loadgen.core.conversation import Conversation
+from loadgen.core.histogram import HIGHEST_NS, Histogram
+from loadgen.core.recorder import Recorder
+from loadgen.errors import RecordError
+from loadgen.failure import Cause, Failure, Phase
+from loadgen.framing import Echo
+from loadgen.freeze import Findings, freeze
+from loadgen.payload import FilePayload, LinesPayload, PayloadQueue, SizePayload
+from loadgen.plan import Plan
+from loadgen.record import Distribution, RunRecord, from_json, jain_index
+
+SCHEMA_FILE = Path(record.__file__).with_name("record.schema.json")
+
+
+def frozen_run() -> RunRecord:
+    """What `freeze` makes of a run of two connections, the second of which never came up."""
+    recorder = Recorder(2)
+    conversation = Conversation(PayloadQueue((b"x",)), Echo())
+    connections = [Connection(index, conversation, ManualClock()) for index in range(2)]
+    connections[0].connects = 1
+    recorder.record_connect(70_000)
+    recorder.record((0, 1, 0, 250_000))
+    recorder.record_failure(Failure(Phase.CONNECT, Cause.REFUSED), 5)
+    recorder.end_interval(0, 10)
+    findings = Findings(
+        plan=Plan(connections=2, duration_s=1.0),
+        started_at="2026-01-31T12:00:00.000+00:00",
+        backend="epoll",
+        recorder=recorder,
+        connections=connections,
+    )
+    return freeze(findings, HEALTHY.target)
+
+
+EVERY_PAYLOAD = (b"\x00\xff", FilePayload("f"), LinesPayload("l", raw=True), SizePayload(9))
+
+RECORDS = {
+    "healthy": HEALTHY,
+    "of a frozen run": frozen_run(),
+    "without replies": healthy(latency_ns=distribution()),
+    "with failures": healthy(failures=[failure(Phase.CONNECT, Cause.REFUSED, count=3)]),
+    "with every kind of payload": healthy(plan=plan(payloads=EVERY_PAYLOAD)),
+    "of the embedded server": healthy(
+        target=msgspec.structs.replace(HEALTHY.target, embedded=True, server={"accepted": 2})
+    ),
+    "with nothing to be fair about": healthy(
+        connections=connections_record(connection(0, 0), fairness=None, starved=1)
+    ),
+}
+
+every_record = pytest.mark.parametrize("known", RECORDS.values(), ids=RECORDS)
+
+
+class TestJson:
+    @every_record
+    def test_is_read_as_it_was_written(self, known: RunRecord) -> None:
+        assert from_json(known.to_json()) == known
+
+    @every_record
+    def test_is_as_its_schema_says(self, known: RunRecord) -> None:
+        schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.Draft202012Validator(schema).validate(json.loads(known.to_json()))
+
+    def test_is_text_of_many_lines_that_begins_with_its_schema(self) -> None:
+        lines = HEALTHY.to_json().decode().splitlines(keepends=True)
+        assert lines[1].strip() == f'"schema": "{record.SCHEMA}",'
+        assert lines[-1] == "}\n"
+
+    def test_may_hold_fields_of_a_later_version(self) -> None:
+        content = json.loads(HEALTHY.to_json())
+        content["verdict"] = "fine"
+        assert from_json(json.dumps(content).encode()) == HEALTHY
+
+
+def refusal_of(text: bytes) -> str:
+    with pytest.raises(RecordError) as refusal:
+        from_json(text)
+    return str(refusal.value)
+
+
+def changed(**fields: Any) -> bytes:
+    return json.dumps({**json.loads(HEALTHY.to_json()), **fields}).encode()
+
+
+class TestNoRecord:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"",
+            b"loadgen",
+            b"[]",
+            b"{}",
+            b"null",
+            b"\xff\xfe\x00",
+            HEALTHY.to_json()[:-100],
+            HEALTHY.to_json()[:100],
+            changed(schema="loadgen.run/2"),
+            changed(schema="wrk/1"),
+            changed(outcome="fine"),
+            changed(actual=None),
+            changed(started_at=5),
+        ],
+    )
+    def test_is_refused_in_one_line_that_names_the_form(self, text: bytes) -> None:
+        refusal = refusal_of(text)
+        assert refusal.startswith(f"this is no record of the form {record.SCHEMA}: ")
+        assert "\n" not in refusal
+
+    def test_of_another_schema_is_refused_with_its_name(self) -> None:
+        assert "loadgen.run/2" in refusal_of(changed(schema="loadgen.run/2"))
+
+    def test_that_is_wrong_somewhere_is_refused_with_the_place(self) -> None:
+        assert "$.target.embedded" in refusal_of(
+            changed(target={"address": "", "resolved": "", "embedded": 5, "server": None})
+        )
+
+    def test_with_a_plan_that_cannot_be_is_refused(self) -> None:
+        impossible = {**json.loads(msgspec.json.encode(HEALTHY.plan)), "connections": 0}
+        assert "--connections: 0" in refusal_of(changed(plan=impossible))
+
+    def test_with_text_that_is_not_utf_8_is_refused(self) -> None:
+        assert "\n" not in refusal_of(HEALTHY.to_json().replace(b"10.0.0.5", b"\xff\xfe.0.5"))
+
+    def test_with_a_cause_that_nobody_knows_is_refused(self) -> None:
+        known = msgspec.to_builtins(failure(Phase.CONNECT, Cause.REFUSED))
+        unknown = {**known, "cause": "moon phase"}
+        assert "moon phase" in refusal_of(changed(failures=[unknown]))
+
+    def test_with_a_histogram_that_cannot_be_is_refused(self) -> None:
+        impossible = {**msgspec.to_builtins(distribution(5)), "buckets": [-1]}
+        assert "bucket" in refusal_of(changed(latency_ns=impossible))
+
+
+class TestDistribution:
+    @given(st.lists(st.integers(0, HIGHEST_NS + 9), min_size=1, max_size=30))
+    def test_gives_back_the_histogram_that_it_was_made_of(self, values: list[int]) -> None:
+        frozen = distribution(*values)
+        assert Distribution.of(frozen.histogram()) == frozen
+
+    def test_holds_the_figures_of_the_histogram(self) -> None:
+        frozen = distribution(*range(100))
+        assert (frozen.count, frozen.sum, frozen.mean) == (100, 4950, 49.5)
+        assert (frozen.min, frozen.p50, frozen.p90, frozen.p99) == (0, 49, 89, 98)
+        assert (frozen.p999, frozen.max, frozen.overflow) == (99, 99, 0)
+
+    def test_of_nothing_has_no_figures(self) -> None:
+        frozen = Distribution.of(Histogram())
+        figures = (frozen.min, frozen.mean, frozen.p50, frozen.p90, frozen.p99, frozen.p999)
+        assert set(figures) == {None}
+        assert (frozen.count, frozen.max, frozen.buckets) == (0, None, [])
+
+    def test_is_what_the_record_answers_with(self) -> None:
+        assert HEALTHY.latency.percentile(100) == 400_000
+        assert HEALTHY.connect_latency.count == 2
+
+
+class TestSchemaFile:
+    def test_is_in_step_with_the_code(self) -> None:
+        fresh = json.dumps(record.json_schema(), indent=1) + "\n"
+        assert SCHEMA_FILE.read_text(encoding="utf-8") == fresh, (
+            "renew it: python -m loadgen.record > loadgen/record.schema.json"
+        )
+
+    def test_refuses_what_is_no_record(self) -> None:
+        schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.Draft202012Validator(schema).validate(json.loads(changed(actual=None)))
+
+
+class TestJainIndex:
+    @pytest.mark.parametrize("count", [1, 2, 100])
+    def test_is_one_where_all_got_the_same(self, count: int) -> None:
+        assert jain_index([7] * count) == 1.0
+
+    @pytest.mark.parametrize("count", [1, 2, 100])
+    def test_is_one_nth_where_one_got_everything(self, count: int) -> None:
+        assert jain_index([5] + [0] * (count - 1)) == pytest.approx(1 / count)
+
+    def test_of_a_known_example(self) -> None:
+        assert jain_index([1, 2, 3]) == pytest.approx(36 / 42)
+
+    @given(st.lists(st.integers(0, 10**9), min_size=1), st.integers(1, 1000))
+    def test_does_not_depend_on_the_scale(self, amounts: list[int], factor: int) -> None:
+        scaled = jain_index([factor * amount for amount in amounts])
+        assert scaled == pytest.approx(jain_index(amounts))
+
+    @pytest.mark.parametrize("amounts", [[], [0], [0, 0]])
+    def test_of_nothing_is_none(self, amounts: list[int]) -> None:
+        assert jain_index(amounts) is None

@@ -1,0 +1,80 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.errors import UsageError
+from loadgen.target import ACCEPTED, Target
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("localhost:9999", Target("localhost", 9999)),
+        ("tcp://10.0.0.5:80", Target("10.0.0.5", 80)),
+        ("tcp://example.org:80/", Target("example.org", 80)),
+        ("[::1]:1", Target("::1", 1)),
+        ("tcp://[2001:db8::1]:65535", Target("2001:db8::1", 65535)),
+        ("[fe80::1%eth0]:9999", Target("fe80::1%eth0", 9999)),
+        ("[fe80::1%br-0a1b]:9999", Target("fe80::1%br-0a1b", 9999)),
+        ("unix:///run/server.sock", Target(path="/run/server.sock")),
+        ("unix:///with space:80", Target(path="/with space:80")),
+    ],
+)
+def test_every_documented_form_is_understood(text: str, target: Target) -> None:
+    assert Target.parse(text) == target
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "localhost",
+        "localhost:",
+        ":80",
+        "localhost:0",
+        "localhost:65536",
+        "localhost:-1",
+        "localhost:http",
+        "::1:80",
+        "[::1]",
+        "[::1]80",
+        "[localhost]:80",
+        "user@host:80",
+        "host:80/path",
+        "http://host:80",
+        "two words:80",
+    ],
+)
+def test_another_form_is_refused_with_the_text_and_the_accepted_forms(text: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        Target.parse(text)
+    assert str(refusal.value) == f"TARGET: {text!r} is not accepted; {ACCEPTED}"
+
+
+@pytest.mark.parametrize("text", ["unix://", "unix://relative.sock"])
+def test_a_unix_socket_needs_an_absolute_path(text: str) -> None:
+    with pytest.raises(UsageError, match="absolute path"):
+        Target.parse(text)
+
+
+def test_only_a_path_makes_a_unix_target() -> None:
+    assert Target(path="/run/x").is_unix
+    assert not Target("host", 80).is_unix
+
+
+@pytest.mark.parametrize(
+    "text", ["localhost:9999", "[::1]:80", "[fe80::1%eth0]:80", "unix:///run/x.sock"]
+)
+def test_a_target_is_written_as_it_is_read(text: str) -> None:
+    assert str(Target.parse(text)) == text
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[\w.\[\]:%-]{1,20}:\d{1,5}", fullmatch=True))
+def test_any_text_is_a_target_that_can_be_written_and_read_again_or_a_usage_error(
+    text: str,
+) -> None:
+    try:
+        target = Target.parse(text)
+    except UsageError:
+        return
+    assert Target.parse(str(target)) == target
