@@ -71,7 +71,8 @@ def _items(source: PayloadSource) -> list[bytes]:
             return _lines(path, raw)
         case SizePayload(size_bytes):
             if not 1 <= size_bytes <= LARGEST_BYTES:
-                raise UsageError.of("--size", size_bytes, "a payload has 1 byte to 1 GiB")
+                accepted = "a payload has one byte or more, and 1 GiB at most"
+                raise UsageError.of("--size", size_bytes, accepted)
             return [(_PATTERN * (size_bytes // len(_PATTERN) + 1))[:size_bytes]]
 
 

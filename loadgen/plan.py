@@ -1,5 +1,6 @@
 """The Plan: the frozen, validated description of one run, before any socket exists."""
 
+import sys
 from typing import Final
 
 import msgspec
@@ -13,26 +14,23 @@ from loadgen.target import Target
 DEFAULT_DURATION_S: Final = 10.0
 DEFAULT_CONNECTIONS: Final = 100
 
-_NOT_NEGATIVE_S = (
-    "connect_timeout_s",
-    "io_timeout_s",
-    "duration_s",
-    "drain_s",
-    "connect_rate_per_s",
-)
-# Socket buffers are C integers; a deeper pipeline than that is a slip of the keyboard.
-_AT_MOST = {
+# Numbers that must be 1 or more, and the most that they may be: socket buffers are C integers, and
+# a pipeline deeper than a million is a slip of the keyboard.
+_COUNTS: Final = {
+    "connections": sys.maxsize,
+    "messages": sys.maxsize,
     "pipeline": 1_000_000,
     "send_buffer_bytes": 2**31 - 1,
     "receive_buffer_bytes": 2**31 - 1,
 }
-_AT_LEAST_ONE = (
-    "connections",
-    "messages",
-    "pipeline",
-    "send_buffer_bytes",
-    "receive_buffer_bytes",
+_TIMES_AND_RATES: Final = (
+    "duration_s",
+    "drain_s",
+    "connect_timeout_s",
+    "io_timeout_s",
+    "connect_rate_per_s",
 )
+_MAY_BE_ZERO: Final = ("drain_s",)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,19 +83,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Check every value and fill in the default duration."""
         if self.duration_s is None and self.messages is None:
             msgspec.structs.force_setattr(self, "duration_s", DEFAULT_DURATION_S)
-        for name in _AT_LEAST_ONE:
-            value = getattr(self, name)
-            if value is not None and not 1 <= value <= (most := _AT_MOST.get(name, value)):
-                upper = f" and at most {most}" if name in _AT_MOST else ""
-                raise UsageError.of(_option(name), value, f"it must be 1 or more{upper}")
-        for name in _NOT_NEGATIVE_S:
-            value = getattr(self, name)
-            if (
-                value is not None
-                and not 0 < value < float("inf")
-                and (name, value) != ("drain_s", 0)
-            ):
-                raise UsageError.of(_option(name), value, "it must be more than 0, and finite")
+        self._check_numbers()
         if self.backend not in backends.NAMES:
             raise UsageError.of(
                 "--backend", self.backend, f"choose one of {', '.join(backends.NAMES)}"
@@ -105,6 +91,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.target is not None:
             Target.parse(self.target)
         self._check_reply()
+
+    def _check_numbers(self) -> None:
+        for name, most in _COUNTS.items():
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError.of(_option(name), value, "it must be 1 or more")
+            if value is not None and value > most:
+                raise UsageError.of(_option(name), value, f"it must be at most {most}")
+        for name in _TIMES_AND_RATES:
+            value = getattr(self, name)
+            if value is None or 0 < value < float("inf") or (value == 0 and name in _MAY_BE_ZERO):
+                continue
+            raise UsageError.of(_option(name), value, "it must be more than 0, and finite")
 
     def _check_reply(self) -> None:
         reply = self.framing()

@@ -14,6 +14,7 @@ from loadgen.core.connection import Connection
 from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer, Endpoint, SocketFactory, SocketOptions
 from loadgen.core.engine import Engine
+from loadgen.core.lifecycle import State
 from loadgen.core.opener import Policy
 from loadgen.core.recorder import Recorder
 from loadgen.failure import Cause, Phase
@@ -82,6 +83,8 @@ class Wire:
         self.peer.settimeout(DEADLINE_S)
         self.connection.open(PairDialer(ours))
         self.connection.finish_connect()
+        if self.connection.state is State.GREETING:
+            self.connection.greet()
 
     def begin(self) -> int:
         """Let messages flow; return the interest."""

@@ -1,9 +1,9 @@
 import pytest
 
-from loadgen.core.engine import Totals
+from loadgen.core.totals import Totals
 from loadgen.plan import Plan
 from loadgen.progress import progress_line
-from loadgen.runner import Phase, Progress
+from loadgen.surroundings import Phase, Progress
 
 PLAN = Plan(connections=2000, duration_s=10.0)
 

@@ -129,7 +129,7 @@ def test_of_a_one_way_run() -> None:
     record = healthy(
         plan=plan(reply="none"),
         latency_ns=distribution(),
-        actual=actual(bytes_received=0),
+        actual=actual(bytes_received=0, bytes_received_per_s=0.0),
         connections=connections_record(connection(0, 2), connection(1, 2), fairness=1.0),
     )
     check(
@@ -151,7 +151,14 @@ def test_of_a_one_way_run() -> None:
 
 def test_of_a_run_without_messages() -> None:
     record = healthy(
-        actual=actual(messages=0, messages_per_s=0.0, submitted=2, cut_off=2, bytes_received=0),
+        actual=actual(
+            messages=0,
+            messages_per_s=0.0,
+            submitted=2,
+            cut_off=2,
+            bytes_received=0,
+            bytes_received_per_s=0.0,
+        ),
         latency_ns=distribution(),
         connections=connections_record(
             connection(0, 0), connection(1, 0), fairness=None, starved=2

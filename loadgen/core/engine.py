@@ -10,15 +10,14 @@ Decision. A turn has two phases: first every ready connection is read, stamped a
 then all that may send do so. And a turn is bounded: at most `TURN_EVENTS` events, sends, connects
 and alarms. What is left over comes first in the next turn, which then does not wait.
 
-The engine decides when a connection opens, ends, is given up or opened again, and nothing else: it
-formats nothing, and it does not know how long a run is. Whoever runs it calls `turn` until the job
-is done, from a plain loop or from the callback of another event loop that watches `fileno()` and
-wakes up after `next_timeout()`.
+The engine decides when a connection opens, ends, is given up or opened again, and nothing else.
+Whoever runs it calls `turn` until the job is done, from a plain loop or from the callback of another
+event loop that watches `fileno()` and wakes up after `next_timeout()`.
 
 Danger. An exception that leaves `turn` may stop the loop that called it for good. A broken
-connection is an event here, not an exception: `ConnectionFailed` goes no further.
+connection is an event here: `ConnectionFailed` goes no further.
 
-Cost. Measured by bench/limit.py, against a client in C that does nothing but the system calls.
+Cost. bench/limit.py measures it, against a client in C that does nothing but the system calls.
 """
 
 import logging
@@ -59,8 +58,7 @@ class Engine:
         policy: Policy,
     ) -> None:
         self.connections: list[Connection] = []
-        self.opened = 0
-        self.closed = 0
+        self.opened = self.closed = 0  # sockets
         self._watch = Watch(selector)
         self._dialer = dialer
         self._recorder = recorder
@@ -102,7 +100,7 @@ class Engine:
             self.drain_one(connection)
 
     def drain_one(self, connection: Connection) -> None:
-        """Let ``connection`` close as soon as nothing is in flight on it."""
+        """Let ``connection`` close once nothing is in flight on it."""
         if connection.state is State.READY and connection.in_flight:
             connection.drain()
             return
@@ -125,7 +123,7 @@ class Engine:
 
     @property
     def is_opening(self) -> bool:
-        """Whether a connection waits for its connect, or is coming up."""
+        """Whether any connection waits for its connect, or is coming up."""
         return self._opener.is_busy
 
     @property
@@ -199,13 +197,12 @@ class Engine:
                 interest = connection.transmit()
             except ConnectionFailed as broken:
                 self._fail(connection, broken)
-                continue
-            if interest != connection.interest:
-                self._settle(connection, interest)
+            else:
+                if interest != connection.interest:
+                    self._settle(connection, interest)
 
     def _next_sendable(self) -> list[Connection]:
-        sendable = self._sendable
-        chosen = [sendable.popleft() for _ in range(min(TURN_EVENTS, len(sendable)))]
+        chosen = [self._sendable.popleft() for _ in range(min(TURN_EVENTS, len(self._sendable)))]
         return [connection for connection in chosen if connection.interest]
 
     def _settle(self, connection: Connection, interest: int) -> None:
@@ -253,9 +250,9 @@ class Engine:
             connection.open(self._dialer)
         except ConnectionFailed as broken:
             self._fail(connection, broken)
-            return
-        self._watch.begin(connection, selectors.EVENT_WRITE)
-        self._timers.set(connection, connection.dialled_ns + self._policy.connect_timeout_ns)
+        else:
+            self._watch.begin(connection, selectors.EVENT_WRITE)
+            self._timers.set(connection, connection.dialled_ns + self._policy.connect_timeout_ns)
 
     def _connected(self, connection: Connection) -> None:
         self.opened += 1
