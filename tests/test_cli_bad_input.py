@@ -81,7 +81,7 @@ def test_standard_input_without_a_byte_is_named() -> None:
         (["--pipeline", "-2"], ["--pipeline", "'-2'", "whole number"]),
         (["--pipeline", "900000g"], ["--pipeline"]),
         (["--drain", "x"], ["--drain", "'x'", "10ms"]),
-        (["--size", "0"], ["--size", "0", "1 byte"]),
+        (["--size", "0"], ["--size", "0", "byte"]),
         (["--size", "-64"], ["--size", "'-64'", "64k"]),
         (["--size", "-5k"], ["--size", "-5k", "64k"]),
         (["--size", "big"], ["--size", "'big'", "64k"]),

@@ -220,3 +220,23 @@ def test_next_timeout_is_the_nearest_of_all() -> None:
         assert stage.engine.next_timeout() == 5.0
         stage.clock.advance(2 * SECOND)
         assert stage.engine.next_timeout() == 3.0
+
+
+def test_an_end_that_is_seen_twice_before_its_turn_to_send_is_one_reply() -> None:
+    """While others have yet to begin, whoever was answered waits behind them, still readable."""
+    with Stage() as stage:
+        connections = stage.open(MANY, conversation(reply="eof", messages=1))
+        stage.engine.start()
+        stage.engine.turn(0)
+        for connection in in_flight(connections):
+            peer = stage.peer_of(connection)
+            peer.sendall(peer.recv(64))
+            peer.close()
+            stage.peers.remove(peer)
+        stage.turn_until(lambda: all(connection.submitted for connection in connections))
+        for peer in stage.peers:
+            peer.sendall(peer.recv(64))
+            peer.close()
+        stage.turn_until(lambda: stage.engine.is_finished)
+        assert stage.failures() == {}
+        assert stage.engine.totals().answered == MANY

@@ -117,6 +117,11 @@ class Connection(Exchange):
         return self.state is State.READY or self.state is State.DRAINING
 
     @property
+    def may_transmit(self) -> bool:
+        """Whether it has something to say or to conclude: connected, and not ended."""
+        return self.is_up or self.state is State.GREETING
+
+    @property
     def was_heard(self) -> bool:
         """Whether the server has said anything since the last connect."""
         return self.bytes_received > self._received_before

@@ -11,8 +11,8 @@ then all that may send do so. And a turn is bounded: at most `TURN_EVENTS` event
 and alarms. What is left over comes first in the next turn, which then does not wait.
 
 The engine decides when a connection opens, ends, is given up or opened again, and nothing else.
-Whoever runs it calls `turn` until the job is done, from a plain loop or from the callback of another
-event loop that watches `fileno()` and wakes up after `next_timeout()`.
+Whoever runs it calls `turn` until the job is done, from a plain loop or from the callback of
+another event loop that watches `fileno()` and wakes up after `next_timeout()`.
 
 Danger. An exception that leaves `turn` may stop the loop that called it for good. A broken
 connection is an event here: `ConnectionFailed` goes no further.
@@ -71,7 +71,6 @@ class Engine:
         self._live = 0  # connections with a socket
         self._backing_off = 0  # failed ones that will be opened again
         self._is_started = False
-        self._is_draining = False
 
     # ---- for whoever runs the engine ------------------------------------------------------
 
@@ -93,8 +92,7 @@ class Engine:
                 self._begin(connection)
 
     def drain(self) -> None:
-        """Submit nothing more, open nothing more, let what is in flight come home."""
-        self._is_draining = True
+        """Let every connection close once nothing is in flight on it, and none open any more."""
         self._opener.clear()
         for connection in self.connections:
             self.drain_one(connection)
@@ -116,9 +114,8 @@ class Engine:
     def close(self) -> None:
         """Close every connection now, and the selector; what is in flight is cut off."""
         self.drain()
-        for connection in self.connections:
-            if connection.state.is_live:
-                self._end(connection, Step.CLOSE)
+        for connection in (every for every in self.connections if every.state.is_live):
+            self._end(connection, Step.CLOSE)
         self._watch.close()
 
     @property
@@ -203,7 +200,7 @@ class Engine:
 
     def _next_sendable(self) -> list[Connection]:
         chosen = [self._sendable.popleft() for _ in range(min(TURN_EVENTS, len(self._sendable)))]
-        return [connection for connection in chosen if connection.interest]
+        return [connection for connection in chosen if connection.may_transmit]
 
     def _settle(self, connection: Connection, interest: int) -> None:
         """Wait for other events than before; for none, draw the conclusion from the state."""
@@ -214,7 +211,7 @@ class Engine:
             self._come_up(connection)
         else:
             self._end(connection, Step.CLOSE)
-            if connection.ended_by_reply and connection.has_more and not self._is_draining:
+            if connection.ended_by_reply and connection.has_more:
                 self._opener.enqueue((connection,))
 
     def _keep_time(self) -> None:
@@ -293,7 +290,7 @@ class Engine:
         self._end(connection, Step.FAIL)
         connection.failure = broken.failure
         connection.failures += 1
-        if self._policy.reconnect and not self._is_draining and connection.has_more:
+        if self._policy.reconnect and connection.has_more:
             connection.back_off_ns = next_back_off_ns(connection)
             self._timers.set(connection, now_ns + connection.back_off_ns)
             self._backing_off += 1

@@ -153,6 +153,8 @@ class Exchange:
         return True
 
     def _receive_general(self, view: memoryview) -> bool:
+        if not view and self.ended_by_reply:
+            return False  # the end was seen before; the conclusion is yet to be drawn
         self._steady_awaits = -1
         self.bytes_received += len(view)
         decoder = self._decoder
