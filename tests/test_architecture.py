@@ -25,8 +25,9 @@ FLOORS = [
         *("core.lifecycle", "core.histogram", "core.clock", "core.timers", "core.backends"),
     ],
     ["plan"],
-    ["core.dialer", "core.conversation"],
-    ["core.exchange", "core.recorder"],
+    ["core.dialer", "core.laps"],
+    ["core.conversation", "core.recorder"],
+    ["core.exchange"],
     ["core.connection"],
     ["core.opener", "core.watch", "core.totals"],
     ["core.engine"],
@@ -53,7 +54,7 @@ FAMILIES = [
 # Who may import what; whatever else needs it takes it as an argument.
 DOORS = {
     "socket": ["core.dialer", "core.connection", "runner", "server*", "commands.run"],
-    "selectors": ["core.backends", "core.exchange", "core.watch", "core.engine", "server*"],
+    "selectors": ["core.backends", "core.laps", "core.watch", "core.engine", "server*"],
     "time": ["core.clock", "runner", "dump", "server*"],
 }
 

@@ -224,7 +224,7 @@ def test_back_off_begins_anew_once_the_server_has_answered() -> None:
         for _ in range(3):
             stage.clock.advance(MS)
             stage.peers[-1].sendall(b"ping")
-            stage.turn_until(lambda: connection.read_ns == stage.clock.now_ns)
+            stage.turn_until(lambda: connection.was_heard)
             known = len(stage.peers)
             stage.peers[-1].close()
             lose(stage, connection, FIRST_BACK_OFF_NS)

@@ -179,5 +179,5 @@ class TestBackOff:
     def test_begins_anew_once_the_server_has_said_something(self) -> None:
         (connection,) = crowd(1)
         connection.back_off_ns = LONGEST_BACK_OFF_NS
-        connection.bytes_received = 1
+        connection._received_before = -1  # fewer than now
         assert next_back_off_ns(connection) == FIRST_BACK_OFF_NS

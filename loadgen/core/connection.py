@@ -12,7 +12,8 @@ from typing import Any
 from loadgen.core.clock import Clock
 from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer
-from loadgen.core.exchange import NOTHING, Exchange
+from loadgen.core.exchange import Exchange
+from loadgen.core.laps import NOTHING
 from loadgen.core.lifecycle import State, Step, advance
 from loadgen.failure import ConnectionFailed, Failure, Phase
 
@@ -29,7 +30,6 @@ class Connection(Exchange):
         "dialled_ns",
         "failure",
         "failures",
-        "interest",
         "socket",
         "state",
     )
@@ -38,7 +38,6 @@ class Connection(Exchange):
         super().__init__(index, conversation, clock)
         self.state = State.NEW
         self.socket: Any = None
-        self.interest = NOTHING
         self.alarm_ns: int | None = None
         self.failure: Failure | None = None
         self.failures = 0

@@ -2,6 +2,7 @@
 
 import sys
 
+from loadgen.core.laps import Lap
 from loadgen.errors import UsageError
 from loadgen.framing import Decoder, Fixed, Framing
 from loadgen.payload import LARGEST_BYTES, PayloadQueue
@@ -33,9 +34,9 @@ class Conversation:
         self.first_message = first_message
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
-        is_steady = self.reply_bytes is not None and len(payloads.items) == 1
-        self.steady_window = payloads.items[0] * pipeline if is_steady else b""
-        self.steady_reply_bytes = (self.reply_bytes or 0) * pipeline
+        self.lap = Lap(b"", 0, 1)  # there is none
+        if self.reply_bytes is not None and len(payloads.items) == 1:
+            self.lap = Lap(payloads.items[0] * pipeline, self.reply_bytes * pipeline, pipeline)
 
     @classmethod
     def of(cls, plan: Plan, payloads: PayloadQueue) -> "Conversation":

@@ -31,7 +31,7 @@ from loadgen.core.clock import Clock
 from loadgen.core.connection import Connection
 from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer
-from loadgen.core.exchange import NOTHING, READ
+from loadgen.core.laps import NOTHING, READ
 from loadgen.core.lifecycle import State, Step
 from loadgen.core.opener import Opener, Policy, next_back_off_ns
 from loadgen.core.recorder import Recorder

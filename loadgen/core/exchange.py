@@ -1,108 +1,77 @@
 """The exchange of messages on one connection: what goes out, what is in flight, what has come back.
 
-Facts. Four fifths of a round trip's time is spent in the kernel, in one ``recv`` and one ``send``;
-a Python loop is level with one in C only if it adds a handful of plain calls to them.
+This is the general path, which knows every case: replies in pieces, windows answered in part,
+sockets that take half a message, several payloads in turn, replies that must be looked at. Where
+none of that happens, `loadgen.core.laps` passes it by.
 
-Decision. There are two paths. The steady one is for the exchange that load tests are made of: all
-messages alike, replies of a length known ahead, the whole window sent at once and answered in one
-read. It costs two comparisons, a clock read on each side, and no object. Whatever else happens
-(a reply in pieces, a window answered in part, a socket that takes half a message, several payloads
-in turn, replies that must be looked at) takes the general path, which knows every case.
-
-Danger. The two must agree. They share the counts, and the steady path is entered only where
-nothing is half done: no message in flight on sending, all of them on receiving.
-
-Neither path closes anything or decides what comes next: a connection reports which events it wants
-to wait for (`transmit`), none when it is done, and raises `ConnectionFailed` when it is broken. The
-engine draws the consequences.
+It closes nothing and decides nothing about what comes next. It reports which events to wait for
+(`transmit`), none when it is done, and raises `ConnectionFailed` when the connection is broken.
 """
 
-import selectors
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, Final
 
 from loadgen.core.clock import Clock
 from loadgen.core.conversation import Conversation
+from loadgen.core.laps import NO_LAP, NOTHING, READ, READ_AND_WRITE, Laps, RecordReplies
 from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.framing import Decoder, FramingError
 
-RecordReplies = Callable[[tuple[int, int, int, int]], None]
-"""Takes (connection index, replies, sent_ns, read_ns): replies that were read at one time, to
-messages that were sent at one time."""
-
-NOTHING: Final = 0
-READ: Final = selectors.EVENT_READ
-READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
+# Small integers are faster; when these laps are done, the general path grants more.
+_MOST_LAPS: Final = 2**29
 
 
-def _ignore(row: tuple[int, int, int, int]) -> None:
+def _ignore(row: Sequence[int]) -> None:
     """Record nothing: the reply to a first message is no measurement."""
 
 
-class Exchange:
+class Exchange(Laps):
     """The messages of one connection; `loadgen.core.connection.Connection` adds its life.
 
     Its counts go on when the connection is opened again.
     """
 
     __slots__ = (
-        "_clock",
         "_conversation",
         "_decoder",
+        "_general_bytes_received",
+        "_general_bytes_sent",
         "_head_count",
         "_held",
+        "_laps_granted",
         "_later",
         "_limit",
         "_position",
-        "_receive_into",
-        "_record",
         "_remaining",
-        "_send",
-        "_steady_awaits",
-        "_steady_window",
         "_unsent",
-        "_window",
-        "bytes_received",
-        "bytes_sent",
         "ended_by_reply",
         "flushed_ns",
-        "in_flight",
-        "index",
         "read_ns",
-        "sent_ns",
         "unanswered",
     )
 
-    _receive_into: Callable[[bytearray], int]
-    _send: Callable[[bytes | memoryview], int]
     _decoder: Decoder
 
     def __init__(self, index: int, conversation: Conversation, clock: Clock) -> None:
-        self.index = index
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self.in_flight = 0
+        super().__init__(index, conversation.lap, clock)
         self.unanswered = 0
-        self.sent_ns = 0
         self.read_ns = 0
         self.flushed_ns = 0
         self.ended_by_reply = False
-        self._clock = clock
         self._conversation = conversation
-        self._window = conversation.pipeline
-        self._steady_window = conversation.steady_window
-        self._steady_awaits = -1  # the size of the read that answers everything; -1: look closer
+        self._general_bytes_sent = 0
+        self._general_bytes_received = 0
         self._limit = conversation.messages
         self._held = conversation.messages  # not to be submitted yet, or not now
-        self._remaining = 0  # to be submitted as soon as the window allows
+        self._remaining = 0  # to be submitted as soon as the window allows, beside the laps
+        self._laps_granted = 0
         self._position = 0
         self._unsent: memoryview | None = None
         # Batches sent while others were in flight, (sent_ns, count), the oldest first; while there
         # are any, sent_ns is that of the messages before them, of which _head_count are unanswered.
         self._later: deque[tuple[int, int]] | None = None
         self._head_count = 0
-        self._record: RecordReplies = _ignore
 
     def attach(self, sock: Any) -> None:
         """Exchange messages through ``sock`` from now on."""
@@ -110,7 +79,6 @@ class Exchange:
         self._send = sock.send
         self._decoder = self._conversation.framing.decoder()
         self._record = _ignore
-        self._steady_awaits = -1
         self.ended_by_reply = False
 
     def greet(self) -> None:
@@ -128,35 +96,41 @@ class Exchange:
         """Begin with the messages, or go on with them; ``record`` hears of the replies."""
         self._remaining, self._held = self._held, 0
         self._record = record
+        self._grant_laps()
+
+    # ---- laps -----------------------------------------------------------------------------
+
+    def _grant_laps(self) -> None:
+        """Let as many of the remaining messages as possible go in laps."""
+        if self._lap.batch:
+            laps = min(self._remaining // self._lap.messages, _MOST_LAPS)
+            self._shift(laps)
+
+    def _shift(self, laps: int) -> None:
+        """Turn remaining messages into ``laps``; back again if that is negative."""
+        self._laps_left += laps
+        self._laps_granted += laps
+        self._remaining -= laps * self._lap.messages
+
+    def _leave_lap(self) -> None:
+        """Count the bytes of the replies one by one, if a lap is under way."""
+        if self._awaited_bytes != NO_LAP:
+            self._general_bytes_received -= self._lap.reply_bytes
+            self._awaited_bytes = NO_LAP
+
+    def _cut_short(self, batch: bytes, sent_bytes: int) -> int:
+        self._general_bytes_sent -= len(batch) - sent_bytes
+        self._unsent = memoryview(batch)[sent_bytes:]
+        return READ_AND_WRITE
 
     # ---- receiving ------------------------------------------------------------------------
 
-    def receive(self, buffer: bytearray) -> bool:
-        """Read once into ``buffer``, scratch space; return whether a reply became whole.
-
-        Raises ConnectionFailed if the connection is broken or the bytes do not fit.
-        """
-        try:
-            size = self._receive_into(buffer)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.RECEIVE, error), str(error)) from error
-        self.read_ns = read_ns = self._clock()
-        if size != self._steady_awaits:
-            return self._receive_general(memoryview(buffer)[:size])
-        self._steady_awaits = -1
-        self.bytes_received += size
-        replies = self.in_flight
-        self.in_flight = 0
-        self._record((self.index, replies, self.sent_ns, read_ns))
-        return True
-
-    def _receive_general(self, view: memoryview) -> bool:
+    def _receive_general(self, view: memoryview, read_ns: int) -> bool:
         if not view and self.ended_by_reply:
             return False  # the end was seen before; the conclusion is yet to be drawn
-        self._steady_awaits = -1
-        self.bytes_received += len(view)
+        self._leave_lap()
+        self.read_ns = read_ns
+        self._general_bytes_received += len(view)
         decoder = self._decoder
         try:
             replies = decoder.feed(view) if view else decoder.end()
@@ -187,31 +161,6 @@ class Exchange:
 
     # ---- sending --------------------------------------------------------------------------
 
-    def transmit(self) -> int:
-        """Send what may be sent now; return the events to wait for, `NOTHING` when done.
-
-        Raises ConnectionFailed.
-        """
-        batch = self._steady_window
-        remaining = self._remaining - self._window
-        if self.in_flight or remaining < 0 or not batch:
-            return self._transmit_general()
-        self._remaining = remaining
-        self.in_flight = self._window
-        self._steady_awaits = self._conversation.steady_reply_bytes
-        self.sent_ns = self._clock()
-        try:
-            size = self._send(batch)
-        except BlockingIOError:
-            size = 0
-        except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
-        self.bytes_sent += size
-        if size == len(batch):
-            return READ
-        self._unsent = memoryview(batch)[size:]
-        return READ_AND_WRITE
-
     def _transmit_general(self) -> int:
         one_way = self._conversation.framing.one_way
         if self._unsent is not None:
@@ -222,15 +171,23 @@ class Exchange:
         if self._unsent is None:
             if one_way:
                 self.in_flight = 0
-            count = min(self._window - self.in_flight, self._remaining)
-            if count > 0:
-                self._submit(count)
+            self._fill_window()
         if self._unsent is not None:
             return READ_AND_WRITE
         if one_way:
             self.in_flight = 0
             return READ_AND_WRITE if self._remaining else NOTHING
-        return READ if self.in_flight or self._remaining else NOTHING
+        return READ if self.in_flight or self._remaining or self._laps_left else NOTHING
+
+    def _fill_window(self) -> None:
+        room = self._conversation.pipeline - self.in_flight
+        if room > self._remaining and self._laps_left:
+            self._shift(-1)
+        count = min(room, self._remaining)
+        if count > 0:
+            self._submit(count)
+        if not self._laps_left:
+            self._grant_laps()
 
     def _submit(self, count: int) -> None:
         payloads = self._conversation.payloads
@@ -258,18 +215,21 @@ class Exchange:
             size = 0
         except OSError as error:
             raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
-        self.bytes_sent += size
+        self._general_bytes_sent += size
         self._unsent = memoryview(data)[size:] if size < len(data) else None
 
     # ---- ending ---------------------------------------------------------------------------
 
     def revoke(self) -> None:
         """Take back the messages that have not been submitted."""
+        self._shift(-self._laps_left)
         self._limit = self.submitted
         self._held = self._remaining = 0
 
     def detach(self) -> None:
         """Give the socket up; messages in flight stay unanswered, the others are held back."""
+        self._leave_lap()
+        self._shift(-self._laps_left)
         self.unanswered += self.in_flight
         self.in_flight = 0
         self._held += self._remaining
@@ -283,7 +243,8 @@ class Exchange:
     @property
     def submitted(self) -> int:
         """Messages submitted so far."""
-        return self._limit - self._held - self._remaining
+        in_laps = self._laps_left * self._lap.messages
+        return self._limit - self._held - self._remaining - in_laps
 
     @property
     def answered(self) -> int:
@@ -291,6 +252,18 @@ class Exchange:
         return self.submitted - self.in_flight - self.unanswered
 
     @property
+    def bytes_sent(self) -> int:
+        """Bytes that the kernel has taken."""
+        laps = self._laps_granted - self._laps_left
+        return self._general_bytes_sent + laps * len(self._lap.batch)
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that have been read."""
+        laps = self._laps_granted - self._laps_left - (self._awaited_bytes != NO_LAP)
+        return self._general_bytes_received + laps * self._lap.reply_bytes
+
+    @property
     def has_more(self) -> bool:
         """Whether messages are left to submit."""
-        return self._held + self._remaining > 0
+        return self._held + self._remaining + self._laps_left > 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.connection import Connection
-from loadgen.core.exchange import NOTHING
+from loadgen.core.laps import NOTHING
 
 Ready = list[tuple[selectors.SelectorKey, int]]
 
