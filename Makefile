@@ -29,6 +29,7 @@ types: .venv/done ## Check the types
 
 bench: .venv/done ## Compare with the limit of this machine
 	$(BIN)/python -m bench.limit
+	$(BIN)/python -m bench.turn
 	$(BIN)/python -m bench.footprint
 
 clean:           ## Remove what the other commands have made

@@ -14,8 +14,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.yardstick import Shape, UnavailableError, built, c_client, loadgen, server, two_cores
-from loadgen import RunRecord
+from bench.yardstick import (
+    Cost,
+    Shape,
+    UnavailableError,
+    built,
+    c_client,
+    cost_of,
+    loadgen,
+    server,
+    two_cores,
+)
 
 _SHAPES = ((100, 1), (1000, 1), (10_000, 1), (100, 64))  # connections, pipeline
 
@@ -62,28 +71,29 @@ def _measure(program: Path, shape: Shape, rounds: int) -> float:
         f"{shape.connections} connections, {shape.size_bytes} bytes, "
         f"pipeline {shape.pipeline} ({pinning})"
     )
-    rates, ratios = [], []
+    limits, costs = [], []
     with server(program, server_core) as port:
         for number in range(1, rounds + 1):
-            c_rate = c_client(program, port, client_core, shape)
-            record = loadgen(port, client_core, shape)
-            rate = record.actual.messages_per_s
-            rates.append(rate)
-            ratios.append(rate / c_rate)
+            limits.append(c_client(program, port, client_core, shape))
+            costs.append(cost_of(loadgen(port, client_core, shape)))
+            ratio = costs[-1].messages_per_s / limits[-1].messages_per_s
             print(
-                f"  round {number}: C {c_rate:12,.0f}/s   loadgen {rate:12,.0f}/s   "
-                f"ratio {ratios[-1]:.3f}   loadgen's core {_busy(record):.0%} busy",
-                flush=True,
+                f"  {number:2}: C {limits[-1]}; loadgen {costs[-1]}; ratio {ratio:.3f}", flush=True
             )
+    ratios = [
+        cost.messages_per_s / limit.messages_per_s
+        for cost, limit in zip(costs, limits, strict=True)
+    ]
+    own = _median(costs)
+    print(f"  median: C {_median(limits)}; loadgen {own}")
     print(
-        f"  median:  loadgen {statistics.median(rates):12,.0f}/s   "
-        f"ratio {statistics.median(ratios):.3f}  ({min(ratios):.3f} to {max(ratios):.3f})"
+        f"  median ratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
     )
-    return statistics.median(rates)
+    return own.messages_per_s
 
 
-def _busy(record: RunRecord) -> float:
-    return record.actual.cpu_s / record.actual.duration_s
+def _median(costs: Sequence[Cost]) -> Cost:
+    return Cost(*map(statistics.median, zip(*costs, strict=True)))
 
 
 def _print_against_own(medians: dict[Shape, float]) -> None:

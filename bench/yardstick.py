@@ -1,6 +1,7 @@
 """The C echo server and client that loadgen is measured against, built on the spot with ``cc``."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from loadgen import RunRecord, from_json
 
@@ -73,11 +75,42 @@ def server(program: Path, core: int | None, backlog: int = 1024) -> Iterator[int
             process.terminate()
 
 
-def c_client(program: Path, port: int, core: int | None, shape: Shape) -> float:
-    """Run the C client for one round; return messages per second."""
+class Cost(NamedTuple):
+    """A rate, and the processor time that a message takes, in user code and in the kernel."""
+
+    messages_per_s: float
+    user_us: float
+    system_us: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.messages_per_s:11,.0f}/s, "
+            f"{self.user_us:.2f} us user + {self.system_us:.2f} us system"
+        )
+
+
+def c_client(program: Path, port: int, core: int | None, shape: Shape) -> Cost:
+    """Run the C client for one round."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     numbers = (port, shape.connections, shape.size_bytes, shape.pipeline, shape.duration_s)
     words = _output_of(core, [program, "client", *map(str, numbers)]).split()
-    return int(words[1]) / float(words[3])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    messages, seconds = int(words[1]), float(words[3])
+    return Cost(
+        messages_per_s=messages / seconds,
+        user_us=(after.ru_utime - before.ru_utime) / messages * 1e6,
+        system_us=(after.ru_stime - before.ru_stime) / messages * 1e6,
+    )
+
+
+def cost_of(record: RunRecord) -> Cost:
+    """Return what a message cost loadgen in the run of ``record``."""
+    actual = record.actual
+    return Cost(
+        messages_per_s=actual.messages_per_s,
+        user_us=actual.cpu_user_s / actual.messages * 1e6,
+        system_us=actual.cpu_system_s / actual.messages * 1e6,
+    )
 
 
 def loadgen(

@@ -31,13 +31,14 @@ WORST: Final = 10
 
 @dataclass(slots=True)
 class Marks:
-    """Moments of a run, in nanoseconds of its clock; processor time in nanoseconds."""
+    """Moments of a run, in nanoseconds of its clock; processor time of the load, in seconds."""
 
     opening_began_ns: int = 0
     load_began_ns: int = 0
     load_ended_ns: int = 0
     drain_ended_ns: int = 0
-    cpu_ns: int = 0
+    cpu_user_s: float = 0.0
+    cpu_system_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -120,7 +121,8 @@ def _actual(findings: Findings) -> Actual:
         bytes_received=at_end.bytes_received,
         opened=findings.opened,
         closed=findings.closed,
-        cpu_s=ns_to_seconds(marks.cpu_ns),
+        cpu_user_s=marks.cpu_user_s,
+        cpu_system_s=marks.cpu_system_s,
     )
 
 

@@ -113,7 +113,8 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     submitted: messages that were begun; cut_off: those unanswered when the run ended; the rest
     were lost with failed connections.
     opened, closed: sockets.
-    cpu_s: processor time of this process within ``duration_s``.
+    cpu_user_s, cpu_system_s: processor time of this process within ``duration_s``, in its own code
+    and in the kernel (times(2): hundredths of seconds).
     """
 
     connections: int
@@ -130,7 +131,13 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     bytes_received_per_s: float
     opened: int
     closed: int
-    cpu_s: float
+    cpu_user_s: float
+    cpu_system_s: float
+
+    @property
+    def cpu_s(self) -> float:
+        """All processor time of this process within ``duration_s``."""
+        return self.cpu_user_s + self.cpu_system_s
 
 
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):

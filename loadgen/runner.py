@@ -2,9 +2,9 @@
 
 import contextlib
 import logging
+import os
 import socket
 import sys
-import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -176,7 +176,7 @@ class _Run:
         marks, plan = self.findings.marks, self._plan
         began_ns = self._interval_began_ns = marks.load_began_ns
         end_ns = began_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else sys.maxsize
-        cpu_began_ns = time.process_time_ns()
+        cpu_began = os.times()
         now_ns = began_ns
         if engine.opened:
             engine.start()
@@ -190,7 +190,9 @@ class _Run:
                     continue
                 engine.turn(min(_HEARING_S, ns_to_seconds(min(end_ns, interval_end_ns) - now_ns)))
                 now_ns = self._clock()
-        marks.cpu_ns = time.process_time_ns() - cpu_began_ns
+        cpu_ended = os.times()
+        marks.cpu_user_s = cpu_ended.user - cpu_began.user
+        marks.cpu_system_s = cpu_ended.system - cpu_began.system
         marks.load_ended_ns = now_ns
         if now_ns > self._interval_began_ns:
             self._end_interval(engine, now_ns)

@@ -55,7 +55,7 @@ FAMILIES = [
 DOORS = {
     "socket": ["core.dialer", "core.connection", "runner", "server*", "commands.run"],
     "selectors": ["core.backends", "core.laps", "core.watch", "core.engine", "server*"],
-    "time": ["core.clock", "runner", "dump", "server*"],
+    "time": ["core.clock", "dump", "server*"],
 }
 
 

@@ -1,0 +1,133 @@
+"""What loadgen itself does for a message, without the kernel: turns over sockets that do nothing.
+
+python -m bench.turn
+"""
+
+import selectors
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from loadgen.core import backends
+from loadgen.core.clock import monotonic_ns
+from loadgen.core.conversation import Conversation
+from loadgen.core.engine import BUFFER_BYTES, Engine
+from loadgen.core.opener import Policy
+from loadgen.core.recorder import Recorder
+from loadgen.framing import Echo
+from loadgen.payload import PayloadQueue
+
+CONNECTIONS = backends.TURN_EVENTS
+TURNS = 200
+ROUNDS = 15
+
+
+class IdleSocket:
+    """Sends all and receives a whole buffer, at the cost of ``len``."""
+
+    send = staticmethod(len)
+    recv_into = staticmethod(len)
+
+    def getsockopt(self, level: int, name: int) -> int:
+        """Return 0: no error."""
+        return 0
+
+    def shutdown(self, how: int) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class IdleDialer:
+    """Dials nobody."""
+
+    def dial(self) -> IdleSocket:
+        """Return a socket that is connected."""
+        return IdleSocket()
+
+
+class EverReady:
+    """A selector to which connects succeed and replies are there at once."""
+
+    def __init__(self) -> None:
+        self._keys: dict[Any, Any] = {}
+
+    def register(self, sock: Any, events: int, data: Any) -> None:
+        """Watch ``sock``."""
+        self._keys[sock] = selectors.SelectorKey(sock, 0, events, data)
+
+    modify = register
+
+    def unregister(self, sock: Any) -> None:
+        """Stop watching ``sock``."""
+        del self._keys[sock]
+
+    def select(self, timeout_s: float | None) -> list[tuple[Any, int]]:
+        """Return the sockets that connect, and those that have a message in flight."""
+        return [
+            (key, key.events)
+            for key in self._keys.values()
+            if key.events != selectors.EVENT_READ or key.data.in_flight
+        ]
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def main() -> int:
+    """Measure and print; return the exit code."""
+    bare = _best_ns(_bare_turn())
+    own = _best_ns(_loadgen_turn())
+    print(f"a message, without the kernel: loadgen {own:.0f} ns, the barest loop {bare:.0f} ns")
+    return 0
+
+
+def _loadgen_turn() -> Callable[[], None]:
+    selector: Any = EverReady()
+    dialer: Any = IdleDialer()
+    engine = Engine(selector, dialer, Recorder(CONNECTIONS), monotonic_ns, Policy())
+    engine.add(Conversation(PayloadQueue((bytes(BUFFER_BYTES),)), Echo()), CONNECTIONS)
+    while engine.is_opening:
+        engine.turn(0)
+    engine.start()
+    engine.turn(0)
+    assert engine.totals().up == engine.totals().submitted == CONNECTIONS
+    return lambda: engine.turn(0)
+
+
+def _bare_turn() -> Callable[[], None]:
+    """Return a loop that receives, reads the clock, keeps the time, and sends: nothing else."""
+    sockets = dict(enumerate(IdleSocket() for _ in range(CONNECTIONS)))
+    ready = [(number, 1) for number in sockets]
+    buffer, message = bytearray(BUFFER_BYTES), bytes(BUFFER_BYTES)
+    times: list[int] = []
+
+    def turn() -> None:
+        senders = []
+        for number, _ in ready:
+            sock = sockets[number]
+            sock.recv_into(buffer)
+            times.append(monotonic_ns())
+            senders.append(sock)
+        for sock in senders:
+            sock.send(message)
+        times.clear()
+
+    return turn
+
+
+def _best_ns(turn: Callable[[], None]) -> float:
+    """Return the time of a message in the best of the rounds: what disturbs, only adds."""
+    rounds = []
+    for _ in range(ROUNDS):
+        began_s = time.perf_counter()
+        for _ in range(TURNS):
+            turn()
+        rounds.append((time.perf_counter() - began_s) / TURNS / CONNECTIONS * 1e9)
+    return min(rounds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
