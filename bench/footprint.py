@@ -30,7 +30,7 @@ from loadgen.core.clock import monotonic_ns
 from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer, SocketOptions, resolve
 from loadgen.core.engine import Engine
-from loadgen.core.opener import Policy
+from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
 from loadgen.payload import load
 from loadgen.plan import Plan

@@ -13,7 +13,7 @@ from loadgen.core import backends
 from loadgen.core.clock import monotonic_ns
 from loadgen.core.conversation import Conversation
 from loadgen.core.engine import BUFFER_BYTES, Engine
-from loadgen.core.opener import Policy
+from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
 from loadgen.framing import Echo
 from loadgen.payload import PayloadQueue

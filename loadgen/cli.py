@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -11,7 +12,6 @@ from loadgen.errors import LoadgenError, UnreachableError, UsageError
 
 USAGE: Final = 2
 UNREACHABLE: Final = 3
-INTERRUPTED: Final = 130
 
 # Modules by name: a word that is not used costs no import.
 COMMANDS: Final = {
@@ -38,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{prefix}: {error}", file=sys.stderr)
         return UNREACHABLE if isinstance(error, UnreachableError) else USAGE
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         # Whoever read our output has gone; what is still buffered must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
+        return 128 + signal.SIGPIPE
 
 
 def _check_first_word(words: list[str]) -> None:

@@ -50,8 +50,14 @@ def ensure(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def lowest_free() -> int:
-    """Return the number that the next descriptor will get: all below it are taken."""
-    descriptor = os.open(os.devnull, os.O_RDONLY)
-    os.close(descriptor)
-    return descriptor
+def free_below(limit: int) -> int:
+    """Return how many of the numbers below ``limit`` are no open descriptor of this process."""
+    return sum(not _is_open(number) for number in range(limit))
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

@@ -33,6 +33,7 @@ class Cause(enum.StrEnum):
     UNEXPECTED_BYTES = "unexpected_bytes", "bytes that no message asked for"
     BAD_FRAME = "bad_frame", "bytes that are no reply of the expected form"
     MISMATCH = "mismatch", "the echo differs from what was sent"
+    BACKLOG = "backlog", "the listener's backlog is full; --connect-rate opens more slowly"
     NOT_FOUND = "not_found", "no such socket path"
     DENIED = "denied", "permission denied by this machine", True
     DESCRIPTORS = "descriptors", "this machine is out of file descriptors", True
@@ -82,7 +83,7 @@ class Failure(NamedTuple):
         """Return the failure that the operating system's ``error`` means in ``phase``."""
         if phase is Phase.CONNECT and error.errno == errno.EAGAIN:
             # connect(2): on a UNIX socket, EAGAIN says that the listener's backlog is full.
-            return cls(phase, Cause.REFUSED)
+            return cls(phase, Cause.BACKLOG)
         return cls(phase, _CAUSE_OF_ERRNO.get(error.errno or 0, Cause.OTHER))
 
     def __str__(self) -> str:

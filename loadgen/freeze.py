@@ -21,6 +21,7 @@ from loadgen.record import (
     Outcome,
     Requested,
     RunRecord,
+    Stage,
     TargetRecord,
     jain_index,
 )
@@ -34,6 +35,7 @@ class Marks:
     """Moments of a run, in nanoseconds of its clock; processor time of the load, in seconds."""
 
     opening_began_ns: int = 0
+    opening_ended_ns: int = 0
     load_began_ns: int = 0
     load_ended_ns: int = 0
     drain_ended_ns: int = 0
@@ -51,6 +53,7 @@ class Findings:
     recorder: Recorder
     connections: Sequence[Connection] = ()
     opened: int = 0
+    opened_in_time: int = 0
     closed: int = 0
     cut_off: int = 0
     outcome: Outcome = "completed"
@@ -61,13 +64,13 @@ class Findings:
 
 
 def freeze_interval(
-    interval: Interval, before: Totals, after: Totals, load_began_ns: int, draining: bool
+    interval: Interval, before: Totals, after: Totals, load_began_ns: int, stage: Stage
 ) -> IntervalRecord:
     """Return the record of an interval, given the totals at its two ends."""
     return IntervalRecord(
         start_s=ns_to_seconds(interval.start_ns - load_began_ns),
         duration_s=ns_to_seconds(interval.end_ns - interval.start_ns),
-        draining=draining,
+        stage=stage,
         messages=after.answered - before.answered,
         bytes_sent=after.bytes_sent - before.bytes_sent,
         bytes_received=after.bytes_received - before.bytes_received,
@@ -105,10 +108,12 @@ def freeze(findings: Findings, target: TargetRecord) -> RunRecord:
 
 def _actual(findings: Findings) -> Actual:
     marks, at_load_end, at_end = findings.marks, findings.at_load_end, findings.at_end
+    opening_s = ns_to_seconds(marks.opening_ended_ns - marks.opening_began_ns)
     duration_s = ns_to_seconds(marks.load_ended_ns - marks.load_began_ns)
     return Actual(
         connections=sum(connection.connects > 0 for connection in findings.connections),
-        opening_s=ns_to_seconds(marks.load_began_ns - marks.opening_began_ns),
+        opening_s=opening_s,
+        connect_rate_per_s=findings.opened_in_time / opening_s if opening_s else 0.0,
         duration_s=duration_s,
         drain_s=ns_to_seconds(marks.drain_ended_ns - marks.load_ended_ns),
         messages=at_end.answered,

@@ -120,8 +120,3 @@ class PayloadQueue:
         chosen = items[position:] + items * (laps - 1) + items[:end]
         lengths = self._lengths[position:] + self._lengths * (laps - 1) + self._lengths[:end]
         return b"".join(chosen), lengths
-
-    @property
-    def uniform_bytes(self) -> int | None:
-        """The length of every payload, where all are of one length."""
-        return self._lengths[0] if len(set(self._lengths)) == 1 else None

@@ -1,7 +1,8 @@
 """The Plan: the frozen, validated description of one run, before any socket exists."""
 
+import functools
 import sys
-from typing import Final
+from typing import Any, Final, get_type_hints
 
 import msgspec
 
@@ -83,6 +84,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Check every value and fill in the default duration."""
         if self.duration_s is None and self.messages is None:
             msgspec.structs.force_setattr(self, "duration_s", DEFAULT_DURATION_S)
+        self._check_types()
         self._check_numbers()
         if self.backend not in backends.NAMES:
             raise UsageError.of(
@@ -91,6 +93,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.target is not None:
             Target.parse(self.target)
         self._check_reply()
+
+    def _check_types(self) -> None:
+        for name, kind in _types().items():
+            try:
+                msgspec.convert(getattr(self, name), kind, builtin_types=(bytes,))
+            except msgspec.ValidationError as error:
+                raise UsageError(f"{_option(name)}: {error}") from None
+        if not self.payloads or b"" in self.payloads:
+            raise UsageError("--payload: there must be one, and each has one byte or more")
 
     def _check_numbers(self) -> None:
         for name, most in _COUNTS.items():
@@ -133,7 +144,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
 
+@functools.cache
+def _types() -> dict[str, Any]:
+    return get_type_hints(Plan)
+
+
 _OPTIONS = {
+    "payloads": "--payload",
     "connect_rate_per_s": "--connect-rate",
     "send_buffer_bytes": "--sndbuf",
     "receive_buffer_bytes": "--rcvbuf",

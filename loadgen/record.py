@@ -21,6 +21,9 @@ from loadgen.plan import Plan
 
 SCHEMA: Final = "loadgen.run/1"
 
+Stage = Literal["opening", "loading", "draining"]
+"""What a run is at: connecting, submitting messages, or waiting for the last replies."""
+
 Outcome = Literal["completed", "interrupted", "lost", "unreachable"]
 """How the run ended: as planned; by the user; because every connection had failed; because none
 ever came up."""
@@ -105,7 +108,9 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it.
 
     connections: how many came up, once at least.
-    opening_s: from the first connect until all had come up or failed.
+    opening_s: from the first connect until all had come up or failed, or the load began without
+    those that had not.
+    connect_rate_per_s: the connections that came up in that time, over it.
     duration_s: from the start of the load until nothing more was submitted.
     drain_s: from then until the last reply, or until waiting for it was given up.
     messages: answered (one way: handed to the kernel), the drain included.
@@ -119,6 +124,7 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
 
     connections: int
     opening_s: float
+    connect_rate_per_s: float
     duration_s: float
     drain_s: float
     messages: int
@@ -152,11 +158,14 @@ class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IntervalRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One stretch of the run. ``connections_up`` is the number at its end."""
+    """One stretch of the run: a second of the load, or all of the opening or the draining.
+
+    ``start_s`` of the opening is negative. ``connections_up`` is the number at its end.
+    """
 
     start_s: float
     duration_s: float
-    draining: bool
+    stage: Stage
     messages: int
     bytes_sent: int
     bytes_received: int

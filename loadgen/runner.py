@@ -1,6 +1,5 @@
 """One run, from a Plan to a RunRecord: open, load, drain, freeze."""
 
-import contextlib
 import logging
 import os
 import socket
@@ -13,27 +12,30 @@ import msgspec
 from loadgen import descriptors, payload
 from loadgen.core import backends
 from loadgen.core.conversation import Conversation
-from loadgen.core.dialer import Dialer, Endpoint, SocketOptions, resolve
+from loadgen.core.dialer import Dialer, Endpoint, SocketOptions, first_that_answers, resolve
 from loadgen.core.engine import Engine
 from loadgen.core.lifecycle import State
-from loadgen.core.opener import CONNECTS_UNDER_WAY, Policy
+from loadgen.core.opener import CONNECTS_UNDER_WAY
+from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
 from loadgen.core.totals import NONE, Totals
 from loadgen.errors import LoadgenError, UnreachableError
 from loadgen.freeze import Findings, freeze, freeze_interval
 from loadgen.plan import Plan
-from loadgen.record import Outcome, RunRecord, TargetRecord
+from loadgen.record import Outcome, RunRecord, Stage, TargetRecord
 from loadgen.server_processes import EmbeddedServer
-from loadgen.surroundings import Phase, Progress, Surroundings, quiet_garbage_collector
+from loadgen.surroundings import Progress, Surroundings, quiet_garbage_collector
 from loadgen.target import Target
 from loadgen.units import NS_PER_S, ns_to_seconds, seconds_to_ns
 
 INTERVAL_NS: Final = NS_PER_S
 
 # A turn waits no longer than this, so that a request to stop is heard in time.
-_HEARING_S: Final = 0.1
+_LONGEST_WAIT_S: Final = 0.1
 
-_LONGEST_PROBE_S: Final = 60.0
+# On a UNIX socket a connect is over at once, or refused because the backlog is full (connect(2),
+# EAGAIN): nothing is ever under way, so only a pace can give the server time to accept.
+_UNIX_CONNECT_RATE_PER_S: Final = 10_000
 
 _log = logging.getLogger("loadgen.runner")
 
@@ -56,7 +58,6 @@ def run(plan: Plan, surroundings: Surroundings | None = None) -> RunRecord:
     surroundings = surroundings or Surroundings()
     backend = backends.resolve(plan.backend)
     descriptors.ensure(plan.connections)
-    backends.check_capacity(backend, descriptors.lowest_free() + plan.connections + 1)
     queue = payload.load(plan.payloads)
     job = _Run(plan, backend, Conversation.of(plan, queue), surroundings)
     if plan.target is None:
@@ -82,7 +83,6 @@ class _Run:
         self._surroundings = surroundings
         self._clock = surroundings.clock
         self._recorder = Recorder(plan.connections)
-        self._selector = backends.open_selector(backend)
         self._interval_began_ns = 0
         self._interval_totals = NONE
         self.findings = Findings(
@@ -94,15 +94,19 @@ class _Run:
 
     def carry_out(self, target: Target) -> TargetRecord:
         """Load ``target``; what was found stands in ``findings``. Raises UnreachableError."""
-        endpoint = self._choose(resolve(target))
+        endpoint = first_that_answers(resolve(target), self._plan.connect_timeout_s)
+        backend = self.findings.backend
+        free_descriptors = descriptors.free_below(backends.FD_SETSIZE)
+        backends.check_capacity(backend, self._plan.connections, free_descriptors)
         engine = self._engine(endpoint)
         findings, marks = self.findings, self.findings.marks
         findings.connections = engine.connections
         try:
-            marks.opening_began_ns = self._clock()
             self._open(engine)
+            findings.opened_in_time = engine.opened
             with quiet_garbage_collector():
                 marks.load_began_ns = self._clock()
+                self._end_interval(engine, marks.load_began_ns, "opening")
                 self._load(engine)
                 self._drain(engine)
             findings.cut_off = sum(connection.in_flight for connection in engine.connections)
@@ -111,7 +115,7 @@ class _Run:
         findings.opened, findings.closed = engine.opened, engine.closed
         findings.outcome = self._outcome()
         return TargetRecord(
-            address=str(target), resolved=str(endpoint.address), embedded=False, server=None
+            address=str(target), resolved=str(endpoint), embedded=False, server=None
         )
 
     def why_unreachable(self, address: str) -> str:
@@ -123,58 +127,57 @@ class _Run:
 
     # ---- the stages -----------------------------------------------------------------------
 
-    def _choose(self, endpoints: list[Endpoint]) -> Endpoint:
-        """Return the first endpoint that answers, where a name has several; else the first.
-
-        ``localhost`` is ::1 and 127.0.0.1, and many a server listens on one of them only.
-        """
-        if len(endpoints) > 1:
-            for endpoint in endpoints:
-                with contextlib.suppress(OSError):
-                    self._probe(endpoint)
-                    return endpoint
-        return endpoints[0]
-
-    def _probe(self, endpoint: Endpoint) -> None:
-        with socket.socket(endpoint.family, socket.SOCK_STREAM) as probe:
-            probe.settimeout(min(self._plan.connect_timeout_s, _LONGEST_PROBE_S))
-            probe.connect(endpoint.address)
-
     def _engine(self, endpoint: Endpoint) -> Engine:
         plan = self._plan
         options = SocketOptions(plan.nagle, plan.send_buffer_bytes, plan.receive_buffer_bytes)
         dialer = Dialer(endpoint, options, self._surroundings.socket_factory or socket.socket)
         rate = plan.connect_rate_per_s
+        if rate is None and endpoint.family == socket.AF_UNIX:
+            rate = _UNIX_CONNECT_RATE_PER_S
         policy = Policy(
             connect_interval_ns=0 if rate is None else round(NS_PER_S / rate),
             connect_timeout_ns=seconds_to_ns(plan.connect_timeout_s),
             io_timeout_ns=seconds_to_ns(plan.io_timeout_s),
             reconnect=plan.reconnect,
         )
-        return Engine(self._selector, dialer, self._recorder, self._clock, policy)
+        selector = backends.open_selector(self.findings.backend)
+        return Engine(selector, dialer, self._recorder, self._clock, policy)
 
     def _open(self, engine: Engine) -> None:
-        """Open all connections; come back when each is up or has failed, or nobody gets through."""
-        began_ns = self._clock()
-        patience_ns = seconds_to_ns(self._plan.connect_timeout_s)
-        engine.add(self._conversation, self._plan.connections)
-        self._interval_began_ns = began_ns
+        """Open all connections; come back when each is up or has failed, or patience is at its end.
+
+        Those that come up later join in.
+        """
+        marks, plan = self.findings.marks, self._plan
+        began_ns = now_ns = self._clock()
+        marks.opening_began_ns = self._interval_began_ns = began_ns
+        pace_s = plan.connections / plan.connect_rate_per_s if plan.connect_rate_per_s else 0.0
+        greeting_s = plan.io_timeout_s if plan.first_message else 0.0
+        patience_ns = seconds_to_ns(plan.connect_timeout_s)
+        longest_ns = patience_ns + seconds_to_ns(pace_s + greeting_s)
+        engine.add(self._conversation, plan.connections)
         self._observe("opening", engine.totals(), 0)
         next_look_ns = began_ns + INTERVAL_NS
         while engine.is_opening and not self._surroundings.should_stop():
-            engine.turn(_HEARING_S)
+            engine.turn(_LONGEST_WAIT_S)
             now_ns = self._clock()
             if now_ns >= next_look_ns:
                 next_look_ns += INTERVAL_NS
                 self._observe("opening", engine.totals(), 0)
-            failed = sum(seen.count for seen in self._recorder.failures.values())
-            is_late = now_ns - began_ns >= patience_ns
-            if not engine.opened and failed and (is_late or failed >= CONNECTS_UNDER_WAY):
+            if engine.opened:
+                if now_ns - began_ns >= longest_ns:
+                    break
+            elif self._nobody_gets_through(now_ns - began_ns >= patience_ns):
                 break
+        marks.opening_ended_ns = now_ns
+
+    def _nobody_gets_through(self, is_late: bool) -> bool:
+        failed = sum(seen.count for seen in self._recorder.failures.values())
+        return failed >= CONNECTS_UNDER_WAY or (failed > 0 and is_late)
 
     def _load(self, engine: Engine) -> None:
         marks, plan = self.findings.marks, self._plan
-        began_ns = self._interval_began_ns = marks.load_began_ns
+        began_ns = marks.load_began_ns
         end_ns = began_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else sys.maxsize
         cpu_began = os.times()
         now_ns = began_ns
@@ -186,48 +189,54 @@ class _Run:
                     break
                 interval_end_ns = self._interval_began_ns + INTERVAL_NS
                 if now_ns >= interval_end_ns:
-                    self._end_interval(engine, interval_end_ns)
+                    self._end_interval(engine, interval_end_ns, "loading")
                     continue
-                engine.turn(min(_HEARING_S, ns_to_seconds(min(end_ns, interval_end_ns) - now_ns)))
+                engine.turn(
+                    min(_LONGEST_WAIT_S, ns_to_seconds(min(end_ns, interval_end_ns) - now_ns))
+                )
                 now_ns = self._clock()
         cpu_ended = os.times()
         marks.cpu_user_s = cpu_ended.user - cpu_began.user
         marks.cpu_system_s = cpu_ended.system - cpu_began.system
         marks.load_ended_ns = now_ns
         if now_ns > self._interval_began_ns:
-            self._end_interval(engine, now_ns)
+            self._end_interval(engine, now_ns, "loading")
         self.findings.at_load_end = self._interval_totals
 
     def _drain(self, engine: Engine) -> None:
         end_ns = self.findings.marks.load_ended_ns + seconds_to_ns(self._plan.drain_s)
+        was_stopped = self._surroundings.should_stop()
         engine.drain()
         now_ns = self._clock()
         while now_ns < end_ns and not engine.is_finished:
-            engine.turn(min(_HEARING_S, ns_to_seconds(end_ns - now_ns)))
+            if self._surroundings.should_stop() and not was_stopped:
+                break  # whoever stops the run while it drains has waited long enough
+            engine.turn(min(_LONGEST_WAIT_S, ns_to_seconds(end_ns - now_ns)))
             now_ns = self._clock()
         self.findings.marks.drain_ended_ns = now_ns
         if engine.opened:
-            self._end_interval(engine, now_ns, draining=True)
+            self._end_interval(engine, now_ns, "draining")
         self.findings.at_end = engine.totals()
 
     # ---- accounts -------------------------------------------------------------------------
 
-    def _end_interval(self, engine: Engine, end_ns: int, draining: bool = False) -> None:
+    def _end_interval(self, engine: Engine, end_ns: int, stage: Stage) -> None:
         before, after = self._interval_totals, engine.totals()
         interval = self._recorder.end_interval(self._interval_began_ns, end_ns)
         began_ns = self.findings.marks.load_began_ns
-        self.findings.intervals.append(freeze_interval(interval, before, after, began_ns, draining))
+        self.findings.intervals.append(freeze_interval(interval, before, after, began_ns, stage))
         duration_s = ns_to_seconds(end_ns - self._interval_began_ns)
         self._interval_began_ns, self._interval_totals = end_ns, after
-        rate = (after.answered - before.answered) / duration_s if duration_s else 0.0
-        self._observe("draining" if draining else "loading", after, rate)
+        if stage != "opening":
+            rate = (after.answered - before.answered) / duration_s if duration_s else 0.0
+            self._observe(stage, after, rate)
 
-    def _observe(self, phase: Phase, totals: Totals, messages_per_s: float) -> None:
+    def _observe(self, stage: Stage, totals: Totals, messages_per_s: float) -> None:
         self._surroundings.observe(
             Progress(
-                phase=phase,
+                stage=stage,
                 elapsed_s=ns_to_seconds(self._interval_began_ns - self.findings.marks.load_began_ns)
-                if phase != "opening"
+                if stage != "opening"
                 else 0.0,
                 totals=totals,
                 messages_per_s=messages_per_s,

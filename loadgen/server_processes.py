@@ -25,6 +25,7 @@ import msgspec
 
 from loadgen.core import backends
 from loadgen.errors import LoadgenError, UsageError
+from loadgen.files import write_atomically
 from loadgen.server import EchoServer, ServerCounts, ServerOptions
 from loadgen.server_listener import address_of, bind_socket
 
@@ -206,10 +207,8 @@ def _announced(address: str, ready_file: Path | None) -> Iterator[None]:
     if ready_file is None:
         yield
         return
-    temporary = ready_file.with_name(f"{ready_file.name}.{os.getpid()}")
     try:
-        temporary.write_text(f"{address}\n")
-        temporary.replace(ready_file)
+        write_atomically(ready_file, f"{address}\n".encode())
     except OSError as error:
         raise UsageError(f"--ready-file {ready_file}: {error.strerror}; choose another") from error
     try:

@@ -154,16 +154,17 @@ def _failures(record: RunRecord) -> Iterator[Line]:
     yield Line(f"  failures     {format_count(total)}", "bad")
     for failure in record.failures:
         whose = "  (this machine's limit, not the server's)" if failure.is_local else ""
-        when = (
-            f"at {failure.first_s:.2f} s"
-            if failure.first_s == failure.last_s
-            else f"from {failure.first_s:.2f} s to {failure.last_s:.2f} s"
-        )
+        first, last = _moment(failure.first_s), _moment(failure.last_s)
+        when = f"at {first}" if failure.count == 1 else f"from {first} to {last}"
         yield Line(
             f"    {format_count(failure.count):>9}  {failure.phase}: "
             f"{failure.cause.text}  {when}{whose}",
             "bad",
         )
+
+
+def _moment(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 0 else f"{-seconds:.2f} s before the load"
 
 
 def _spread(record: RunRecord) -> Iterator[Line]:

@@ -4,19 +4,18 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from loadgen.core.clock import Clock, monotonic_ns
 from loadgen.core.dialer import SocketFactory
 from loadgen.core.totals import Totals
-
-Phase = Literal["opening", "loading", "draining"]
+from loadgen.record import Stage
 
 
 class Progress(NamedTuple):
     """How a run is getting on. ``messages_per_s`` and ``elapsed_s`` speak of the load alone."""
 
-    phase: Phase
+    stage: Stage
     elapsed_s: float
     totals: Totals
     messages_per_s: float
@@ -36,7 +35,7 @@ class Surroundings:
     """What a run takes from outside, beside its plan.
 
     should_stop: asked after every turn; once it says so, the run drains and ends.
-    observe: hears of the progress, about once a second and at the start of each phase.
+    observe: hears of the progress, about once a second and at the start of each stage.
     socket_factory: makes the sockets; None for `socket.socket`.
     clock: monotonic nanoseconds.
     """

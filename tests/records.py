@@ -99,6 +99,7 @@ HEALTHY = RunRecord(
     actual=Actual(
         connections=2,
         opening_s=0.0035,
+        connect_rate_per_s=571.0,
         duration_s=2.0,
         drain_s=0.00025,
         messages=4,
@@ -121,7 +122,7 @@ HEALTHY = RunRecord(
         IntervalRecord(
             start_s=0.0,
             duration_s=2.0,
-            draining=False,
+            stage="loading",
             messages=4,
             bytes_sent=256,
             bytes_received=256,

@@ -15,7 +15,7 @@ from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer, Endpoint, SocketFactory, SocketOptions
 from loadgen.core.engine import Engine
 from loadgen.core.lifecycle import State
-from loadgen.core.opener import Policy
+from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
 from loadgen.failure import Cause, Phase
 from loadgen.payload import PayloadQueue

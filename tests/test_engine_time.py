@@ -7,7 +7,7 @@ from stage import MS, SECOND, Stage, conversation
 from loadgen.core import backends
 from loadgen.core.connection import Connection
 from loadgen.core.lifecycle import State
-from loadgen.core.opener import FIRST_BACK_OFF_NS, LONGEST_BACK_OFF_NS, Policy
+from loadgen.core.policy import FIRST_BACK_OFF_NS, LONGEST_BACK_OFF_NS, Policy
 from loadgen.failure import Cause, Phase
 
 POLICY = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND)

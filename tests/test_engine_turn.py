@@ -11,7 +11,8 @@ from loadgen.core import backends
 from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.connection import Connection
 from loadgen.core.lifecycle import State
-from loadgen.core.opener import CONNECTS_PER_TURN, CONNECTS_UNDER_WAY, Policy
+from loadgen.core.opener import CONNECTS_PER_TURN, CONNECTS_UNDER_WAY
+from loadgen.core.policy import Policy
 from loadgen.failure import Cause, Phase
 
 MANY = 300

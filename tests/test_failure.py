@@ -42,11 +42,11 @@ def test_an_errno_means_the_same_cause_in_every_phase(
     assert Failure.of(phase, error_of(getattr(errno, name))) == Failure(phase, cause)
 
 
-def test_a_full_backlog_of_a_unix_socket_is_a_refusal() -> None:
-    assert Failure.of(Phase.CONNECT, error_of(errno.EAGAIN)).cause is Cause.REFUSED
+def test_a_full_backlog_of_a_unix_socket_is_no_refusal() -> None:
+    assert Failure.of(Phase.CONNECT, error_of(errno.EAGAIN)).cause is Cause.BACKLOG
 
 
-def test_eagain_elsewhere_is_no_refusal() -> None:
+def test_eagain_elsewhere_is_no_full_backlog() -> None:
     assert Failure.of(Phase.SEND, error_of(errno.EAGAIN)).cause is Cause.OTHER
 
 

@@ -104,12 +104,3 @@ class TestQueue:
     def test_a_batch_of_one_is_the_payload_itself(self) -> None:
         item = b"the same object, not a copy"
         assert PayloadQueue((item,)).batch(0, 1)[0] is item
-
-    @pytest.mark.parametrize(
-        ("items", "uniform_bytes"),
-        [((b"ab",), 2), ((b"ab", b"cd"), 2), ((b"ab", b"c"), None)],
-    )
-    def test_knows_whether_all_payloads_have_one_length(
-        self, items: tuple[bytes, ...], uniform_bytes: int | None
-    ) -> None:
-        assert PayloadQueue(items).uniform_bytes == uniform_bytes

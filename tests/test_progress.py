@@ -3,16 +3,17 @@ import pytest
 from loadgen.core.totals import Totals
 from loadgen.plan import Plan
 from loadgen.progress import progress_line
-from loadgen.surroundings import Phase, Progress
+from loadgen.record import Stage
+from loadgen.surroundings import Progress
 
 PLAN = Plan(connections=2000, duration_s=10.0)
 
 
 def line(
-    phase: Phase, elapsed_s: float = 0.0, rate: float = 0.0, failures: int = 0, plan: Plan = PLAN
+    stage: Stage, elapsed_s: float = 0.0, rate: float = 0.0, failures: int = 0, plan: Plan = PLAN
 ) -> str:
     totals = Totals(submitted=9, answered=8, bytes_sent=64, bytes_received=64, up=1500)
-    progress = Progress(phase, elapsed_s, totals, rate, failures)
+    progress = Progress(stage, elapsed_s, totals, rate, failures)
     return progress_line(progress, plan).replace("\N{NO-BREAK SPACE}", " ")
 
 
@@ -42,7 +43,7 @@ def test_a_duration_that_is_no_whole_number_is_shown_as_it_was_asked_for() -> No
     assert line("loading", plan=Plan(connections=2000, duration_s=2.5)).startswith("0 of 2.5 s: ")
 
 
-@pytest.mark.parametrize("phase", ["opening", "loading", "draining"])
-def test_failures_are_told_in_every_phase(phase: Phase) -> None:
-    assert line(phase, 1.0, 1.0, failures=1234).endswith(", 1 234 failures")
-    assert "failures" not in line(phase, 1.0, 1.0)
+@pytest.mark.parametrize("stage", ["opening", "loading", "draining"])
+def test_failures_are_told_in_every_stage(stage: Stage) -> None:
+    assert line(stage, 1.0, 1.0, failures=1234).endswith(", 1 234 failures")
+    assert "failures" not in line(stage, 1.0, 1.0)

@@ -92,12 +92,13 @@ def test_of_a_run_with_failures() -> None:
         begin="connections",
         end="sent",
     )
+    when = "from 0.50 s before the load to 0.25 s"
     blame = "(this machine's limit, not the server's)"
     check(
         record,
         f"""
           failures     2 000
-                1 999  connect: {Cause.DESCRIPTORS.text}  from -0.50 s to 0.25 s  {blame}
+                1 999  connect: {Cause.DESCRIPTORS.text}  {when}  {blame}
                     1  receive: connection reset by the server  at 1.50 s
         """,
         begin="failures",

@@ -18,7 +18,7 @@ from typing import Any, Final, TextIO
 from loadgen.commands.run_options import new_parser, plan_of
 from loadgen.dump import dumping_first
 from loadgen.errors import UsageError
-from loadgen.failure import Phase
+from loadgen.failure import Cause
 from loadgen.files import write_atomically
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
@@ -58,7 +58,13 @@ def main(arguments: list[str]) -> int:
 def _exit_code(record: RunRecord) -> int:
     if record.outcome == "interrupted":
         return INTERRUPTED
-    return CHECK_FAILED if any(each.phase == Phase.VERIFY for each in record.failures) else OK
+    return CHECK_FAILED if record.plan.verify and not _is_verified(record) else OK
+
+
+def _is_verified(record: RunRecord) -> bool:
+    """Whether echoes came, and none of them had other bytes than were sent."""
+    wrong = (Cause.MISMATCH, Cause.UNEXPECTED_BYTES)
+    return record.actual.messages > 0 and not any(each.cause in wrong for each in record.failures)
 
 
 def _run(plan: Plan, surroundings: Surroundings, live: TextIO | None) -> RunRecord:
@@ -93,13 +99,16 @@ def _dumping() -> Callable[[int, int], Any]:
 @contextmanager
 def _stop_on_signals() -> Iterator[Callable[[], bool]]:
     """Turn the first ^C into a request to stop, the second into an end without ceremony."""
-    asked = heard = False
+    asked = heard = insisted = False
 
     def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal asked, insisted
+        # At once: the second time, and where nobody would hear of a request, since the run has not
+        # begun and reads a payload or resolves a name. Whoever insists gets it without ceremony.
+        if insisted:
             os._exit(128 + number)
-        if not heard:  # the run has not begun: it reads a payload, or resolves a name
+        insisted = asked
+        if asked or not heard:
             raise KeyboardInterrupt
         asked = True
 
@@ -117,6 +126,7 @@ def _stop_on_signals() -> Iterator[Callable[[], bool]]:
 
 
 def _write_files(record: RunRecord, chosen: argparse.Namespace) -> None:
+    complaints = []
     for option, path, content in (
         ("--json", chosen.json, record.to_json),
         ("--connections-csv", chosen.connections_csv, lambda: _csv(record)),
@@ -130,7 +140,9 @@ def _write_files(record: RunRecord, chosen: argparse.Namespace) -> None:
         try:
             write_atomically(path, content())
         except OSError as error:
-            raise UsageError(f"{option} {path}: {error.strerror}") from None
+            complaints.append(f"{option} {path}: {error.strerror}")
+    if complaints:
+        raise UsageError("; ".join(complaints))
 
 
 def _csv(record: RunRecord) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 
 from loadgen.commands import options
 from loadgen.core import backends
+from loadgen.errors import UsageError
 from loadgen.files import write_atomically
 from loadgen.server_listener import ServerOptions
 from loadgen.server_processes import run_server
@@ -44,7 +45,10 @@ def main(arguments: list[str]) -> int:
         if chosen.json == Path("-"):
             sys.stdout.buffer.write(content)
         else:
-            write_atomically(chosen.json, content)
+            try:
+                write_atomically(chosen.json, content)
+            except OSError as error:
+                raise UsageError(f"--json {chosen.json}: {error.strerror}") from None
     else:
         print(
             f"served {format_count(counts.accepted)} connections: "
@@ -102,7 +106,7 @@ def _add_behaviour(how: Any) -> None:
 def _add_output(output: Any) -> None:
     output.add_argument(
         "--ready-file",
-        type=options.output_file,
+        type=Path,
         metavar="FILE",
         help="write the address there once the server listens; removed at the end",
     )

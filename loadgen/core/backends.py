@@ -59,14 +59,18 @@ def resolve(name: str) -> str:
     return name
 
 
-def check_capacity(name: str, descriptors: int) -> None:
-    """Raise LocalLimitError if backend ``name`` cannot watch ``descriptors`` descriptors."""
-    if name != "select" or descriptors <= FD_SETSIZE:
+def check_capacity(name: str, connections: int, free_descriptors: int) -> None:
+    """Raise LocalLimitError if backend ``name`` cannot watch so many connections.
+
+    free_descriptors: how many numbers below `FD_SETSIZE` this process has not taken.
+    """
+    if name != "select" or connections <= free_descriptors:
         return
     others = ", ".join(other for other in available() if other != "select")
     raise LocalLimitError(
-        f"--backend select: {descriptors} descriptors are needed, select(2) can watch "
-        f"{FD_SETSIZE}; choose one of {others}, or fewer connections"
+        f"--backend select: {connections} connections are asked for, select(2) can watch "
+        f"{free_descriptors} here (descriptors below {FD_SETSIZE}); choose one of {others}, "
+        "or fewer connections"
     )
 
 

@@ -6,6 +6,7 @@ itself: the engine says when to connect and when to end, and hears of a break as
 
 import contextlib
 import os
+import select
 import socket
 from typing import Any
 
@@ -13,7 +14,7 @@ from loadgen.core.clock import Clock
 from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer
 from loadgen.core.exchange import Exchange
-from loadgen.core.laps import NOTHING
+from loadgen.core.laps import NOTHING, READ_AND_WRITE
 from loadgen.core.lifecycle import State, Step, advance
 from loadgen.failure import ConnectionFailed, Failure, Phase
 
@@ -30,6 +31,7 @@ class Connection(Exchange):
         "dialled_ns",
         "failure",
         "failures",
+        "is_decided",
         "socket",
         "state",
     )
@@ -41,6 +43,7 @@ class Connection(Exchange):
         self.alarm_ns: int | None = None
         self.failure: Failure | None = None
         self.failures = 0
+        self.is_decided = False  # whether it has come up, or failed to, for the first time
         self.back_off_ns = 0
         self.connects = 0
         self.connect_ns = 0
@@ -115,6 +118,15 @@ class Connection(Exchange):
         """Whether it is connected and ready for messages, or ending in good order."""
         return self.state is State.READY or self.state is State.DRAINING
 
+    def _look_closer(self) -> None:
+        """Raise OSError if there is nothing to read, nor room to write where that is awaited."""
+        if self.waits_in is Phase.SEND and hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(self.socket, select.POLLOUT)
+            if poll.poll(0):
+                return
+        self.socket.recv(1, socket.MSG_PEEK)
+
     @property
     def may_transmit(self) -> bool:
         """Whether it has something to say or to conclude: connected, and not ended."""
@@ -135,7 +147,7 @@ class Connection(Exchange):
             if self.state is State.CONNECTING:
                 self.socket.getpeername()  # ENOTCONN (getpeername(2)) until it is connected
             else:
-                self.socket.recv(1, socket.MSG_PEEK)
+                self._look_closer()
         except OSError:
             return False
         return True
@@ -145,7 +157,7 @@ class Connection(Exchange):
         """Since when there has been no progress; None where nothing is awaited."""
         if self.state is State.CONNECTING:
             return self.dialled_ns
-        if not self.in_flight:
+        if not self.in_flight and self.interest != READ_AND_WRITE:
             return None
         return max(self.dialled_ns, self.sent_ns, self.flushed_ns, self.read_ns)
 
@@ -154,4 +166,5 @@ class Connection(Exchange):
         """The phase that a lack of progress would be a failure of."""
         if self.state is State.CONNECTING:
             return Phase.CONNECT
-        return Phase.SEND if self._unsent is not None else Phase.RECEIVE
+        waits_to_send = self._unsent is not None or self.interest == READ_AND_WRITE
+        return Phase.SEND if waits_to_send else Phase.RECEIVE

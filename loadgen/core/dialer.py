@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from loadgen.errors import UnreachableError
-from loadgen.failure import ConnectionFailed, Failure, Phase
+from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.target import Target
 
 SocketFactory = Callable[[int, int], Any]
 """Makes a socket of (family, type): `socket.socket`, or something that behaves like one."""
 
 # connect(2): in progress, and the answers of other systems to a connect that does not block.
+_LONGEST_PROBE_S = 60.0
+
 _UNDER_WAY = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR})
 
 
@@ -27,6 +29,11 @@ class Endpoint(NamedTuple):
 
     family: int
     address: Any
+
+    def __str__(self) -> str:
+        if self.family == socket.AF_UNIX:
+            return str(Target(path=self.address))
+        return str(Target(host=self.address[0], port=self.address[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,30 @@ def resolve(target: Target) -> list[Endpoint]:
         reason = error.strerror if isinstance(error, OSError) else "it is no valid host name"
         raise UnreachableError(f"cannot resolve {target.host!r}: {reason}") from None
     return [Endpoint(family, address) for family, _, _, _, address in found]
+
+
+def first_that_answers(endpoints: list[Endpoint], patience_s: float) -> Endpoint:
+    """Return the first of ``endpoints`` that accepts a connection, or the only one there is.
+
+    ``localhost`` is ::1 and 127.0.0.1, and many a server listens on one of them only. To find out
+    costs the server a connection that is closed at once. Raises UnreachableError if none accepts
+    within ``patience_s`` seconds, which they share.
+    """
+    if len(endpoints) == 1:
+        return endpoints[0]
+    refusals = []
+    share_s = min(patience_s, _LONGEST_PROBE_S) / len(endpoints)
+    for endpoint in endpoints:
+        try:
+            with socket.socket(endpoint.family, socket.SOCK_STREAM) as probe:
+                probe.settimeout(share_s)
+                probe.connect(endpoint.address)
+                return endpoint
+        except OSError as error:
+            failure = Failure.of(Phase.CONNECT, error)
+            cause = Cause.TIMEOUT if isinstance(error, TimeoutError) else failure.cause
+            refusals.append(f"{endpoint.address[0]}: {cause.text}")
+    raise UnreachableError(f"the target is unreachable: {'; '.join(refusals)}")
 
 
 class Dialer:

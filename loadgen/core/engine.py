@@ -7,8 +7,8 @@ turn, a turn with five thousand connections takes forty milliseconds, and whatev
 loop waits for that long.
 
 Decision. A turn has two phases: first every ready connection is read, stamped and accounted for,
-then all that may send do so. And a turn is bounded: at most `TURN_EVENTS` events, sends, connects
-and alarms. What is left over comes first in the next turn, which then does not wait.
+then all that may send do so. And it is bounded: at most `TURN_EVENTS` events, sends, connects and
+alarms. What is left over comes first in the next turn, which then does not wait.
 
 The engine decides when a connection opens, ends, is given up or opened again, and nothing else.
 Whoever runs it calls `turn` until the job is done, from a plain loop or from the callback of
@@ -33,7 +33,8 @@ from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer
 from loadgen.core.laps import NOTHING, READ
 from loadgen.core.lifecycle import State, Step
-from loadgen.core.opener import Opener, Policy, next_back_off_ns
+from loadgen.core.opener import Opener
+from loadgen.core.policy import Policy, next_back_off_ns
 from loadgen.core.recorder import Recorder
 from loadgen.core.timers import Timers
 from loadgen.core.totals import Totals
@@ -68,6 +69,7 @@ class Engine:
         self._timers: Timers[Connection] = Timers()
         self._opener = Opener(policy.connect_interval_ns)
         self._sendable: deque[Connection] = deque()
+        self._undecided = 0  # connections that have neither come up nor failed yet
         self._live = 0  # connections with a socket
         self._backing_off = 0  # failed ones that will be opened again
         self._is_started = False
@@ -76,12 +78,11 @@ class Engine:
 
     def add(self, conversation: Conversation, count: int = 1) -> list[Connection]:
         """Add ``count`` connections; they open as the pace of connecting allows."""
-        first = len(self.connections)
-        added = [
-            Connection(index, conversation, self._clock) for index in range(first, first + count)
-        ]
+        indices = range(len(self.connections), len(self.connections) + count)
+        added = [Connection(index, conversation, self._clock) for index in indices]
         self.connections += added
         self._opener.enqueue(added)
+        self._undecided += count
         return added
 
     def start(self) -> None:
@@ -93,7 +94,8 @@ class Engine:
 
     def drain(self) -> None:
         """Let every connection close once nothing is in flight on it, and none open any more."""
-        self._opener.clear()
+        for connection in self._opener.clear():
+            self._decide(connection)
         for connection in self.connections:
             self.drain_one(connection)
 
@@ -108,8 +110,8 @@ class Engine:
         elif connection.state is State.FAILED and connection.alarm_ns is not None:
             self._timers.set(connection, None)
             self._backing_off -= 1
-        else:
-            self._opener.remove(connection)
+        elif self._opener.remove(connection):
+            self._decide(connection)
 
     def close(self) -> None:
         """Close every connection now, and the selector; what is in flight is cut off."""
@@ -120,8 +122,8 @@ class Engine:
 
     @property
     def is_opening(self) -> bool:
-        """Whether any connection waits for its connect, or is coming up."""
-        return self._opener.is_busy
+        """Whether any connection has neither come up nor failed, for the first time."""
+        return self._undecided > 0
 
     @property
     def is_finished(self) -> bool:
@@ -129,10 +131,7 @@ class Engine:
         return not (self._live or self._backing_off or self._opener.is_busy)
 
     def fileno(self) -> int:
-        """Return the selector's descriptor, readable when there is something to do.
-
-        Raises AttributeError where the backend has none (poll, select).
-        """
+        """Return the selector's descriptor; raises AttributeError where it has none (poll)."""
         return self._watch.fileno()
 
     def next_timeout(self) -> float | None:
@@ -227,15 +226,11 @@ class Engine:
             self._backing_off -= 1
             self._opener.enqueue((connection,))
             return
-        policy = self._policy
-        is_connecting = connection.state is State.CONNECTING
-        timeout_ns = policy.connect_timeout_ns if is_connecting else policy.io_timeout_ns
-        since_ns = connection.waits_since_ns
-        deadline_ns = (now_ns if since_ns is None else since_ns) + timeout_ns
+        deadline_ns = self._policy.deadline_ns(connection, now_ns)
         if deadline_ns > now_ns:
             self._timers.set(connection, deadline_ns)
         elif connection.has_news():
-            self._timers.set(connection, now_ns + timeout_ns)
+            self._timers.set(connection, now_ns + self._policy.io_timeout_ns)
         else:
             self._fail(connection, ConnectionFailed(Failure(connection.waits_in, Cause.TIMEOUT)))
 
@@ -252,6 +247,7 @@ class Engine:
             self._timers.set(connection, connection.dialled_ns + self._policy.connect_timeout_ns)
 
     def _connected(self, connection: Connection) -> None:
+        self._opener.settle()
         self.opened += 1
         self._recorder.record_connect(connection.connect_ns)
         _log.debug("connection %d: connected", connection.index)
@@ -263,10 +259,14 @@ class Engine:
             self._settle(connection, connection.transmit())
 
     def _come_up(self, connection: Connection) -> None:
-        self._opener.settle()
+        self._decide(connection)
         self._watch.change(connection, READ)
         if self._is_started:
             self._begin(connection)
+
+    def _decide(self, connection: Connection) -> None:
+        self._undecided -= not connection.is_decided
+        connection.is_decided = True
 
     def _begin(self, connection: Connection) -> None:
         connection.begin(self._recorder.record)
@@ -275,9 +275,11 @@ class Engine:
     def _end(self, connection: Connection, step: Step) -> None:
         """Unregister, then close: the selector must not hold a descriptor that is gone."""
         self._watch.end(connection)
-        if connection.state in (State.CONNECTING, State.GREETING):
+        if connection.state is State.CONNECTING:
             self._opener.settle()
-        self.closed += connection.state is not State.CONNECTING
+        else:
+            self.closed += 1
+        self._decide(connection)
         self._timers.set(connection, None)
         self._live -= 1
         connection.close(step)

@@ -94,7 +94,8 @@ class Exchange(Laps):
 
     def begin(self, record: RecordReplies) -> None:
         """Begin with the messages, or go on with them; ``record`` hears of the replies."""
-        self._remaining, self._held = self._held, 0
+        self._remaining += self._held
+        self._held = 0
         self._record = record
         self._grant_laps()
 

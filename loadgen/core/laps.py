@@ -6,9 +6,9 @@ thousand connections, the memory that a message touches costs more than the inst
 object that belongs to one connection has left the cache before its next message.
 
 Decision. Most load is the same lap over and over: equal messages, replies of a length known ahead.
-Such a lap costs two comparisons and a clock read on each side, it changes one counter, and it works
-on the few fields that stand together here. Bytes and messages are worked out from the number of
-laps when somebody asks. Whatever else happens (a reply in pieces, a window answered in part, a
+Such a lap costs two comparisons and a clock read on each side, makes no object but its row, and
+works on the few fields that stand together here. Bytes and messages are worked out from the number
+of laps when somebody asks. Whatever else happens (a reply in pieces, a window answered in part, a
 socket that takes half a message, several payloads in turn, replies that must be looked at) takes
 the general path of `loadgen.core.exchange`, which knows every case.
 
@@ -17,7 +17,7 @@ replies come back in one read, to the byte; in any other case it is handed over.
 """
 
 import selectors
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -44,7 +44,7 @@ class Lap(NamedTuple):
     messages: int
 
 
-class Laps:
+class Laps(ABC):
     """The part of a connection that every message passes."""
 
     __slots__ = (

@@ -5,55 +5,24 @@ Facts. A listening socket queues a limited number of connections that nobody has
 later: a client that connects faster than the server accepts measures that second.
 
 Decision. At most `CONNECTS_UNDER_WAY` connects are unfinished at one time, and `CONNECTS_PER_TURN`
-begin in one turn of the loop, so that the server has time to accept; a rate, where one is asked
-for, spaces them evenly instead of in bursts.
+begin in one turn of the loop, so that the server has time to accept. A rate, where one is asked
+for, takes the place of the first bound: it spaces connects evenly, however long each may take.
 
 Danger. A handshake is over before the server accepts, and no client can see the queue. A server
 that accepts more slowly than about ten thousand connections a second may still be overrun; its
 connect latencies then show whole seconds, and ``--connect-rate`` is the remedy.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from loadgen.core.connection import Connection
-from loadgen.units import NS_PER_S
 
 CONNECTS_UNDER_WAY: Final = 64
 CONNECTS_PER_TURN: Final = 16
 
 LATENESS_MADE_GOOD_NS: Final = 100_000_000
 """How much of its own lateness a paced opener catches up with."""
-
-FIRST_BACK_OFF_NS: Final = NS_PER_S // 10
-LONGEST_BACK_OFF_NS: Final = 5 * NS_PER_S
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """When connections are opened and given up. Times in nanoseconds.
-
-    connect_interval_ns: between two connects; 0 for as fast as they come up.
-    connect_timeout_ns: for a connection to come up.
-    io_timeout_ns: for a connection to make progress while it waits.
-    reconnect: whether failed connections are opened again, with back-off.
-    """
-
-    connect_interval_ns: int = 0
-    connect_timeout_ns: int = 3_500_000_000
-    io_timeout_ns: int = 5_500_000_000
-    reconnect: bool = False
-
-
-def next_back_off_ns(connection: Connection) -> int:
-    """Return how long ``connection``, which has just failed, waits before it connects again.
-
-    Twice as long as the last time, unless the server has said something in between.
-    """
-    doubled_ns = 0 if connection.was_heard else 2 * connection.back_off_ns
-    return min(max(FIRST_BACK_OFF_NS, doubled_ns), LONGEST_BACK_OFF_NS)
 
 
 class Opener:
@@ -64,7 +33,7 @@ class Opener:
 
     def __init__(self, interval_ns: int) -> None:
         self._interval_ns = interval_ns
-        self._waiting: deque[Connection] = deque()
+        self._waiting: dict[Connection, None] = {}  # in order, and quick to leave
         self._under_way = 0
         self._next_ns = 0
         self._was_idle = True
@@ -72,7 +41,7 @@ class Opener:
     def enqueue(self, connections: Iterable[Connection]) -> None:
         """Let ``connections`` wait for their turn."""
         self._was_idle = self._was_idle or not self._waiting
-        self._waiting.extend(connections)
+        self._waiting.update(dict.fromkeys(connections))
 
     def take(self, now_ns: int) -> Iterator[Connection]:
         """Yield the connections whose connect is due; each is under way until `settle`."""
@@ -84,20 +53,25 @@ class Opener:
                 return
             self._next_ns = max(self._next_ns, now_ns - LATENESS_MADE_GOOD_NS) + self._interval_ns
             self._under_way += 1
-            yield self._waiting.popleft()
+            connection = next(iter(self._waiting))
+            del self._waiting[connection]
+            yield connection
 
     def settle(self) -> None:
         """Note that a connect under way has come to its end, good or bad."""
         self._under_way -= 1
 
-    def clear(self) -> None:
-        """Let nobody wait any longer."""
+    def clear(self) -> list[Connection]:
+        """Let nobody wait any longer; return those who did."""
+        waited = list(self._waiting)
         self._waiting.clear()
+        return waited
 
-    def remove(self, connection: Connection) -> None:
-        """Let ``connection`` wait no longer, if it does."""
-        if connection in self._waiting:
-            self._waiting.remove(connection)
+    def remove(self, connection: Connection) -> bool:
+        """Let ``connection`` wait no longer; return whether it did."""
+        was_waiting = connection in self._waiting
+        self._waiting.pop(connection, None)
+        return was_waiting
 
     def next_ns(self) -> int | None:
         """Return when the next connect is due; None if none waits, or too many are under way."""
@@ -109,10 +83,6 @@ class Opener:
         return bool(self._waiting) or self._under_way > 0
 
     @property
-    def has_waiting(self) -> bool:
-        """Whether anybody waits."""
-        return bool(self._waiting)
-
-    @property
     def _may_open(self) -> bool:
-        return bool(self._waiting) and self._under_way < CONNECTS_UNDER_WAY
+        is_paced = self._interval_ns > 0
+        return bool(self._waiting) and (is_paced or self._under_way < CONNECTS_UNDER_WAY)

@@ -1,0 +1,106 @@
+"""How runs open: they come to an end however the target behaves, and the load begins."""
+
+import pytest
+from accounts import check, check_against, failures
+from places import full_backlog
+from servers import Peer, ScriptedServer, echoes, never_answers
+
+import loadgen
+from loadgen import descriptors
+from loadgen.core import backends
+
+
+def late_greeter(peer: Peer) -> None:
+    """Let each first message wait until five have come, then echo for ever."""
+    peer.receive_exactly(5)
+    with peer.server.changed:
+        peer.server.changed.wait_for(lambda: peer.server.bytes_received >= 25, 20)
+    peer.send(b"hello")
+    echoes(peer)
+
+
+def test_the_load_begins_although_some_never_come_up() -> None:
+    with full_backlog() as endpoint:
+        target = "{}:{}".format(*endpoint.address)
+        with pytest.raises(loadgen.UnreachableTargetError) as caught:
+            loadgen.run(
+                loadgen.Plan(
+                    target=target,
+                    connections=3,
+                    connect_timeout_s=0.2,
+                    duration_s=0.1,
+                    reconnect=True,
+                )
+            )
+    assert caught.value.record.outcome == "unreachable"
+
+
+def test_first_messages_that_are_never_answered_do_not_hold_the_run() -> None:
+    with ScriptedServer(never_answers) as server:
+        record = loadgen.run(
+            loadgen.Plan(
+                target=server.address,
+                connections=100,
+                first_message=b"hello",
+                io_timeout_s=0.3,
+                duration_s=0.1,
+            )
+        )
+    assert failures(record) == {"receive: timeout": 100}
+    assert record.outcome == "lost"
+    assert record.actual.opening_s < 3.5 + 0.3 + 1  # all wait at the same time
+
+
+def test_first_messages_under_way_do_not_slow_a_connect_rate() -> None:
+    with ScriptedServer(late_greeter) as server:
+        record = loadgen.run(
+            loadgen.Plan(
+                target=server.address,
+                connections=5,
+                first_message=b"hello",
+                connect_rate_per_s=1000,
+                messages=2,
+            )
+        )
+        check_against(record, server)
+    assert record.actual.messages == 10
+    assert record.actual.connect_rate_per_s > 0
+
+
+def test_failures_of_the_opening_stand_in_an_interval_before_the_load() -> None:
+    hung_up: list[Peer] = []
+
+    def second_hangs_up(peer: Peer) -> None:
+        hung_up.append(peer)
+        if len(hung_up) != 2:
+            peer.receive_exactly(5)
+            peer.send(b"hello")
+            echoes(peer)
+
+    with ScriptedServer(second_hangs_up) as server:
+        record = loadgen.run(
+            loadgen.Plan(
+                target=server.address, connections=3, first_message=b"hello", duration_s=0.2
+            )
+        )
+    check(record)
+    opening, *others = record.intervals
+    assert (opening.stage, opening.failures) == ("opening", 1)
+    assert opening.start_s == pytest.approx(-opening.duration_s)
+    assert sum(interval.failures for interval in others) == 0
+    assert record.failures[0].first_s <= 0
+
+
+def test_select_takes_as_many_as_it_can() -> None:
+    pipes = 2  # to the embedded server
+    largest = descriptors.free_below(backends.FD_SETSIZE) - pipes
+    record = loadgen.run(loadgen.Plan(connections=largest, backend="select", messages=1))
+    assert record.actual.messages == largest
+
+
+def test_select_refuses_one_more_than_it_can() -> None:
+    with ScriptedServer(echoes) as server:
+        one_more = descriptors.free_below(backends.FD_SETSIZE) + 1
+        with pytest.raises(loadgen.LocalLimitError, match=r"select\(2\) can watch"):
+            loadgen.run(loadgen.Plan(target=server.address, connections=one_more, backend="select"))
+    assert server.accepted == 0
