@@ -207,6 +207,7 @@ class _Run:
         end_ns = self.findings.marks.load_ended_ns + seconds_to_ns(self._plan.drain_s)
         was_stopped = self._surroundings.should_stop()
         engine.drain()
+        self._observe("draining", engine.totals(), 0)
         now_ns = self._clock()
         while now_ns < end_ns and not engine.is_finished:
             if self._surroundings.should_stop() and not was_stopped:

@@ -22,7 +22,7 @@ from command import (
     loadgen_here,
     running,
 )
-from servers import ScriptedServer, answers_garbage, echoes
+from servers import ScriptedServer, answers_garbage, answers_too_much, echoes
 
 import loadgen as package
 from loadgen.record import from_json
@@ -133,6 +133,11 @@ def test_a_mismatch_is_a_failed_check(here: Here) -> None:
         done = here(server.address, *SMALL, "--verify")
     assert done.code == 1
     assert "verify: the echo differs from what was sent" in done.stdout
+
+
+def test_a_check_of_echoes_that_never_came_is_failed(here: Here) -> None:
+    with ScriptedServer(answers_too_much) as server:
+        assert here(server.address, *SMALL, "--verify").code == 1
 
 
 def test_an_echo_that_is_right_passes_the_check(here: Here) -> None:

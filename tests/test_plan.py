@@ -137,3 +137,26 @@ class TestValue:
     def test_is_checked_when_it_is_read_from_a_file_too(self) -> None:
         with pytest.raises(UsageError, match="--connections: 0"):
             msgspec.json.decode(b'{"connections": 0}', type=Plan)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "option"),
+    [
+        ("connections", "5", "--connections"),
+        ("connections", 1.5, "--connections"),
+        ("messages", True, "--messages"),
+        ("pipeline", None, "--pipeline"),
+        ("duration_s", "5", "--duration"),
+        ("reply", None, "--reply"),
+        ("payloads", b"abc", "--payload"),
+        ("payloads", ("text",), "--payload"),
+        ("payloads", (), "--payload"),
+        ("payloads", (b"",), "--payload"),
+        ("first_message", "text", "--first-message"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_with_its_option(
+    field: str, value: object, option: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{option}: "):
+        Plan(**{field: value})  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ def late_greeter(peer: Peer) -> None:
     echoes(peer)
 
 
-def test_the_load_begins_although_some_never_come_up() -> None:
+def test_a_target_that_never_accepts_is_unreachable_although_the_run_would_reconnect() -> None:
     with full_backlog() as endpoint:
         target = "{}:{}".format(*endpoint.address)
         with pytest.raises(loadgen.UnreachableTargetError) as caught:
