@@ -175,7 +175,10 @@ class IntervalRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One connection. ``failure`` is its last one, ``phase: cause``, or null."""
+    """One connection. ``failure`` is its last one, ``phase: cause``, or null.
+
+    Its p50 and p99 come from a coarse histogram and are right within 6 %.
+    """
 
     index: int
     state: str
