@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 from loadgen.errors import LoadgenError, UnreachableError, UsageError
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     The first word chooses the command; without one it is ``run``.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # it was closed by whoever started us (>&-)
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
     command = words.pop(0) if words and words[0] in COMMANDS else "run"
     try:
         _check_first_word(words)
@@ -40,9 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # Whoever read our output has gone; what is still buffered must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        # All other output has been dealt with where it is written.
+        _discard_output()
+        print(f"loadgen: standard output: {error.strerror}", file=sys.stderr)
+        return USAGE
+
+
+def _discard_output() -> None:
+    """Let what is still buffered for standard output not complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check_first_word(words: list[str]) -> None:

@@ -10,10 +10,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     A link is followed; a device or a pipe is written to as it is.
     """
-    path = path.resolve()
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
+    path = path.resolve()
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -123,7 +123,9 @@ class _Run:
         failures = self._recorder.failures
         tried = sum(seen.count for seen in failures.values())
         most_common = max(failures, key=lambda failure: failures[failure].count)
-        return f"{address} is unreachable: {most_common} ({tried} of {tried} attempts)"
+        asked = self._plan.connections
+        tries = f"all {tried} attempts" if tried >= asked else f"given up after {tried} of {asked}"
+        return f"{address} is unreachable: {most_common} ({tries})"
 
     # ---- the stages -----------------------------------------------------------------------
 
@@ -251,7 +253,8 @@ class _Run:
         connections = self.findings.connections
         if not any(connection.connects for connection in connections):
             return "unreachable"
-        if all(connection.state is State.FAILED for connection in connections):
+        failed = (connection.state is State.FAILED for connection in connections)
+        if not self._plan.reconnect and all(failed):
             return "lost"
         return "completed"
 

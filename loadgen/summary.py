@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from loadgen.failure import Cause
 from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
 from loadgen.plan import Plan
 from loadgen.record import ConnectionRecord, Distribution, RunRecord
@@ -31,6 +32,7 @@ def summarise(record: RunRecord) -> list[Line]:
         *_latencies(record),
         Line(""),
         *_failures(record),
+        *_advice(record),
         *_spread(record),
     ]
 
@@ -80,10 +82,10 @@ def _load(record: RunRecord) -> Iterator[Line]:
     if requested.duration_s is not None:
         asked.append(_seconds(requested.duration_s))
     if requested.messages_per_connection is not None:
-        asked.append(f"{format_count(requested.messages_per_connection)} messages per connection")
+        asked.append(f"{format_count(requested.messages_per_connection)} messages each")
     yield Line(
-        f"  duration     {_seconds(actual.duration_s)} of {' or '.join(asked)}"
-        f", then {_seconds(actual.drain_s)} to drain"
+        f"  duration     {_seconds(actual.duration_s)}, asked for {' or '.join(asked)}"
+        f"; then {_seconds(actual.drain_s)} to drain"
     )
     if not actual.connections:
         return
@@ -118,14 +120,14 @@ _COLUMNS = ("min", "mean", "p50", "p90", "p99", "p99.9", "max")
 
 
 def _latencies(record: RunRecord) -> Iterator[Line]:
-    yield Line("  " + " " * 12 + "".join(f"{column:>10}" for column in _COLUMNS), "faint")
+    yield Line("  " + " " * 8 + "".join(f"{column:>9}" for column in _COLUMNS), "faint")
     yield Line(_latency_row("connect", record.connect_latency_ns))
     if record.plan.reply == "none":
         yield Line("  message      one way: there is no reply to wait for", "faint")
     else:
         yield Line(_latency_row("message", record.latency_ns))
         yield Line(
-            "  message: from send to read, by this process's clock; its own queue is part of it",
+            "  (message: from send to read on this process's clock, its own queue included)",
             "faint",
         )
     for name, distribution in (
@@ -143,7 +145,7 @@ def _latencies(record: RunRecord) -> Iterator[Line]:
 def _latency_row(name: str, found: Distribution) -> str:
     figures = (found.min, found.mean, found.p50, found.p90, found.p99, found.p999, found.max)
     cells = ("-" if figure is None else format_duration_ns(figure) for figure in figures)
-    return f"  {name:<12}" + "".join(f"{cell:>10}" for cell in cells)
+    return f"  {name:<8}" + "".join(f"{cell:>9}" for cell in cells)
 
 
 def _failures(record: RunRecord) -> Iterator[Line]:
@@ -161,6 +163,23 @@ def _failures(record: RunRecord) -> Iterator[Line]:
             f"{failure.cause.text}  {when}{whose}",
             "bad",
         )
+
+
+def _advice(record: RunRecord) -> Iterator[Line]:
+    """Say what is probably amiss where replies and ``--reply`` do not fit together."""
+    actual, reply = record.actual, record.plan.reply
+    if any(failure.cause is Cause.UNEXPECTED_BYTES for failure in record.failures):
+        yield Line(
+            f"  the server sends more than --reply {reply} expects; --dump-one shows the bytes",
+            "bad",
+        )
+    elif actual.submitted and not actual.messages and not record.failures:
+        if actual.bytes_received:
+            yield Line(f"  no reply was whole: --reply {reply} waits for more than came", "bad")
+        else:
+            yield Line(
+                r"  the server sent nothing; does the payload need its line end, \r\n?", "bad"
+            )
 
 
 def _moment(seconds: float) -> str:

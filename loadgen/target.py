@@ -36,7 +36,7 @@ class Target(NamedTuple):
             return cls(path=path)
         match = _HOST_AND_PORT.fullmatch(text.removeprefix("tcp://"))
         if match is None or not 1 <= int(match["port"]) <= 65535:
-            raise UsageError.of("TARGET", text, ACCEPTED)
+            raise UsageError.of("TARGET", text, _hint(text) + ACCEPTED)
         return cls(host=match["ipv6"] or match["host"], port=int(match["port"]))
 
     @property
@@ -49,3 +49,14 @@ class Target(NamedTuple):
             return f"unix://{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+def _hint(text: str) -> str:
+    """Return what was probably meant, where that is plain to see."""
+    if text.startswith(("http://", "https://")):
+        return "loadgen speaks no HTTP by itself: give host:port, --payload and --reply; "
+    if text.startswith("/"):
+        return f"did you mean unix://{text}? "
+    if text and ":" not in text:
+        return "the port is missing; "
+    return ""

@@ -43,7 +43,7 @@ def test_a_name_that_does_not_resolve() -> None:
 def test_a_target_that_refuses(tmp_path: Path) -> None:
     with refusing_address() as address:
         done = loadgen(address, "-d", "30s", "-c", "10", "--json", str(tmp_path / "run.json"))
-    check_unreachable(done, address, "connection refused", "10 of 10")
+    check_unreachable(done, address, "connection refused", "all 10 attempts")
     assert done.stdout == ""
     record = from_json((tmp_path / "run.json").read_bytes())
     assert record.outcome == "unreachable"

@@ -230,3 +230,20 @@ def test_importing_it_installs_no_handler_and_starts_nothing() -> None:
         "print(before == after, threading.active_count())\n"
     )
     assert _run([sys.executable, "-c", code]).stdout.split() == ["True", "1"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [(), ("--json", "-")])
+def test_an_output_that_is_full_is_one_line(arguments: tuple[str, ...]) -> None:
+    with (
+        Path("/dev/full").open("wb") as full,
+        subprocess.Popen(
+            [sys.executable, "-m", "loadgen", *SMALL, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+        ) as process,
+    ):
+        stderr = process.communicate(timeout=60)[1].decode()
+    assert stderr.splitlines()[-1] == "loadgen: standard output: No space left on device"
+    assert "Traceback" not in stderr
+    assert process.returncode == 2

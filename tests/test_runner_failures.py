@@ -159,7 +159,7 @@ def test_failed_connections_open_again_where_that_is_asked_for() -> None:
 def test_a_target_that_refuses(fields: dict[str, Any]) -> None:
     with (
         refusing_address() as address,
-        pytest.raises(loadgen.UnreachableTargetError, match=r"refused \(\d+ of \d+ att") as caught,
+        pytest.raises(loadgen.UnreachableTargetError, match=r"refused \((all|given)") as caught,
     ):
         loadgen.run(loadgen.Plan(target=address, connections=20, **fields))
     assert str(caught.value).startswith(address)

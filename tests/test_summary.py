@@ -54,16 +54,16 @@ def test_of_a_healthy_run() -> None:
           64 B payload, reply echo, 1 in flight per connection, on epoll
 
           connections  2 of 2 up in 3.50 ms
-          duration     2 s of 2 s, then 250 µs to drain
+          duration     2 s, asked for 2 s; then 250 µs to drain
           messages     4   2/s
           sent         256 B   128 B/s
           received     256 B   128 B/s
           this process 25 % of one core
 
-                             min      mean       p50       p90       p99     p99.9       max
-          connect         100 µs    110 µs    100 µs    120 µs    120 µs    120 µs    120 µs
-          message         100 µs    250 µs    200 µs    400 µs    400 µs    400 µs    400 µs
-          message: from send to read, by this process's clock; its own queue is part of it
+                        min     mean      p50      p90      p99    p99.9      max
+          connect    100 µs   110 µs   100 µs   120 µs   120 µs   120 µs   120 µs
+          message    100 µs   250 µs   200 µs   400 µs   400 µs   400 µs   400 µs
+          (message: from send to read on this process's clock, its own queue included)
 
           failures     none
           fairness     1.000 (Jain's index; 1 is even), none starved
@@ -86,7 +86,7 @@ def test_of_a_run_with_failures() -> None:
         record,
         """
           connections  1 of 2 000 up in 3.50 ms
-          duration     2 s of 2 s, then 250 µs to drain
+          duration     2 s, asked for 2 s; then 250 µs to drain
           messages     4   2/s   (2 cut off by the end, 3 lost with failed connections)
         """,
         begin="connections",
@@ -119,7 +119,7 @@ def test_of_an_interrupted_run() -> None:
           interrupted: the figures cover the time until then
 
           connections  2 of 2 up in 3.50 ms
-          duration     500 ms of 60 s or 10 000 messages per connection, then 250 µs to drain
+          duration     500 ms, asked for 60 s or 10 000 messages each; then 250 µs to drain
           messages     4   2/s   (1 cut off by the end)
         """,
         end="sent",
@@ -139,8 +139,8 @@ def test_of_a_one_way_run() -> None:
           received     0 B   0 B/s
           this process 25 % of one core
 
-                             min      mean       p50       p90       p99     p99.9       max
-          connect         100 µs    110 µs    100 µs    120 µs    120 µs    120 µs    120 µs
+                        min     mean      p50      p90      p99    p99.9      max
+          connect    100 µs   110 µs   100 µs   120 µs   120 µs   120 µs   120 µs
           message      one way: there is no reply to wait for
 
           failures     none
@@ -173,12 +173,13 @@ def test_of_a_run_without_messages() -> None:
           received     0 B   0 B/s
           this process 25 % of one core
 
-                             min      mean       p50       p90       p99     p99.9       max
-          connect         100 µs    110 µs    100 µs    120 µs    120 µs    120 µs    120 µs
-          message              -         -         -         -         -         -         -
-          message: from send to read, by this process's clock; its own queue is part of it
+                        min     mean      p50      p90      p99    p99.9      max
+          connect    100 µs   110 µs   100 µs   120 µs   120 µs   120 µs   120 µs
+          message         -        -        -        -        -        -        -
+          (message: from send to read on this process's clock, its own queue included)
 
           failures     none
+          the server sent nothing; does the payload need its line end, \\r\\n?
         """,
         begin="messages",
     )
@@ -212,8 +213,8 @@ def test_of_a_run_with_values_beyond_the_histogram() -> None:
     check(
         record,
         f"""
-          message           1 ms    5864 s    8796 s    8796 s    8796 s    8796 s    8796 s
-          message: from send to read, by this process's clock; its own queue is part of it
+          message      1 ms   5864 s   8796 s   8796 s   8796 s   8796 s   8796 s
+          (message: from send to read on this process's clock, its own queue included)
           message: {beyond}
 
         """,

@@ -1,6 +1,7 @@
 """What the commands' parsers share: typed options, and complaints in one line."""
 
 import argparse
+import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,10 @@ class Parser(argparse.ArgumentParser):
         """Raise the complaint as a UsageError."""
         message = message.removeprefix("argument ")
         if message.startswith("unrecognized"):
-            message += f"; `{self.prog} --help` lists what there is"
+            wrong = message.partition(": ")[2].split()[0].partition("=")[0]
+            meant = difflib.get_close_matches(wrong, self._option_string_actions, n=1)
+            message += f"; did you mean {meant[0]}?" if meant else ""
+            message += f" `{self.prog} --help` lists what there is"
         raise UsageError(message)
 
 

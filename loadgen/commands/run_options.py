@@ -126,7 +126,7 @@ def _add_payload(group: Any) -> None:
         action="append",
         metavar="FILE",
         type=lambda text: ("lines", text),
-        help="payloads: each line of the file, without its line end; escapes are understood",
+        help="payloads: the lines of the file, without line ends, escapes understood; repeatable",
     )
     group.add_argument(
         "--size",
@@ -134,7 +134,7 @@ def _add_payload(group: Any) -> None:
         action="append",
         metavar="BYTES",
         type=lambda text: ("size", options.size_bytes(text)),
-        help="a payload of that many bytes, such as 64, 64k or 1m (64)",
+        help="a payload of that many bytes, such as 64, 64k or 1m (64); repeatable",
     )
     group.add_argument("--raw", action="store_true", help="take backslashes in payloads literally")
     group.add_argument(
@@ -231,6 +231,8 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
         raise UsageError(
             "--json - and --connections-csv - cannot share standard output; name a file"
         )
+    if chosen.json is not None and chosen.json == chosen.connections_csv:
+        raise UsageError(f"--json and --connections-csv cannot share {chosen.json}; name two files")
     fields = {
         name: getattr(chosen, name) for name in Plan.__struct_fields__ if hasattr(chosen, name)
     }
