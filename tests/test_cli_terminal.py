@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 
+import pytest
 from command import LOADGEN, ROOT, TIMEOUT_S, environment, loadgen
 from servers import ScriptedServer, closes_after, echoes
 
