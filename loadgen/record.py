@@ -256,7 +256,13 @@ def from_json(text: bytes) -> RunRecord:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a RunRecord."""
-    return msgspec.json.schema(RunRecord)
+    schema = msgspec.json.schema(RunRecord)
+    for definition in schema["$defs"].values():
+        if "description" in definition:
+            # Python 3.13 takes the indentation out of docstrings, earlier ones leave it in.
+            lines = definition["description"].splitlines()
+            definition["description"] = "\n".join(line.strip() for line in lines)
+    return schema
 
 
 def jain_index(amounts: list[int]) -> float | None:
