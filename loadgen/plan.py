@@ -86,10 +86,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             msgspec.structs.force_setattr(self, "duration_s", DEFAULT_DURATION_S)
         self._check_types()
         self._check_numbers()
-        if self.backend not in backends.NAMES:
-            raise UsageError.of(
-                "--backend", self.backend, f"choose one of {', '.join(backends.NAMES)}"
-            )
+        backends.check_name(self.backend)
         if self.target is not None:
             Target.parse(self.target)
         self._check_reply()

@@ -95,9 +95,9 @@ class _Run:
     def carry_out(self, target: Target) -> TargetRecord:
         """Load ``target``; what was found stands in ``findings``. Raises UnreachableError."""
         endpoint = first_that_answers(resolve(target), self._plan.connect_timeout_s)
-        backend = self.findings.backend
-        free_descriptors = descriptors.free_below(backends.FD_SETSIZE)
-        backends.check_capacity(backend, self._plan.connections, free_descriptors)
+        if self.findings.backend == "select":
+            free_descriptors = descriptors.free_below(backends.FD_SETSIZE)
+            backends.check_select_capacity(self._plan.connections, free_descriptors)
         engine = self._engine(endpoint)
         findings, marks = self.findings, self.findings.marks
         findings.connections = engine.connections

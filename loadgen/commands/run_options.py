@@ -227,12 +227,9 @@ def _add_output(group: Any) -> None:
 
 def plan_of(chosen: argparse.Namespace) -> Plan:
     """Return the plan that the parsed options describe. Raises UsageError."""
-    if chosen.json == chosen.connections_csv == Path("-"):
-        raise UsageError(
-            "--json - and --connections-csv - cannot share standard output; name a file"
-        )
     if chosen.json is not None and chosen.json == chosen.connections_csv:
-        raise UsageError(f"--json and --connections-csv cannot share {chosen.json}; name two files")
+        shared = "standard output" if chosen.json == Path("-") else chosen.json
+        raise UsageError(f"--json and --connections-csv cannot share {shared}; name two files")
     fields = {
         name: getattr(chosen, name) for name in Plan.__struct_fields__ if hasattr(chosen, name)
     }

@@ -42,13 +42,18 @@ def available() -> tuple[str, ...]:
     )
 
 
+def check_name(name: str) -> None:
+    """Raise UsageError if ``name`` is no backend of any platform."""
+    if name not in NAMES:
+        raise UsageError.of("--backend", name, f"choose one of {', '.join(NAMES)}")
+
+
 def resolve(name: str) -> str:
     """Return the backend that ``name`` stands for: itself, or the platform's default for ``auto``.
 
     Raises UsageError for an unknown name, LocalLimitError for one that this platform lacks.
     """
-    if name not in NAMES:
-        raise UsageError.of("--backend", name, f"choose one of {', '.join(NAMES)}")
+    check_name(name)
     if name == "auto":
         default = selectors.DefaultSelector.__name__
         return next(known for known, class_name in _CLASS_NAMES.items() if class_name == default)
@@ -59,12 +64,12 @@ def resolve(name: str) -> str:
     return name
 
 
-def check_capacity(name: str, connections: int, free_descriptors: int) -> None:
-    """Raise LocalLimitError if backend ``name`` cannot watch so many connections.
+def check_select_capacity(connections: int, free_descriptors: int) -> None:
+    """Raise LocalLimitError if select(2) cannot watch so many connections.
 
     free_descriptors: how many numbers below `FD_SETSIZE` this process has not taken.
     """
-    if name != "select" or connections <= free_descriptors:
+    if connections <= free_descriptors:
         return
     others = ", ".join(other for other in available() if other != "select")
     raise LocalLimitError(

@@ -118,15 +118,6 @@ class Connection(Exchange):
         """Whether it is connected and ready for messages, or ending in good order."""
         return self.state is State.READY or self.state is State.DRAINING
 
-    def _look_closer(self) -> None:
-        """Raise OSError if there is nothing to read, nor room to write where that is awaited."""
-        if self.waits_in is Phase.SEND and hasattr(select, "poll"):
-            poll = select.poll()
-            poll.register(self.socket, select.POLLOUT)
-            if poll.poll(0):
-                return
-        self.socket.recv(1, socket.MSG_PEEK)
-
     @property
     def may_transmit(self) -> bool:
         """Whether it has something to say or to conclude: connected, and not ended."""
@@ -151,6 +142,15 @@ class Connection(Exchange):
         except OSError:
             return False
         return True
+
+    def _look_closer(self) -> None:
+        """Raise OSError if there is nothing to read, nor room to write where that is awaited."""
+        if self.waits_in is Phase.SEND and hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(self.socket, select.POLLOUT)
+            if poll.poll(0):
+                return
+        self.socket.recv(1, socket.MSG_PEEK)
 
     @property
     def waits_since_ns(self) -> int | None:

@@ -18,9 +18,9 @@ from loadgen.target import Target
 SocketFactory = Callable[[int, int], Any]
 """Makes a socket of (family, type): `socket.socket`, or something that behaves like one."""
 
-# connect(2): in progress, and the answers of other systems to a connect that does not block.
 _LONGEST_PROBE_S = 60.0
 
+# connect(2): in progress, and the answers of other systems to a connect that does not block.
 _UNDER_WAY = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR})
 
 

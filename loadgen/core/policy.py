@@ -28,10 +28,10 @@ class Policy:
 
     def deadline_ns(self, connection: Connection, now_ns: int) -> int:
         """Return when ``connection`` will have waited too long, if nothing happens from now on."""
-        if connection.state is State.CONNECTING:
-            return connection.dialled_ns + self.connect_timeout_ns
+        is_connecting = connection.state is State.CONNECTING
+        timeout_ns = self.connect_timeout_ns if is_connecting else self.io_timeout_ns
         since_ns = connection.waits_since_ns
-        return (now_ns if since_ns is None else since_ns) + self.io_timeout_ns
+        return (now_ns if since_ns is None else since_ns) + timeout_ns
 
 
 def next_back_off_ns(connection: Connection) -> int:
