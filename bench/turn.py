@@ -15,6 +15,7 @@ from loadgen.core.conversation import Conversation
 from loadgen.core.engine import BUFFER_BYTES, Engine
 from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
+from loadgen.core.watch import Watch
 from loadgen.framing import Echo
 from loadgen.payload import PayloadQueue
 
@@ -42,6 +43,8 @@ class IdleSocket:
 
 class IdleDialer:
     """Dials nobody."""
+
+    stamp_every = 0
 
     def dial(self) -> IdleSocket:
         """Return a socket that is connected."""
@@ -87,7 +90,8 @@ def main() -> int:
 def _loadgen_turn() -> Callable[[], None]:
     selector: Any = EverReady()
     dialer: Any = IdleDialer()
-    engine = Engine(selector, dialer, Recorder(CONNECTIONS), monotonic_ns, Policy())
+    watch = Watch(selector, monotonic_ns)
+    engine = Engine(watch, dialer, Recorder(CONNECTIONS), monotonic_ns, Policy())
     engine.add(Conversation(PayloadQueue((bytes(BUFFER_BYTES),)), Echo()), CONNECTIONS)
     while engine.is_opening:
         engine.turn(0)

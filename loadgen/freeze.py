@@ -2,20 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import numpy as np
+from typing import Any
 
 from loadgen import environment
+from loadgen.connection_ledger import connections_record
 from loadgen.core.connection import Connection
+from loadgen.core.histogram import Histogram
+from loadgen.core.pulse import Pulse
 from loadgen.core.recorder import Interval, Recorder
+from loadgen.core.tally import TimesTally
 from loadgen.core.totals import NONE, Totals
+from loadgen.distribution import Distribution
+from loadgen.evidence import ClockStep, GeneratorRecord, TimestampsRecord
 from loadgen.plan import Plan
+from loadgen.processor import ProcessorUse
 from loadgen.record import (
     Actual,
-    ConnectionRecord,
-    ConnectionsRecord,
-    Distribution,
     FailureRecord,
     IntervalRecord,
     Outcome,
@@ -23,29 +25,29 @@ from loadgen.record import (
     RunRecord,
     Stage,
     TargetRecord,
-    jain_index,
 )
 from loadgen.units import ns_to_seconds
-
-WORST: Final = 10
 
 
 @dataclass(slots=True)
 class Marks:
-    """Moments of a run, in nanoseconds of its clock; processor time of the load, in seconds."""
+    """Moments of a run, in nanoseconds of its clock; the load begins after the warm-up."""
 
     opening_began_ns: int = 0
     opening_ended_ns: int = 0
+    warmup_began_ns: int = 0
     load_began_ns: int = 0
     load_ended_ns: int = 0
     drain_ended_ns: int = 0
-    cpu_user_s: float = 0.0
-    cpu_system_s: float = 0.0
 
 
 @dataclass(slots=True)
 class Findings:
-    """Everything a run has left: its connections, its recorder, its marks and intervals."""
+    """Everything a run has left: its connections, its recorder, its marks and intervals.
+
+    is_spent: whether the load ended because nothing was left to submit.
+    why_user_space: why the kernel gave no timestamps; empty where it did.
+    """
 
     plan: Plan
     started_at: str
@@ -56,17 +58,29 @@ class Findings:
     opened_in_time: int = 0
     closed: int = 0
     cut_off: int = 0
+    overdue: int = 0
+    is_spent: bool = False
+    why_user_space: str = ""
     outcome: Outcome = "completed"
     marks: Marks = field(default_factory=Marks)
+    pulse: Pulse = field(default_factory=Pulse)
+    processor: ProcessorUse = field(default_factory=ProcessorUse)
+    at_load_begin: Totals = NONE
     at_load_end: Totals = NONE
     at_end: Totals = NONE
     intervals: list[IntervalRecord] = field(default_factory=list)
 
+    @property
+    def load_s(self) -> float:
+        """How long the measured load lasted, in seconds."""
+        return ns_to_seconds(self.marks.load_ended_ns - self.marks.load_began_ns)
+
 
 def freeze_interval(
-    interval: Interval, before: Totals, after: Totals, load_began_ns: int, stage: Stage
+    interval: Interval, before: Totals, after: Totals, stage: Stage, findings: Findings
 ) -> IntervalRecord:
     """Return the record of an interval, given the totals at its two ends."""
+    load_began_ns = findings.marks.load_began_ns
     return IntervalRecord(
         start_s=ns_to_seconds(interval.start_ns - load_began_ns),
         duration_s=ns_to_seconds(interval.end_ns - interval.start_ns),
@@ -76,7 +90,7 @@ def freeze_interval(
         bytes_received=after.bytes_received - before.bytes_received,
         connections_up=after.up,
         failures=interval.failures,
-        latency_ns=Distribution.of(interval.latency),
+        **_times(interval.times, findings),
     )
 
 
@@ -96,38 +110,123 @@ def freeze(findings: Findings, target: TargetRecord) -> RunRecord:
             duration_s=plan.duration_s,
             messages_per_connection=plan.messages,
             connect_rate_per_s=plan.connect_rate_per_s,
+            warmup_s=plan.warmup_s,
+            rate_per_s=_requested_rate_per_s(findings),
         ),
         actual=_actual(findings),
+        timestamps=_timestamps(findings),
+        generator=_generator(findings),
         connect_latency_ns=Distribution.of(findings.recorder.connect),
-        latency_ns=Distribution.of(findings.recorder.latency),
+        **_times(findings.recorder.times, findings),
         failures=_failures(findings),
         intervals=findings.intervals,
-        connections=_connections(findings),
+        connections=connections_record(findings.connections, findings.recorder.by_connection()),
     )
 
 
+def _times(tally: TimesTally, findings: Findings) -> dict[str, Any]:
+    """Return the fields of `loadgen.record.Times`."""
+    is_kernel = not findings.why_user_space
+    is_open_loop = findings.plan.profile() is not None
+
+    def where(condition: bool, histogram: Histogram) -> Distribution | None:
+        return Distribution.of(histogram) if condition else None
+
+    return {
+        "service_time_ns": Distribution.of(tally.service if is_kernel else tally.user_space),
+        "response_time_ns": where(is_open_loop, tally.response),
+        "schedule_lag_ns": where(is_open_loop, tally.schedule_lag),
+        "blocked_ns": where(is_open_loop, tally.blocked),
+        "generator_lag_ns": where(is_open_loop, tally.generator_lag),
+        "receive_lag_ns": where(is_kernel, tally.receive_lag),
+        "user_space_latency_ns": Distribution.of(tally.user_space),
+    }
+
+
+def _due(findings: Findings) -> int | None:
+    return None if findings.plan.profile() is None else findings.recorder.due + findings.overdue
+
+
+def _requested_rate_per_s(findings: Findings) -> float | None:
+    due, duration_s = _due(findings), findings.load_s
+    return due / duration_s if due is not None and duration_s else None
+
+
 def _actual(findings: Findings) -> Actual:
-    marks, at_load_end, at_end = findings.marks, findings.at_load_end, findings.at_end
+    marks, at_end = findings.marks, findings.at_end
+    began, ended = findings.at_load_begin, findings.at_load_end
     opening_s = ns_to_seconds(marks.opening_ended_ns - marks.opening_began_ns)
-    duration_s = ns_to_seconds(marks.load_ended_ns - marks.load_began_ns)
+    duration_s = findings.load_s
+
+    def per_s(amount: int) -> float:
+        return amount / duration_s if duration_s else 0.0
+
+    tally = findings.recorder.times
+    service = tally.user_space if findings.why_user_space else tally.service
+    messages_per_s = per_s(ended.answered - began.answered)
     return Actual(
         connections=sum(connection.connects > 0 for connection in findings.connections),
         opening_s=opening_s,
         connect_rate_per_s=findings.opened_in_time / opening_s if opening_s else 0.0,
+        warmup_s=ns_to_seconds(marks.load_began_ns - marks.warmup_began_ns),
+        warmup_messages=began.answered,
         duration_s=duration_s,
         drain_s=ns_to_seconds(marks.drain_ended_ns - marks.load_ended_ns),
-        messages=at_end.answered,
-        messages_per_s=at_load_end.answered / duration_s if duration_s else 0.0,
-        bytes_sent_per_s=at_load_end.bytes_sent / duration_s if duration_s else 0.0,
-        bytes_received_per_s=at_load_end.bytes_received / duration_s if duration_s else 0.0,
+        messages=at_end.answered - began.answered,
+        messages_per_s=messages_per_s,
+        submitted_per_s=per_s(ended.submitted - began.submitted),
+        in_flight_at_server=ns_to_seconds(messages_per_s * service.mean_ns)
+        if service.count
+        else None,
+        bytes_sent_per_s=per_s(ended.bytes_sent - began.bytes_sent),
+        bytes_received_per_s=per_s(ended.bytes_received - began.bytes_received),
         submitted=at_end.submitted,
         cut_off=findings.cut_off,
+        due=_due(findings),
+        overdue=None if findings.plan.profile() is None else findings.overdue,
         bytes_sent=at_end.bytes_sent,
         bytes_received=at_end.bytes_received,
         opened=findings.opened,
         closed=findings.closed,
-        cpu_user_s=marks.cpu_user_s,
-        cpu_system_s=marks.cpu_system_s,
+        cpu_user_s=findings.processor.user_s,
+        cpu_system_s=findings.processor.system_s,
+    )
+
+
+def _timestamps(findings: Findings) -> TimestampsRecord:
+    recorder, tally = findings.recorder, findings.recorder.times
+    began_ns = findings.marks.load_began_ns
+    is_kernel = not findings.why_user_space
+    return TimestampsRecord(
+        mode="kernel" if is_kernel else "user",
+        reason=findings.why_user_space,
+        sample_every=findings.plan.timestamp_sample if is_kernel else 1,
+        stamped=tally.stamped,
+        upper_bounds=tally.upper_bounds,
+        missing=tally.missing,
+        implausible=tally.implausible,
+        unsampled=tally.unsampled,
+        left_out=tally.left_out,
+        clock_steps=[
+            ClockStep(at_s=ns_to_seconds(step.until_ns - began_ns), step_ns=step.step_ns)
+            for step in recorder.steps
+        ],
+        read_uncertainty_ns=None if is_kernel else Distribution.of(tally.read_uncertainty),
+    )
+
+
+def _generator(findings: Findings) -> GeneratorRecord:
+    pulse, duration_s = findings.pulse, findings.load_s
+    return GeneratorRecord(
+        pacing=findings.plan.pacing,
+        polls=pulse.polls,
+        empty_polls=pulse.empty,
+        waiting_share=ns_to_seconds(pulse.waited_ns) / duration_s if duration_s else 0.0,
+        gaps=pulse.gaps,
+        gaps_s=ns_to_seconds(pulse.gaps_total_ns),
+        longest_gap_s=ns_to_seconds(pulse.longest_gap_ns),
+        involuntary_switches=findings.processor.involuntary_switches,
+        send_gap_variation=findings.recorder.send_gaps.variation,
     )
 
 
@@ -146,49 +245,3 @@ def _failures(findings: Findings) -> list[FailureRecord]:
             findings.recorder.failures.items(), key=lambda item: -item[1].count
         )
     ]
-
-
-def _connections(findings: Findings) -> ConnectionsRecord:
-    connections = findings.connections
-    columns = _ledger(connections, findings.recorder)
-    came_up = np.array(columns["connects"], dtype=np.int64) > 0
-    answered = np.array(columns["answered"], dtype=np.int64)
-    starved = came_up & (answered == 0)
-    # The starved first, then the slowest: lexsort sorts by its last key first.
-    order = np.lexsort((-np.array(columns["latency_mean_ns"], dtype=np.int64), ~starved))
-    worst = [int(index) for index in order if came_up[index]][:WORST]
-    return ConnectionsRecord(
-        count=len(connections),
-        fairness=jain_index(answered[came_up].tolist()),
-        starved=int(starved.sum()),
-        worst=[
-            ConnectionRecord(**{name: column[index] for name, column in columns.items()})
-            for index in worst
-        ],
-        ledger=columns,
-    )
-
-
-def _ledger(connections: Sequence[Connection], recorder: Recorder) -> dict[str, list[Any]]:
-    seen = recorder.by_connection()
-    count = len(connections)
-    return {
-        "index": [connection.index for connection in connections],
-        "state": [connection.state.value for connection in connections],
-        "failure": [
-            None if failure is None else f"{failure.phase}: {failure.cause}"
-            for failure in (connection.failure for connection in connections)
-        ],
-        "failures": [connection.failures for connection in connections],
-        "connects": [connection.connects for connection in connections],
-        "connect_latency_ns": [connection.connect_ns for connection in connections],
-        "bytes_sent": [connection.bytes_sent for connection in connections],
-        "bytes_received": [connection.bytes_received for connection in connections],
-        "submitted": [connection.submitted for connection in connections],
-        "answered": [connection.answered for connection in connections],
-        "latency_min_ns": seen.min_ns[:count].tolist(),
-        "latency_mean_ns": seen.mean_ns[:count].tolist(),
-        "latency_p50_ns": seen.p50_ns[:count].tolist(),
-        "latency_p99_ns": seen.p99_ns[:count].tolist(),
-        "latency_max_ns": seen.max_ns[:count].tolist(),
-    }

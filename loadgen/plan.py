@@ -6,10 +6,11 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from loadgen import framing
-from loadgen.core import backends
+from loadgen import framing, schedule
+from loadgen.core import backends, pacing
 from loadgen.errors import UsageError
 from loadgen.payload import PayloadSource, SizePayload
+from loadgen.schedule import Profile, ThinkTime
 from loadgen.target import Target
 
 DEFAULT_DURATION_S: Final = 10.0
@@ -23,6 +24,7 @@ _COUNTS: Final = {
     "pipeline": 1_000_000,
     "send_buffer_bytes": 2**31 - 1,
     "receive_buffer_bytes": 2**31 - 1,
+    "timestamp_sample": 1_000_000,
 }
 _TIMES_AND_RATES: Final = (
     "duration_s",
@@ -30,8 +32,13 @@ _TIMES_AND_RATES: Final = (
     "connect_timeout_s",
     "io_timeout_s",
     "connect_rate_per_s",
+    "warmup_s",
 )
-_MAY_BE_ZERO: Final = ("drain_s",)
+_MAY_BE_ZERO: Final = ("drain_s", "warmup_s")
+_HIGHEST_SEED: Final = 2**63 - 1
+_OPEN_LOOP: Final = ("rate", "rate_per_connection", "stages")
+
+TIMESTAMPS: Final = ("auto", "kernel", "user")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +56,28 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     messages: how many each connection sends; None: as many as the duration allows.
     duration_s: how long messages are submitted; None: until ``messages`` are done. Where neither
         is given, `DEFAULT_DURATION_S`.
+    warmup_s: how long the load runs before it is measured, on top of ``duration_s``.
     pipeline: messages in flight on each connection.
+    rate: messages per second over all connections, ``50_000`` or ``"50k"``, or a ramp such as
+        ``"0..50k/30s"``; makes an open loop, in which each message has an intended time.
+    rate_per_connection: the same for one connection; what counts is its product with
+        ``connections``.
+    stages: ramps from one rate to the next, ``"10s:5k,20s:50k,10s:0"``, from 0 on.
+        Of these three, one at most.
+    arrivals: how the intended times are spread: a name of `loadgen.schedule.ARRIVALS`.
+    unlimited: send on time whatever is in flight (the command line's ``--open``); otherwise a
+        message waits until a connection has room, and that wait counts.
+    think: in a closed loop, the pause between a reply and the next message: ``"10ms"``, or
+        ``"exp:10ms"`` for random ones of that mean.
+    seed: of everything random.
+    pacing: how exactly to wait for the moment to send: a name of `loadgen.core.pacing.NAMES`.
+    timestamps: who says when a reply arrived: ``kernel``, ``user``, or ``auto`` for the kernel
+        where it can.
+    timestamp_sample: every so many-th reply is stamped.
+    probe: whether a second process measures beside the load, with one connection; None: where the
+        kernel gives no timestamps and the load is more than a trickle.
+    checks: conditions such as ``"service_p99<5ms"`` (`loadgen.checks`); the record says what
+        became of them.
     reply: when a reply is whole, in the form of `loadgen.framing.FORMS`.
     verify: compare echoed bytes with what was sent.
     connect_rate_per_s: connections opened each second, over all; None: as fast as they come up.
@@ -68,7 +96,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     first_message: bytes = b""
     messages: int | None = None
     duration_s: float | None = None
+    warmup_s: float = 0.0
     pipeline: int = 1
+    rate: float | str | None = None
+    rate_per_connection: float | str | None = None
+    stages: str | None = None
+    arrivals: str = "constant"
+    unlimited: bool = False
+    think: str | None = None
+    seed: int = 1
+    pacing: str = "normal"
+    timestamps: str = "auto"
+    timestamp_sample: int = 1
+    probe: bool | None = None
+    checks: tuple[str, ...] = ()
     reply: str = "echo"
     verify: bool = False
     connect_rate_per_s: float | None = None
@@ -82,10 +123,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def __post_init__(self) -> None:
         """Check every value and fill in the default duration."""
-        if self.duration_s is None and self.messages is None:
-            msgspec.structs.force_setattr(self, "duration_s", DEFAULT_DURATION_S)
         self._check_types()
         self._check_numbers()
+        self._check_load()
+        if self.duration_s is None and self.messages is None:
+            profile = self.profile()
+            duration_s = profile.duration_s if profile else 0.0
+            msgspec.structs.force_setattr(self, "duration_s", duration_s or DEFAULT_DURATION_S)
         backends.check_name(self.backend)
         if self.target is not None:
             Target.parse(self.target)
@@ -112,6 +156,41 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             if value is None or 0 < value < float("inf") or (value == 0 and name in _MAY_BE_ZERO):
                 continue
             raise UsageError.of(_option(name), value, "it must be more than 0, and finite")
+
+    def _check_load(self) -> None:
+        given = [name for name in _OPEN_LOOP if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UsageError(
+                f"{_option(given[0])} and {_option(given[1])} both say how much to send; give one"
+            )
+        if self.think is not None:
+            ThinkTime.parse(self.think)
+            if given:
+                raise UsageError(
+                    f"--think is a pause of a closed loop; it does not go with {_option(given[0])}"
+                )
+        if self.unlimited and not given:
+            raise UsageError("--open sends at the times of a schedule; give --rate or --stages")
+        self.profile()
+        if not 0 <= self.seed <= _HIGHEST_SEED:
+            raise UsageError.of("--seed", self.seed, "give a whole number from 0 to 2^63 - 1")
+        for name, choices in (
+            ("arrivals", schedule.ARRIVALS),
+            ("pacing", pacing.NAMES),
+            ("timestamps", TIMESTAMPS),
+        ):
+            if getattr(self, name) not in choices:
+                raise UsageError.of(
+                    _option(name), getattr(self, name), f"choose one of {', '.join(choices)}"
+                )
+
+    def profile(self) -> Profile | None:
+        """Return the offered rate over time, all connections together; None in a closed loop."""
+        if self.stages is not None:
+            return Profile.parse_stages(self.stages)
+        if self.rate_per_connection is not None:
+            return Profile.parse_rate(self.rate_per_connection).scaled(self.connections)
+        return None if self.rate is None else Profile.parse_rate(self.rate)
 
     def _check_reply(self) -> None:
         reply = self.framing()
@@ -148,6 +227,9 @@ def _types() -> dict[str, Any]:
 
 _OPTIONS = {
     "payloads": "--payload",
+    "unlimited": "--open",
+    "checks": "--check",
+    "rate_per_connection": "--rate-per-conn",
     "connect_rate_per_s": "--connect-rate",
     "send_buffer_bytes": "--sndbuf",
     "receive_buffer_bytes": "--rcvbuf",

@@ -1,10 +1,11 @@
 """The RunRecord: all that a run has found, frozen, versioned, describing itself.
 
-Terminal, JSON, CSV and every later report read this one object. Latencies in it are nanoseconds;
-moments and spans are seconds, counted from the start of the load.
+Terminal, JSON, CSV and every later report read this one object. The times of messages are
+nanoseconds; moments and spans are seconds, counted from the start of the measured load.
 
 History of the format:
-loadgen.run/1   the first.
+loadgen.run/1   the first: one latency, from send to read.
+loadgen.run/2   four times and what is made of them; the evidence of their worth; the warm-up.
 """
 
 import json
@@ -14,76 +15,28 @@ from typing import Any, Final, Literal
 import msgspec
 
 from loadgen.core.histogram import Histogram
+from loadgen.distribution import Distribution
 from loadgen.environment import Environment
 from loadgen.errors import RecordError, UsageError
+from loadgen.evidence import (
+    CheckResult,
+    GeneratorRecord,
+    Health,
+    ProbeRecord,
+    TimestampsRecord,
+)
 from loadgen.failure import Cause, Phase
 from loadgen.plan import Plan
 
-SCHEMA: Final = "loadgen.run/1"
+SCHEMA: Final = "loadgen.run/2"
 
-Stage = Literal["opening", "loading", "draining"]
-"""What a run is at: connecting, submitting messages, or waiting for the last replies."""
+Stage = Literal["opening", "warming", "loading", "draining"]
+"""What a run is at: connecting, submitting messages that do not count yet, submitting those that
+do, or waiting for the last replies."""
 
 Outcome = Literal["completed", "interrupted", "lost", "unreachable"]
 """How the run ended: as planned; by the user; because every connection had failed; because none
 ever came up."""
-
-
-class Distribution(msgspec.Struct, frozen=True, kw_only=True):
-    """Durations in nanoseconds: figures for people, and the histogram that they come from.
-
-    ``buckets`` and ``counts`` are the occupied buckets of `loadgen.core.histogram`, which says how
-    wide they are. ``overflow`` counts values beyond its range; they count as the maximum. Where
-    ``count`` is 0, the figures are null.
-    """
-
-    count: int
-    min: int | None
-    mean: float | None
-    p50: int | None
-    p90: int | None
-    p99: int | None
-    p999: int | None
-    max: int | None
-    overflow: int
-    sum: int
-    buckets: list[int]
-    counts: list[int]
-
-    def __post_init__(self) -> None:
-        """Raise ValueError if this is the form of no histogram."""
-        if sum(self.counts) != self.count:
-            raise ValueError("the counts of the buckets do not add up to the count")
-        self.histogram()
-
-    @classmethod
-    def of(cls, histogram: Histogram) -> "Distribution":
-        """Return the frozen form of ``histogram``."""
-        buckets, counts = histogram.buckets()
-        some = histogram.count > 0
-
-        def percentile(percent: float) -> int | None:
-            return histogram.percentile(percent) if some else None
-
-        return cls(
-            count=histogram.count,
-            min=histogram.min_ns if some else None,
-            mean=histogram.mean_ns if some else None,
-            p50=percentile(50),
-            p90=percentile(90),
-            p99=percentile(99),
-            p999=percentile(99.9),
-            max=histogram.max_ns if some else None,
-            overflow=histogram.overflow,
-            sum=histogram.sum_ns,
-            buckets=buckets,
-            counts=counts,
-        )
-
-    def histogram(self) -> Histogram:
-        """Return the histogram that this is the frozen form of."""
-        bounds_ns = (self.min or 0, self.max or 0)
-        return Histogram.from_buckets(self.buckets, self.counts, bounds_ns, self.sum)
 
 
 class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,12 +49,18 @@ class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True):
-    """What the plan asked for; null is no limit."""
+    """What the plan asked for; null is no limit.
+
+    rate_per_s: in an open loop, the messages that were due within the time of the load, over that
+    time; null in a closed loop.
+    """
 
     connections: int
     duration_s: float | None
     messages_per_connection: int | None
     connect_rate_per_s: float | None
+    warmup_s: float
+    rate_per_s: float | None
 
 
 class Actual(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,13 +70,21 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     opening_s: from the first connect until all had come up or failed, or the load began without
     those that had not.
     connect_rate_per_s: the connections that came up in that time, over it.
-    duration_s: from the start of the load until nothing more was submitted.
+    warmup_s: from the start of the load until it was measured; warmup_messages: answered in it.
+    duration_s: from then until nothing more was submitted.
     drain_s: from then until the last reply, or until waiting for it was given up.
-    messages: answered (one way: handed to the kernel), the drain included.
+    messages: answered (one way: handed to the kernel) after the warm-up, the drain included.
     messages_per_s, bytes_sent_per_s, bytes_received_per_s: of those within ``duration_s`` alone.
-    submitted: messages that were begun; cut_off: those unanswered when the run ended; the rest
-    were lost with failed connections.
+    submitted_per_s: messages begun within ``duration_s``, over it.
+    in_flight_at_server: messages that were, on average, between sent and arrived at one time:
+    ``messages_per_s`` times the mean service time (J. Little, "A Proof for the Queuing Formula
+    L = λW", Operations Research 9, 1961); null without replies.
+    submitted: messages that were begun, the warm-up included; cut_off: those unanswered when the
+    run ended; the rest were lost with failed connections.
+    due: in an open loop, messages that were to be sent within ``duration_s``; overdue: those that
+    had not been by its end. Null in a closed loop.
     opened, closed: sockets.
+    bytes_sent, bytes_received: of the whole run, the warm-up included.
     cpu_user_s, cpu_system_s: processor time of this process within ``duration_s``, in its own code
     and in the kernel (times(2): hundredths of seconds).
     """
@@ -125,12 +92,18 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     opening_s: float
     connect_rate_per_s: float
+    warmup_s: float
+    warmup_messages: int
     duration_s: float
     drain_s: float
     messages: int
     messages_per_s: float
+    submitted_per_s: float
+    in_flight_at_server: float | None
     submitted: int
     cut_off: int
+    due: int | None
+    overdue: int | None
     bytes_sent: int
     bytes_received: int
     bytes_sent_per_s: float
@@ -157,10 +130,36 @@ class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_s: float
 
 
-class IntervalRecord(msgspec.Struct, frozen=True, kw_only=True):
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """What is made of the four times of a message: intended, sent, arrived, read.
+
+    service_time_ns: sent to arrived: the server and the network. Of stamped messages; where the
+    kernel gives no timestamps, arrived is the time of reading, and the generator's own queue is in
+    it.
+    response_time_ns: intended to arrived: what a user of the server would have waited.
+    schedule_lag_ns: intended to sent; of it, blocked_ns: until a connection was free (the server's
+    doing), and generator_lag_ns: from then on (the generator's). Of all messages sent.
+    receive_lag_ns: arrived to read: how long replies waited for the generator. Null where the
+    kernel gives no timestamps.
+    user_space_latency_ns: sent to read, of all replies: what other tools call latency.
+
+    The second and the third line are null in a closed loop.
+    """
+
+    service_time_ns: Distribution
+    response_time_ns: Distribution | None
+    schedule_lag_ns: Distribution | None
+    blocked_ns: Distribution | None
+    generator_lag_ns: Distribution | None
+    receive_lag_ns: Distribution | None
+    user_space_latency_ns: Distribution
+
+
+class IntervalRecord(Times, frozen=True, kw_only=True):
     """One stretch of the run: a second of the load, or all of the opening or the draining.
 
-    ``start_s`` of the opening is negative. ``connections_up`` is the number at its end.
+    ``start_s`` of the opening and of the warm-up is negative. ``connections_up`` is the number at
+    its end.
     """
 
     start_s: float
@@ -171,13 +170,13 @@ class IntervalRecord(msgspec.Struct, frozen=True, kw_only=True):
     bytes_received: int
     connections_up: int
     failures: int
-    latency_ns: Distribution
 
 
 class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One connection. ``failure`` is its last one, ``phase: cause``, or null.
 
-    Its p50 and p99 come from a coarse histogram and are right within 6 %.
+    Its messages and bytes include the warm-up, its service times do not; their p50 and p99 come
+    from a coarse histogram and are right within 6 %. Without a stamped reply they are zeros.
     """
 
     index: int
@@ -190,11 +189,11 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     bytes_received: int
     submitted: int
     answered: int
-    latency_min_ns: int
-    latency_mean_ns: int
-    latency_p50_ns: int
-    latency_p99_ns: int
-    latency_max_ns: int
+    service_time_min_ns: int
+    service_time_mean_ns: int
+    service_time_p50_ns: int
+    service_time_p99_ns: int
+    service_time_max_ns: int
 
 
 class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +202,7 @@ class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
     fairness: Jain's index of answered messages over the connections that came up, from 1/n (one
     got everything) to 1 (all got the same); null without messages.
     starved: connections that came up and were never answered.
-    worst: the starved ones, then those of the highest mean latency, ten at most.
+    worst: the starved ones, then those of the highest mean service time, ten at most.
     ledger: the fields of `ConnectionRecord`, a column each, in the order of their index.
     """
 
@@ -214,8 +213,11 @@ class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
     ledger: dict[str, list[Any]]
 
 
-class RunRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
-    """All that one run has found."""
+class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
+    """All that one run has found; its `Times` are those of the measured load and of the drain.
+
+    health: null until it has been judged. probe: null where there was none.
+    """
 
     started_at: str
     outcome: Outcome
@@ -225,16 +227,20 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", t
     backend: str
     requested: Requested
     actual: Actual
+    health: Health | None = None
+    checks: list[CheckResult] = []
+    timestamps: TimestampsRecord
+    generator: GeneratorRecord
+    probe: ProbeRecord | None = None
     connect_latency_ns: Distribution
-    latency_ns: Distribution
     failures: list[FailureRecord]
     intervals: list[IntervalRecord]
     connections: ConnectionsRecord
 
     @property
     def latency(self) -> Histogram:
-        """Message latency from send to read, in this process's own clock."""
-        return self.latency_ns.histogram()
+        """The latency of the load model: response time in an open loop, otherwise service time."""
+        return (self.response_time_ns or self.service_time_ns).histogram()
 
     @property
     def connect_latency(self) -> Histogram:

@@ -1,41 +1,40 @@
-"""One run, from a Plan to a RunRecord: open, load, drain, freeze."""
+"""One run, from a Plan to a RunRecord: open, warm up, load, drain, freeze, judge."""
 
+import dataclasses
 import logging
-import os
-import socket
 import sys
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
-from loadgen import descriptors, payload
+from loadgen import checks, descriptors, health, payload
+from loadgen.assembly import assemble, dialer_of
 from loadgen.core import backends
 from loadgen.core.conversation import Conversation
-from loadgen.core.dialer import Dialer, Endpoint, SocketOptions, first_that_answers, resolve
+from loadgen.core.dialer import Endpoint, first_that_answers, resolve
 from loadgen.core.engine import Engine
 from loadgen.core.lifecycle import State
 from loadgen.core.opener import CONNECTS_UNDER_WAY
-from loadgen.core.policy import Policy
+from loadgen.core.pacing import least_timer_slack
 from loadgen.core.recorder import Recorder
 from loadgen.core.totals import NONE, Totals
+from loadgen.core.wall_clock import WallClock
 from loadgen.errors import LoadgenError, UnreachableError
 from loadgen.freeze import Findings, freeze, freeze_interval
 from loadgen.plan import Plan
+from loadgen.processor import ProcessorUse
 from loadgen.record import Outcome, RunRecord, Stage, TargetRecord
 from loadgen.server_processes import EmbeddedServer
 from loadgen.surroundings import Progress, Surroundings, quiet_garbage_collector
 from loadgen.target import Target
+from loadgen.timestamping import kernel_timestamps
 from loadgen.units import NS_PER_S, ns_to_seconds, seconds_to_ns
 
 INTERVAL_NS: Final = NS_PER_S
 
 # A turn waits no longer than this, so that a request to stop is heard in time.
 _LONGEST_WAIT_S: Final = 0.1
-
-# On a UNIX socket a connect is over at once, or refused because the backlog is full (connect(2),
-# EAGAIN): nothing is ever under way, so only a pace can give the server time to accept.
-_UNIX_CONNECT_RATE_PER_S: Final = 10_000
 
 _log = logging.getLogger("loadgen.runner")
 
@@ -57,6 +56,7 @@ def run(plan: Plan, surroundings: Surroundings | None = None) -> RunRecord:
     """
     surroundings = surroundings or Surroundings()
     backend = backends.resolve(plan.backend)
+    conditions = [checks.parse(text) for text in plan.checks]
     descriptors.ensure(plan.connections)
     queue = payload.load(plan.payloads)
     job = _Run(plan, backend, Conversation.of(plan, queue), surroundings)
@@ -67,6 +67,9 @@ def run(plan: Plan, surroundings: Surroundings | None = None) -> RunRecord:
     else:
         target = job.carry_out(Target.parse(plan.target))
     record = freeze(job.findings, target)
+    record = msgspec.structs.replace(record, health=health.judge(record))
+    results = [checks.evaluate(check, record) for check in conditions]
+    record = msgspec.structs.replace(record, checks=results)
     if record.outcome == "unreachable":
         raise UnreachableTargetError(job.why_unreachable(target.address), record)
     return record
@@ -82,7 +85,7 @@ class _Run:
         self._conversation = conversation
         self._surroundings = surroundings
         self._clock = surroundings.clock
-        self._recorder = Recorder(plan.connections)
+        self._recorder = Recorder(0)
         self._interval_began_ns = 0
         self._interval_totals = NONE
         self.findings = Findings(
@@ -98,20 +101,15 @@ class _Run:
         if self.findings.backend == "select":
             free_descriptors = descriptors.free_below(backends.FD_SETSIZE)
             backends.check_select_capacity(self._plan.connections, free_descriptors)
-        engine = self._engine(endpoint)
-        findings, marks = self.findings, self.findings.marks
-        findings.connections = engine.connections
-        try:
-            self._open(engine)
-            findings.opened_in_time = engine.opened
-            with quiet_garbage_collector():
-                marks.load_began_ns = self._clock()
-                self._end_interval(engine, marks.load_began_ns, "opening")
-                self._load(engine)
-                self._drain(engine)
-            findings.cut_off = sum(connection.in_flight for connection in engine.connections)
-        finally:
-            engine.close()
+        findings, surroundings = self.findings, self._surroundings
+        with kernel_timestamps(self._plan, endpoint, surroundings.wall_clock) as why_not:
+            findings.why_user_space = why_not
+            engine = self._engine(endpoint)
+            findings.connections = engine.connections
+            try:
+                self._carry_out(engine)
+            finally:
+                engine.close()
         findings.opened, findings.closed = engine.opened, engine.closed
         findings.outcome = self._outcome()
         return TargetRecord(
@@ -130,20 +128,29 @@ class _Run:
     # ---- the stages -----------------------------------------------------------------------
 
     def _engine(self, endpoint: Endpoint) -> Engine:
-        plan = self._plan
-        options = SocketOptions(plan.nagle, plan.send_buffer_bytes, plan.receive_buffer_bytes)
-        dialer = Dialer(endpoint, options, self._surroundings.socket_factory or socket.socket)
-        rate = plan.connect_rate_per_s
-        if rate is None and endpoint.family == socket.AF_UNIX:
-            rate = _UNIX_CONNECT_RATE_PER_S
-        policy = Policy(
-            connect_interval_ns=0 if rate is None else round(NS_PER_S / rate),
-            connect_timeout_ns=seconds_to_ns(plan.connect_timeout_s),
-            io_timeout_ns=seconds_to_ns(plan.io_timeout_s),
-            reconnect=plan.reconnect,
-        )
-        selector = backends.open_selector(self.findings.backend)
-        return Engine(selector, dialer, self._recorder, self._clock, policy)
+        plan, factory = self._plan, self._surroundings.socket_factory
+        is_stamped = not self.findings.why_user_space
+        wall_clock = WallClock(self._clock, self._surroundings.wall_clock) if is_stamped else None
+        self._recorder = self.findings.recorder = Recorder(plan.connections, wall_clock)
+        dialer = dialer_of(plan, endpoint, factory, stamped=is_stamped)
+        return assemble(plan, self.findings.backend, dialer, self._recorder, self._clock)
+
+    def _carry_out(self, engine: Engine) -> None:
+        findings, marks = self.findings, self.findings.marks
+        self._open(engine)
+        findings.opened_in_time = engine.opened
+        with quiet_garbage_collector(), least_timer_slack():
+            if engine.opened:
+                engine.start()
+            marks.warmup_began_ns = self._clock()
+            marks.load_began_ns = marks.warmup_began_ns + seconds_to_ns(self._plan.warmup_s)
+            self._end_interval(engine, marks.warmup_began_ns, "opening")
+            self._warm_up(engine)
+            self._load(engine)
+            self._drain(engine)
+        findings.cut_off = sum(connection.in_flight for connection in engine.connections)
+        if not findings.is_spent:
+            findings.overdue = engine.overdue(marks.load_ended_ns)
 
     def _open(self, engine: Engine) -> None:
         """Open all connections; come back when each is up or has failed, or patience is at its end.
@@ -177,33 +184,44 @@ class _Run:
         failed = sum(seen.count for seen in self._recorder.failures.values())
         return failed >= CONNECTS_UNDER_WAY or (failed > 0 and is_late)
 
+    def _warm_up(self, engine: Engine) -> None:
+        marks = self.findings.marks
+        if self._plan.warmup_s:
+            marks.load_began_ns = self._submit_until(engine, marks.load_began_ns, "warming")
+            self._recorder.begin_measuring(marks.load_began_ns)
+        self.findings.at_load_begin = self._interval_totals
+
     def _load(self, engine: Engine) -> None:
         marks, plan = self.findings.marks, self._plan
         began_ns = marks.load_began_ns
         end_ns = began_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else sys.maxsize
-        cpu_began = os.times()
-        now_ns = began_ns
-        if engine.opened:
-            engine.start()
-            self._observe("loading", engine.totals(), 0)
-            while now_ns < end_ns and not engine.is_finished:
-                if self._surroundings.should_stop():
-                    break
-                interval_end_ns = self._interval_began_ns + INTERVAL_NS
-                if now_ns >= interval_end_ns:
-                    self._end_interval(engine, interval_end_ns, "loading")
-                    continue
-                engine.turn(
-                    min(_LONGEST_WAIT_S, ns_to_seconds(min(end_ns, interval_end_ns) - now_ns))
-                )
-                now_ns = self._clock()
-        cpu_ended = os.times()
-        marks.cpu_user_s = cpu_ended.user - cpu_began.user
-        marks.cpu_system_s = cpu_ended.system - cpu_began.system
-        marks.load_ended_ns = now_ns
-        if now_ns > self._interval_began_ns:
-            self._end_interval(engine, now_ns, "loading")
+        before = ProcessorUse.so_far()
+        engine.pulse.reset()
+        marks.load_ended_ns = self._submit_until(engine, end_ns, "loading")
+        self.findings.processor = ProcessorUse.so_far().since(before)
+        self.findings.pulse = dataclasses.replace(engine.pulse)
         self.findings.at_load_end = self._interval_totals
+        self.findings.is_spent = engine.is_finished
+
+    def _submit_until(self, engine: Engine, end_ns: int, stage: Stage) -> int:
+        """Let messages flow until ``end_ns``, or until there is nothing to do; return when it was.
+
+        The interval that is then under way ends there.
+        """
+        now_ns = self._interval_began_ns
+        if engine.opened:
+            self._observe(stage, engine.totals(), 0)
+        while now_ns < end_ns and not engine.is_finished and not self._surroundings.should_stop():
+            interval_end_ns = self._interval_began_ns + INTERVAL_NS
+            if now_ns >= interval_end_ns:
+                self._end_interval(engine, interval_end_ns, stage)
+                continue
+            left_ns = min(end_ns, interval_end_ns) - now_ns
+            engine.turn(min(_LONGEST_WAIT_S, ns_to_seconds(left_ns)))
+            now_ns = self._clock()
+        if now_ns > self._interval_began_ns:
+            self._end_interval(engine, now_ns, stage)
+        return now_ns
 
     def _drain(self, engine: Engine) -> None:
         end_ns = self.findings.marks.load_ended_ns + seconds_to_ns(self._plan.drain_s)
@@ -226,8 +244,8 @@ class _Run:
     def _end_interval(self, engine: Engine, end_ns: int, stage: Stage) -> None:
         before, after = self._interval_totals, engine.totals()
         interval = self._recorder.end_interval(self._interval_began_ns, end_ns)
-        began_ns = self.findings.marks.load_began_ns
-        self.findings.intervals.append(freeze_interval(interval, before, after, began_ns, stage))
+        findings = self.findings
+        findings.intervals.append(freeze_interval(interval, before, after, stage, findings))
         duration_s = ns_to_seconds(end_ns - self._interval_began_ns)
         self._interval_began_ns, self._interval_totals = end_ns, after
         if stage != "opening":
@@ -239,7 +257,7 @@ class _Run:
             Progress(
                 stage=stage,
                 elapsed_s=ns_to_seconds(self._interval_began_ns - self.findings.marks.load_began_ns)
-                if stage != "opening"
+                if stage in ("loading", "draining")
                 else 0.0,
                 totals=totals,
                 messages_per_s=messages_per_s,

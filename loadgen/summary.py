@@ -1,25 +1,17 @@
 """A RunRecord as lines for people."""
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
 
+from loadgen import summary_times
 from loadgen.failure import Cause
 from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
 from loadgen.plan import Plan
-from loadgen.record import ConnectionRecord, Distribution, RunRecord
+from loadgen.record import ConnectionRecord, RunRecord
+from loadgen.summary_times import Line
 from loadgen.units import NS_PER_S, format_bytes, format_count, format_duration_ns
-
-Style = Literal["plain", "heading", "bad", "faint"]
 
 _SLOWEST_SHOWN = 3
 _FAR_FROM_USUAL = 1.5
-
-
-class Line(NamedTuple):
-    """One line of output, and how it is meant."""
-
-    text: str
-    style: Style = "plain"
 
 
 def summarise(record: RunRecord) -> list[Line]:
@@ -27,9 +19,11 @@ def summarise(record: RunRecord) -> list[Line]:
     return [
         *_heading(record),
         Line(""),
+        *summary_times.verdict(record),
+        *summary_times.checks(record.checks),
         *_load(record),
         Line(""),
-        *_latencies(record),
+        *summary_times.table(record),
         Line(""),
         *_failures(record),
         *_advice(record),
@@ -55,7 +49,18 @@ def _plan_in_words(plan: Plan) -> str:
     payloads = _payloads_in_words(plan.payloads)
     reply = "no reply" if plan.reply == "none" else f"reply {plan.reply}"
     verified = ", verified" if plan.verify else ""
-    return f"{payloads}, {reply}{verified}, {plan.pipeline} in flight per connection"
+    return f"{payloads}, {reply}{verified}, {_model_in_words(plan)}"
+
+
+def _model_in_words(plan: Plan) -> str:
+    window = f"{plan.pipeline} in flight per connection"
+    profile = plan.profile()
+    if profile is not None:
+        spread = "" if plan.arrivals == "constant" else f", {plan.arrivals}"
+        window = "any number in flight" if plan.unlimited else window
+        return f"open loop, {profile.describe()}{spread}, {window}"
+    thinking = f", {plan.think} to think" if plan.think else ""
+    return f"closed loop, {window}{thinking}"
 
 
 def _payloads_in_words(sources: tuple[PayloadSource, ...]) -> str:
@@ -89,10 +94,17 @@ def _load(record: RunRecord) -> Iterator[Line]:
     )
     if not actual.connections:
         return
+    if actual.warmup_s:
+        yield Line(
+            f"  warm-up      {_seconds(actual.warmup_s)}, "
+            f"{format_count(actual.warmup_messages)} messages, left out below"
+        )
     yield Line(
         f"  messages     {format_count(actual.messages)}"
-        f"   {format_count(actual.messages_per_s)}/s{_unfinished(record)}"
+        f"   {format_count(actual.messages_per_s)}/s{_asked(record)}{_unfinished(record)}"
     )
+    if actual.in_flight_at_server is not None:
+        yield Line(f"  in flight    {_in_flight(record)}")
     yield Line(f"  sent         {_traffic(actual.bytes_sent, actual.bytes_sent_per_s)}")
     yield Line(f"  received     {_traffic(actual.bytes_received, actual.bytes_received_per_s)}")
     if actual.duration_s:
@@ -101,9 +113,28 @@ def _load(record: RunRecord) -> Iterator[Line]:
         )
 
 
+def _asked(record: RunRecord) -> str:
+    rate, overdue = record.requested.rate_per_s, record.actual.overdue
+    if rate is None:
+        return ""
+    late = f", {format_count(overdue)} of them not sent" if overdue else ""
+    return f", asked for {format_count(rate)}/s{late}"
+
+
+def _in_flight(record: RunRecord) -> str:
+    """Say how many messages were at the server at a time, and for how many there was room."""
+    actual, plan = record.actual, record.plan
+    number = actual.in_flight_at_server or 0.0
+    shown = format_count(number) if number >= 10 else f"{number:.2g}"
+    if record.timestamps.mode == "user":
+        return f"{shown} (rate × mean latency, in user space)"
+    room = "" if plan.unlimited else f", of {format_count(actual.connections * plan.pipeline)}"
+    return f"{shown} at the server{room} (rate × mean service time)"
+
+
 def _unfinished(record: RunRecord) -> str:
     actual = record.actual
-    lost = actual.submitted - actual.messages - actual.cut_off
+    lost = actual.submitted - actual.warmup_messages - actual.messages - actual.cut_off
     parts = []
     if actual.cut_off:
         parts.append(f"{format_count(actual.cut_off)} cut off by the end")
@@ -114,38 +145,6 @@ def _unfinished(record: RunRecord) -> str:
 
 def _traffic(size_bytes: int, bytes_per_s: float) -> str:
     return f"{format_bytes(size_bytes)}   {format_bytes(bytes_per_s)}/s"
-
-
-_COLUMNS = ("min", "mean", "p50", "p90", "p99", "p99.9", "max")
-
-
-def _latencies(record: RunRecord) -> Iterator[Line]:
-    yield Line("  " + " " * 8 + "".join(f"{column:>9}" for column in _COLUMNS), "faint")
-    yield Line(_latency_row("connect", record.connect_latency_ns))
-    if record.plan.reply == "none":
-        yield Line("  message      one way: there is no reply to wait for", "faint")
-    else:
-        yield Line(_latency_row("message", record.latency_ns))
-        yield Line(
-            "  (message: from send to read on this process's clock, its own queue included)",
-            "faint",
-        )
-    for name, distribution in (
-        ("connect", record.connect_latency_ns),
-        ("message", record.latency_ns),
-    ):
-        if distribution.overflow:
-            yield Line(
-                f"  {name}: {format_count(distribution.overflow)} values were beyond the "
-                "histogram's range of 73 minutes; they count as the maximum",
-                "bad",
-            )
-
-
-def _latency_row(name: str, found: Distribution) -> str:
-    figures = (found.min, found.mean, found.p50, found.p90, found.p99, found.p999, found.max)
-    cells = ("-" if figure is None else format_duration_ns(figure) for figure in figures)
-    return f"  {name:<8}" + "".join(f"{cell:>9}" for cell in cells)
 
 
 def _failures(record: RunRecord) -> Iterator[Line]:
@@ -199,21 +198,21 @@ def _spread(record: RunRecord) -> Iterator[Line]:
         )
     else:
         yield Line(f"{text}, none starved")
-    yield from _slowest(connections.worst, record.latency_ns.mean or 0.0)
+    yield from _slowest(connections.worst, record.service_time_ns.mean or 0.0)
 
 
 def _slowest(worst: Iterable[ConnectionRecord], usual_ns: float) -> Iterator[Line]:
     """Name the slowest connection, and the next ones where they are far from the usual mean."""
-    answered = [connection for connection in worst if connection.latency_max_ns]
+    answered = [connection for connection in worst if connection.service_time_max_ns]
     for rank, connection in enumerate(answered[:_SLOWEST_SHOWN]):
-        if rank and connection.latency_mean_ns < _FAR_FROM_USUAL * usual_ns:
+        if rank and connection.service_time_mean_ns < _FAR_FROM_USUAL * usual_ns:
             break
         yield Line(
             f"  {'slowest' if rank == 0 else '':<12} connection {connection.index}: "
             f"{format_count(connection.answered)} messages, "
-            f"mean {format_duration_ns(connection.latency_mean_ns)}, "
-            f"p99 {format_duration_ns(connection.latency_p99_ns)}, "
-            f"max {format_duration_ns(connection.latency_max_ns)}",
+            f"mean {format_duration_ns(connection.service_time_mean_ns)}, "
+            f"p99 {format_duration_ns(connection.service_time_p99_ns)}, "
+            f"max {format_duration_ns(connection.service_time_max_ns)}",
             "faint",
         )
 

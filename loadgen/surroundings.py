@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from loadgen.core.clock import Clock, monotonic_ns
+from loadgen.core.clock import Clock, monotonic_ns, wall_ns
 from loadgen.core.dialer import SocketFactory
 from loadgen.core.totals import Totals
 from loadgen.record import Stage
@@ -38,12 +38,14 @@ class Surroundings:
     observe: hears of the progress, about once a second and at the start of each stage.
     socket_factory: makes the sockets; None for `socket.socket`.
     clock: monotonic nanoseconds.
+    wall_clock: the time of day, which the kernel stamps arrivals with.
     """
 
     should_stop: Callable[[], bool] = _nobody_asks
     observe: Callable[[Progress], None] = _nobody_watches
     socket_factory: SocketFactory | None = None
     clock: Clock = monotonic_ns
+    wall_clock: Clock = wall_ns
 
     def observed_by(self, observe: Callable[[Progress], None]) -> "Surroundings":
         """Return the same surroundings with another observer."""

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from loadgen.plan import Plan
 from loadgen.progress import progress_line
-from loadgen.summary import Line
+from loadgen.summary_times import Line
 from loadgen.surroundings import Progress
 
-_STYLES: Final = {"plain": "", "heading": "bold", "bad": "red", "faint": "dim"}
+_STYLES: Final = {"plain": "", "heading": "bold", "good": "green", "bad": "red", "faint": "dim"}
 
 
 class _Console(Console):

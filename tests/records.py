@@ -6,7 +6,9 @@ from typing import Any
 import msgspec
 
 from loadgen.core.histogram import Histogram
+from loadgen.distribution import Distribution
 from loadgen.environment import Environment
+from loadgen.evidence import GeneratorRecord, Health, TimestampsRecord
 from loadgen.failure import Cause, Phase
 from loadgen.payload import SizePayload
 from loadgen.plan import Plan
@@ -14,7 +16,6 @@ from loadgen.record import (
     Actual,
     ConnectionRecord,
     ConnectionsRecord,
-    Distribution,
     FailureRecord,
     IntervalRecord,
     Requested,
@@ -43,11 +44,11 @@ def connection(index: int, answered: int, latencies_ns: Sequence[int] = ()) -> C
         bytes_received=64 * answered,
         submitted=answered,
         answered=answered,
-        latency_min_ns=minimum,
-        latency_mean_ns=mean,
-        latency_p50_ns=p50,
-        latency_p99_ns=p99,
-        latency_max_ns=maximum,
+        service_time_min_ns=minimum,
+        service_time_mean_ns=mean,
+        service_time_p50_ns=p50,
+        service_time_p99_ns=p99,
+        service_time_max_ns=maximum,
     )
 
 
@@ -70,7 +71,26 @@ def failure(phase: Phase, cause: Cause, **seen: Any) -> FailureRecord:
     return FailureRecord(phase=phase, cause=cause, is_local=cause.is_local, **when)
 
 
-MESSAGES = distribution(100_000, 200_000, 300_000, 400_000)
+SERVICE = distribution(100_000, 200_000, 300_000, 400_000)
+RECEIVE_LAG = distribution(5_000, 5_000, 6_000, 9_000)
+USER_SPACE = distribution(105_000, 205_000, 306_000, 409_000)
+
+TIMES: dict[str, Any] = {  # of a closed loop, with kernel timestamps
+    "service_time_ns": SERVICE,
+    "response_time_ns": None,
+    "schedule_lag_ns": None,
+    "blocked_ns": None,
+    "generator_lag_ns": None,
+    "receive_lag_ns": RECEIVE_LAG,
+    "user_space_latency_ns": USER_SPACE,
+}
+OPEN_LOOP_TIMES: dict[str, Any] = {
+    **TIMES,
+    "response_time_ns": distribution(120_000, 220_000, 320_000, 420_000),
+    "schedule_lag_ns": distribution(20_000, 20_000, 20_000, 20_000),
+    "blocked_ns": distribution(0, 0, 0, 0),
+    "generator_lag_ns": distribution(20_000, 20_000, 20_000, 20_000),
+}
 
 HEALTHY = RunRecord(
     started_at="2026-01-31T12:00:00.000+00:00",
@@ -94,18 +114,29 @@ HEALTHY = RunRecord(
     ),
     backend="epoll",
     requested=Requested(
-        connections=2, duration_s=2.0, messages_per_connection=None, connect_rate_per_s=None
+        connections=2,
+        duration_s=2.0,
+        messages_per_connection=None,
+        connect_rate_per_s=None,
+        warmup_s=0.0,
+        rate_per_s=None,
     ),
     actual=Actual(
         connections=2,
         opening_s=0.0035,
         connect_rate_per_s=571.0,
+        warmup_s=0.0,
+        warmup_messages=0,
         duration_s=2.0,
         drain_s=0.00025,
         messages=4,
         messages_per_s=2.0,
+        submitted_per_s=2.0,
+        in_flight_at_server=0.0005,
         submitted=4,
         cut_off=0,
+        due=None,
+        overdue=None,
         bytes_sent=256,
         bytes_received=256,
         bytes_sent_per_s=128.0,
@@ -115,8 +146,33 @@ HEALTHY = RunRecord(
         cpu_user_s=0.2,
         cpu_system_s=0.3,
     ),
+    health=Health(verdict="valid", findings=[]),
+    timestamps=TimestampsRecord(
+        mode="kernel",
+        reason="",
+        sample_every=1,
+        stamped=4,
+        upper_bounds=0,
+        missing=0,
+        implausible=0,
+        unsampled=0,
+        left_out=0,
+        clock_steps=[],
+        read_uncertainty_ns=None,
+    ),
+    generator=GeneratorRecord(
+        pacing="normal",
+        polls=10,
+        empty_polls=0,
+        waiting_share=0.9,
+        gaps=0,
+        gaps_s=0.0,
+        longest_gap_s=0.0005,
+        involuntary_switches=0,
+        send_gap_variation=None,
+    ),
     connect_latency_ns=distribution(100_000, 120_000),
-    latency_ns=MESSAGES,
+    **TIMES,
     failures=[],
     intervals=[
         IntervalRecord(
@@ -128,7 +184,7 @@ HEALTHY = RunRecord(
             bytes_received=256,
             connections_up=2,
             failures=0,
-            latency_ns=MESSAGES,
+            **TIMES,
         )
     ],
     connections=connections_record(
@@ -150,6 +206,14 @@ def actual(**changes: Any) -> Actual:
 
 def requested(**changes: Any) -> Requested:
     return msgspec.structs.replace(HEALTHY.requested, **changes)
+
+
+def timestamps(**changes: Any) -> TimestampsRecord:
+    return msgspec.structs.replace(HEALTHY.timestamps, **changes)
+
+
+def generator(**changes: Any) -> GeneratorRecord:
+    return msgspec.structs.replace(HEALTHY.generator, **changes)
 
 
 def plan(**changes: Any) -> Plan:

@@ -11,12 +11,14 @@ from loadgen import framing
 from loadgen.core import backends
 from loadgen.core.clock import ManualClock
 from loadgen.core.connection import Connection
-from loadgen.core.conversation import Conversation
+from loadgen.core.conversation import Conversation, Window
 from loadgen.core.dialer import Dialer, Endpoint, SocketFactory, SocketOptions
 from loadgen.core.engine import Engine
+from loadgen.core.laps import Row
 from loadgen.core.lifecycle import State
 from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
+from loadgen.core.watch import Watch
 from loadgen.failure import Cause, Phase
 from loadgen.payload import PayloadQueue
 
@@ -38,13 +40,14 @@ def conversation(
 ) -> Conversation:
     """Return what connections say; ``reply`` may also be ``verify``, for a verified echo."""
     form = framing.Echo(verify=True) if reply == "verify" else framing.parse(reply)
-    return Conversation(
-        PayloadQueue(payloads or (b"ping",)), form, pipeline, first_message, messages
-    )
+    window = Window(pipeline, pipeline)
+    return Conversation(PayloadQueue(payloads or (b"ping",)), form, window, first_message, messages)
 
 
 class PairDialer(Dialer):
     """Hands out sockets that are connected already."""
+
+    stamp_every = 0
 
     def __init__(self, *sockets: Any) -> None:
         self.sockets = list(sockets)
@@ -60,7 +63,7 @@ class Wire:
 
     def __init__(self, talk: Conversation, send_buffer_bytes: int | None = None) -> None:
         self.clock = ManualClock(1000)
-        self.rows: list[tuple[int, int, int, int]] = []
+        self.rows: list[Row] = []
         self.connection = Connection(0, talk, self.clock)
         self._send_buffer_bytes = send_buffer_bytes
         self._buffer = bytearray(65536)
@@ -101,8 +104,8 @@ class Wire:
 
     @property
     def replies(self) -> list[tuple[int, int, int]]:
-        """What was recorded, without the index: (replies, sent_ns, read_ns)."""
-        return [row[1:] for row in self.rows]
+        """What was recorded: (replies, sent_ns, read_ns)."""
+        return [(replies, sent_ns, read_ns) for _, replies, _, sent_ns, _, read_ns in self.rows]
 
     def check_balance(self) -> None:
         """Every message that was submitted is answered, in flight or lost."""
@@ -129,9 +132,8 @@ class Stage:
         endpoint = endpoint or Endpoint(socket.AF_INET, self.listener.getsockname())
         self.dialer = Dialer(endpoint, SocketOptions(), factory or socket.socket)
         self.selector = selector or backends.open_selector("auto")
-        self.engine = Engine(
-            self.selector, self.dialer, self.recorder, self.clock, policy or Policy()
-        )
+        watch = Watch(self.selector, self.clock)
+        self.engine = Engine(watch, self.dialer, self.recorder, self.clock, policy or Policy())
 
     def __enter__(self) -> Self:
         return self

@@ -6,11 +6,10 @@ from typing import Any
 
 from loadgen import framing
 from loadgen._version import __version__
-from loadgen.commands import options
-from loadgen.core import backends
+from loadgen.commands import load_options, options
 from loadgen.errors import UsageError
 from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
-from loadgen.plan import DEFAULT_CONNECTIONS, DEFAULT_DURATION_S, Plan
+from loadgen.plan import Plan
 from loadgen.units import parse_escapes
 
 _USAGE = """\
@@ -28,10 +27,13 @@ examples:
   loadgen --conns 1000 --backend epoll
   loadgen 10.0.0.5:9999 -c 1000 -d 30s --size 1k --pipeline 8
   loadgen localhost:6379 --payload 'PING\\r\\n' --reply 'delimiter:\\r\\n' --json run.json
+  loadgen 10.0.0.5:9999 --rate 50k -d 1m --warmup 5s --check 'response_p99<20ms'
+  loadgen 10.0.0.5:9999 --find-max 'service_p99<=5ms,errors<0.1%'
   loadgen unix:///run/app.sock -n 100 --payload-lines requests.txt --reply length:u32
 
-exit codes: 0 ran, 1 a requested check failed (--verify), 2 usage, 3 target
-unreachable, 130 interrupted (the report is printed all the same).
+exit codes: 0 ran, 1 a requested check failed (--check, --verify), 2 usage, 3 target
+unreachable, 4 a check could not be decided, or with --strict the numbers must not
+be believed, 130 interrupted (the report is printed all the same).
 `loadgen server --help` explains the embedded server."""
 
 
@@ -46,60 +48,14 @@ def new_parser() -> options.Parser:
         help="host:port, tcp://host:port, [ipv6]:port or unix:///path",
     )
     parser.add_argument("--version", action="version", version=f"loadgen {__version__}")
-    _add_load(parser.add_argument_group("load"))
+    load_options.add_load(parser.add_argument_group("load"))
+    load_options.add_schedule(parser.add_argument_group("open loop, and time to think"))
+    load_options.add_truth(parser.add_argument_group("truth"))
     _add_payload(parser.add_argument_group("payload (the queue of each connection, in order)"))
     _add_reply(parser.add_argument_group("reply"))
     _add_connections(parser.add_argument_group("connections"))
     _add_output(parser.add_argument_group("output"))
     return parser
-
-
-def _add_load(group: Any) -> None:
-    group.add_argument(
-        "-c",
-        "--connections",
-        "--conns",
-        type=options.count,
-        default=DEFAULT_CONNECTIONS,
-        metavar="N",
-        help=f"connections open at the same time ({DEFAULT_CONNECTIONS})",
-    )
-    group.add_argument(
-        "-d",
-        "--duration",
-        dest="duration_s",
-        type=options.duration_s,
-        metavar="TIME",
-        help=f"how long to load, such as 30s or 2m ({DEFAULT_DURATION_S:g}s, unless -n is given)",
-    )
-    group.add_argument(
-        "-n",
-        "--messages",
-        type=options.count,
-        metavar="N",
-        help="messages per connection; with -d, whichever ends first",
-    )
-    group.add_argument(
-        "--pipeline",
-        type=options.count,
-        default=1,
-        metavar="K",
-        help="messages in flight per connection (1)",
-    )
-    group.add_argument(
-        "--drain",
-        dest="drain_s",
-        type=options.duration_s,
-        default=1.0,
-        metavar="TIME",
-        help="how long replies may still come home after the end (1s)",
-    )
-    group.add_argument(
-        "--backend",
-        default="auto",
-        metavar="NAME",
-        help=f"I/O multiplexer: {', '.join(backends.NAMES)} (auto: the platform's best)",
-    )
 
 
 def _add_payload(group: Any) -> None:
@@ -235,6 +191,7 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
     }
     fields["first_message"] = _text("--first-message", chosen.first_message, chosen.raw)
     fields["payloads"] = tuple(_source(kind, value, chosen.raw) for kind, value in chosen.payloads)
+    fields["checks"] = tuple(chosen.checks)
     if not fields["payloads"]:
         del fields["payloads"]
     return Plan(**fields)

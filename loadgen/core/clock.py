@@ -4,9 +4,13 @@ import time
 from collections.abc import Callable
 
 Clock = Callable[[], int]
-"""Returns nanoseconds that never run backwards; their origin means nothing."""
+"""Returns nanoseconds; their origin means nothing."""
 
 monotonic_ns: Clock = time.monotonic_ns
+"""Never runs backwards."""
+
+wall_ns: Clock = time.time_ns
+"""The time of day (since 1970), which may be set in mid-run."""
 
 
 class ManualClock:

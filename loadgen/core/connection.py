@@ -32,6 +32,7 @@ class Connection(Exchange):
         "failure",
         "failures",
         "is_decided",
+        "is_offered",
         "socket",
         "state",
     )
@@ -44,6 +45,7 @@ class Connection(Exchange):
         self.failure: Failure | None = None
         self.failures = 0
         self.is_decided = False  # whether it has come up, or failed to, for the first time
+        self.is_offered = False  # whether it waits for its turn in an open loop
         self.back_off_ns = 0
         self.connects = 0
         self.connect_ns = 0
@@ -122,6 +124,12 @@ class Connection(Exchange):
     def may_transmit(self) -> bool:
         """Whether it has something to say or to conclude: connected, and not ended."""
         return self.is_up or self.state is State.GREETING
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it has nothing to do but to submit a further message, and may."""
+        is_at_rest = self._unsent is None and not self.ended_by_reply
+        return self.state is State.READY and is_at_rest and self.has_more
 
     @property
     def was_heard(self) -> bool:

@@ -1,6 +1,7 @@
 """What the connections of a run have in common: what they say, and what they await."""
 
 import sys
+from typing import Final, NamedTuple
 
 from loadgen.core.laps import Lap
 from loadgen.errors import UsageError
@@ -9,12 +10,25 @@ from loadgen.payload import LARGEST_BYTES, PayloadQueue
 from loadgen.plan import Plan
 
 
+class Window(NamedTuple):
+    """How many messages may be in flight on one connection, and how many are sent at once.
+
+    In a closed loop the whole window goes out together; a schedule lets them go one by one.
+    """
+
+    in_flight: int
+    at_once: int
+
+
+ONE_BY_ONE: Final = Window(1, 1)
+
+
 class Conversation:
     """What every connection of a run says and awaits; shared by all, never changed.
 
     payloads: the queue that each connection works through.
     framing: when a reply is whole.
-    pipeline: how many messages may be in flight on one connection.
+    window: how many messages may be in flight on one connection.
     first_message: sent once after connecting, empty for none.
     messages: how many each connection sends; None for no limit.
     """
@@ -23,20 +37,21 @@ class Conversation:
         self,
         payloads: PayloadQueue,
         framing: Framing,
-        pipeline: int = 1,
+        window: Window = ONE_BY_ONE,
         first_message: bytes = b"",
         messages: int | None = None,
     ) -> None:
         self.messages = sys.maxsize if messages is None else messages
         self.payloads = payloads
         self.framing = framing
-        self.pipeline = pipeline
+        self.pipeline = window.in_flight
         self.first_message = first_message
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
         self.lap = Lap(b"", 0, 1)  # there is none
         if self.reply_bytes is not None and len(payloads.items) == 1:
-            self.lap = Lap(payloads.items[0] * pipeline, self.reply_bytes * pipeline, pipeline)
+            count = window.at_once
+            self.lap = Lap(payloads.items[0] * count, self.reply_bytes * count, count)
 
     @classmethod
     def of(cls, plan: Plan, payloads: PayloadQueue) -> "Conversation":
@@ -51,7 +66,10 @@ class Conversation:
                 plan.pipeline,
                 "all messages in flight on a connection have 1 GiB at most",
             )
-        return cls(payloads, plan.framing(), plan.pipeline, plan.first_message, plan.messages)
+        window = Window(plan.pipeline, plan.pipeline)
+        if plan.profile() is not None:
+            window = Window(sys.maxsize if plan.unlimited else plan.pipeline, 1)
+        return cls(payloads, plan.framing(), window, plan.first_message, plan.messages)
 
     def decoder(self) -> Decoder:
         """Return a decoder for the replies of one connection."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from loadgen.core import stamps
 from loadgen.errors import UnreachableError
 from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.target import Target
@@ -38,11 +39,15 @@ class Endpoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SocketOptions:
-    """How each socket is set up; None leaves a buffer at the system's choice."""
+    """How each socket is set up; None leaves a buffer at the system's choice.
+
+    stamp_every: every so many-th reply is to have the kernel's time of arrival; 0 for none.
+    """
 
     nagle: bool = False
     send_buffer_bytes: int | None = None
     receive_buffer_bytes: int | None = None
+    stamp_every: int = 0
 
 
 def resolve(target: Target) -> list[Endpoint]:
@@ -90,7 +95,8 @@ class Dialer:
     def __init__(
         self, endpoint: Endpoint, options: SocketOptions, socket_factory: SocketFactory
     ) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
+        self.stamp_every = options.stamp_every
         self._options = options
         self._socket_factory = socket_factory
 
@@ -99,7 +105,7 @@ class Dialer:
 
         Raises ConnectionFailed if it could not begin.
         """
-        family, address = self._endpoint
+        family, address = self.endpoint
         try:
             sock = self._socket_factory(family, socket.SOCK_STREAM)
         except OSError as error:
@@ -117,8 +123,10 @@ class Dialer:
     def _configure(self, sock: Any) -> None:
         options = self._options
         sock.setblocking(False)
-        if self._endpoint.family != socket.AF_UNIX and not options.nagle:
+        if self.endpoint.family != socket.AF_UNIX and not options.nagle:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if options.stamp_every:
+            stamps.ask(sock)
         if options.send_buffer_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer_bytes)
         if options.receive_buffer_bytes is not None:

@@ -6,13 +6,15 @@ for ninety-nine sends before its reply is stamped. If everything that is ready i
 turn, a turn with five thousand connections takes forty milliseconds, and whatever else shares the
 loop waits for that long.
 
-Decision. A turn has two phases: first every ready connection is read, stamped and accounted for,
-then all that may send do so. And it is bounded: at most `TURN_EVENTS` events, sends, connects and
-alarms. What is left over comes first in the next turn, which then does not wait.
+Decision. In a closed loop a turn has two phases: first every ready connection is read, stamped and
+accounted for, then all that may send do so. In an open loop it is the sends that must not be late,
+since a late read costs nothing where the kernel stamps arrivals: what is due goes out first, and
+the schedule is looked at again after every event. Either way a turn is bounded: at most
+`TURN_EVENTS` events, connects and alarms. What is left over comes first in the next turn, which
+then does not wait.
 
-The engine decides when a connection opens, ends, is given up or opened again, and nothing else.
-Whoever runs it calls `turn` until the job is done, from a plain loop or from the callback of
-another event loop that watches `fileno()` and wakes up after `next_timeout()`.
+Whoever runs the engine calls `turn` until the job is done, from a plain loop or from the callback
+of another event loop that watches `fileno()` and wakes up after `next_timeout()`.
 
 Danger. An exception that leaves `turn` may stop the loop that called it for good. A broken
 connection is an event here: `ConnectionFailed` goes no further.
@@ -20,70 +22,52 @@ connection is an event here: `ConnectionFailed` goes no further.
 Cost. bench/limit.py measures it, against a client in C that does nothing but the system calls.
 """
 
-import logging
-import selectors
-from collections import deque
-from collections.abc import Iterable
 from typing import Final
 
-from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.clock import Clock
 from loadgen.core.connection import Connection
-from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer
-from loadgen.core.laps import NOTHING, READ
-from loadgen.core.lifecycle import State, Step
-from loadgen.core.opener import Opener
-from loadgen.core.policy import Policy, next_back_off_ns
+from loadgen.core.laps import READ
+from loadgen.core.lifecycle import State
+from loadgen.core.load_models import ClosedLoop, LoadModel, OpenLoop
+from loadgen.core.pacing import Ready
+from loadgen.core.policy import Policy
+from loadgen.core.pulse import Pulse
 from loadgen.core.recorder import Recorder
-from loadgen.core.timers import Timers
-from loadgen.core.totals import Totals
+from loadgen.core.roster import Roster
 from loadgen.core.watch import Watch
-from loadgen.failure import Cause, ConnectionFailed, Failure
-from loadgen.units import ns_to_seconds
+from loadgen.failure import ConnectionFailed
+from loadgen.units import ns_to_seconds, seconds_to_ns
 
 BUFFER_BYTES: Final = 256 * 1024
 
-_log = logging.getLogger("loadgen.engine")
+SENDS_AT_ONCE: Final = 16
+"""Scheduled messages that go out between two reads: a loop that is late catches up with many at a
+time, and yet reads what has come."""
 
 
-class Engine:
-    """Drives connections on one selector, which it takes over and closes in the end."""
+class Engine(Roster):
+    """Drives connections on one selector, which it takes over and closes in the end.
+
+    model: who may send, and when.
+    """
 
     def __init__(
         self,
-        selector: selectors.BaseSelector,
+        watch: Watch,
         dialer: Dialer,
         recorder: Recorder,
         clock: Clock,
         policy: Policy,
+        model: LoadModel | None = None,
     ) -> None:
-        self.connections: list[Connection] = []
-        self.opened = self.closed = 0  # sockets
-        self._watch = Watch(selector)
-        self._dialer = dialer
-        self._recorder = recorder
-        self._clock = clock
-        self._policy = policy
+        super().__init__(watch, dialer, recorder, clock, policy)
         self._buffer = bytearray(BUFFER_BYTES)
-        self._timers: Timers[Connection] = Timers()
-        self._opener = Opener(policy.connect_interval_ns)
-        self._sendable: deque[Connection] = deque()
-        self._undecided = 0  # connections that have neither come up nor failed yet
-        self._live = 0  # connections with a socket
-        self._backing_off = 0  # failed ones that will be opened again
+        self._model: LoadModel = ClosedLoop() if model is None else model
+        self._schedule = model if isinstance(model, OpenLoop) else None
         self._is_started = False
 
     # ---- for whoever runs the engine ------------------------------------------------------
-
-    def add(self, conversation: Conversation, count: int = 1) -> list[Connection]:
-        """Add ``count`` connections; they open as the pace of connecting allows."""
-        indices = range(len(self.connections), len(self.connections) + count)
-        added = [Connection(index, conversation, self._clock) for index in indices]
-        self.connections += added
-        self._opener.enqueue(added)
-        self._undecided += count
-        return added
 
     def start(self) -> None:
         """Let messages flow, on the connections that are up and on those that will be."""
@@ -91,44 +75,20 @@ class Engine:
         for connection in self.connections:
             if connection.state is State.READY:
                 self._begin(connection)
-
-    def drain(self) -> None:
-        """Let every connection close once nothing is in flight on it, and none open any more."""
-        for connection in self._opener.clear():
-            self._decide(connection)
-        for connection in self.connections:
-            self.drain_one(connection)
-
-    def drain_one(self, connection: Connection) -> None:
-        """Let ``connection`` close once nothing is in flight on it."""
-        if connection.state is State.READY and connection.in_flight:
-            connection.drain()
-            return
-        connection.revoke()
-        if connection.state is not State.DRAINING and connection.state.is_live:
-            self._end(connection, Step.CLOSE)
-        elif connection.state is State.FAILED and connection.alarm_ns is not None:
-            self._timers.set(connection, None)
-            self._backing_off -= 1
-        elif self._opener.remove(connection):
-            self._decide(connection)
-
-    def close(self) -> None:
-        """Close every connection now, and the selector; what is in flight is cut off."""
-        self.drain()
-        for connection in (every for every in self.connections if every.state.is_live):
-            self._end(connection, Step.CLOSE)
-        self._watch.close()
+        if self._schedule is not None:
+            self._schedule.begin(self._clock())
 
     @property
-    def is_opening(self) -> bool:
-        """Whether any connection has neither come up nor failed, for the first time."""
-        return self._undecided > 0
+    def pulse(self) -> Pulse:
+        """How the loop fares."""
+        return self._watch.pulse
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether no connection has a socket, or will have one again."""
-        return not (self._live or self._backing_off or self._opener.is_busy)
+    def overdue(self, now_ns: int) -> int:
+        """Return how many scheduled messages were due by ``now_ns`` and not sent.
+
+        The schedule ends with that.
+        """
+        return 0 if self._schedule is None else self._schedule.overdue(now_ns)
 
     def fileno(self) -> int:
         """Return the selector's descriptor; raises AttributeError where it has none (poll)."""
@@ -136,46 +96,53 @@ class Engine:
 
     def next_timeout(self) -> float | None:
         """Return the seconds until a turn is due although no socket is ready; None: for ever."""
-        if self._watch.has_left_over or self._sendable:
+        if self._watch.has_left_over:
             return 0.0
-        alarm_ns, opening_ns = self._timers.next_ns(), self._opener.next_ns()
-        if alarm_ns is None and opening_ns is None:
-            return None
-        due_ns = min(due for due in (alarm_ns, opening_ns) if due is not None)
-        return max(0.0, ns_to_seconds(due_ns - self._clock()))
-
-    def totals(self) -> Totals:
-        """Return the sums over all connections."""
-        return Totals.of(self.connections)
+        moments_ns = (self._alarm_ns(), self._model.next_ns())
+        due_ns = min((moment for moment in moments_ns if moment is not None), default=None)
+        return None if due_ns is None else max(0.0, ns_to_seconds(due_ns - self._clock()))
 
     # ---- the turn -------------------------------------------------------------------------
 
     def turn(self, timeout_s: float | None = None) -> None:
         """Wait for events, ``timeout_s`` seconds at most (None: as long as it takes); handle them.
 
-        It comes back earlier when a timer is due, and never raises for a connection's sake.
+        It comes back earlier when a timer is due or a message is, and never raises for a
+        connection's sake.
         """
-        senders: list[Connection] = []
-        buffer = self._buffer
-        own_s = self.next_timeout()
-        if own_s is not None and (timeout_s is None or own_s < timeout_s):
-            timeout_s = own_s
-        for key, events in self._watch.wait(timeout_s):
+        replied: list[Connection] = []
+        buffer, is_scheduled = self._buffer, self._schedule is not None
+        ready = self._wait(timeout_s)
+        if is_scheduled:
+            self._send_due()
+        for key, events in ready:
             connection: Connection = key.data
             try:
                 if events == READ:
                     if connection.receive(buffer):
-                        senders.append(connection)
+                        replied.append(connection)
                 elif self._handle_write(connection, events):
-                    senders.append(connection)
+                    replied.append(connection)
             except ConnectionFailed as broken:
                 self._fail(connection, broken)
-        if self._sendable:
-            self._sendable.extend(senders)
-            senders = self._next_sendable()
-        self._transmit(senders)
-        self._recorder.flush_if_full()
+            if is_scheduled:
+                if replied:
+                    self._go_on(replied)
+                    replied.clear()
+                self._send_due()
+        if not is_scheduled:
+            self._go_on(replied)
+        self._recorder.end_turn(self._watch.polled_ns, self._watch.polled_before_ns)
         self._keep_time()
+
+    def _wait(self, timeout_s: float | None) -> Ready:
+        alarm_ns, moment_ns = self._alarm_ns(), self._model.next_ns()
+        if alarm_ns is not None and timeout_s != 0:
+            alarm_s = max(0.0, ns_to_seconds(alarm_ns - self._clock()))
+            timeout_s = alarm_s if timeout_s is None else min(alarm_s, timeout_s)
+        if moment_ns is not None and timeout_s is not None:
+            moment_ns = min(moment_ns, self._clock() + seconds_to_ns(timeout_s))
+        return self._watch.wait(timeout_s, moment_ns)
 
     def _handle_write(self, connection: Connection, events: int) -> bool:
         """Handle ``events`` that are more than a plain READ; return whether to transmit."""
@@ -187,8 +154,9 @@ class Engine:
             connection.receive(self._buffer)
         return True
 
-    def _transmit(self, connections: Iterable[Connection]) -> None:
-        for connection in connections:
+    def _go_on(self, replied: list[Connection]) -> None:
+        """Transmit on those of ``replied`` that the load model lets, and on others it names."""
+        for connection in self._model.next_senders(replied):
             try:
                 interest = connection.transmit()
             except ConnectionFailed as broken:
@@ -196,103 +164,28 @@ class Engine:
             else:
                 if interest != connection.interest:
                     self._settle(connection, interest)
+                if self._schedule is not None:
+                    self._schedule.offer(connection, self._clock())
 
-    def _next_sendable(self) -> list[Connection]:
-        chosen = [self._sendable.popleft() for _ in range(min(TURN_EVENTS, len(self._sendable)))]
-        return [connection for connection in chosen if connection.may_transmit]
-
-    def _settle(self, connection: Connection, interest: int) -> None:
-        """Wait for other events than before; for none, draw the conclusion from the state."""
-        if interest != NOTHING:
-            self._watch.change(connection, interest)
-        elif connection.state is State.GREETING:
-            connection.come_up()
-            self._come_up(connection)
-        else:
-            self._end(connection, Step.CLOSE)
-            if connection.ended_by_reply and connection.has_more:
-                self._opener.enqueue((connection,))
-
-    def _keep_time(self) -> None:
-        """Do what the clock says is due: open connections, look after those that wait."""
-        now_ns = self._clock()
-        for connection in self._opener.take(now_ns):
-            self._open(connection)
-        for connection in self._timers.due(now_ns, TURN_EVENTS):
-            self._look_after(connection, now_ns)
-
-    def _look_after(self, connection: Connection, now_ns: int) -> None:
-        if connection.state is State.FAILED:
-            self._backing_off -= 1
-            self._opener.enqueue((connection,))
-            return
-        deadline_ns = self._policy.deadline_ns(connection, now_ns)
-        if deadline_ns > now_ns:
-            self._timers.set(connection, deadline_ns)
-        elif connection.has_news():
-            self._timers.set(connection, now_ns + self._policy.io_timeout_ns)
-        else:
-            self._fail(connection, ConnectionFailed(Failure(connection.waits_in, Cause.TIMEOUT)))
-
-    # ---- one connection's beginning and end -----------------------------------------------
-
-    def _open(self, connection: Connection) -> None:
-        self._live += 1
-        try:
-            connection.open(self._dialer)
-        except ConnectionFailed as broken:
-            self._fail(connection, broken)
-        else:
-            self._watch.begin(connection, selectors.EVENT_WRITE)
-            self._timers.set(connection, connection.dialled_ns + self._policy.connect_timeout_ns)
-
-    def _connected(self, connection: Connection) -> None:
-        self._opener.settle()
-        self.opened += 1
-        self._recorder.record_connect(connection.connect_ns)
-        _log.debug("connection %d: connected", connection.index)
-        self._timers.set(connection, self._clock() + self._policy.io_timeout_ns)
-        if connection.state is State.READY:
-            self._come_up(connection)
-        else:
-            connection.greet()
-            self._settle(connection, connection.transmit())
-
-    def _come_up(self, connection: Connection) -> None:
-        self._decide(connection)
-        self._watch.change(connection, READ)
-        if self._is_started:
-            self._begin(connection)
-
-    def _decide(self, connection: Connection) -> None:
-        self._undecided -= not connection.is_decided
-        connection.is_decided = True
+    def _send_due(self) -> None:
+        """Send what is due, as far as connections are free for it and `SENDS_AT_ONCE` allows."""
+        schedule = self._schedule
+        assert schedule is not None
+        for _ in range(SENDS_AT_ONCE):
+            due = schedule.take()
+            if due is None:
+                return
+            connection = due.connection
+            try:
+                interest = connection.submit(due.intended_ns, due.now_ns)
+            except ConnectionFailed as broken:
+                self._fail(connection, broken)
+            else:
+                if interest != connection.interest:
+                    self._settle(connection, interest)
+                schedule.offer(connection, due.free_ns)
 
     def _begin(self, connection: Connection) -> None:
-        connection.begin(self._recorder.record)
-        self._sendable.append(connection)
-
-    def _end(self, connection: Connection, step: Step) -> None:
-        """Unregister, then close: the selector must not hold a descriptor that is gone."""
-        self._watch.end(connection)
-        if connection.state is State.CONNECTING:
-            self._opener.settle()
-        else:
-            self.closed += 1
-        self._decide(connection)
-        self._timers.set(connection, None)
-        self._live -= 1
-        connection.close(step)
-        _log.debug("connection %d: %s", connection.index, connection.state)
-
-    def _fail(self, connection: Connection, broken: ConnectionFailed) -> None:
-        now_ns = self._clock()
-        _log.info("connection %d failed: %s", connection.index, broken)
-        self._recorder.record_failure(broken.failure, now_ns)
-        self._end(connection, Step.FAIL)
-        connection.failure = broken.failure
-        connection.failures += 1
-        if self._policy.reconnect and connection.has_more:
-            connection.back_off_ns = next_back_off_ns(connection)
-            self._timers.set(connection, now_ns + connection.back_off_ns)
-            self._backing_off += 1
+        if self._is_started:
+            connection.begin(self._recorder.record, scheduled=self._schedule is not None)
+            self._model.admit(connection)

@@ -4,17 +4,17 @@ This is the general path, which knows every case: replies in pieces, windows ans
 sockets that take half a message, several payloads in turn, replies that must be looked at. Where
 none of that happens, `loadgen.core.laps` passes it by.
 
-It closes nothing and decides nothing about what comes next. It reports which events to wait for
-(`transmit`), none when it is done, and raises `ConnectionFailed` when the connection is broken.
+It closes nothing and decides nothing about what comes next. It reports which events to wait for,
+none when it is done, and raises `ConnectionFailed` when the connection is broken.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Any, Final
 
 from loadgen.core.clock import Clock
 from loadgen.core.conversation import Conversation
-from loadgen.core.laps import NO_LAP, NOTHING, READ, READ_AND_WRITE, Laps, RecordReplies
+from loadgen.core.laps import NO_LAP, NOTHING, READ, READ_AND_WRITE, Laps, RecordReplies, Row
+from loadgen.core.stamps import UPPER_BOUND
 from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.framing import Decoder, FramingError
 
@@ -22,8 +22,13 @@ from loadgen.framing import Decoder, FramingError
 _MOST_LAPS: Final = 2**29
 
 
-def _ignore(row: Sequence[int]) -> None:
+def _ignore(row: Row) -> None:
     """Record nothing: the reply to a first message is no measurement."""
+
+
+def _bound(stamp_ns: int) -> int:
+    """Return what ``stamp_ns`` is to a reply that may have come before it."""
+    return UPPER_BOUND if stamp_ns > 0 else stamp_ns
 
 
 class Exchange(Laps):
@@ -39,7 +44,6 @@ class Exchange(Laps):
         "_general_bytes_sent",
         "_head_count",
         "_held",
-        "_laps_granted",
         "_later",
         "_limit",
         "_position",
@@ -65,12 +69,11 @@ class Exchange(Laps):
         self._limit = conversation.messages
         self._held = conversation.messages  # not to be submitted yet, or not now
         self._remaining = 0  # to be submitted as soon as the window allows, beside the laps
-        self._laps_granted = 0
         self._position = 0
         self._unsent: memoryview | None = None
-        # Batches sent while others were in flight, (sent_ns, count), the oldest first; while there
-        # are any, sent_ns is that of the messages before them, of which _head_count are unanswered.
-        self._later: deque[tuple[int, int]] | None = None
+        # Batches sent while others were in flight, (intended_ns, sent_ns, count), oldest first;
+        # while there are any, our own times are those of the _head_count messages before them.
+        self._later: deque[tuple[int, int, int]] | None = None
         self._head_count = 0
 
     def attach(self, sock: Any) -> None:
@@ -92,12 +95,18 @@ class Exchange(Laps):
         """Expect the replies to messages from now on."""
         self._decoder = self._conversation.decoder()
 
-    def begin(self, record: RecordReplies) -> None:
-        """Begin with the messages, or go on with them; ``record`` hears of the replies."""
-        self._remaining += self._held
-        self._held = 0
+    def begin(self, record: RecordReplies, *, scheduled: bool = False) -> None:
+        """Begin with the messages, or go on with them; ``record`` hears of the replies.
+
+        If they are ``scheduled``, each waits for `submit`.
+        """
         self._record = record
-        self._grant_laps()
+        if scheduled:
+            self._unscheduled += self._held
+        else:
+            self._remaining += self._held
+            self._grant_laps()
+        self._held = 0
 
     # ---- laps -----------------------------------------------------------------------------
 
@@ -126,7 +135,7 @@ class Exchange(Laps):
 
     # ---- receiving ------------------------------------------------------------------------
 
-    def _receive_general(self, view: memoryview, read_ns: int) -> bool:
+    def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
         if not view and self.ended_by_reply:
             return False  # the end was seen before; the conclusion is yet to be drawn
         self._leave_lap()
@@ -144,21 +153,25 @@ class Exchange(Laps):
             if not replies:
                 raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
             self.ended_by_reply = True
-        self._answer(replies)
+        self._answer(replies, _bound(stamp_ns) if decoder.partial else stamp_ns)
         return replies > 0
 
-    def _answer(self, replies: int) -> None:
+    def _answer(self, replies: int, stamp_ns: int) -> None:
         """Set ``replies`` off against the messages in flight, the oldest first."""
         self.in_flight -= replies
         later = self._later
         while later and replies > self._head_count:
             if self._head_count:
-                self._record((self.index, self._head_count, self.sent_ns, self.read_ns))
+                self._record_head(self._head_count, _bound(stamp_ns))
             replies -= self._head_count
-            self.sent_ns, self._head_count = later.popleft()
+            self.intended_ns, self.sent_ns, self._head_count = later.popleft()
         self._head_count -= replies
         if replies:
-            self._record((self.index, replies, self.sent_ns, self.read_ns))
+            self._record_head(replies, stamp_ns)
+
+    def _record_head(self, replies: int, stamp_ns: int) -> None:
+        times_ns = (self.intended_ns, self.sent_ns, stamp_ns, self.read_ns)
+        self._record((self.index, replies, *times_ns))
 
     # ---- sending --------------------------------------------------------------------------
 
@@ -177,8 +190,14 @@ class Exchange(Laps):
             return READ_AND_WRITE
         if one_way:
             self.in_flight = 0
-            return READ_AND_WRITE if self._remaining else NOTHING
-        return READ if self.in_flight or self._remaining or self._laps_left else NOTHING
+            return READ_AND_WRITE if self._remaining else READ if self._to_come else NOTHING
+        return READ if self.in_flight or self._to_come else NOTHING
+
+    def _submit_general(self, intended_ns: int) -> int:
+        self._unscheduled -= 1
+        self._remaining += 1
+        self._submit(1, intended_ns)
+        return self._transmit_general()
 
     def _fill_window(self) -> None:
         room = self._conversation.pipeline - self.in_flight
@@ -190,7 +209,7 @@ class Exchange(Laps):
         if not self._laps_left:
             self._grant_laps()
 
-    def _submit(self, count: int) -> None:
+    def _submit(self, count: int, intended_ns: int = 0) -> None:
         payloads = self._conversation.payloads
         batch, lengths = payloads.batch(self._position, count)
         self._position = (self._position + count) % len(payloads.items)
@@ -201,9 +220,9 @@ class Exchange(Laps):
                 self._later = deque()
             if not self._later:
                 self._head_count = self.in_flight
-            self._later.append((now_ns, count))
+            self._later.append((intended_ns, now_ns, count))
         else:
-            self.sent_ns = now_ns
+            self.intended_ns, self.sent_ns = intended_ns, now_ns
         self._remaining -= count
         self.in_flight += count
         self._push(batch)
@@ -225,7 +244,7 @@ class Exchange(Laps):
         """Take back the messages that have not been submitted."""
         self._shift(-self._laps_left)
         self._limit = self.submitted
-        self._held = self._remaining = 0
+        self._held = self._remaining = self._unscheduled = 0
 
     def detach(self) -> None:
         """Give the socket up; messages in flight stay unanswered, the others are held back."""
@@ -233,8 +252,8 @@ class Exchange(Laps):
         self._shift(-self._laps_left)
         self.unanswered += self.in_flight
         self.in_flight = 0
-        self._held += self._remaining
-        self._remaining = 0
+        self._held += self._remaining + self._unscheduled
+        self._remaining = self._unscheduled = 0
         self._unsent = None
         self._later = None
         del self._receive_into, self._send
@@ -245,7 +264,7 @@ class Exchange(Laps):
     def submitted(self) -> int:
         """Messages submitted so far."""
         in_laps = self._laps_left * self._lap.messages
-        return self._limit - self._held - self._remaining - in_laps
+        return self._limit - self._held - self._remaining - self._unscheduled - in_laps
 
     @property
     def answered(self) -> int:
@@ -267,4 +286,15 @@ class Exchange(Laps):
     @property
     def has_more(self) -> bool:
         """Whether messages are left to submit."""
-        return self._held + self._remaining + self._laps_left > 0
+        return self._held + self._to_come > 0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether one more message may go out where a schedule calls for it."""
+        has_room = self.in_flight < self._conversation.pipeline and self._unsent is None
+        return has_room and self._unscheduled > 0 and not self.ended_by_reply
+
+    @property
+    def _to_come(self) -> int:
+        """Messages, or laps of them, that will be submitted as things stand."""
+        return self._remaining + self._laps_left + self._unscheduled

@@ -22,11 +22,15 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from loadgen.core.clock import Clock
+from loadgen.core.stamps import NOT_ASKED
 from loadgen.failure import ConnectionFailed, Failure, Phase
 
-RecordReplies = Callable[[tuple[int, int, int, int]], None]
-"""Takes (connection index, replies, sent_ns, read_ns): replies that were read at one time, to
-messages that were sent at one time."""
+Row = tuple[int, int, int, int, int, int]
+"""(connection index, replies, intended_ns, sent_ns, stamp_ns, read_ns): replies that were read at
+one time, to messages that were sent at one time. ``intended_ns`` is 0 in a closed loop; of
+``stamp_ns`` see `loadgen.core.stamps`; where it is a time, it is that of the last reply."""
+
+RecordReplies = Callable[[Row], None]
 
 NOTHING: Final = 0
 READ: Final = selectors.EVENT_READ
@@ -51,12 +55,15 @@ class Laps(ABC):
         "_awaited_bytes",
         "_clock",
         "_lap",
+        "_laps_granted",
         "_laps_left",
         "_receive_into",
         "_record",
         "_send",
+        "_unscheduled",
         "in_flight",
         "index",
+        "intended_ns",
         "interest",
         "sent_ns",
     )
@@ -69,10 +76,12 @@ class Laps(ABC):
         self.index = index
         self.in_flight = 0
         self.interest = NOTHING
+        self.intended_ns = 0
         self.sent_ns = 0
         self._clock = clock
         self._lap = lap
-        self._laps_left = 0
+        self._laps_granted = self._laps_left = 0
+        self._unscheduled = 0  # messages that a schedule will call for
         self._awaited_bytes = NO_LAP
 
     def receive(self, buffer: bytearray) -> bool:
@@ -88,11 +97,11 @@ class Laps(ABC):
             raise ConnectionFailed(Failure.of(Phase.RECEIVE, error), str(error)) from error
         read_ns = self._clock()
         if size != self._awaited_bytes:
-            return self._receive_general(memoryview(buffer)[:size], read_ns)
+            return self._receive_general(memoryview(buffer)[:size], NOT_ASKED, read_ns)
         self._awaited_bytes = NO_LAP
         replies = self.in_flight
         self.in_flight = 0
-        self._record((self.index, replies, self.sent_ns, read_ns))
+        self._record((self.index, replies, self.intended_ns, self.sent_ns, NOT_ASKED, read_ns))
         return True
 
     def transmit(self) -> int:
@@ -115,13 +124,38 @@ class Laps(ABC):
             raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
         return READ if size == len(batch) else self._cut_short(batch, size)
 
+    def submit(self, intended_ns: int, now_ns: int) -> int:
+        """Send one message that was due at ``intended_ns``; else as `transmit`.
+
+        For a connection that `is_free`, where a schedule says what may be sent.
+        """
+        if self.in_flight or not self._lap.batch:
+            return self._submit_general(intended_ns)
+        batch, self._awaited_bytes, self.in_flight = self._lap
+        self._unscheduled -= 1
+        self._laps_granted += 1
+        self.intended_ns = intended_ns
+        self.sent_ns = now_ns
+        try:
+            size = self._send(batch)
+        except BlockingIOError:
+            size = 0
+        except OSError as error:
+            self._cut_short(batch, 0)
+            raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
+        return READ if size == len(batch) else self._cut_short(batch, size)
+
     @abstractmethod
-    def _receive_general(self, view: memoryview, read_ns: int) -> bool:
+    def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
         """Make sense of a read that does not end a lap, or of one of another kind."""
 
     @abstractmethod
     def _transmit_general(self) -> int:
         """Send where no lap can begin."""
+
+    @abstractmethod
+    def _submit_general(self, intended_ns: int) -> int:
+        """Send one message where no lap can begin."""
 
     @abstractmethod
     def _cut_short(self, batch: bytes, sent_bytes: int) -> int:

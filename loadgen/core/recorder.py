@@ -1,39 +1,47 @@
 """What happened, kept as counts and histograms.
 
 Facts. To bin a latency in a histogram the moment it is known costs more than half a microsecond in
-Python. To append four integers to a list, in one call of C code, costs a tenth of that; numpy makes
+Python. To append six integers to a list, in one call of C code, costs a tenth of that; numpy makes
 an array of them and bins it for another tenth.
 
-Decision. The hot path leaves one row for each batch of replies (connection, replies, sent, read).
-`ROWS` of them, few enough to stay in the processor's cache, are binned at once: into the interval's
-histogram and, per connection, into exact sums and extremes and a coarse histogram. An interval that
-ends is merged into the run.
+Decision. The hot path leaves one row for each batch of replies, and in an open loop one for each
+message sent. `ROWS` of them, few enough to stay in the processor's cache, are binned at once: into
+the interval's histograms and, per connection, into exact sums and extremes and a coarse histogram.
+An interval that ends is merged into the run.
 
-Cost. A flush takes some 0.2 ms of the loop's time, once in 2048 replies; a connection costs 1.2 KB.
+Danger. A stamp is a time of the wall clock, which may be set in mid-run. What was in flight then is
+left out, and counted (`loadgen.core.wall_clock`). A stamp that does not lie between sent and read
+is counted too, and never becomes a duration.
+
+Cost. A flush takes some 0.4 ms of the loop's time, once in 2048 replies; a connection costs 1.2 KB.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from loadgen.core.histogram import (
-    BUCKETS,
-    PRECISION_BITS,
-    Histogram,
-    Integers,
-    bucket_middle,
-    bucket_of,
-)
+from loadgen.core.connection_tables import ConnectionTables, ConnectionTimes
+from loadgen.core.histogram import Histogram, Integers
+from loadgen.core.laps import RecordReplies
+from loadgen.core.stamps import MISSING, NOT_ASKED, UPPER_BOUND
+from loadgen.core.tally import SendGaps, TimesTally
+from loadgen.core.wall_clock import Step, WallClock
 from loadgen.failure import Failure
 
 ROWS: Final = 2048
-_COLUMNS: Final = 4
+FLUSH_NS: Final = 100_000_000
+"""Rows wait no longer than this, so that a step of the wall clock costs few of them."""
 
-# A connection's own histogram has 8 buckets an octave: off by 6 % at most.
-_COARSE_SHIFT: Final = PRECISION_BITS - 3
-_COARSE_BUCKETS: Final = (BUCKETS >> _COARSE_SHIFT) + 1
+Booleans = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+_COLUMNS: Final = 6  # of a row of replies
+_REPLIES, _SENT, _STAMP, _READ = 1, 3, 4, 5
+_SEND_COLUMNS: Final = 3
+
+# The offset between the clocks is known this well: a stamp that is off by less is not implausible.
+_TOLERANCE_NS: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -51,37 +59,39 @@ class Interval:
 
     start_ns: int
     end_ns: int
-    latency: Histogram
+    times: TimesTally
     failures: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionLatency:
-    """The latencies of each connection, by index, in nanoseconds; 0 where there were no replies."""
-
-    replies: Integers
-    mean_ns: Integers
-    min_ns: Integers
-    max_ns: Integers
-    p50_ns: Integers
-    p99_ns: Integers
-
-
 class Recorder:
-    """Collects one run's connects, replies and failures."""
+    """Collects one run's connects, sends, replies and failures.
 
-    def __init__(self, connections: int) -> None:
+    wall_clock: what stamps are converted by; None where there are none, and the time of reading
+    stands in for that of arrival.
+    """
+
+    def __init__(self, connections: int, wall_clock: WallClock | None = None) -> None:
         self.connect = Histogram()
-        self.latency = Histogram()
+        self.times = TimesTally()
         self.failures: dict[Failure, FailureCount] = {}
-        self._interval = Histogram()
+        self.steps: list[Step] = []
+        self.send_gaps = SendGaps()
+        self.due = 0  # scheduled messages sent that were due since `begin_measuring`
+        self._due_from_ns = 0
+        self._wall_clock = wall_clock
+        self._interval = TimesTally()
         self._interval_failures = 0
         self._connects: list[int] = []
         self._rows: list[int] = []
-        self.record: Callable[[tuple[int, int, int, int]], None] = self._rows.extend
-        """Takes a row, (connection index, replies, sent_ns, read_ns): so many replies were read at
-        one time, to messages that were sent at one time. The hot path: no Python call."""
-        self._tables = _ConnectionTables(connections)
+        self._sends: list[int] = []
+        self._flushed_ns = 0
+        self.record: RecordReplies = self._rows.extend
+        """Takes a row of replies. The hot path: no Python call."""
+        self.record_send: Callable[[tuple[int, int, int]], None] = self._sends.extend
+        """Takes (intended_ns, free_ns, sent_ns) of a scheduled message: when it was to be sent,
+        when a connection had become free for it, and when it was sent."""
+        self._polls: list[tuple[int, int]] = []  # (rows so far, when their sockets were looked at)
+        self._tables = ConnectionTables(connections)
 
     # ---- rare events ----------------------------------------------------------------------
 
@@ -101,90 +111,132 @@ class Recorder:
 
     # ---- in bulk --------------------------------------------------------------------------
 
-    def flush_if_full(self) -> None:
-        """Bin the rows that are waiting, if they are many; to be called once in a turn."""
-        if len(self._rows) >= ROWS * _COLUMNS:
+    def end_turn(self, polled_ns: int, looked_ns: int) -> None:
+        """Bin the rows that are waiting, if they are many or old; to be called once in a turn.
+
+        ``polled_ns`` is when the turn was told which sockets are ready, ``looked_ns`` when it was
+        told the time before: whatever it has read arrived since then.
+        """
+        if self._wall_clock is None:
+            self._polls.append((len(self._rows), looked_ns))
+        is_late = polled_ns - self._flushed_ns >= FLUSH_NS
+        if is_late or len(self._rows) + len(self._sends) >= ROWS * _COLUMNS:
+            self._flushed_ns = polled_ns
             self.flush()
 
     def flush(self) -> None:
         """Bin what is waiting."""
         self.connect.record(self._connects)
         self._connects.clear()
-        if not self._rows:
-            return
-        rows = np.fromiter(self._rows, np.int64, len(self._rows)).reshape(-1, _COLUMNS)
-        self._rows.clear()
-        owners, replies, sent_ns, read_ns = rows.T
-        latency_ns = read_ns - sent_ns
-        self._interval.record(latency_ns, replies)
-        self._tables.record(owners, latency_ns, replies)
+        if self._sends:
+            self._flush_sends(_table(self._sends, _SEND_COLUMNS))
+            self._sends.clear()
+        if self._rows:
+            rows = _table(self._rows, _COLUMNS)
+            self._rows.clear()
+            self._interval.user_space.record(rows[_READ] - rows[_SENT], rows[_REPLIES])
+            if self._wall_clock is None:
+                self._flush_read(rows)
+            else:
+                self._flush_stamped(rows, self._wall_clock)
+        self._polls.clear()
+
+    def _flush_sends(self, sends: Integers) -> None:
+        intended_ns, free_ns, sent_ns = sends
+        lag_ns = np.maximum(sent_ns - intended_ns, 0)
+        blocked_ns = np.clip(free_ns - intended_ns, 0, lag_ns)
+        self._interval.schedule_lag.record(lag_ns)
+        self._interval.blocked.record(blocked_ns)
+        self._interval.generator_lag.record(lag_ns - blocked_ns)
+        self.send_gaps.add(sent_ns)
+        self.due += int(np.count_nonzero(intended_ns >= self._due_from_ns))
+
+    def _flush_read(self, rows: Integers) -> None:
+        """Take the time of reading for that of arrival."""
+        owners, replies, intended_ns, sent_ns, _, read_ns = rows
+        self._tables.record(owners, read_ns - sent_ns, replies)
+        self._record_response(intended_ns, read_ns, replies)
+        ends, looked_ns = np.array(self._polls, np.int64).reshape(-1, 2).T
+        looked_ns = np.repeat(looked_ns, np.diff(ends // _COLUMNS, prepend=0))
+        doubt_ns = read_ns[: looked_ns.size] - looked_ns
+        self._interval.read_uncertainty.record(doubt_ns, replies[: looked_ns.size])
+
+    def _flush_stamped(self, rows: Integers, wall_clock: WallClock) -> None:
+        offset_ns = wall_clock.offset_ns
+        self._note_step(wall_clock.look())
+        rows = self._without_stepped(rows)
+        owners, replies, intended_ns, sent_ns, stamp_ns, read_ns = rows
+        arrived_ns = stamp_ns - offset_ns
+        early_ns, late_ns = sent_ns - arrived_ns, arrived_ns - read_ns
+        good = np.maximum(early_ns, late_ns) <= _TOLERANCE_NS
+        if not good.all() or replies.size != int(replies.sum()):
+            self._count_unstamped(rows, good)
+            owners, replies, intended_ns, sent_ns, stamp_ns, read_ns = rows[:, good]
+            arrived_ns = arrived_ns[good]
+        arrived_ns = np.clip(arrived_ns, sent_ns, read_ns)
+        service_ns = arrived_ns - sent_ns
+        each = np.ones_like(service_ns)
+        self._interval.stamped += service_ns.size
+        self._interval.service.record(service_ns)
+        self._interval.receive_lag.record(read_ns - arrived_ns)
+        self._tables.record(owners, service_ns, each)
+        self._record_response(intended_ns, arrived_ns, each)
+
+    def _record_response(
+        self, intended_ns: Integers, arrived_ns: Integers, replies: Integers
+    ) -> None:
+        if intended_ns.size and intended_ns[0]:  # all are scheduled, or none
+            response_ns = np.maximum(arrived_ns - intended_ns, 0)
+            self._interval.response.record(response_ns, replies)
+
+    def _note_step(self, step: Step | None) -> None:
+        if step is not None:
+            self.steps.append(step)
+
+    def _without_stepped(self, rows: Integers) -> Integers:
+        """Leave out, and count, what was in flight while the wall clock was being set."""
+        if not self.steps:
+            return rows
+        step = self.steps[-1]
+        clear = (rows[_READ] <= step.since_ns) | (rows[_SENT] >= step.until_ns)
+        self._interval.left_out += int(rows[_REPLIES, ~clear].sum())
+        return rows[:, clear]
+
+    def _count_unstamped(self, rows: Integers, good: Booleans) -> None:
+        """Count the replies without a time of arrival of their own; ``good`` rows have one each."""
+        replies, stamp_ns = rows[_REPLIES], rows[_STAMP]
+        interval = self._interval
+        interval.upper_bounds += int((replies[good] - 1).sum())
+        interval.upper_bounds += int(replies[stamp_ns == UPPER_BOUND].sum())
+        interval.missing += int(replies[stamp_ns == MISSING].sum())
+        interval.unsampled += int(replies[stamp_ns == NOT_ASKED].sum())
+        interval.implausible += int(replies[~good & (stamp_ns > 0)].sum())
+
+    # ---- intervals ------------------------------------------------------------------------
 
     def end_interval(self, start_ns: int, end_ns: int) -> Interval:
         """Return what was recorded since the last call, and begin anew."""
         self.flush()
         ended = Interval(start_ns, end_ns, self._interval, self._interval_failures)
-        self.latency.merge(self._interval)
-        self._interval = Histogram()
+        self.times.merge(self._interval)
+        self._interval = TimesTally()
         self._interval_failures = 0
         return ended
 
-    def by_connection(self) -> ConnectionLatency:
-        """Return what each connection saw."""
+    def begin_measuring(self, now_ns: int) -> None:
+        """Forget the times of the warm-up, whose last interval has ended."""
+        self.times = TimesTally()
+        self.send_gaps = SendGaps()
+        self.due = 0
+        self._due_from_ns = now_ns
+        self._tables = ConnectionTables(self._tables.connections)
+
+    def by_connection(self) -> ConnectionTimes:
+        """Return what each connection saw: its service times."""
         self.flush()
         return self._tables.summarise()
 
 
-@dataclass(slots=True)
-class _ConnectionTables:
-    """One row per connection, grown as higher indices come."""
-
-    connections: int
-    replies: Integers = field(init=False)
-    sum_ns: Integers = field(init=False)
-    min_ns: Integers = field(init=False)
-    max_ns: Integers = field(init=False)
-    coarse: np.ndarray[tuple[int, int], np.dtype[np.uint32]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.replies = np.zeros(self.connections, np.int64)
-        self.sum_ns = np.zeros(self.connections, np.int64)
-        self.min_ns = np.full(self.connections, np.iinfo(np.int64).max)
-        self.max_ns = np.zeros(self.connections, np.int64)
-        self.coarse = np.zeros((self.connections, _COARSE_BUCKETS), np.uint32)
-
-    def record(self, owners: Integers, latency_ns: Integers, replies: Integers) -> None:
-        highest = int(owners.max())
-        if highest >= self.connections:
-            self._grow(max(highest + 1, 2 * self.connections))
-        np.add.at(self.replies, owners, replies)
-        np.add.at(self.sum_ns, owners, latency_ns * replies)
-        np.minimum.at(self.min_ns, owners, latency_ns)
-        np.maximum.at(self.max_ns, owners, latency_ns)
-        cells = owners * _COARSE_BUCKETS + (bucket_of(latency_ns) >> _COARSE_SHIFT)
-        np.add.at(self.coarse.reshape(-1), cells, replies.astype(np.uint32))
-
-    def _grow(self, connections: int) -> None:
-        wider = _ConnectionTables(connections)
-        for name in ("replies", "sum_ns", "min_ns", "max_ns", "coarse"):
-            getattr(wider, name)[: self.connections] = getattr(self, name)
-            setattr(self, name, getattr(wider, name))
-        self.connections = connections
-
-    def summarise(self) -> ConnectionLatency:
-        quiet = self.replies == 0
-        minimum = np.where(quiet, 0, self.min_ns)
-        return ConnectionLatency(
-            replies=self.replies,
-            mean_ns=self.sum_ns // np.maximum(self.replies, 1),
-            min_ns=minimum,
-            max_ns=self.max_ns,
-            p50_ns=np.clip(self._percentile(50), minimum, self.max_ns),
-            p99_ns=np.clip(self._percentile(99), minimum, self.max_ns),
-        )
-
-    def _percentile(self, percent: float) -> Integers:
-        rank = np.maximum(np.ceil(self.replies * (percent / 100)), 1)
-        cumulative = np.cumsum(self.coarse, axis=1, dtype=np.int64)
-        reached = np.argmax(cumulative >= rank[:, None], axis=1)
-        # The middle of a coarse bucket is the middle of the fine buckets that it joins.
-        return bucket_middle((reached << _COARSE_SHIFT) + (1 << (_COARSE_SHIFT - 1)) - 1)
+def _table(numbers: list[int], columns: int) -> Integers:
+    """Return rows of numbers as an array of columns."""
+    return np.fromiter(numbers, np.int64, len(numbers)).reshape(-1, columns).T

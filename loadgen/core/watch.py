@@ -8,32 +8,57 @@ import selectors
 from typing import Any
 
 from loadgen.core.backends import TURN_EVENTS
+from loadgen.core.clock import Clock
 from loadgen.core.connection import Connection
 from loadgen.core.laps import NOTHING
-
-Ready = list[tuple[selectors.SelectorKey, int]]
+from loadgen.core.pacing import Ready, waiting
+from loadgen.core.pulse import Pulse
 
 
 class Watch:
-    """Keeps a selector and the `interest` of each connection in step; takes the selector over."""
+    """Keeps a selector and the `interest` of each connection in step; takes the selector over.
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
+    pacing: a name of `loadgen.core.pacing.NAMES`. pulse: is told of every look at the sockets.
+    """
+
+    def __init__(
+        self, selector: selectors.BaseSelector, clock: Clock, pacing: str = "normal"
+    ) -> None:
+        self.pulse = Pulse()
+        self.polled_ns = self.polled_before_ns = clock()
+        """When the selector spoke last, and when before that."""
         self._selector: Any = selector
+        self._clock = clock
+        self._spins = pacing == "precise"
+        self._wait_until = waiting(pacing, selector, clock)
         self._left_over: Ready = []
 
-    def wait(self, timeout_s: float | None) -> Ready:
+    def wait(self, timeout_s: float | None, moment_ns: int | None = None) -> Ready:
         """Return (key, events) pairs, at most `TURN_EVENTS`; ``key.data`` is the connection.
 
-        Waits ``timeout_s`` seconds at most, for ever if it is None, not at all if events are left
-        over from before.
+        Waits ``timeout_s`` seconds at most, for ever if it is None, or else until ``moment_ns`` as
+        exactly as the pacing makes it; not at all if events are left over from before.
         """
         if self._left_over:
             # Since the selector spoke, a connection may have closed, or opened again.
             ready = [pair for pair in self._left_over if pair[0].fileobj is pair[0].data.socket]
         else:
-            ready = self._selector.select(timeout_s)
+            ready = self._look(timeout_s, moment_ns)
         self._left_over = ready[TURN_EVENTS:]
         return ready[:TURN_EVENTS] if self._left_over else ready
+
+    def _look(self, timeout_s: float | None, moment_ns: int | None) -> Ready:
+        self.polled_before_ns = self.polled_ns
+        while True:
+            began_ns = self._clock()
+            if moment_ns is None:
+                ready: Ready = self._selector.select(timeout_s)
+            else:
+                ready = self._wait_until(self._selector, moment_ns)
+            self.polled_ns = self._clock()
+            self.pulse.polled(began_ns, self.polled_ns, len(ready))
+            if ready or not self._spins or moment_ns is None or self.polled_ns >= moment_ns:
+                return ready
 
     @property
     def has_left_over(self) -> bool:

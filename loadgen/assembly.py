@@ -1,0 +1,63 @@
+"""From a Plan to the engine that carries it out."""
+
+import socket
+from typing import Final
+
+from loadgen import schedule
+from loadgen.core import backends
+from loadgen.core.clock import Clock
+from loadgen.core.dialer import Dialer, Endpoint, SocketFactory, SocketOptions
+from loadgen.core.engine import Engine
+from loadgen.core.load_models import ClosedLoop, LoadModel, OpenLoop, Thinking
+from loadgen.core.policy import Policy
+from loadgen.core.recorder import Recorder
+from loadgen.core.watch import Watch
+from loadgen.plan import Plan
+from loadgen.schedule import ThinkTime
+from loadgen.units import NS_PER_S, seconds_to_ns
+
+# On a UNIX socket a connect is over at once, or refused because the backlog is full (connect(2),
+# EAGAIN): nothing is ever under way, so only a pace can give the server time to accept.
+_UNIX_CONNECT_RATE_PER_S: Final = 10_000
+
+
+def assemble(plan: Plan, backend: str, dialer: Dialer, recorder: Recorder, clock: Clock) -> Engine:
+    """Return an engine for ``plan``, without connections; its selector is made here."""
+    watch = Watch(backends.open_selector(backend), clock, plan.pacing)
+    model = _model_of(plan, recorder, clock)
+    return Engine(watch, dialer, recorder, clock, _policy_of(plan, dialer.endpoint), model)
+
+
+def dialer_of(
+    plan: Plan, endpoint: Endpoint, factory: SocketFactory | None, *, stamped: bool
+) -> Dialer:
+    """Return what makes the sockets of ``plan``; replies are ``stamped`` by the kernel, or not."""
+    options = SocketOptions(
+        nagle=plan.nagle,
+        send_buffer_bytes=plan.send_buffer_bytes,
+        receive_buffer_bytes=plan.receive_buffer_bytes,
+        stamp_every=plan.timestamp_sample if stamped else 0,
+    )
+    return Dialer(endpoint, options, factory or socket.socket)
+
+
+def _policy_of(plan: Plan, endpoint: Endpoint) -> Policy:
+    rate = plan.connect_rate_per_s
+    if rate is None and endpoint.family == getattr(socket, "AF_UNIX", None):
+        rate = _UNIX_CONNECT_RATE_PER_S
+    return Policy(
+        connect_interval_ns=0 if rate is None else round(NS_PER_S / rate),
+        connect_timeout_ns=seconds_to_ns(plan.connect_timeout_s),
+        io_timeout_ns=seconds_to_ns(plan.io_timeout_s),
+        reconnect=plan.reconnect,
+    )
+
+
+def _model_of(plan: Plan, recorder: Recorder, clock: Clock) -> LoadModel:
+    profile = plan.profile()
+    if profile is not None:
+        offsets_ns = schedule.arrivals(profile, plan.arrivals, plan.seed)
+        return OpenLoop(offsets_ns, clock, recorder.record_send)
+    if plan.think is not None:
+        return Thinking(ThinkTime.parse(plan.think).draws(plan.seed), clock)
+    return ClosedLoop()

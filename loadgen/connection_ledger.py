@@ -1,0 +1,59 @@
+"""The ledger of a run: every connection, with what it did and saw."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from loadgen.core.connection import Connection
+from loadgen.core.connection_tables import ConnectionTimes
+from loadgen.record import ConnectionRecord, ConnectionsRecord, jain_index
+
+WORST: Final = 10
+
+
+def connections_record(
+    connections: Sequence[Connection], times: ConnectionTimes
+) -> ConnectionsRecord:
+    """Return the record of ``connections``, and of the ``times`` that they saw."""
+    columns = _ledger(connections, times)
+    came_up = np.array(columns["connects"], dtype=np.int64) > 0
+    answered = np.array(columns["answered"], dtype=np.int64)
+    starved = came_up & (answered == 0)
+    # The starved first, then the slowest: lexsort sorts by its last key first.
+    order = np.lexsort((-np.array(columns["service_time_mean_ns"], dtype=np.int64), ~starved))
+    worst = [int(index) for index in order if came_up[index]][:WORST]
+    return ConnectionsRecord(
+        count=len(connections),
+        fairness=jain_index(answered[came_up].tolist()),
+        starved=int(starved.sum()),
+        worst=[
+            ConnectionRecord(**{name: column[index] for name, column in columns.items()})
+            for index in worst
+        ],
+        ledger=columns,
+    )
+
+
+def _ledger(connections: Sequence[Connection], seen: ConnectionTimes) -> dict[str, list[Any]]:
+    count = len(connections)
+    return {
+        "index": [connection.index for connection in connections],
+        "state": [connection.state.value for connection in connections],
+        "failure": [
+            None if failure is None else f"{failure.phase}: {failure.cause}"
+            for failure in (connection.failure for connection in connections)
+        ],
+        "failures": [connection.failures for connection in connections],
+        "connects": [connection.connects for connection in connections],
+        "connect_latency_ns": [connection.connect_ns for connection in connections],
+        "bytes_sent": [connection.bytes_sent for connection in connections],
+        "bytes_received": [connection.bytes_received for connection in connections],
+        "submitted": [connection.submitted for connection in connections],
+        "answered": [connection.answered for connection in connections],
+        "service_time_min_ns": seen.min_ns[:count].tolist(),
+        "service_time_mean_ns": seen.mean_ns[:count].tolist(),
+        "service_time_p50_ns": seen.p50_ns[:count].tolist(),
+        "service_time_p99_ns": seen.p99_ns[:count].tolist(),
+        "service_time_max_ns": seen.max_ns[:count].tolist(),
+    }

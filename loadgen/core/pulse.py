@@ -1,0 +1,43 @@
+"""How the loop itself fares: how much of its time it waits, and how long it stays away."""
+
+from dataclasses import dataclass
+from typing import Final
+
+LONG_GAP_NS: Final = 5_000_000
+"""A loop that has not looked at its sockets for longer was busy beyond measure, or had lost the
+processor to somebody else."""
+
+
+@dataclass(slots=True)
+class Pulse:
+    """What the loop has done since its last `reset`. Times in nanoseconds.
+
+    polls: looks at the sockets; empty: those that found nothing; waited: the time spent in them.
+    gaps: the times of more than `LONG_GAP_NS` between two looks, and gaps_total_ns: summed up.
+    """
+
+    polls: int = 0
+    empty: int = 0
+    waited_ns: int = 0
+    gaps: int = 0
+    gaps_total_ns: int = 0
+    longest_gap_ns: int = 0
+    _left_ns: int | None = None
+
+    def polled(self, began_ns: int, ended_ns: int, found: int) -> None:
+        """Note a look at the sockets that found ``found`` of them ready."""
+        self.polls += 1
+        if not found:
+            self.empty += 1
+        self.waited_ns += ended_ns - began_ns
+        if self._left_ns is not None:
+            gap_ns = began_ns - self._left_ns
+            self.longest_gap_ns = max(self.longest_gap_ns, gap_ns)
+            if gap_ns > LONG_GAP_NS:
+                self.gaps += 1
+                self.gaps_total_ns += gap_ns
+        self._left_ns = ended_ns
+
+    def reset(self) -> None:
+        """Begin anew; the next gap counts from the next look on."""
+        self.__init__()  # type: ignore[misc]

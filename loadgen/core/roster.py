@@ -1,0 +1,217 @@
+"""Which connections there are, and how each comes and goes.
+
+Facts. A connection opens when the pace of connecting allows, comes up or fails, is given up when
+nothing moves for too long, and where the user asked for it is opened again after a while.
+
+Danger. Each of these may happen in the midst of any other: an alarm for a connection that has just
+closed, an end of the run while connects are under way. And an exception that leaves the loop may
+stop whoever called it for good.
+
+Decision. The state table of `loadgen.core.lifecycle` says what may follow what; the sums kept here
+(undecided, live, backing off) are moved only where a state moves. A broken connection is an event:
+`ConnectionFailed` goes no further. What happens with messages is the business of
+`loadgen.core.engine`, which drives this and is told of a connection that comes up.
+"""
+
+import logging
+import selectors
+from abc import ABC, abstractmethod
+
+from loadgen.core.backends import TURN_EVENTS
+from loadgen.core.clock import Clock
+from loadgen.core.connection import Connection
+from loadgen.core.conversation import Conversation
+from loadgen.core.dialer import Dialer
+from loadgen.core.laps import NOTHING, READ
+from loadgen.core.lifecycle import State, Step
+from loadgen.core.opener import Opener
+from loadgen.core.policy import Policy, next_back_off_ns
+from loadgen.core.recorder import Recorder
+from loadgen.core.stamped import StampedConnection
+from loadgen.core.timers import Timers
+from loadgen.core.totals import Totals
+from loadgen.core.watch import Watch
+from loadgen.failure import Cause, ConnectionFailed, Failure
+
+_log = logging.getLogger("loadgen.engine")
+
+
+class Roster(ABC):
+    """The connections of an engine, from their first connect to their last close."""
+
+    def __init__(
+        self, watch: Watch, dialer: Dialer, recorder: Recorder, clock: Clock, policy: Policy
+    ) -> None:
+        self.connections: list[Connection] = []
+        self.opened = self.closed = 0  # sockets
+        self._watch = watch
+        self._dialer = dialer
+        self._recorder = recorder
+        self._clock = clock
+        self._policy = policy
+        self._timers: Timers[Connection] = Timers()
+        self._opener = Opener(policy.connect_interval_ns)
+        self._undecided = 0  # connections that have neither come up nor failed yet
+        self._live = 0  # connections with a socket
+        self._backing_off = 0  # failed ones that will be opened again
+
+    def add(self, conversation: Conversation, count: int = 1) -> list[Connection]:
+        """Add ``count`` connections; they open as the pace of connecting allows."""
+        indices = range(len(self.connections), len(self.connections) + count)
+        added = [self._new(index, conversation) for index in indices]
+        self.connections += added
+        self._opener.enqueue(added)
+        self._undecided += count
+        return added
+
+    def _new(self, index: int, conversation: Conversation) -> Connection:
+        stamp_every = self._dialer.stamp_every
+        if stamp_every:
+            return StampedConnection(index, conversation, self._clock, stamp_every)
+        return Connection(index, conversation, self._clock)
+
+    def drain(self) -> None:
+        """Let every connection close once nothing is in flight on it, and none open any more."""
+        for connection in self._opener.clear():
+            self._decide(connection)
+        for connection in self.connections:
+            self.drain_one(connection)
+
+    def drain_one(self, connection: Connection) -> None:
+        """Let ``connection`` close once nothing is in flight on it."""
+        if connection.state is State.READY and connection.in_flight:
+            connection.drain()
+            return
+        connection.revoke()
+        if connection.state is not State.DRAINING and connection.state.is_live:
+            self._end(connection, Step.CLOSE)
+        elif connection.state is State.FAILED and connection.alarm_ns is not None:
+            self._timers.set(connection, None)
+            self._backing_off -= 1
+        elif self._opener.remove(connection):
+            self._decide(connection)
+
+    def close(self) -> None:
+        """Close every connection now, and the selector; what is in flight is cut off."""
+        self.drain()
+        for connection in (every for every in self.connections if every.state.is_live):
+            self._end(connection, Step.CLOSE)
+        self._watch.close()
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether any connection has neither come up nor failed, for the first time."""
+        return self._undecided > 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no connection has a socket, or will have one again."""
+        return not (self._live or self._backing_off or self._opener.is_busy)
+
+    def totals(self) -> Totals:
+        """Return the sums over all connections."""
+        return Totals.of(self.connections)
+
+    # ---- one connection's beginning and end -----------------------------------------------
+
+    @abstractmethod
+    def _begin(self, connection: Connection) -> None:
+        """Let messages flow on ``connection``, which has come up, if they may flow already."""
+
+    def _open(self, connection: Connection) -> None:
+        self._live += 1
+        try:
+            connection.open(self._dialer)
+        except ConnectionFailed as broken:
+            self._fail(connection, broken)
+        else:
+            self._watch.begin(connection, selectors.EVENT_WRITE)
+            self._timers.set(connection, connection.dialled_ns + self._policy.connect_timeout_ns)
+
+    def _connected(self, connection: Connection) -> None:
+        self._opener.settle()
+        self.opened += 1
+        self._recorder.record_connect(connection.connect_ns)
+        _log.debug("connection %d: connected", connection.index)
+        self._timers.set(connection, self._clock() + self._policy.io_timeout_ns)
+        if connection.state is State.READY:
+            self._come_up(connection)
+        else:
+            connection.greet()
+            self._settle(connection, connection.transmit())
+
+    def _come_up(self, connection: Connection) -> None:
+        self._decide(connection)
+        self._watch.change(connection, READ)
+        self._begin(connection)
+
+    def _decide(self, connection: Connection) -> None:
+        self._undecided -= not connection.is_decided
+        connection.is_decided = True
+
+    def _end(self, connection: Connection, step: Step) -> None:
+        """Unregister, then close: the selector must not hold a descriptor that is gone."""
+        self._watch.end(connection)
+        if connection.state is State.CONNECTING:
+            self._opener.settle()
+        else:
+            self.closed += 1
+        self._decide(connection)
+        self._timers.set(connection, None)
+        self._live -= 1
+        connection.close(step)
+        _log.debug("connection %d: %s", connection.index, connection.state)
+
+    def _fail(self, connection: Connection, broken: ConnectionFailed) -> None:
+        now_ns = self._clock()
+        _log.info("connection %d failed: %s", connection.index, broken)
+        self._recorder.record_failure(broken.failure, now_ns)
+        self._end(connection, Step.FAIL)
+        connection.failure = broken.failure
+        connection.failures += 1
+        if self._policy.reconnect and connection.has_more:
+            connection.back_off_ns = next_back_off_ns(connection)
+            self._timers.set(connection, now_ns + connection.back_off_ns)
+            self._backing_off += 1
+
+    def _settle(self, connection: Connection, interest: int) -> None:
+        """Wait for other events than before; for none, draw the conclusion from the state."""
+        if interest != NOTHING:
+            self._watch.change(connection, interest)
+        elif connection.state is State.GREETING:
+            connection.come_up()
+            self._come_up(connection)
+        else:
+            self._end(connection, Step.CLOSE)
+            if connection.ended_by_reply and connection.has_more:
+                self._opener.enqueue((connection,))
+
+    # ---- what the clock says ---------------------------------------------------------------
+
+    def _keep_time(self) -> None:
+        """Do what the clock says is due: open connections, look after those that wait."""
+        now_ns = self._clock()
+        for connection in self._opener.take(now_ns):
+            self._open(connection)
+        for connection in self._timers.due(now_ns, TURN_EVENTS):
+            self._look_after(connection, now_ns)
+
+    def _look_after(self, connection: Connection, now_ns: int) -> None:
+        if connection.state is State.FAILED:
+            self._backing_off -= 1
+            self._opener.enqueue((connection,))
+            return
+        deadline_ns = self._policy.deadline_ns(connection, now_ns)
+        if deadline_ns > now_ns:
+            self._timers.set(connection, deadline_ns)
+        elif connection.has_news():
+            self._timers.set(connection, now_ns + self._policy.io_timeout_ns)
+        else:
+            self._fail(connection, ConnectionFailed(Failure(connection.waits_in, Cause.TIMEOUT)))
+
+    def _alarm_ns(self) -> int | None:
+        """Return when `_keep_time` has something to do, None if never."""
+        alarm_ns, opening_ns = self._timers.next_ns(), self._opener.next_ns()
+        if alarm_ns is None or opening_ns is None:
+            return opening_ns if alarm_ns is None else alarm_ns
+        return min(alarm_ns, opening_ns)

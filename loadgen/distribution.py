@@ -1,0 +1,76 @@
+"""A histogram, frozen for a record: figures for people, and the buckets that they come from."""
+
+from typing import Final
+
+import msgspec
+
+from loadgen.core.histogram import Histogram
+
+VALUES_BEYOND: Final = 10
+"""A percentile is worth printing where at least so many values lie beyond it: with fewer, another
+run of the same length would give another figure."""
+
+
+class Distribution(msgspec.Struct, frozen=True, kw_only=True):
+    """Durations in nanoseconds: figures for people, and the histogram that they come from.
+
+    ``buckets`` and ``counts`` are the occupied buckets of `loadgen.core.histogram`, which says how
+    wide they are. ``overflow`` counts values beyond its range; they count as the maximum. Where
+    ``count`` is 0, the figures are null.
+    """
+
+    count: int
+    min: int | None
+    mean: float | None
+    p50: int | None
+    p90: int | None
+    p99: int | None
+    p999: int | None
+    max: int | None
+    overflow: int
+    sum: int
+    buckets: list[int]
+    counts: list[int]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if this is the form of no histogram."""
+        if sum(self.counts) != self.count:
+            raise ValueError("the counts of the buckets do not add up to the count")
+        self.histogram()
+
+    @classmethod
+    def of(cls, histogram: Histogram) -> "Distribution":
+        """Return the frozen form of ``histogram``."""
+        buckets, counts = histogram.buckets()
+        some = histogram.count > 0
+
+        def percentile(percent: float) -> int | None:
+            return histogram.percentile(percent) if some else None
+
+        return cls(
+            count=histogram.count,
+            min=histogram.min_ns if some else None,
+            mean=histogram.mean_ns if some else None,
+            p50=percentile(50),
+            p90=percentile(90),
+            p99=percentile(99),
+            p999=percentile(99.9),
+            max=histogram.max_ns if some else None,
+            overflow=histogram.overflow,
+            sum=histogram.sum_ns,
+            buckets=buckets,
+            counts=counts,
+        )
+
+    def histogram(self) -> Histogram:
+        """Return the histogram that this is the frozen form of."""
+        bounds_ns = (self.min or 0, self.max or 0)
+        return Histogram.from_buckets(self.buckets, self.counts, bounds_ns, self.sum)
+
+    def carries(self, percent: float) -> bool:
+        """Return whether there are enough values for that percentile to mean something."""
+        return self.count * (100 - percent) >= 100 * VALUES_BEYOND * (1 - 1e-9)
+
+    def percentile(self, percent: float) -> int | None:
+        """Return that percentile in nanoseconds; None where nothing was counted."""
+        return self.histogram().percentile(percent) if self.count else None

@@ -1,0 +1,122 @@
+"""What a record says about its own worth: where its times come from, how the generator fared, what
+follows from that. Words only; `loadgen.health` and `loadgen.checks` judge.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from loadgen.distribution import Distribution
+
+TimestampMode = Literal["kernel", "user"]
+"""Who read the clock when a reply arrived: the kernel, or this process once it got round to it."""
+
+Verdict = Literal["valid", "busy", "generator-bound", "server-bound", "inconclusive"]
+"""May the numbers be believed?
+
+valid: all of them.
+busy: service time and response time; the tail of user-space latency is the generator's own.
+generator-bound: service time, for the load that was delivered; the generator was the limit.
+server-bound: all of them; the server did not keep up with what was asked, and the generator waited.
+inconclusive: something happened that makes it impossible to say; the findings name it.
+"""
+
+Outcome = Literal["passed", "failed", "inconclusive"]
+"""Of a check; inconclusive where the figure is not there, or the verdict makes it meaningless."""
+
+
+class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
+    """The wall clock was set by ``step_ns``; noticed ``at_s`` after the start of the load."""
+
+    at_s: float
+    step_ns: int
+
+
+class TimestampsRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Where arrival times come from, and for how many messages there is one.
+
+    reason: why it is not the kernel; empty where it is.
+    sample_every: every so many-th message was to be stamped.
+    stamped: messages with an arrival time of their own.
+    upper_bounds: replies read together with a later one, so that the stamp is that one's.
+    missing: replies for which the kernel gave none; implausible: not between sent and read.
+    unsampled: left unstamped as ``sample_every`` asks.
+    left_out: read while the wall clock was being set; clock_steps: when, and by how much.
+    read_uncertainty_ns: without kernel timestamps, from the last look at the sockets before a reply
+    until it was read: it arrived at some moment in between. Null with kernel timestamps.
+    """
+
+    mode: TimestampMode
+    reason: str
+    sample_every: int
+    stamped: int
+    upper_bounds: int
+    missing: int
+    implausible: int
+    unsampled: int
+    left_out: int
+    clock_steps: list[ClockStep]
+    read_uncertainty_ns: Distribution | None
+
+
+class GeneratorRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How this process fared while the load was measured.
+
+    pacing: how it waited for the time to send.
+    polls: calls of the selector; empty_polls: those that found nothing.
+    waiting_share: share of the time that was spent in them, from 0 to 1.
+    gaps: times that more than 5 ms passed between two of them; gaps_s: those, summed up;
+    longest_gap_s: the longest time between two of them, also where it is shorter.
+    involuntary_switches: how often the kernel took the processor away (getrusage(2), ru_nivcsw);
+    null where the platform does not say.
+    send_gap_variation: the squared coefficient of variation of the times between two sends: 0 if
+    even, 1 if random (Poisson), more in bursts; null in a closed loop.
+    """
+
+    pacing: str
+    polls: int
+    empty_polls: int
+    waiting_share: float
+    gaps: int
+    gaps_s: float
+    longest_gap_s: float
+    involuntary_switches: int | None
+    send_gap_variation: float | None
+
+
+class ProbeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a second process saw meanwhile, with one connection of its own and little to do.
+
+    latency_ns: from send to read, in that process. failure: why it ended early, or empty.
+    """
+
+    requests: int
+    failure: str
+    latency_ns: Distribution
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that bears on the verdict: its code, what was seen, and what to do about it."""
+
+    code: str
+    evidence: str
+    advice: str
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict, and the findings that it rests on, the weightiest first."""
+
+    verdict: Verdict
+    findings: list[Finding]
+
+
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one check, such as ``service_p99<5ms``.
+
+    measured: the figure, in words; null where there is none. reason: why it is inconclusive, or "".
+    """
+
+    check: str
+    outcome: Outcome
+    measured: str | None
+    reason: str
