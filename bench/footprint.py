@@ -34,7 +34,7 @@ from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
 from loadgen.payload import load
 from loadgen.plan import Plan
-from loadgen.server_processes import EmbeddedServer
+from loadgen.server.embedded import EmbeddedServer
 from loadgen.target import Target
 
 MANY = 10_000

@@ -1,4 +1,4 @@
-"""The C echo server and client that loadgen is measured against, built on the spot with ``cc``."""
+"""What loadgen is measured with: C programs, built by ``cc`` on the spot, and a core for each."""
 
 import os
 import resource
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from loadgen import RunRecord, from_json
+from loadgen import RunRecord, environment, from_json
 
 SOURCE = Path(__file__).parent / "native" / "echo.c"
 ROOT = Path(__file__).parent.parent
@@ -20,12 +20,13 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Shape:
-    """What one measurement looks like."""
+    """What one measurement looks like. Where there is a ``payload``, the size does not count."""
 
     connections: int
     pipeline: int = 1
     size_bytes: int = 64
     duration_s: float = 2.0
+    payload: str = ""
 
 
 class UnavailableError(Exception):
@@ -33,16 +34,16 @@ class UnavailableError(Exception):
 
 
 @contextmanager
-def built() -> Iterator[Path]:
-    """Yield the path of the compiled program. Raises UnavailableError without a C compiler."""
+def built(source: Path = SOURCE) -> Iterator[Path]:
+    """Yield the path of ``source``, compiled. Raises UnavailableError without a C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         raise UnavailableError(
             "there is no C compiler `cc` on this machine (Debian: apt-get install gcc)"
         )
     with tempfile.TemporaryDirectory(prefix="loadgen-bench-") as directory:
-        program = Path(directory) / "echo"
-        subprocess.run([compiler, "-O2", "-Wall", "-o", program, SOURCE], check=True)
+        program = Path(directory) / source.stem
+        subprocess.run([compiler, "-O2", "-Wall", "-o", program, source], check=True)
         yield program
 
 
@@ -62,6 +63,26 @@ def two_cores() -> tuple[int | None, int | None]:
         return None, None
     cores = sorted(os.sched_getaffinity(0))
     return (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+
+
+def heading() -> str:
+    """Return a line that says what was measured on, and where client and server ran."""
+    facts = environment.observe()
+    client_core, server_core = two_cores()
+    pinning = (
+        "client and server not pinned"
+        if client_core is None
+        else f"client on core {client_core}, server on core {server_core}"
+    )
+    return (
+        f"{facts.cpu}, {facts.cpus_usable} cores, {facts.system} {facts.kernel.partition('-')[0]}, "
+        f"{facts.python}; {pinning}"
+    )
+
+
+def print_title(text: str, columns: str) -> None:
+    """Print what stands above a table."""
+    print(f"\n{text}\n\n{columns}", flush=True)
 
 
 @contextmanager
@@ -93,7 +114,7 @@ def c_client(program: Path, port: int, core: int | None, shape: Shape) -> Cost:
     """Run the C client for one round."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     numbers = (port, shape.connections, shape.size_bytes, shape.pipeline, shape.duration_s)
-    words = _output_of(core, [program, "client", *map(str, numbers)]).split()
+    words = output_of(core, [program, "client", *map(str, numbers)]).split()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     messages, seconds = int(words[1]), float(words[3])
     return Cost(
@@ -118,12 +139,14 @@ def loadgen(
 ) -> RunRecord:
     """Run loadgen, as its users do, for one round."""
     command = [sys.executable, "-m", "loadgen", f"127.0.0.1:{port}", "--json", "-", "--quiet"]
-    command += ["-c", str(shape.connections), "--size", str(shape.size_bytes)]
+    command += ["--payload", shape.payload] if shape.payload else ["--size", str(shape.size_bytes)]
+    command += ["-c", str(shape.connections)]
     command += ["--pipeline", str(shape.pipeline), "-d", f"{shape.duration_s}s", *arguments]
-    return from_json(_output_of(core, command).encode())
+    return from_json(output_of(core, command).encode())
 
 
-def _output_of(core: int | None, command: Sequence[str | Path]) -> str:
+def output_of(core: int | None, command: Sequence[str | Path]) -> str:
+    """Return what ``command`` prints, run on ``core``. Raises UnavailableError where it fails."""
     with start_on(core, command) as process:
         output, _ = process.communicate()
     if process.returncode:
