@@ -26,12 +26,14 @@ from bench.yardstick import (
 )
 from loadgen import descriptors
 from loadgen.core import backends
-from loadgen.core.clock import monotonic_ns
+from loadgen.core.clock import monotonic_ns, wall_ns
 from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer, SocketOptions, resolve
 from loadgen.core.engine import Engine
 from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
+from loadgen.core.wall_clock import WallClock
+from loadgen.core.watch import Watch
 from loadgen.payload import load
 from loadgen.plan import Plan
 from loadgen.server.embedded import EmbeddedServer
@@ -110,10 +112,12 @@ def _print_memory(program: Path) -> None:
 def _bytes_per_connection(port: int, measure: Callable[[], int]) -> float:
     """Return by how much ``measure`` grows for each connection that is up and has had replies."""
     endpoint = resolve(Target("127.0.0.1", port))[0]
-    dialer = Dialer(endpoint, SocketOptions(), socket.socket)
+    dialer = Dialer(endpoint, SocketOptions(stamp_every=1), socket.socket)
     gc.collect()
     before = measure()
-    engine = Engine(backends.open_selector("auto"), dialer, Recorder(MANY), monotonic_ns, Policy())
+    watch = Watch(backends.open_selector("auto"), monotonic_ns)
+    recorder = Recorder(MANY, WallClock(monotonic_ns, wall_ns))
+    engine = Engine(watch, dialer, recorder, monotonic_ns, Policy())
     engine.add(Conversation.of(Plan(), load(Plan().payloads)), MANY)
     while engine.is_opening:
         engine.turn()

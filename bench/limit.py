@@ -1,8 +1,9 @@
 """How close is loadgen to the limit of the machine?
 
-Runs loadgen and a C client that does nothing but the system calls, in turn, against the same C echo
-server, client and server pinned to a core each, and prints the ratio of their message rates, round
-by round, with the median. Rates of a shared machine drift; the ratio of neighbours drifts less.
+Runs a C client that does nothing but the system calls, and loadgen, with every reply stamped by the
+kernel, every tenth and none, in turn, against the same C echo server, client and server pinned to a
+core each, and prints the ratio of their message rates, round by round, with the median. Rates of a
+shared machine drift; the ratio of neighbours drifts less.
 
     python -m bench.limit                       # 100, 1000 and 10000 connections; pipeline 64
     python -m bench.limit -c 100 --rounds 9
@@ -25,6 +26,13 @@ from bench.yardstick import (
     server,
     two_cores,
 )
+
+WAYS = {
+    "stamped": (),
+    "1 in 10": ("--timestamp-sample", "10"),
+    "user space": ("--timestamps", "user", "--no-probe"),
+}
+"""loadgen with the kernel's time of arrival for every reply, for some, for none."""
 
 _SHAPES = ((100, 1), (1000, 1), (10_000, 1), (100, 64))  # connections, pipeline
 
@@ -63,46 +71,48 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(program: Path, shape: Shape, rounds: int) -> float:
-    """Return loadgen's median rate."""
+def _measure(program: Path, shape: Shape, rounds: int) -> dict[str, float]:
+    """Return loadgen's median rate for each way of telling arrivals."""
     client_core, server_core = two_cores()
     pinning = "not pinned: one core" if client_core is None else "client and server on a core each"
     print(
         f"{shape.connections} connections, {shape.size_bytes} bytes, "
         f"pipeline {shape.pipeline} ({pinning})"
     )
-    limits, costs = [], []
+    limits: list[Cost] = []
+    costs: dict[str, list[Cost]] = {way: [] for way in WAYS}
     with server(program, server_core) as port:
         for number in range(1, rounds + 1):
             limits.append(c_client(program, port, client_core, shape))
-            costs.append(cost_of(loadgen(port, client_core, shape)))
-            ratio = costs[-1].messages_per_s / limits[-1].messages_per_s
-            print(
-                f"  {number:2}: C {limits[-1]}; loadgen {costs[-1]}; ratio {ratio:.3f}", flush=True
-            )
-    ratios = [
-        cost.messages_per_s / limit.messages_per_s
-        for cost, limit in zip(costs, limits, strict=True)
-    ]
-    own = _median(costs)
-    print(f"  median: C {_median(limits)}; loadgen {own}")
-    print(
-        f"  median ratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-    )
-    return own.messages_per_s
+            print(f"  {number:2}: {'C':12} {limits[-1]}", flush=True)
+            for way, arguments in WAYS.items():
+                costs[way].append(cost_of(loadgen(port, client_core, shape, arguments)))
+                ratio = costs[way][-1].messages_per_s / limits[-1].messages_per_s
+                print(f"      {way:12} {costs[way][-1]}; ratio {ratio:.3f}", flush=True)
+    print(f"  median: C {_median(limits)}")
+    for way, each in costs.items():
+        ratios = [
+            cost.messages_per_s / limit.messages_per_s
+            for cost, limit in zip(each, limits, strict=True)
+        ]
+        print(
+            f"  median, {way}: {_median(each)}; "
+            f"ratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+        )
+    return {way: _median(each).messages_per_s for way, each in costs.items()}
 
 
 def _median(costs: Sequence[Cost]) -> Cost:
     return Cost(*map(statistics.median, zip(*costs, strict=True)))
 
 
-def _print_against_own(medians: dict[Shape, float]) -> None:
-    plain = {shape.connections: rate for shape, rate in medians.items() if shape.pipeline == 1}
+def _print_against_own(medians: dict[Shape, dict[str, float]]) -> None:
+    plain = {shape.connections: rates for shape, rates in medians.items() if shape.pipeline == 1}
     if 100 in plain:
-        for connections, rate in plain.items():
-            if connections > 1000:
-                share = rate / plain[100]
-                print(f"{connections} connections: {share:.3f} of loadgen's own rate at 100")
+        for connections, rates in plain.items():
+            for way, rate in rates.items() if connections > 1000 else ():
+                share = rate / plain[100][way]
+                print(f"{connections} connections, {way}: {share:.3f} of its own rate at 100")
 
 
 if __name__ == "__main__":

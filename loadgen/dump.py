@@ -1,7 +1,7 @@
 """The bytes of one connection, as they pass: a socket that shows what goes through it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from loadgen.core.dialer import SocketFactory
@@ -31,6 +31,12 @@ class DumpedSocket:
         """Receive, and show what came; nothing came where the peer has closed."""
         received: int = self._inner.recv_into(buffer)
         self._report("<", bytes(buffer[:received]))
+        return received
+
+    def recvmsg_into(self, buffers: Sequence[bytearray], ancillary_bytes: int) -> Any:
+        """Receive with control messages, which are passed on and not shown."""
+        received = self._inner.recvmsg_into(buffers, ancillary_bytes)
+        self._report("<", bytes(buffers[0][: received[0]]))
         return received
 
     def close(self) -> None:

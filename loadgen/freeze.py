@@ -13,7 +13,7 @@ from loadgen.core.recorder import Interval, Recorder
 from loadgen.core.tally import TimesTally
 from loadgen.core.totals import NONE, Totals
 from loadgen.distribution import Distribution
-from loadgen.evidence import ClockStep, GeneratorRecord, TimestampsRecord
+from loadgen.evidence import ClockStep, GeneratorRecord, ProbeRecord, TimestampsRecord
 from loadgen.plan import Plan
 from loadgen.processor import ProcessorUse
 from loadgen.record import (
@@ -61,6 +61,7 @@ class Findings:
     overdue: int = 0
     is_spent: bool = False
     why_user_space: str = ""
+    probe: ProbeRecord | None = None
     outcome: Outcome = "completed"
     marks: Marks = field(default_factory=Marks)
     pulse: Pulse = field(default_factory=Pulse)
@@ -116,6 +117,7 @@ def freeze(findings: Findings, target: TargetRecord) -> RunRecord:
         actual=_actual(findings),
         timestamps=_timestamps(findings),
         generator=_generator(findings),
+        probe=findings.probe,
         connect_latency_ns=Distribution.of(findings.recorder.connect),
         **_times(findings.recorder.times, findings),
         failures=_failures(findings),

@@ -1,5 +1,6 @@
 """One run, from a Plan to a RunRecord: open, warm up, load, drain, freeze, judge."""
 
+import contextlib
 import dataclasses
 import logging
 import sys
@@ -8,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from loadgen import checks, descriptors, health, payload
+from loadgen import checks, descriptors, health, payload, probe
 from loadgen.assembly import assemble, dialer_of
 from loadgen.core import backends
 from loadgen.core.conversation import Conversation
@@ -23,9 +24,10 @@ from loadgen.core.wall_clock import WallClock
 from loadgen.errors import LoadgenError, UnreachableError
 from loadgen.freeze import Findings, freeze, freeze_interval
 from loadgen.plan import Plan
+from loadgen.probe import Probe
 from loadgen.processor import ProcessorUse
 from loadgen.record import Outcome, RunRecord, Stage, TargetRecord
-from loadgen.server_processes import EmbeddedServer
+from loadgen.server.embedded import EmbeddedServer
 from loadgen.surroundings import Progress, Surroundings, quiet_garbage_collector
 from loadgen.target import Target
 from loadgen.timestamping import kernel_timestamps
@@ -107,7 +109,7 @@ class _Run:
             engine = self._engine(endpoint)
             findings.connections = engine.connections
             try:
-                self._carry_out(engine)
+                self._carry_out(engine, self._probe(endpoint))
             finally:
                 engine.close()
         findings.opened, findings.closed = engine.opened, engine.closed
@@ -135,19 +137,29 @@ class _Run:
         dialer = dialer_of(plan, endpoint, factory, stamped=is_stamped)
         return assemble(plan, self.findings.backend, dialer, self._recorder, self._clock)
 
-    def _carry_out(self, engine: Engine) -> None:
+    def _probe(self, endpoint: Endpoint) -> Probe | None:
+        if not probe.is_wanted(self._plan, self.findings.why_user_space):
+            return None
+        return Probe(self._plan, self._conversation.payloads, endpoint)
+
+    def _carry_out(self, engine: Engine, second: Probe | None) -> None:
         findings, marks = self.findings, self.findings.marks
         self._open(engine)
         findings.opened_in_time = engine.opened
-        with quiet_garbage_collector(), least_timer_slack():
+        with quiet_garbage_collector(), least_timer_slack(), second or contextlib.nullcontext():
             if engine.opened:
                 engine.start()
             marks.warmup_began_ns = self._clock()
             marks.load_began_ns = marks.warmup_began_ns + seconds_to_ns(self._plan.warmup_s)
             self._end_interval(engine, marks.warmup_began_ns, "opening")
             self._warm_up(engine)
+            if second:
+                second.begin()
             self._load(engine)
+            if second:
+                second.end()
             self._drain(engine)
+        findings.probe = second.record if second else None
         findings.cut_off = sum(connection.in_flight for connection in engine.connections)
         if not findings.is_spent:
             findings.overdue = engine.overdue(marks.load_ended_ns)

@@ -127,9 +127,9 @@ def _in_flight(record: RunRecord) -> str:
     number = actual.in_flight_at_server or 0.0
     shown = format_count(number) if number >= 10 else f"{number:.2g}"
     if record.timestamps.mode == "user":
-        return f"{shown} (rate × mean latency, in user space)"
+        return f"{shown} (rate times mean latency, in user space)"
     room = "" if plan.unlimited else f", of {format_count(actual.connections * plan.pipeline)}"
-    return f"{shown} at the server{room} (rate × mean service time)"
+    return f"{shown} at the server{room} (rate times mean service time)"
 
 
 def _unfinished(record: RunRecord) -> str:

@@ -149,7 +149,9 @@ def add_truth(group: Any) -> None:
         "it fails, 4 if it cannot be decided; repeatable",
     )
     group.add_argument(
-        "--strict", action="store_true", help="exit code 4 unless the verdict is valid"
+        "--strict",
+        action="store_true",
+        help="exit code 4 if the verdict is generator-bound or inconclusive",
     )
     group.add_argument(
         "--find-max",

@@ -28,7 +28,10 @@ from loadgen.surroundings import Surroundings
 
 OK: Final = 0
 CHECK_FAILED: Final = 1
+NOT_TO_BE_BELIEVED: Final = 4
 INTERRUPTED: Final = 130
+
+_UNTRUSTWORTHY: Final = ("generator-bound", "inconclusive")
 
 
 def main(arguments: list[str]) -> int:
@@ -43,6 +46,8 @@ def main(arguments: list[str]) -> int:
         surroundings = Surroundings(
             should_stop=should_stop, socket_factory=_dumping() if chosen.dump_one else None
         )
+        if chosen.find_max is not None:
+            return _find_max(plan, chosen, surroundings)
         try:
             record = _run(plan, surroundings, None if _is_silent(chosen) else for_people)
         except UnreachableTargetError as unreachable:
@@ -52,13 +57,33 @@ def main(arguments: list[str]) -> int:
         _write_files(record, chosen)
     finally:
         _terminal().print_lines(summarise(record), for_people)
-    return _exit_code(record)
+    return _exit_code(record, chosen.strict)
 
 
-def _exit_code(record: RunRecord) -> int:
+def _find_max(plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings) -> int:
+    to_stdout = chosen.json == Path("-")
+    record = import_module("loadgen.commands.find_max").search(
+        plan, chosen, surroundings, sys.stderr if to_stdout else sys.stdout
+    )
+    if chosen.json is not None:
+        _write("--json", chosen.json, record.to_json())
+    if surroundings.should_stop():
+        return INTERRUPTED
+    if record.found_per_s is not None:
+        return OK
+    return CHECK_FAILED if record.limited_by == "server" else NOT_TO_BE_BELIEVED
+
+
+def _exit_code(record: RunRecord, is_strict: bool) -> int:
+    outcomes = {check.outcome for check in record.checks}
+    verdict = record.health.verdict if record.health else None
     if record.outcome == "interrupted":
         return INTERRUPTED
-    return CHECK_FAILED if record.plan.verify and not _is_verified(record) else OK
+    if "failed" in outcomes or (record.plan.verify and not _is_verified(record)):
+        return CHECK_FAILED
+    if "inconclusive" in outcomes or (is_strict and verdict in _UNTRUSTWORTHY):
+        return NOT_TO_BE_BELIEVED
+    return OK
 
 
 def _is_verified(record: RunRecord) -> bool:
@@ -131,18 +156,24 @@ def _write_files(record: RunRecord, chosen: argparse.Namespace) -> None:
         ("--json", chosen.json, record.to_json),
         ("--connections-csv", chosen.connections_csv, lambda: _csv(record)),
     ):
-        if path is None:
-            continue
-        if path == Path("-"):
-            sys.stdout.buffer.write(content())
-            sys.stdout.flush()
-            continue
-        try:
-            write_atomically(path, content())
-        except OSError as error:
-            complaints.append(f"{option} {path}: {error.strerror}")
+        if path is not None:
+            try:
+                _write(option, path, content())
+            except UsageError as error:
+                complaints.append(str(error))
     if complaints:
         raise UsageError("; ".join(complaints))
+
+
+def _write(option: str, path: Path, content: bytes) -> None:
+    if path == Path("-"):
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+        return
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {error.strerror}") from error
 
 
 def _csv(record: RunRecord) -> bytes:
