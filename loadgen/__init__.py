@@ -17,6 +17,7 @@ from loadgen._version import __version__
 
 if TYPE_CHECKING:
     from loadgen.core.histogram import Histogram
+    from loadgen.checks import check
     from loadgen.errors import (
         LoadgenBug,
         LoadgenError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         UnreachableError,
         UsageError,
     )
+    from loadgen.evidence import CheckResult, Finding, Health
     from loadgen.payload import FilePayload, LinesPayload, SizePayload
     from loadgen.plan import Plan
     from loadgen.record import RunRecord, from_json
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
     from loadgen.surroundings import Progress, Surroundings
 
 _HOMES = {
+    "CheckResult": "evidence",
     "FilePayload": "payload",
+    "Finding": "evidence",
+    "Health": "evidence",
     "Histogram": "core.histogram",
     "LinesPayload": "payload",
     "LoadgenBug": "errors",
@@ -47,12 +52,16 @@ _HOMES = {
     "UnreachableError": "errors",
     "UnreachableTargetError": "runner",
     "UsageError": "errors",
+    "check": "checks",
     "from_json": "record",
     "run": "runner",
 }
 
 __all__ = [
+    "CheckResult",
     "FilePayload",
+    "Finding",
+    "Health",
     "Histogram",
     "LinesPayload",
     "LoadgenBug",
@@ -68,6 +77,7 @@ __all__ = [
     "UnreachableTargetError",
     "UsageError",
     "__version__",
+    "check",
     "from_json",
     "run",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
@@ -218,3 +219,69 @@ def generator(**changes: Any) -> GeneratorRecord:
 
 def plan(**changes: Any) -> Plan:
     return msgspec.structs.replace(HEALTHY.plan, **changes)
+
+
+def spread(
+    p50_ns: int, p90_ns: int, p99_ns: int, top_ns: int | None = None, *, count: int = 10_000
+) -> Distribution:
+    """Values of those percentiles, 1 % of them ``top_ns``; ``count`` is a multiple of 100."""
+    shares = np.array([50, 40, 9, 1])
+    histogram = Histogram()
+    values = [p50_ns, p90_ns, p99_ns, p99_ns if top_ns is None else top_ns]
+    histogram.record(values, shares * (count // 100))
+    return Distribution.of(histogram)
+
+
+LONG: dict[str, Any] = {  # a closed loop long enough to be judged, with time to spare
+    "actual": actual(
+        duration_s=10.0,
+        messages=10_000,
+        messages_per_s=1000.0,
+        submitted_per_s=1000.0,
+        submitted=10_000,
+    ),
+    "timestamps": timestamps(stamped=10_000),
+    "generator": generator(polls=10_000, waiting_share=0.7),
+    "service_time_ns": spread(1_004_000, 1_004_000, 1_020_000),
+    "receive_lag_ns": spread(20_000, 40_000, 90_000),
+    "user_space_latency_ns": spread(1_024_000, 1_044_000, 1_110_000),
+    "health": None,
+}
+LONG_OPEN_LOOP: dict[str, Any] = {
+    **LONG,
+    "requested": requested(rate_per_s=1000.0),
+    "actual": msgspec.structs.replace(LONG["actual"], due=10_000, overdue=0),
+    "generator": generator(polls=10_000, waiting_share=0.7, send_gap_variation=0.7),
+    "response_time_ns": spread(1_024_000, 1_043_000, 1_069_000),
+    "schedule_lag_ns": spread(16_000, 30_000, 60_000),
+    "blocked_ns": spread(0, 0, 0),
+    "generator_lag_ns": spread(16_000, 30_000, 60_000),
+}
+
+
+def closed_loop(**changes: Any) -> RunRecord:
+    """A closed loop that was long enough to be judged, and has not been; nothing is wrong."""
+    return healthy(**{**LONG, **changes})
+
+
+def open_loop(**changes: Any) -> RunRecord:
+    """The same in an open loop, of 1000 messages a second for 10 s."""
+    return healthy(**{**LONG_OPEN_LOOP, **changes})
+
+
+def offered(asked_per_s: float, sent_per_s: float, duration_s: float = 10.0) -> dict[str, Any]:
+    """What of a record tells that so much was asked for, and so much was sent."""
+    due, sent = round(asked_per_s * duration_s), round(sent_per_s * duration_s)
+    return {
+        "requested": requested(rate_per_s=asked_per_s),
+        "actual": msgspec.structs.replace(
+            LONG["actual"],
+            duration_s=duration_s,
+            messages=sent,
+            messages_per_s=sent_per_s,
+            submitted_per_s=sent_per_s,
+            submitted=sent,
+            due=due,
+            overdue=due - sent,
+        ),
+    }

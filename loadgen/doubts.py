@@ -1,0 +1,183 @@
+"""What makes numbers worth less, however the generator kept up: too little was seen, a clock was
+set, this machine refused or stood still. `loadgen.health` weighs it with all else.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from loadgen.evidence import Finding, Verdict
+from loadgen.record import RunRecord
+from loadgen.units import NS_PER_S, format_count, format_duration_ns
+
+ENOUGH_POLLS: Final = 20
+"""With fewer looks at the sockets, one hiccup moves a share from one side of a limit to another."""
+
+ENOUGH_REPLIES: Final = 100
+"""With fewer, not even the p90 has ten values beyond it."""
+
+TOLERANCE: Final = 0.01
+"""How far the rate and the connections may stay behind what was asked; and the share of replies
+that may lack an arrival time, or of the run that may be lost, before its p99 can depend on them."""
+
+STOLEN: Final = 0.10
+"""Who stood still for a tenth of the run has put another load on the server than was asked for."""
+
+
+class Remark(NamedTuple):
+    """A finding, and the verdict that it speaks for; "valid" where it costs none."""
+
+    verdict: Verdict
+    finding: Finding
+
+    @classmethod
+    def of(cls, verdict: Verdict, code: str, evidence: str, advice: str) -> "Remark":
+        """Return the remark with its finding made of ``code``, ``evidence`` and ``advice``."""
+        return cls(verdict, Finding(code=code, evidence=evidence, advice=advice))
+
+
+Remarks = Iterator[Remark]
+
+
+def outcome(record: RunRecord) -> Remarks:
+    """Say that the run did not end as planned."""
+    after = in_seconds(record.actual.duration_s)
+    match record.outcome:
+        case "unreachable":
+            evidence, advice = "no connection came up", "is the server up, and the target right?"
+        case "lost":
+            evidence = f"every connection had failed after {after} of load"
+            advice = "the failures say how; --reconnect opens connections again"
+        case "interrupted":
+            asked = record.requested.duration_s
+            of = f" of {in_seconds(asked)}" if asked is not None else ""
+            evidence = f"interrupted after {after}{of}"
+            advice = "the figures cover the time until then; let a run end by itself"
+        case _:
+            return
+    yield Remark.of("inconclusive", record.outcome, evidence, advice)
+
+
+def local_errors(record: RunRecord) -> Remarks:
+    """Say which limits of this machine the run met."""
+    local = [failure for failure in record.failures if failure.is_local]
+    if local:
+        times = format_count(sum(failure.count for failure in local))
+        causes = "; ".join(dict.fromkeys(failure.cause.text for failure in local))
+        yield Remark.of(
+            "inconclusive",
+            "local-errors",
+            f"failures of this machine's own: {times} ({causes})",
+            "lift the limit, or ask for fewer connections; the server had no part in it",
+        )
+
+
+def connections(record: RunRecord) -> Remarks:
+    """Say that fewer connections came up than were asked for."""
+    asked, up = record.requested.connections, record.actual.connections
+    if up < asked:
+        yield Remark.of(
+            "inconclusive" if up < asked * (1 - TOLERANCE) else "valid",
+            "connections-missing",
+            f"{format_count(up)} of {format_count(asked)} connections came up",
+            "the failures say why; open them more slowly (--connect-rate), or ask for fewer",
+        )
+
+
+def samples(record: RunRecord) -> Remarks:
+    """Say that there was too little to be seen; of replies only, so never of one-way load."""
+    if is_one_way(record):
+        return
+    replies, polls = record.service_time_ns.count, record.generator.polls
+    longer = "run for longer (--duration), or ask for more messages (--messages)"
+    if replies < ENOUGH_REPLIES:
+        evidence = f"replies with an arrival time: {replies}; {ENOUGH_REPLIES} are the least"
+        yield Remark.of("inconclusive", "too-few-replies", evidence, longer)
+    elif polls < ENOUGH_POLLS:
+        evidence = f"looks at the sockets: {polls}, too few to tell how busy the generator was"
+        yield Remark.of("inconclusive", "too-short", evidence, longer)
+
+
+def clock(record: RunRecord) -> Remarks:
+    """Say that the wall clock, which the kernel stamps with, was set."""
+    found = record.timestamps
+    if not found.clock_steps and not found.left_out:
+        return
+    steps = ", ".join(
+        f"by {'-' if step.step_ns < 0 else ''}{format_duration_ns(abs(step.step_ns))} "
+        f"at {step.at_s:.2f} s"
+        for step in found.clock_steps[:3]
+    )
+    more = ", …" if len(found.clock_steps) > 3 else ""
+    share = found.left_out / max(1, _to_be_stamped(record))
+    yield Remark.of(
+        "inconclusive" if share > TOLERANCE else "valid",
+        "clock-set",
+        f"the wall clock was set {steps}{more}; replies left out: {format_count(found.left_out)} "
+        f"({percent(share)})",
+        "run again; a time service that only slews the clock does not set it",
+    )
+
+
+def stamps(record: RunRecord) -> Remarks:
+    """Say how many replies lack an arrival time, or share one, where the kernel gives them."""
+    found, asked = record.timestamps, _to_be_stamped(record)
+    if found.mode != "kernel" or not asked:
+        return
+    share = (found.missing + found.implausible) / asked
+    if share:
+        yield Remark.of(
+            "inconclusive" if share > TOLERANCE else "valid",
+            "stamps-missing",
+            f"{percent(share)} of the replies lack an arrival time: the kernel gave none to "
+            f"{format_count(found.missing)}, an impossible one to "
+            f"{format_count(found.implausible)}",
+            "another program may be switching timestamps; compare with times of user space",
+        )
+    if found.upper_bounds:
+        yield Remark.of(
+            "valid",
+            "upper-bounds",
+            f"{percent(found.stamped / asked)} of the replies have an arrival time of their own; "
+            f"{format_count(found.upper_bounds)} were read together with a later one",
+            "latencies are those of the former; fewer messages in flight (--pipeline) have more",
+        )
+
+
+def preemption(record: RunRecord) -> Remarks:
+    """Say for how long the generator stood still."""
+    generator, duration_s = record.generator, record.actual.duration_s
+    if not generator.gaps or not duration_s:
+        return
+    share = generator.gaps_s / duration_s
+    switches = generator.involuntary_switches
+    taken = "" if switches is None else f"; involuntary context switches: {switches}"
+    yield Remark.of(
+        "inconclusive" if share >= STOLEN else "busy" if share > TOLERANCE else "valid",
+        "preempted",
+        f"times that the generator stood still for more than 5 ms: {generator.gaps}, together "
+        f"{in_seconds(generator.gaps_s)} ({percent(share)} of the load), the longest "
+        f"{in_seconds(generator.longest_gap_s)}{taken}",
+        "end what else runs on this machine, or give the generator a core of its own",
+    )
+
+
+def is_one_way(record: RunRecord) -> bool:
+    """Return whether the load is one that nobody answers."""
+    return record.plan.reply == "none"
+
+
+def _to_be_stamped(record: RunRecord) -> int:
+    """Return how many replies were to have an arrival time."""
+    stamps = record.timestamps
+    without = stamps.upper_bounds + stamps.missing + stamps.implausible + stamps.left_out
+    return stamps.stamped + without
+
+
+def percent(share: float) -> str:
+    """Return a share from 0 to 1 as ``12.3 %``."""
+    return f"{100 * share:.3g} %"
+
+
+def in_seconds(seconds: float) -> str:
+    """Return a duration in seconds in words: ``2.50 s``."""
+    return format_duration_ns(seconds * NS_PER_S)
