@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from loadgen._version import __version__
 
 if TYPE_CHECKING:
-    from loadgen.core.histogram import Histogram
     from loadgen.checks import check
+    from loadgen.core.histogram import Histogram
     from loadgen.errors import (
         LoadgenBug,
         LoadgenError,

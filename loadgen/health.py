@@ -220,10 +220,10 @@ def _user_space(record: RunRecord) -> Remarks:
     if uncertainty is not None and uncertainty.p99 is not None:
         evidence += f", up to {format_duration_ns(uncertainty.p99)} (p99) too long"
     if probe is not None and probe.latency_ns.count:
-        seen = probe.latency_ns
+        seen = format_duration_ns(probe.latency_ns.p50 or 0)
+        requests = format_count(probe.requests)
         evidence += (
-            f"; the probe, an idle process, saw p50 {format_duration_ns(seen.p50 or 0)}, "
-            f"p99 {format_duration_ns(seen.p99 or 0)} in {format_count(probe.requests)} requests"
+            f"; the probe, a process with time to spare, saw a p50 of {seen} in {requests} requests"
         )
     if probe is not None and probe.failure:
         evidence += f"; the probe ended early: {probe.failure}"

@@ -1,6 +1,7 @@
 """What a run says about times, and about their worth, as lines for people."""
 
 from collections.abc import Iterable, Iterator
+from textwrap import wrap
 from typing import Final, Literal, NamedTuple
 
 from loadgen.distribution import Distribution
@@ -21,8 +22,8 @@ class Line(NamedTuple):
 
 _MEANINGS: Final[dict[Verdict, str]] = {
     "valid": "the figures may be believed",
-    "busy": "service time and response time hold; the tail of user-space latency is this process's",
-    "generator-bound": "service time holds, for the load delivered; this process was the limit",
+    "busy": "service and response time hold; the tail of user space is this process's own",
+    "generator-bound": "service time holds for the load delivered; this process was the limit",
     "server-bound": "the figures hold; the server did not keep up with what was asked",
     "inconclusive": "something came in between; see below",
 }
@@ -32,6 +33,7 @@ _USER_SPACE_MEANINGS: Final[dict[Verdict, str]] = {
 }
 
 INDENT: Final = " " * 15
+_TEXT_COLUMNS: Final = 84
 
 
 def verdict(record: RunRecord) -> Iterator[Line]:
@@ -49,10 +51,13 @@ def verdict(record: RunRecord) -> Iterator[Line]:
 
 
 def _findings(health: Health) -> Iterator[Line]:
+    said = set()
     for finding in health.findings:
-        yield Line(f"{INDENT}{finding.evidence}")
-        if finding.advice:
-            yield Line(f"{INDENT}  {finding.advice}", "faint")
+        yield from (Line(INDENT + text) for text in wrap(finding.evidence, _TEXT_COLUMNS))
+        if finding.advice not in said:
+            said.add(finding.advice)
+            advice = wrap(finding.advice, _TEXT_COLUMNS - 2)
+            yield from (Line(f"{INDENT}  {text}", "faint") for text in advice)
 
 
 def checks(results: Iterable[CheckResult]) -> Iterator[Line]:
