@@ -7,9 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command import ended, loadgen, running
+from command import ended, loadgen, loadgen_here, running
 
 from loadgen.cli import main
+from loadgen.server.ledger import read_ledger
 
 
 def address_of(process: subprocess.Popen[bytes]) -> tuple[str, int]:
@@ -84,3 +85,61 @@ def test_a_port_in_use_is_one_line() -> None:
         f"loadgen server: --host 127.0.0.1 --port {port}: already in use; "
         "choose another port, or port 0 for a free one\n"
     )
+
+
+def test_with_delays_stalls_and_a_ledger(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    arguments = ("--delay", "50%:1ms,50%:2ms", "--seed", "7", "--ledger", str(ledger))
+    with running("server", *arguments, "--stall", "1ms@0", "--stall", "1ms/20ms") as process:
+        with socket.create_connection(address_of(process), 20) as client:
+            for _ in range(10):
+                client.sendall(b"hello")
+                assert client.recv(64) == b"hello"
+        process.terminate()
+        assert ended(process).code == 0
+    residences_ns = read_ledger(ledger)
+    assert len(residences_ns) == 10
+    assert min(residences_ns) >= 1_000_000
+
+
+def test_a_stalled_server_obeys_a_signal() -> None:
+    with (
+        running("server", "--stall", "1h@0") as process,
+        socket.create_connection(address_of(process), 20) as client,
+    ):
+        client.sendall(b"hello")
+        process.send_signal(signal.SIGINT)
+        assert ended(process).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--delay", "later"], ["--delay", "'later'", "lognormal:1ms,0.5"]),
+        (["--delay", "-1ms"], ["--delay", "'-1ms'", "10ms"]),
+        (["--delay", "90%:1ms,8%:2ms"], ["--delay", "98 %", "100 %"]),
+        (["--delay", "lognormal:1ms,-1"], ["--delay", "-1", "sigma"]),
+        (["--seed", "dice"], ["--seed", "'dice'", "whole number"]),
+        (["--stall", "1s"], ["--stall", "'1s'", "1s@5s"]),
+        (["--stall", "2s/1s"], ["--stall", "2 s", "1 s", "below the period"]),
+        (["--ledger", "/nowhere/ledger"], ["--ledger /nowhere/ledger", "No such file"]),
+        (["--ledger", "/"], ["--ledger /", "directory"]),
+        (["--sink", "--ledger", "ledger"], ["--sink", "--ledger"]),
+    ],
+    ids=lambda value: " ".join(value) if value and value[0].startswith("--") else None,
+)
+def test_what_it_cannot_do_is_one_line(
+    arguments: list[str], parts: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    done = loadgen_here(capfd, "server", *arguments)
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.startswith("loadgen server: ")
+    assert done.stderr.count("\n") == 1
+    for part in parts:
+        assert part in done.stderr
+
+
+def test_its_help_shows_every_form() -> None:
+    done = loadgen("server", "--help")
+    for form in ("lognormal:1ms,0.5", "99%:200us,1%:20ms", "1s@5s", "100ms/1s", '"<i8"'):
+        assert form in done.stdout

@@ -3,78 +3,31 @@ import os
 import queue
 import resource
 import selectors
-import signal
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
-import msgspec
 import pytest
+from echoing import (
+    TIMEOUT_S,
+    connect,
+    echo,
+    receive_all,
+    receive_exactly,
+    serving,
+    turn_until_closed,
+)
 
 from loadgen.core import backends
-from loadgen.errors import LoadgenError, UsageError
-from loadgen.server import BUFFER_BYTES, PENDING_BYTES, EchoServer, ServerCounts, ServerOptions
-from loadgen.server_processes import EmbeddedServer, ServerProcesses, run_server
+from loadgen.errors import UsageError
+from loadgen.server import EchoServer, ServerCounts, ServerOptions
+from loadgen.server.delays import FixedDelay
+from loadgen.server.peers import BUFFER_BYTES, PENDING_BYTES
 from loadgen.target import Target
-
-TIMEOUT_S = 20.0  # for a broken server only: nothing here waits that long
-
-
-@contextlib.contextmanager
-def serving(options: ServerOptions) -> Iterator[EchoServer]:
-    """An echo server in a thread, stopped and closed at the end."""
-    with EchoServer(options) as server:
-        thread = threading.Thread(target=server.serve)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-            thread.join()
-
-
-def connect(address: str) -> socket.socket:
-    target = Target.parse(address)
-    if target.is_unix:
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        client.settimeout(TIMEOUT_S)
-        client.connect(target.path)
-        return client
-    return socket.create_connection((target.host, target.port), TIMEOUT_S)
-
-
-def receive_exactly(client: socket.socket, size_bytes: int) -> bytes:
-    received = bytearray()
-    while len(received) < size_bytes:
-        data = client.recv(size_bytes - len(received))
-        assert data, "the server closed the connection too early"
-        received += data
-    return bytes(received)
-
-
-def receive_all(client: socket.socket) -> bytes:
-    received = bytearray()
-    while data := client.recv(65536):
-        received += data
-    return bytes(received)
-
-
-def echo(address: str, message: bytes) -> bytes:
-    with connect(address) as client:
-        client.sendall(message)
-        client.shutdown(socket.SHUT_WR)
-        return receive_all(client)
-
-
-def turn_until_closed(server: EchoServer, connections: int = 1) -> None:
-    while server.counts.closed < connections:
-        server.turn()
 
 
 class PlainClient:
@@ -169,7 +122,7 @@ def test_a_peer_that_does_not_read_is_held_up_and_loses_nothing(backend: str) ->
 
 
 def test_delayed_answers_are_bounded_too() -> None:
-    options = ServerOptions(delay_ns=3_600_000_000_000)
+    options = ServerOptions(delay=FixedDelay(3_600_000_000_000))
     with EchoServer(options) as server, connect(server.address) as client:
         client.setblocking(False)
         while server.counts.bytes_received <= PENDING_BYTES - BUFFER_BYTES:
@@ -189,7 +142,7 @@ def test_delayed_answers_are_bounded_too() -> None:
 def test_what_is_pending_at_a_half_close_is_delivered(delay_ns: int) -> None:
     message = Random(1).randbytes(8 << 20)
     with (
-        serving(ServerOptions(delay_ns=delay_ns)) as server,
+        serving(ServerOptions(delay=FixedDelay(delay_ns))) as server,
         connect(server.address) as client,
     ):
 
@@ -213,7 +166,7 @@ def reset(client: socket.socket) -> None:
 
 @pytest.mark.parametrize("delay_ns", [0, 3_600_000_000_000])
 def test_a_reset_ends_one_connection_and_no_other(delay_ns: int) -> None:
-    with EchoServer(ServerOptions(delay_ns=delay_ns)) as server, connect(server.address):
+    with EchoServer(ServerOptions(delay=FixedDelay(delay_ns))) as server, connect(server.address):
         client = connect(server.address)
         client.sendall(b"last words")
         while server.counts.bytes_received < 10:
@@ -226,7 +179,7 @@ def test_a_reset_ends_one_connection_and_no_other(delay_ns: int) -> None:
 
 def test_a_reset_is_seen_in_the_turn_in_which_an_answer_is_due() -> None:
     delay_ns = 1_000_000
-    with EchoServer(ServerOptions(delay_ns=delay_ns)) as server:
+    with EchoServer(ServerOptions(delay=FixedDelay(delay_ns))) as server:
         client = connect(server.address)
         client.sendall(b"request")
         while server.counts.bytes_received < 7:
@@ -249,7 +202,7 @@ def test_a_sink_reads_and_never_answers() -> None:
 def test_an_answer_is_never_early_and_keeps_its_place(backend: str) -> None:
     delay_ns = 2_500_000
     with (
-        serving(ServerOptions(delay_ns=delay_ns, backend=backend)) as server,
+        serving(ServerOptions(delay=FixedDelay(delay_ns), backend=backend)) as server,
         connect(server.address) as client,
     ):
         for message in (b"one", b"two"):
@@ -260,7 +213,10 @@ def test_an_answer_is_never_early_and_keeps_its_place(backend: str) -> None:
 
 
 def test_delayed_answers_of_many_connections_all_arrive() -> None:
-    with serving(ServerOptions(delay_ns=1_000_000)) as server, contextlib.ExitStack() as stack:
+    with (
+        serving(ServerOptions(delay=FixedDelay(1_000_000))) as server,
+        contextlib.ExitStack() as stack,
+    ):
         clients = [stack.enter_context(connect(server.address)) for _ in range(200)]
         for number, client in enumerate(clients):
             client.sendall(b"%3d" % number)
@@ -337,7 +293,9 @@ def test_a_host_that_is_unknown_is_named() -> None:
     ("make", "named"),
     [
         (lambda: ServerOptions(port=65536), "--port: 65536"),
-        (lambda: ServerOptions(delay_ns=-1), "--delay: -1"),
+        (lambda: FixedDelay(-1), "--delay: '-1 ns'"),
+        (lambda: ServerOptions(sink=True, delay=FixedDelay(1)), "--sink"),
+        (lambda: ServerOptions(sink=True, ledger=Path("ledger")), "--sink"),
         (lambda: ServerOptions(backlog=0), "--backlog: 0"),
         (lambda: ServerOptions(processes=0), "--processes: 0"),
         (lambda: EchoServer(ServerOptions(backend="magic")), "--backend: 'magic'"),
@@ -419,125 +377,3 @@ def test_out_of_descriptors_it_waits_for_a_connection_to_close() -> None:
 def test_counts_add_up() -> None:
     total = sum([ServerCounts(1, 1, 10, 10), ServerCounts(2, 2, 5, 0)], ServerCounts())
     assert total == ServerCounts(3, 3, 15, 10)
-
-
-def test_several_processes_share_a_port_and_their_counts_are_summed() -> None:
-    with ServerProcesses(ServerOptions(processes=2)) as server:
-        thread = threading.Thread(target=server.serve)
-        thread.start()
-        for _ in range(20):
-            assert echo(server.address, b"hello") == b"hello"
-        server.stop()
-        thread.join()
-    assert server.counts == ServerCounts(20, 20, 100, 100)
-
-
-def test_a_process_that_dies_is_an_error() -> None:
-    with ServerProcesses(ServerOptions(processes=2)) as server:
-        os.kill(server.process_ids[0], signal.SIGKILL)
-        with pytest.raises(LoadgenError, match="ended with exit code -9"):
-            server.serve()
-    assert server.process_ids == ()
-
-
-def test_a_process_that_stops_unasked_is_an_error() -> None:
-    with ServerProcesses(ServerOptions(processes=2)) as server:
-        os.kill(server.process_ids[0], signal.SIGTERM)
-        with pytest.raises(LoadgenError, match="without being told"):
-            server.serve()
-
-
-def test_a_process_that_cannot_serve_says_why() -> None:
-    with pytest.raises(UsageError, match="magic"):
-        ServerProcesses(ServerOptions(processes=2, backend="magic"))
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_run_server_serves_until_a_signal(
-    tmp_path: Path, processes: int, number: signal.Signals
-) -> None:
-    before = signal.getsignal(number)
-    ready_file = tmp_path / "ready"
-    clients = []
-
-    def load(address: str) -> None:
-        assert ready_file.read_text() == f"{address}\n"
-        assert list(tmp_path.iterdir()) == [ready_file]
-
-        def client() -> None:
-            clients.append(echo(address, b"hello"))
-            os.kill(os.getpid(), number)
-
-        threading.Thread(target=client).start()
-
-    options = ServerOptions(processes=processes)
-    counts = run_server(options, ready_file=ready_file, on_ready=load)
-    assert clients == [b"hello"]
-    assert counts == ServerCounts(1, 1, 5, 5)
-    assert not ready_file.exists()
-    assert signal.getsignal(number) is before
-
-
-SERVE_TWO = """
-import msgspec
-from loadgen.server import ServerOptions
-from loadgen.server_processes import run_server
-
-counts = run_server(
-    ServerOptions(processes=2), on_ready=lambda address: print(address, flush=True)
-)
-print(msgspec.json.encode(counts).decode())
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_whole_process_group_stops_all_in_order(number: signal.Signals) -> None:
-    command = [sys.executable, "-c", SERVE_TWO]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, start_new_session=True, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert echo(process.stdout.readline().strip(), b"hello") == b"hello"
-        os.killpg(process.pid, number)
-        counts = msgspec.json.decode(process.stdout.read(), type=ServerCounts)
-    assert process.returncode == 0
-    assert counts == ServerCounts(1, 1, 5, 5)
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_run_server_stops_with_its_parent(processes: int) -> None:
-    reader, writer = os.pipe()
-    counts = run_server(
-        ServerOptions(processes=processes), on_ready=lambda _: os.close(writer), stop_on=reader
-    )
-    os.close(reader)
-    assert counts == ServerCounts()
-
-
-def test_a_ready_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    ready_file = tmp_path / "nowhere" / "ready"
-    with pytest.raises(UsageError, match=f"--ready-file {ready_file}"):
-        run_server(ServerOptions(), ready_file=ready_file, on_ready=pytest.fail)
-
-
-def test_an_embedded_server_echoes_and_leaves_its_counts() -> None:
-    with EmbeddedServer(("--delay", "1ms")) as server:
-        assert os.getsid(server.pid) == server.pid
-        assert echo(server.address, b"hello") == b"hello"
-    assert server.counts == ServerCounts(1, 1, 5, 5)
-
-
-def test_an_embedded_server_that_does_not_start_says_why() -> None:
-    with (
-        pytest.raises(LoadgenError, match=r"did not start: .*--host 192\.0\.2\.1"),
-        EmbeddedServer(("--host", "192.0.2.1")),
-    ):
-        pytest.fail("it started")
-
-
-def test_an_embedded_server_that_dies_leaves_no_counts() -> None:
-    with EmbeddedServer() as server:
-        os.kill(server.pid, signal.SIGKILL)
-    with pytest.raises(LoadgenError, match="exit code -9"):
-        _ = server.counts

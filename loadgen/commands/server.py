@@ -11,13 +11,45 @@ from loadgen.commands import options
 from loadgen.core import backends
 from loadgen.errors import UsageError
 from loadgen.files import write_atomically
-from loadgen.server_listener import ServerOptions
-from loadgen.server_processes import run_server
-from loadgen.units import format_bytes, format_count, seconds_to_ns
+from loadgen.server.delays import NO_DELAY, parse_delay
+from loadgen.server.options import ServerOptions
+from loadgen.server.program import run_server
+from loadgen.server.stalls import parse_stall
+from loadgen.units import format_bytes, format_count
 
 _DESCRIPTION = """\
 A non-blocking echo server on one selector: the target to try loadgen on.
-It serves until it is interrupted, and then says what it has counted."""
+It serves until it is interrupted, and then says what it has counted.
+
+With --delay, --stall and --ledger it is a target whose latency is known, to check
+what a load tool reports against the truth."""
+
+_EPILOG = """\
+delays: an answer is due a delay after its request arrived: by the kernel's receive
+timestamp (Linux, TCP), elsewhere by the time of reading. The answers on one
+connection keep the order of the requests; those of several do not.
+  --delay 1ms                    the same for all
+  --delay lognormal:1ms,0.5      median, and standard deviation of the logarithm:
+                                 the 99th percentile is median * exp(2.33 * 0.5)
+  --delay 99%:200us,1%:20ms      shares of the messages, 100 % together
+
+stalls: the server neither accepts nor reads nor sends, as a process that is stopped
+or collects its garbage; what became due meanwhile is sent right after. Times count
+from the first connection, with several processes from each one's own.
+  --stall 1s@5s                  for 1 s, once, 5 s after it
+  --stall 100ms/1s               for 100 ms in every second, the first time after one
+
+ledger: a binary file without a header; for every answered message the nanoseconds
+from its arrival to just before its last byte was handed to send(), as a signed
+64-bit integer, little-endian. A message is what one read returns, for the server
+knows no framing. Several processes append to the same file, in chunks. Without
+kernel timestamps it counts from the reading, and misses a stall before that.
+  numpy.fromfile(FILE, "<i8")    reads it
+
+examples:
+  loadgen server --port 9999 --delay 1ms
+  loadgen server --delay lognormal:1ms,0.5 --seed 7 --ledger truth.bin
+  loadgen server --delay 200us --stall 100ms/1s --stall 1s@5s --ledger truth.bin"""
 
 
 def main(arguments: list[str]) -> int:
@@ -28,7 +60,10 @@ def main(arguments: list[str]) -> int:
         host=chosen.host,
         port=chosen.port,
         path=path.removeprefix("unix://"),
-        delay_ns=seconds_to_ns(chosen.delay),
+        delay=chosen.delay,
+        seed=chosen.seed,
+        stalls=tuple(chosen.stall),
+        ledger=chosen.ledger,
         processes=chosen.processes,
         sink=chosen.sink,
         backlog=chosen.backlog,
@@ -59,7 +94,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> options.Parser:
-    parser = options.new_parser("server", _DESCRIPTION)
+    parser = options.new_parser("server", _DESCRIPTION, _EPILOG)
     where = parser.add_argument_group("where it listens")
     where.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     where.add_argument(
@@ -85,10 +120,25 @@ def _parser() -> options.Parser:
 def _add_behaviour(how: Any) -> None:
     how.add_argument(
         "--delay",
-        type=options.duration_s,
-        default=0.0,
-        metavar="TIME",
-        help="hold each answer back until that long after its request came, such as 1ms",
+        type=parse_delay,
+        default=NO_DELAY,
+        metavar="DELAY",
+        help="hold each answer back that long after its request came, such as 1ms; see below",
+    )
+    how.add_argument(
+        "--seed",
+        type=options.count,
+        default=0,
+        metavar="N",
+        help="of the random delays; the default is 0",
+    )
+    how.add_argument(
+        "--stall",
+        type=parse_stall,
+        action="append",
+        default=[],
+        metavar="WHEN",
+        help="stand still, such as 1s@5s or 100ms/1s; may be given several times; see below",
     )
     how.add_argument("--sink", action="store_true", help="read everything, answer nothing")
     how.add_argument(
@@ -115,5 +165,11 @@ def _add_output(output: Any) -> None:
         type=options.output_file,
         metavar="FILE",
         help="write what was counted there at the end; - is standard output",
+    )
+    output.add_argument(
+        "--ledger",
+        type=Path,
+        metavar="FILE",
+        help="write there how long the server kept every message; see below",
     )
     output.add_argument("--until-stdin-closes", action="store_true", help=SUPPRESS)

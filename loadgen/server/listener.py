@@ -1,15 +1,15 @@
-"""Where and how the embedded target listens: its options, and the listening socket they ask for."""
+"""The listening socket that the options ask for."""
 
 import contextlib
 import errno
 import socket
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from loadgen.errors import LocalLimitError, UsageError
+from loadgen.errors import UsageError
+from loadgen.server.options import ServerOptions
 from loadgen.target import Target
 
 _ADVICE: Final = {
@@ -18,43 +18,6 @@ _ADVICE: Final = {
     errno.EADDRNOTAVAIL: "no address of this machine; choose one that is, such as 127.0.0.1",
     errno.ENOENT: "no such directory; create it or choose another path",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """What kind of server, and where. Raises UsageError for values that cannot be served.
-
-    ``port`` 0 takes a free one; ``path``, if given, is a UNIX socket instead of host and port.
-    Each answer is held back until ``delay_ns`` after its request was read; a ``sink`` never
-    answers. With ``processes`` above 1 the port is shared by SO_REUSEPORT (socket(7)).
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    path: str = ""
-    delay_ns: int = 0
-    processes: int = 1
-    sink: bool = False
-    backlog: int = 4096
-    backend: str = "auto"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise UsageError.of("--port", self.port, "give a port from 1 to 65535, or 0")
-        if self.delay_ns < 0:
-            raise UsageError.of("--delay", self.delay_ns, "give a duration of 0 or more")
-        if self.backlog < 1:
-            raise UsageError.of("--backlog", self.backlog, "give a number of 1 or more")
-        if self.processes < 1:
-            raise UsageError.of("--processes", self.processes, "give a number of 1 or more")
-        if self.processes > 1 and self.path:
-            raise UsageError(
-                f"--processes {self.processes}: a UNIX socket cannot be shared; leave out --unix"
-            )
-        if self.processes > 1 and not hasattr(socket, "SO_REUSEPORT"):
-            raise LocalLimitError(
-                f"--processes {self.processes}: this platform has no SO_REUSEPORT; use 1 process"
-            )
 
 
 def open_listener(options: ServerOptions) -> socket.socket:

@@ -1,0 +1,101 @@
+"""The embedded target as a child of a load run."""
+
+import contextlib
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+
+from loadgen.errors import LoadgenError
+from loadgen.server.peers import ServerCounts
+from loadgen.server.processes import STOP_S
+
+START_S: Final = 10.0
+"""Seconds within which an embedded server must listen."""
+
+
+class EmbeddedServer:
+    """An echo server in a process and a session of its own, for as long as the ``with`` lasts.
+
+    In its own session a ^C at the terminal does not end it before the load has drained. It runs
+    ``loadgen server`` with ``arguments``, such as ``("--delay", "1ms")``. Entering raises
+    LoadgenError, with the last line that the server wrote to standard error, if it does not
+    listen within `START_S`.
+    """
+
+    def __init__(self, arguments: tuple[str, ...] = ()) -> None:
+        self._arguments = arguments
+        self._outcome: ServerCounts | str = "it has not stopped yet"
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as cleanup:
+            directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="loadgen-")))
+            self._counts_file, self._error_file = directory / "counts.json", directory / "stderr"
+            command = [sys.executable, "-m", "loadgen", "server", "--port", "0"]
+            command += ["--until-stdin-closes", "--json", str(self._counts_file)]
+            with self._error_file.open("wb") as error_output:
+                self._process = subprocess.Popen(
+                    [*command, *self._arguments],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=error_output,
+                    start_new_session=True,
+                )
+            cleanup.callback(self._stop)
+            self.pid = self._process.pid
+            self.address = self._read_address()
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._cleanup.close()
+
+    @property
+    def counts(self) -> ServerCounts:
+        """What the server did, once it has stopped. Raises LoadgenError if it ended by accident."""
+        if isinstance(self._outcome, str):
+            raise LoadgenError(f"the embedded server left no counts: {self._outcome}")
+        return self._outcome
+
+    def _read_address(self) -> str:
+        output = self._process.stdout
+        assert output is not None
+        deadline_s = time.monotonic() + START_S
+        text = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(output, selectors.EVENT_READ)
+            while b"\n" not in text:
+                if not selector.select(max(0.0, deadline_s - time.monotonic())):
+                    raise LoadgenError(f"the embedded server did not listen within {START_S:g} s")
+                data = os.read(output.fileno(), 4096)
+                if not data:
+                    raise LoadgenError(f"the embedded server did not start: {self._last_words()}")
+                text += data
+        return text.decode().partition("\n")[0].removeprefix("listening on ")
+
+    def _stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+        try:
+            self._outcome = msgspec.json.decode(self._counts_file.read_bytes(), type=ServerCounts)
+        except (OSError, msgspec.DecodeError):
+            self._outcome = self._last_words()
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_S)
+        said = self._error_file.read_text(errors="replace").strip()
+        return said.rpartition("\n")[2] or f"exit code {self._process.returncode}"

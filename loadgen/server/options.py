@@ -1,0 +1,56 @@
+"""What kind of server is wanted, and where."""
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadgen.errors import LocalLimitError, UsageError
+from loadgen.server.delays import NO_DELAY, Delay
+from loadgen.server.stalls import Stall
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What kind of server, and where. Raises UsageError for values that cannot be served.
+
+    ``port`` 0 takes a free one; ``path``, if given, is a UNIX socket instead of host and port.
+    Each answer is held back for ``delay`` after the arrival of its request; ``seed`` is that of
+    random delays. During each of ``stalls`` nothing is accepted, read or sent. The residence time
+    of every message is written to ``ledger``. A ``sink`` never answers. With ``processes`` above 1
+    the port is shared by SO_REUSEPORT (socket(7)), and the ledger too.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    path: str = ""
+    delay: Delay = NO_DELAY
+    seed: int = 0
+    stalls: tuple[Stall, ...] = ()
+    ledger: Path | None = None
+    processes: int = 1
+    sink: bool = False
+    backlog: int = 4096
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise UsageError.of("--port", self.port, "give a port from 1 to 65535, or 0")
+        if self.backlog < 1:
+            raise UsageError.of("--backlog", self.backlog, "give a number of 1 or more")
+        if self.processes < 1:
+            raise UsageError.of("--processes", self.processes, "give a number of 1 or more")
+        if self.processes > 1 and self.path:
+            raise UsageError(
+                f"--processes {self.processes}: a UNIX socket cannot be shared; leave out --unix"
+            )
+        if self.processes > 1 and not hasattr(socket, "SO_REUSEPORT"):
+            raise LocalLimitError(
+                f"--processes {self.processes}: this platform has no SO_REUSEPORT; use 1 process"
+            )
+        if self.sink and self.is_timed:
+            raise UsageError("--sink: it answers nothing; leave out --delay and --ledger")
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the server must know when each request arrived."""
+        return self.delay != NO_DELAY or self.ledger is not None

@@ -1,0 +1,89 @@
+"""The embedded target as a program: in one process or several, until a signal.
+
+No server outlives who started it: that process holds the writing end of a pipe, which the kernel
+closes with it, however it ends (_exit(2)), and the server stops at the end of the pipe.
+"""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from loadgen.core import backends
+from loadgen.errors import UsageError
+from loadgen.files import write_atomically
+from loadgen.server.echo import EchoServer
+from loadgen.server.options import ServerOptions
+from loadgen.server.peers import ServerCounts
+from loadgen.server.processes import ServerProcesses
+from loadgen.server.waiting import exact_timers
+
+if sys.platform != "win32":
+    import resource
+
+
+def run_server(
+    options: ServerOptions,
+    *,
+    ready_file: Path | None = None,
+    on_ready: Callable[[str], None],
+    stop_on: int | None = None,
+) -> ServerCounts:
+    """Serve until SIGTERM or SIGINT, or until descriptor ``stop_on`` is at its end.
+
+    Once the server listens, its address and a newline are in ``ready_file``, whole from the first
+    moment, and ``on_ready(address)`` is called. At the end that file is removed, and the signal
+    handlers and the timer slack are those of before. The limit of descriptors is raised to what
+    the system allows. To be called in the main thread of a process that does nothing else. Raises
+    UsageError and LoadgenError, as the servers do.
+    """
+    _raise_descriptor_limit(options.backend)
+    server = EchoServer(options) if options.processes == 1 else ServerProcesses(options)
+    with (
+        exact_timers(),
+        server,
+        _stopped_by_signals(server.stop),
+        _announced(server.address, ready_file),
+    ):
+        if stop_on is not None:
+            server.stop_at_end_of(stop_on)
+        on_ready(server.address)
+        server.serve()
+    return server.counts
+
+
+def _raise_descriptor_limit(backend: str) -> None:
+    if sys.platform == "win32":
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # With more than FD_SETSIZE, accept(2) returns descriptors that select(2) cannot watch.
+    soft = backends.FD_SETSIZE if backends.resolve(backend) == "select" else hard
+    with contextlib.suppress(ValueError, OSError):  # macOS: the hard limit is no number
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    previous = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _announced(address: str, ready_file: Path | None) -> Iterator[None]:
+    if ready_file is None:
+        yield
+        return
+    try:
+        write_atomically(ready_file, f"{address}\n".encode())
+    except OSError as error:
+        raise UsageError(f"--ready-file {ready_file}: {error.strerror}; choose another") from error
+    try:
+        yield
+    finally:
+        ready_file.unlink(missing_ok=True)

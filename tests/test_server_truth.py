@@ -1,0 +1,231 @@
+"""What a server with delays promises: order, lower bounds, and one entry for each message."""
+
+import contextlib
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+from echoing import connect, echo, receive_all, receive_exactly, serving, turn_until_closed
+
+from loadgen.core import backends
+from loadgen.server import EchoServer, ServerCounts, ServerOptions
+from loadgen.server.delays import Delay, FixedDelay, LognormalDelay, MixedDelay, Peak, parse_delay
+from loadgen.server.ledger import read_ledger
+from loadgen.server.peers import PENDING_BYTES
+from loadgen.server.waiting import Waiter, exact_timers
+
+MS = 1_000_000
+HOUR = 3_600_000 * MS
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's timestamps")
+
+
+LONG_OR_NONE = MixedDelay((Peak(50.0, HOUR), Peak(50.0, 0)))
+
+
+def seed_of(*delays_ns: int) -> int:
+    """Return a seed with which `LONG_OR_NONE` begins like this."""
+    for seed in range(1000):
+        draw = LONG_OR_NONE.sampler(seed)
+        if all(draw() == delay_ns for delay_ns in delays_ns):
+            return seed
+    raise AssertionError("no such seed")
+
+
+def send_alone(server: EchoServer, client: socket.socket, message: bytes) -> None:
+    """Send ``message`` and let the server read it by itself."""
+    expected_bytes = server.counts.bytes_received + len(message)
+    client.sendall(message)
+    while server.counts.bytes_received < expected_bytes:
+        server.turn()
+
+
+def turn_until_sent(server: EchoServer, size_bytes: int) -> None:
+    while server.counts.bytes_sent < size_bytes:
+        server.turn()
+
+
+@pytest.mark.parametrize("text", ["lognormal:200us,1.5", "80%:0,20%:2ms"])
+def test_on_one_connection_random_delays_keep_the_order(tmp_path: Path, text: str) -> None:
+    delay, count = parse_delay(text), 300
+    options = ServerOptions(delay=delay, seed=3, ledger=tmp_path / "ledger")
+    messages = [b"%03d" % number for number in range(count)]
+    with EchoServer(options) as server, connect(server.address) as client:
+        for message in messages:
+            send_alone(server, client, message)
+        turn_until_sent(server, 3 * count)
+        assert receive_exactly(client, 3 * count) == b"".join(messages)
+    residences_ns = read_ledger(tmp_path / "ledger")
+    draw = delay.sampler(3)
+    delays_ns = [draw() for _ in range(count)]
+    assert len(residences_ns) == count
+    assert all(
+        residence_ns >= delay_ns
+        for residence_ns, delay_ns in zip(residences_ns, delays_ns, strict=True)
+    )
+
+
+def test_of_two_connections_the_later_request_may_be_answered_first() -> None:
+    with (
+        EchoServer(ServerOptions(delay=LONG_OR_NONE, seed=seed_of(HOUR, 0))) as server,
+        connect(server.address) as first,
+        connect(server.address) as second,
+    ):
+        send_alone(server, first, b"first")
+        send_alone(server, second, b"second")
+        turn_until_sent(server, 6)
+        assert receive_exactly(second, 6) == b"second"
+        first.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            first.recv(1)
+
+
+def test_on_one_connection_a_later_answer_waits_for_the_one_before() -> None:
+    with (
+        EchoServer(ServerOptions(delay=LONG_OR_NONE, seed=seed_of(HOUR, 0))) as server,
+        connect(server.address) as client,
+    ):
+        send_alone(server, client, b"first")
+        send_alone(server, client, b"second")
+        for _ in range(5):
+            server.turn(0.0)
+        assert server.counts == ServerCounts(1, 0, bytes_received=11, bytes_sent=0)
+
+
+@pytest.mark.parametrize("backend", backends.available())
+def test_the_ledger_has_one_entry_for_each_message(tmp_path: Path, backend: str) -> None:
+    delay_ns, connections, laps = 300_000, 20, 10
+    options = ServerOptions(delay=FixedDelay(delay_ns), ledger=tmp_path / "ledger", backend=backend)
+    with serving(options) as server, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(server.address)) for _ in range(connections)]
+        for lap in range(laps):
+            for client in clients:
+                client.sendall(b"%4d" % lap)
+            for client in clients:
+                assert receive_exactly(client, 4) == b"%4d" % lap
+    residences_ns = read_ledger(tmp_path / "ledger")
+    assert len(residences_ns) == connections * laps
+    assert min(residences_ns) >= delay_ns
+
+
+def test_no_byte_is_lost_between_random_delays_and_a_half_close(tmp_path: Path) -> None:
+    message = Random(1).randbytes(4 << 20)
+    options = ServerOptions(delay=LognormalDelay(200_000, 1.0), ledger=tmp_path / "ledger")
+    with serving(options) as server, connect(server.address) as client:
+
+        def send() -> None:
+            client.sendall(message)
+            client.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        received = receive_all(client)
+        sender.join()
+    assert received == message
+    assert server.counts == ServerCounts(1, 1, len(message), len(message))
+    assert min(read_ledger(tmp_path / "ledger")) > 0
+
+
+@pytest.mark.parametrize("delay", [FixedDelay(0), LognormalDelay(200_000, 1.0)])
+def test_a_peer_that_does_not_read_is_held_up_and_loses_nothing(
+    tmp_path: Path, delay: Delay
+) -> None:
+    block = Random(0).randbytes(1 << 20)
+    sent_bytes = 0
+    received = bytearray()
+    options = ServerOptions(delay=delay, ledger=tmp_path / "ledger")
+    with EchoServer(options) as server, connect(server.address) as client:
+        client.setblocking(False)
+        idle_turns = 0
+        while idle_turns < 3:  # nothing moves any more: both directions are full
+            before = sent_bytes, server.counts
+            with contextlib.suppress(BlockingIOError):
+                sent_bytes += client.send(block[sent_bytes % len(block) :])
+            server.turn(0.01)
+            idle_turns = idle_turns + 1 if before == (sent_bytes, server.counts) else 0
+        assert 0 < server.counts.bytes_received - server.counts.bytes_sent <= PENDING_BYTES
+        assert server.counts.bytes_received < sent_bytes
+        while len(received) < sent_bytes:
+            with contextlib.suppress(BlockingIOError):
+                received += client.recv(1 << 20)
+            server.turn(0.0)
+        expected = block * (sent_bytes // len(block) + 1)
+        assert received == expected[:sent_bytes]
+        client.shutdown(socket.SHUT_WR)
+        turn_until_closed(server)
+
+
+def test_what_a_lost_connection_was_owed_is_not_in_the_ledger(tmp_path: Path) -> None:
+    options = ServerOptions(delay=FixedDelay(HOUR), ledger=tmp_path / "ledger")
+    with EchoServer(options) as server, connect(server.address) as client:
+        send_alone(server, client, b"hello")
+    assert len(read_ledger(tmp_path / "ledger")) == 0
+
+
+def test_a_ledger_alone_delays_nothing_and_notes_everything(tmp_path: Path) -> None:
+    with serving(ServerOptions(ledger=tmp_path / "ledger")) as server:
+        for _ in range(5):
+            with connect(server.address) as client:
+                client.sendall(b"hello")
+                assert receive_exactly(client, 5) == b"hello"
+    assert len(read_ledger(tmp_path / "ledger")) == 5
+
+
+@linux_only
+def test_a_delay_counts_from_the_arrival_and_not_from_the_reading(tmp_path: Path) -> None:
+    unread_ns = 5 * MS
+    options = ServerOptions(delay=FixedDelay(MS), ledger=tmp_path / "ledger")
+    with EchoServer(options) as server, connect(server.address) as client:
+        while not server.counts.accepted:
+            server.turn()
+        client.sendall(b"hello")
+        until_ns = time.monotonic_ns() + unread_ns
+        while time.monotonic_ns() < until_ns:
+            pass
+        # Overdue when it is read, it is answered in the same turn.
+        server.turn()
+        assert server.counts.bytes_sent == 5
+    (residence_ns,) = read_ledger(tmp_path / "ledger")
+    assert residence_ns >= unread_ns
+
+
+def test_on_a_unix_socket_a_delay_counts_from_the_reading(tmp_path: Path) -> None:
+    options = ServerOptions(
+        path=str(tmp_path / "echo"), delay=FixedDelay(MS), ledger=tmp_path / "ledger"
+    )
+    with serving(options) as server:
+        assert echo(server.address, b"hello") == b"hello"
+    (residence_ns,) = read_ledger(tmp_path / "ledger")
+    assert residence_ns >= MS
+
+
+class TestWaiting:
+    @pytest.mark.parametrize("backend", backends.available())
+    def test_ends_with_the_moment(self, backend: str) -> None:
+        with backends.open_selector(backend) as selector:
+            moment_ns = time.monotonic_ns() + 2 * MS
+            while time.monotonic_ns() < moment_ns:
+                assert Waiter(selector).until(moment_ns) == []
+
+    @pytest.mark.parametrize("backend", backends.available())
+    @pytest.mark.parametrize("wait_ns", [-HOUR, 0, 1000, HOUR, 10**30])
+    def test_ends_with_an_event(self, backend: str, wait_ns: int) -> None:
+        one, other = socket.socketpair()
+        with one, other, backends.open_selector(backend) as selector:
+            key = selector.register(one, 1)
+            other.send(b"!")
+            assert Waiter(selector).until(time.monotonic_ns() + wait_ns) == [(key, 1)]
+
+    def test_is_exact_in_a_process_of_its_own_and_as_before_afterwards(self) -> None:
+        slack = Path("/proc/self/timerslack_ns")
+        if not slack.exists():
+            with exact_timers():
+                return
+        before = slack.read_text()
+        with exact_timers():
+            assert slack.read_text() == "1\n"
+        assert slack.read_text() == before
