@@ -35,15 +35,12 @@ from loadgen.core.policy import Policy
 from loadgen.core.pulse import Pulse
 from loadgen.core.recorder import Recorder
 from loadgen.core.roster import Roster
+from loadgen.core.timers import NEVER_NS
 from loadgen.core.watch import Watch
 from loadgen.failure import ConnectionFailed
-from loadgen.units import ns_to_seconds, seconds_to_ns
+from loadgen.units import NS_PER_S, ns_to_seconds
 
 BUFFER_BYTES: Final = 256 * 1024
-
-SENDS_AT_ONCE: Final = 16
-"""Scheduled messages that go out between two reads: a loop that is late catches up with many at a
-time, and yet reads what has come."""
 
 
 class Engine(Roster):
@@ -98,9 +95,10 @@ class Engine(Roster):
         """Return the seconds until a turn is due although no socket is ready; None: for ever."""
         if self._watch.has_left_over:
             return 0.0
-        moments_ns = (self._alarm_ns(), self._model.next_ns())
-        due_ns = min((moment for moment in moments_ns if moment is not None), default=None)
-        return None if due_ns is None else max(0.0, ns_to_seconds(due_ns - self._clock()))
+        self._timers.next_ns()  # sets the soonest alarm right, if it was silenced
+        moment_ns, alarm_ns = self._model.next_ns(), self._alarm_ns()
+        due_ns = alarm_ns if moment_ns is None else min(moment_ns, alarm_ns)
+        return None if due_ns == NEVER_NS else max(0.0, ns_to_seconds(due_ns - self._clock()))
 
     # ---- the turn -------------------------------------------------------------------------
 
@@ -111,37 +109,40 @@ class Engine(Roster):
         connection's sake.
         """
         replied: list[Connection] = []
-        buffer, is_scheduled = self._buffer, self._schedule is not None
+        buffer, schedule = self._buffer, self._schedule
+        settle, fail = self._settle, self._fail
         ready = self._wait(timeout_s)
-        if is_scheduled:
-            self._send_due()
+        if schedule is not None:
+            schedule.send_due(settle, fail)
         for key, events in ready:
             connection: Connection = key.data
             try:
                 if events == READ:
-                    if connection.receive(buffer):
-                        replied.append(connection)
-                elif self._handle_write(connection, events):
-                    replied.append(connection)
+                    has_news = connection.receive(buffer)
+                else:
+                    has_news = self._handle_write(connection, events)
             except ConnectionFailed as broken:
-                self._fail(connection, broken)
-            if is_scheduled:
-                if replied:
-                    self._go_on(replied)
-                    replied.clear()
-                self._send_due()
-        if not is_scheduled:
-            self._go_on(replied)
-        self._recorder.end_turn(self._watch.polled_ns, self._watch.polled_before_ns)
-        self._keep_time()
+                fail(connection, broken)
+                continue
+            if has_news and (schedule is None or not schedule.offer(connection)):
+                replied.append(connection)
+            if schedule is not None:
+                schedule.send_due(settle, fail)
+        self._go_on(replied)
+        polled_ns = self._watch.polled_ns
+        self._recorder.end_turn(polled_ns, self._watch.polled_before_ns)
+        if self._alarm_ns() <= polled_ns:
+            self._keep_time()
 
     def _wait(self, timeout_s: float | None) -> Ready:
         alarm_ns, moment_ns = self._alarm_ns(), self._model.next_ns()
-        if alarm_ns is not None and timeout_s != 0:
+        if moment_ns is not None:  # to be met as exactly as the pacing makes it
+            moment_ns = min(moment_ns, alarm_ns)
+            if timeout_s is not None:
+                moment_ns = min(moment_ns, self._clock() + int(timeout_s * NS_PER_S))
+        elif alarm_ns < NEVER_NS and timeout_s != 0:
             alarm_s = max(0.0, ns_to_seconds(alarm_ns - self._clock()))
             timeout_s = alarm_s if timeout_s is None else min(alarm_s, timeout_s)
-        if moment_ns is not None and timeout_s is not None:
-            moment_ns = min(moment_ns, self._clock() + seconds_to_ns(timeout_s))
         return self._watch.wait(timeout_s, moment_ns)
 
     def _handle_write(self, connection: Connection, events: int) -> bool:
@@ -156,6 +157,7 @@ class Engine(Roster):
 
     def _go_on(self, replied: list[Connection]) -> None:
         """Transmit on those of ``replied`` that the load model lets, and on others it names."""
+        schedule = self._schedule
         for connection in self._model.next_senders(replied):
             try:
                 interest = connection.transmit()
@@ -164,26 +166,8 @@ class Engine(Roster):
             else:
                 if interest != connection.interest:
                     self._settle(connection, interest)
-                if self._schedule is not None:
-                    self._schedule.offer(connection, self._clock())
-
-    def _send_due(self) -> None:
-        """Send what is due, as far as connections are free for it and `SENDS_AT_ONCE` allows."""
-        schedule = self._schedule
-        assert schedule is not None
-        for _ in range(SENDS_AT_ONCE):
-            due = schedule.take()
-            if due is None:
-                return
-            connection = due.connection
-            try:
-                interest = connection.submit(due.intended_ns, due.now_ns)
-            except ConnectionFailed as broken:
-                self._fail(connection, broken)
-            else:
-                if interest != connection.interest:
-                    self._settle(connection, interest)
-                schedule.offer(connection, due.free_ns)
+                if schedule is not None:
+                    schedule.offer(connection)
 
     def _begin(self, connection: Connection) -> None:
         if self._is_started:

@@ -49,6 +49,7 @@ class Exchange(Laps):
         "_position",
         "_remaining",
         "_unsent",
+        "_window",
         "ended_by_reply",
         "flushed_ns",
         "read_ns",
@@ -64,6 +65,7 @@ class Exchange(Laps):
         self.flushed_ns = 0
         self.ended_by_reply = False
         self._conversation = conversation
+        self._window = conversation.pipeline
         self._general_bytes_sent = 0
         self._general_bytes_received = 0
         self._limit = conversation.messages
@@ -71,8 +73,8 @@ class Exchange(Laps):
         self._remaining = 0  # to be submitted as soon as the window allows, beside the laps
         self._position = 0
         self._unsent: memoryview | None = None
-        # Batches sent while others were in flight, (intended_ns, sent_ns, count), oldest first;
-        # while there are any, our own times are those of the _head_count messages before them.
+        # Batches sent while others were in flight, (intended_ns, sent_ns, count), oldest first; our
+        # own times are those of the _head_count messages before them.
         self._later: deque[tuple[int, int, int]] | None = None
         self._head_count = 0
 
@@ -113,8 +115,7 @@ class Exchange(Laps):
     def _grant_laps(self) -> None:
         """Let as many of the remaining messages as possible go in laps."""
         if self._lap.batch:
-            laps = min(self._remaining // self._lap.messages, _MOST_LAPS)
-            self._shift(laps)
+            self._shift(min(self._remaining // self._lap.messages, _MOST_LAPS))
 
     def _shift(self, laps: int) -> None:
         """Turn remaining messages into ``laps``; back again if that is negative."""
@@ -170,8 +171,7 @@ class Exchange(Laps):
             self._record_head(replies, stamp_ns)
 
     def _record_head(self, replies: int, stamp_ns: int) -> None:
-        times_ns = (self.intended_ns, self.sent_ns, stamp_ns, self.read_ns)
-        self._record((self.index, replies, *times_ns))
+        self._record((self.index, replies, self.intended_ns, self.sent_ns, stamp_ns, self.read_ns))
 
     # ---- sending --------------------------------------------------------------------------
 
@@ -194,13 +194,14 @@ class Exchange(Laps):
         return READ if self.in_flight or self._to_come else NOTHING
 
     def _submit_general(self, intended_ns: int) -> int:
+        self._leave_lap()
         self._unscheduled -= 1
         self._remaining += 1
         self._submit(1, intended_ns)
         return self._transmit_general()
 
     def _fill_window(self) -> None:
-        room = self._conversation.pipeline - self.in_flight
+        room = self._window - self.in_flight
         if room > self._remaining and self._laps_left:
             self._shift(-1)
         count = min(room, self._remaining)
@@ -214,7 +215,7 @@ class Exchange(Laps):
         batch, lengths = payloads.batch(self._position, count)
         self._position = (self._position + count) % len(payloads.items)
         self._decoder.expect(batch, lengths)
-        now_ns = self._clock()
+        self.submitted_ns = now_ns = self._clock()
         if self.in_flight:
             if self._later is None:
                 self._later = deque()
@@ -290,8 +291,8 @@ class Exchange(Laps):
 
     @property
     def is_free(self) -> bool:
-        """Whether one more message may go out where a schedule calls for it."""
-        has_room = self.in_flight < self._conversation.pipeline and self._unsent is None
+        """Whether one more message may go out as a schedule calls for it."""
+        has_room = self.in_flight < self._window and self._unsent is None
         return has_room and self._unscheduled > 0 and not self.ended_by_reply
 
     @property

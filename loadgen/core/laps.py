@@ -66,6 +66,7 @@ class Laps(ABC):
         "intended_ns",
         "interest",
         "sent_ns",
+        "submitted_ns",
     )
 
     _receive_into: Callable[[bytearray], int]
@@ -77,7 +78,7 @@ class Laps(ABC):
         self.in_flight = 0
         self.interest = NOTHING
         self.intended_ns = 0
-        self.sent_ns = 0
+        self.sent_ns = self.submitted_ns = 0
         self._clock = clock
         self._lap = lap
         self._laps_granted = self._laps_left = 0
@@ -124,10 +125,11 @@ class Laps(ABC):
             raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
         return READ if size == len(batch) else self._cut_short(batch, size)
 
-    def submit(self, intended_ns: int, now_ns: int) -> int:
+    def submit(self, intended_ns: int) -> int:
         """Send one message that was due at ``intended_ns``; else as `transmit`.
 
-        For a connection that `is_free`, where a schedule says what may be sent.
+        For a connection that `is_free`, where a schedule says what may be sent. ``submitted_ns`` is
+        then the time just before.
         """
         if self.in_flight or not self._lap.batch:
             return self._submit_general(intended_ns)
@@ -135,7 +137,7 @@ class Laps(ABC):
         self._unscheduled -= 1
         self._laps_granted += 1
         self.intended_ns = intended_ns
-        self.sent_ns = now_ns
+        self.submitted_ns = self.sent_ns = self._clock()
         try:
             size = self._send(batch)
         except BlockingIOError:

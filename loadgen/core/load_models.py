@@ -16,14 +16,22 @@ take their turn in the order in which they became free.
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.clock import Clock
 from loadgen.core.connection import Connection
-from loadgen.core.lifecycle import State
+from loadgen.failure import ConnectionFailed
+
+SENDS_AT_ONCE: Final = 16
+"""Scheduled messages that go out between two reads: a loop that is late catches up with many at a
+time, and yet reads what has come."""
 
 _NEVER_NS: Final = 2**62
+
+RecordSend = Callable[[tuple[int, int, int]], None]
+Settle = Callable[[Connection, int], None]
+Fail = Callable[[Connection, ConnectionFailed], None]
 
 
 class LoadModel(Protocol):
@@ -100,15 +108,6 @@ class Thinking(ClosedLoop):
         return 0 if self._admitted else soonest_ns
 
 
-class Due(NamedTuple):
-    """A message to send: on which connection, free since when; when intended; the time it is."""
-
-    connection: Connection
-    free_ns: int
-    intended_ns: int
-    now_ns: int
-
-
 class OpenLoop:
     """Messages go out at the times of a schedule, on whichever connection is free.
 
@@ -116,12 +115,7 @@ class OpenLoop:
     record_send: hears (intended_ns, free_ns, sent_ns) of each message.
     """
 
-    def __init__(
-        self,
-        offsets_ns: Iterable[int],
-        clock: Clock,
-        record_send: Callable[[tuple[int, int, int]], None],
-    ) -> None:
+    def __init__(self, offsets_ns: Iterable[int], clock: Clock, record_send: RecordSend) -> None:
         self._offsets_ns = iter(offsets_ns)
         self._clock = clock
         self._record_send = record_send
@@ -132,57 +126,63 @@ class OpenLoop:
     def begin(self, now_ns: int) -> None:
         """Let the schedule begin now."""
         self._began_ns = now_ns
-        self._advance()
+        self._intended_ns = now_ns + next(self._offsets_ns, _NEVER_NS)
 
     def admit(self, connection: Connection) -> None:
         """Let ``connection`` take its turn with the others."""
-        self.offer(connection, self._clock())
+        self.offer(connection)
 
-    def offer(self, connection: Connection, free_ns: int) -> None:
-        """Let ``connection``, free since ``free_ns``, take its turn, if it does not wait for it."""
-        if not connection.is_offered and connection.is_free:
+    def offer(self, connection: Connection) -> bool:
+        """Let ``connection`` take its turn if it is free; return whether it is."""
+        if not connection.is_free:
+            return False
+        if not connection.is_offered:
             connection.is_offered = True
-            self._free.append((free_ns, connection))
+            self._free.append((self._clock(), connection))
+        return True
 
     def next_senders(self, replied: list[Connection]) -> list[Connection]:
-        """Offer ``replied``; return those of them that have nothing to send, but to conclude."""
-        now_ns = self._clock()
-        concluding = []
-        for connection in replied:
-            if connection.may_go_on:
-                self.offer(connection, now_ns)
-            else:
-                concluding.append(connection)
-        return concluding
-
-    def take(self) -> Due | None:
-        """Return the next message if it is due and a connection is free for it."""
-        now_ns = self._clock()
-        intended_ns = self._intended_ns
-        if intended_ns > now_ns:
-            return None
-        while self._free:
-            free_ns, connection = self._free.popleft()
-            connection.is_offered = False
-            if connection.is_free and connection.state is State.READY:
-                self._record_send((intended_ns, free_ns, now_ns))
-                self._advance()
-                return Due(connection, free_ns, intended_ns, now_ns)
-        return None
+        """Return ``replied``: they have something to conclude, not to send."""
+        return replied
 
     def next_ns(self) -> int | None:
-        """Return when the next message is due; None if it has to wait for a free connection."""
-        return self._intended_ns if self._free else None
+        """Return when the next message is due; None if there is none, or nobody free for it."""
+        return self._intended_ns if self._free and self._intended_ns < _NEVER_NS else None
+
+    def send_due(self, settle: Settle, fail: Fail) -> None:
+        """Send what is due, as far as connections are free for it and `SENDS_AT_ONCE` allows.
+
+        ``settle`` hears of a connection that waits for other events from then on, ``fail`` of one
+        that is broken.
+        """
+        free, clock, offsets_ns = self._free, self._clock, self._offsets_ns
+        for _ in range(SENDS_AT_ONCE):
+            intended_ns = self._intended_ns
+            if not free or intended_ns > clock():
+                return
+            free_ns, connection = free.popleft()
+            connection.is_offered = False
+            if not connection.is_free:
+                continue
+            # The send comes first: what can be done after it must not delay it.
+            try:
+                interest = connection.submit(intended_ns)
+            except ConnectionFailed as broken:
+                fail(connection, broken)
+            else:
+                if interest != connection.interest:
+                    settle(connection, interest)
+            self._record_send((intended_ns, free_ns, connection.submitted_ns))
+            self._intended_ns = self._began_ns + next(offsets_ns, _NEVER_NS)
+            if connection.is_free:
+                connection.is_offered = True
+                free.append((free_ns, connection))
 
     def overdue(self, now_ns: int) -> int:
         """Return how many messages that were due by ``now_ns`` were not sent; it ends here."""
         count = 0
         while self._intended_ns <= now_ns:
             count += 1
-            self._advance()
+            self._intended_ns = self._began_ns + next(self._offsets_ns, _NEVER_NS)
         self._intended_ns = _NEVER_NS
         return count
-
-    def _advance(self) -> None:
-        offset_ns = next(self._offsets_ns, None)
-        self._intended_ns = _NEVER_NS if offset_ns is None else self._began_ns + offset_ns

@@ -78,6 +78,11 @@ class Opener:
         return self._next_ns if self._may_open else None
 
     @property
+    def is_waited_for(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
+    @property
     def is_busy(self) -> bool:
         """Whether anybody waits or is under way."""
         return bool(self._waiting) or self._under_way > 0

@@ -209,9 +209,10 @@ class Roster(ABC):
         else:
             self._fail(connection, ConnectionFailed(Failure(connection.waits_in, Cause.TIMEOUT)))
 
-    def _alarm_ns(self) -> int | None:
-        """Return when `_keep_time` has something to do, None if never."""
-        alarm_ns, opening_ns = self._timers.next_ns(), self._opener.next_ns()
-        if alarm_ns is None or opening_ns is None:
-            return opening_ns if alarm_ns is None else alarm_ns
-        return min(alarm_ns, opening_ns)
+    def _alarm_ns(self) -> int:
+        """Return before when `_keep_time` has nothing to do, `NEVER_NS` if it never has."""
+        alarm_ns = self._timers.soonest_ns
+        if not self._opener.is_waited_for:
+            return alarm_ns
+        opening_ns = self._opener.next_ns()
+        return alarm_ns if opening_ns is None else min(alarm_ns, opening_ns)

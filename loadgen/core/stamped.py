@@ -4,13 +4,14 @@ Cost. A read with its control message takes some 0.4 µs longer in the kernel an
 more. Who needs the last tenth of the rate has every so many-th message stamped.
 """
 
+import struct
 from typing import Any
 
 from loadgen.core.clock import Clock
 from loadgen.core.connection import Connection
 from loadgen.core.conversation import Conversation
 from loadgen.core.laps import NO_LAP, Laps
-from loadgen.core.stamps import ANCILLARY_BYTES, STAMP_BYTES, UPPER_BOUND, stamp_of, unpack
+from loadgen.core.stamps import ANCILLARY_BYTES, MISSING, UPPER_BOUND, unpack
 from loadgen.failure import ConnectionFailed, Failure, Phase
 from loadgen.units import NS_PER_S
 
@@ -34,10 +35,12 @@ class StampedConnection(Connection):
 
     def receive(self, buffer: bytearray) -> bool:
         """Read once, as `Laps.receive` does, and the stamp with it where it is its turn."""
-        if self._unstamped_left:
-            has_reply = Laps.receive(self, buffer)
-            self._unstamped_left -= has_reply
-            return has_reply
+        unstamped_left = self._unstamped_left
+        if unstamped_left:
+            if Laps.receive(self, buffer):
+                self._unstamped_left = unstamped_left - 1
+                return True
+            return False
         try:
             size, ancillary, _, _ = self._receive_message_into((buffer,), ANCILLARY_BYTES)
         except BlockingIOError:
@@ -45,20 +48,28 @@ class StampedConnection(Connection):
         except OSError as error:
             raise ConnectionFailed(Failure.of(Phase.RECEIVE, error), str(error)) from error
         read_ns = self._clock()
-        if size != self._awaited_bytes or not ancillary or len(ancillary[0][2]) != STAMP_BYTES:
-            is_full = size == len(buffer)  # then more may follow, of which the stamp may be
-            stamp_ns = UPPER_BOUND if is_full else stamp_of(ancillary)
-            has_reply = self._receive_general(memoryview(buffer)[:size], stamp_ns, read_ns)
-            self._unstamped_left = has_reply * self._unstamped_after
-            return has_reply
+        try:
+            ((_, _, stamp),) = ancillary
+            seconds, nanoseconds = unpack(stamp)
+            stamp_ns = seconds * NS_PER_S + nanoseconds
+        except (ValueError, struct.error):  # none, or cut short
+            stamp_ns = MISSING
+        if size != self._awaited_bytes:
+            return self._receive_stamped(memoryview(buffer), size, stamp_ns, read_ns)
         self._awaited_bytes = NO_LAP
         replies = self.in_flight
         self.in_flight = 0
         self._unstamped_left = self._unstamped_after
-        seconds, nanoseconds = unpack(ancillary[0][2])
-        stamp_ns = seconds * NS_PER_S + nanoseconds
         self._record((self.index, replies, self.intended_ns, self.sent_ns, stamp_ns, read_ns))
         return True
+
+    def _receive_stamped(self, view: memoryview, size: int, stamp_ns: int, read_ns: int) -> bool:
+        if size == len(view) and stamp_ns > 0:  # it may be that of what is still to be read
+            stamp_ns = UPPER_BOUND
+        has_reply = self._receive_general(view[:size], stamp_ns, read_ns)
+        if has_reply:
+            self._unstamped_left = self._unstamped_after
+        return has_reply
 
     def detach(self) -> None:
         """Give the socket up."""

@@ -9,7 +9,9 @@ up, and dropped.
 
 import heapq
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
+
+NEVER_NS: Final = 2**62
 
 
 class Timed(Protocol):
@@ -25,6 +27,8 @@ class Timers(Generic[T]):
     """The alarms of many `Timed` owners, in order."""
 
     def __init__(self) -> None:
+        self.soonest_ns = NEVER_NS
+        """No alarm goes off before; `NEVER_NS` if there is none. To be looked at in every turn."""
         self._heap: list[tuple[int, int, T]] = []
         self._sequence = 0
 
@@ -34,6 +38,7 @@ class Timers(Generic[T]):
         if alarm_ns is not None:
             self._sequence += 1  # orders equal times by age, and keeps owners from being compared
             heapq.heappush(self._heap, (alarm_ns, self._sequence, owner))
+            self.soonest_ns = min(self.soonest_ns, alarm_ns)
 
     def next_ns(self) -> int | None:
         """Return when the next alarm goes off, None if there is none."""
@@ -41,8 +46,10 @@ class Timers(Generic[T]):
         while heap:
             alarm_ns, _, owner = heap[0]
             if owner.alarm_ns == alarm_ns:
+                self.soonest_ns = alarm_ns
                 return alarm_ns
             heapq.heappop(heap)
+        self.soonest_ns = NEVER_NS
         return None
 
     def due(self, now_ns: int, at_most: int) -> Iterator[T]:

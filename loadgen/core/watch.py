@@ -26,12 +26,13 @@ class Watch:
     ) -> None:
         self.pulse = Pulse()
         self.polled_ns = self.polled_before_ns = clock()
-        """When the selector spoke last, and when before that."""
+        """When the selector spoke last, and when it had named all that was ready before that."""
         self._selector: Any = selector
         self._clock = clock
         self._spins = pacing == "precise"
         self._wait_until = waiting(pacing, selector, clock)
         self._left_over: Ready = []
+        self._may_have_more = False
 
     def wait(self, timeout_s: float | None, moment_ns: int | None = None) -> Ready:
         """Return (key, events) pairs, at most `TURN_EVENTS`; ``key.data`` is the connection.
@@ -48,8 +49,9 @@ class Watch:
         return ready[:TURN_EVENTS] if self._left_over else ready
 
     def _look(self, timeout_s: float | None, moment_ns: int | None) -> Ready:
-        self.polled_before_ns = self.polled_ns
         while True:
+            if not self._may_have_more:
+                self.polled_before_ns = self.polled_ns
             began_ns = self._clock()
             if moment_ns is None:
                 ready: Ready = self._selector.select(timeout_s)
@@ -57,6 +59,7 @@ class Watch:
                 ready = self._wait_until(self._selector, moment_ns)
             self.polled_ns = self._clock()
             self.pulse.polled(began_ns, self.polled_ns, len(ready))
+            self._may_have_more = len(ready) == TURN_EVENTS
             if ready or not self._spins or moment_ns is None or self.polled_ns >= moment_ns:
                 return ready
 
