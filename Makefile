@@ -31,6 +31,7 @@ bench: .venv/done ## Compare with the limit of this machine
 	$(BIN)/python -m bench.limit
 	$(BIN)/python -m bench.turn
 	$(BIN)/python -m bench.footprint
+	$(BIN)/python -m bench.fidelity
 
 clean:           ## Remove what the other commands have made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .benchmarks build dist

@@ -191,6 +191,7 @@ def _overload(bench: Bench) -> bool:
     cases = (
         ("delay 200", 1000, 150_000, "generator-bound"),
         ("fifo 28", 200, 50_000, "server-bound"),
+        ("fifo 200", 200, 7_000, "server-bound"),
     )
     are_right = True
     for behaviour, connections, rate_per_s, right in cases:

@@ -65,7 +65,8 @@ class GeneratorRecord(msgspec.Struct, frozen=True, kw_only=True):
     pacing: how it waited for the time to send.
     polls: calls of the selector; empty_polls: those that found nothing.
     waiting_share: share of the time that was spent in them, from 0 to 1.
-    gaps: times that more than 5 ms passed between two of them; gaps_s: those, summed up;
+    gaps: times that 5 ms more passed between two of them than the events in between may take (50 µs
+    each); gaps_s: those, summed up;
     longest_gap_s: the longest time between two of them, also where it is shorter.
     involuntary_switches: how often the kernel took the processor away (getrusage(2), ru_nivcsw);
     null where the platform does not say.

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 LONG_GAP_NS: Final = 5_000_000
-"""A loop that has not looked at its sockets for longer was busy beyond measure, or had lost the
-processor to somebody else."""
+"""A loop that has not looked at its sockets for longer had lost the processor to somebody else..."""
+
+EVENT_NS: Final = 50_000
+"""...unless it had much to do: what an event may take on a slow machine, its reply and the next send
+included."""
 
 
 @dataclass(slots=True)
@@ -13,7 +16,8 @@ class Pulse:
     """What the loop has done since its last `reset`. Times in nanoseconds.
 
     polls: looks at the sockets; empty: those that found nothing; waited: the time spent in them.
-    gaps: the times of more than `LONG_GAP_NS` between two looks, and gaps_total_ns: summed up.
+    gaps: the times between two looks that were longer by `LONG_GAP_NS` than the events in between
+    may take; gaps_total_ns: summed up.
     """
 
     polls: int = 0
@@ -23,6 +27,7 @@ class Pulse:
     gaps_total_ns: int = 0
     longest_gap_ns: int = 0
     _left_ns: int | None = None
+    _found: int = 0
 
     def polled(self, began_ns: int, ended_ns: int, found: int) -> None:
         """Note a look at the sockets that found ``found`` of them ready."""
@@ -33,10 +38,11 @@ class Pulse:
         if self._left_ns is not None:
             gap_ns = began_ns - self._left_ns
             self.longest_gap_ns = max(self.longest_gap_ns, gap_ns)
-            if gap_ns > LONG_GAP_NS:
+            if gap_ns > LONG_GAP_NS + self._found * EVENT_NS:
                 self.gaps += 1
                 self.gaps_total_ns += gap_ns
         self._left_ns = ended_ns
+        self._found = found
 
     def reset(self) -> None:
         """Begin anew; the next gap counts from the next look on."""
