@@ -116,6 +116,8 @@ class Engine(Roster):
             schedule.send_due(settle, fail)
         for key, events in ready:
             connection: Connection = key.data
+            if schedule is not None and key.fileobj is not connection.socket:
+                continue  # a send has failed since the selector spoke
             try:
                 if events == READ:
                     has_news = connection.receive(buffer)

@@ -14,21 +14,15 @@ from typing import Any, Final
 from loadgen.core.clock import Clock
 from loadgen.core.conversation import Conversation
 from loadgen.core.laps import NO_LAP, NOTHING, READ, READ_AND_WRITE, Laps, RecordReplies, Row
-from loadgen.core.stamps import UPPER_BOUND
+from loadgen.core.stamps import bound_by
 from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.framing import Decoder, FramingError
 
-# Small integers are faster; when these laps are done, the general path grants more.
-_MOST_LAPS: Final = 2**29
+_MOST_LAPS: Final = 2**29  # small integers are faster; then the general path grants more
 
 
 def _ignore(row: Row) -> None:
     """Record nothing: the reply to a first message is no measurement."""
-
-
-def _bound(stamp_ns: int) -> int:
-    """Return what ``stamp_ns`` is to a reply that may have come before it."""
-    return UPPER_BOUND if stamp_ns > 0 else stamp_ns
 
 
 class Exchange(Laps):
@@ -73,8 +67,8 @@ class Exchange(Laps):
         self._remaining = 0  # to be submitted as soon as the window allows, beside the laps
         self._position = 0
         self._unsent: memoryview | None = None
-        # Batches sent while others were in flight, (intended_ns, sent_ns, count), oldest first; our
-        # own times are those of the _head_count messages before them.
+        # Batches sent while others were in flight, (intended_ns, sent_ns, count); our own times are
+        # those of the _head_count messages before them.
         self._later: deque[tuple[int, int, int]] | None = None
         self._head_count = 0
 
@@ -154,7 +148,7 @@ class Exchange(Laps):
             if not replies:
                 raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
             self.ended_by_reply = True
-        self._answer(replies, _bound(stamp_ns) if decoder.partial else stamp_ns)
+        self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns)
         return replies > 0
 
     def _answer(self, replies: int, stamp_ns: int) -> None:
@@ -163,7 +157,7 @@ class Exchange(Laps):
         later = self._later
         while later and replies > self._head_count:
             if self._head_count:
-                self._record_head(self._head_count, _bound(stamp_ns))
+                self._record_head(self._head_count, bound_by(stamp_ns))
             replies -= self._head_count
             self.intended_ns, self.sent_ns, self._head_count = later.popleft()
         self._head_count -= replies

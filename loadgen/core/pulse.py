@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 LONG_GAP_NS: Final = 5_000_000
-"""A loop that has not looked at its sockets for longer had lost the processor to somebody else..."""
+"""A loop that does not look at its sockets for longer has lost the processor to somebody else..."""
 
 EVENT_NS: Final = 50_000
-"""...unless it had much to do: what an event may take on a slow machine, its reply and the next send
-included."""
+"""...unless it had much to do: what an event may take on a slow machine, with its reply and the
+next send."""
 
 
 @dataclass(slots=True)

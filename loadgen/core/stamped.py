@@ -11,7 +11,7 @@ from loadgen.core.clock import Clock
 from loadgen.core.connection import Connection
 from loadgen.core.conversation import Conversation
 from loadgen.core.laps import NO_LAP, Laps
-from loadgen.core.stamps import ANCILLARY_BYTES, MISSING, UPPER_BOUND, unpack
+from loadgen.core.stamps import ANCILLARY_BYTES, MISSING, bound_by, unpack
 from loadgen.failure import ConnectionFailed, Failure, Phase
 from loadgen.units import NS_PER_S
 
@@ -64,8 +64,8 @@ class StampedConnection(Connection):
         return True
 
     def _receive_stamped(self, view: memoryview, size: int, stamp_ns: int, read_ns: int) -> bool:
-        if size == len(view) and stamp_ns > 0:  # it may be that of what is still to be read
-            stamp_ns = UPPER_BOUND
+        if size == len(view):  # full: the stamp may be that of what is still to be read
+            stamp_ns = bound_by(stamp_ns)
         has_reply = self._receive_general(view[:size], stamp_ns, read_ns)
         if has_reply:
             self._unstamped_left = self._unstamped_after

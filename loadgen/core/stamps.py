@@ -64,6 +64,11 @@ def stamp_of(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
     return stamp_ns
 
 
+def bound_by(stamp_ns: int) -> int:
+    """Return what ``stamp_ns`` is to a reply that may have come before it."""
+    return UPPER_BOUND if stamp_ns > 0 else stamp_ns
+
+
 @contextlib.contextmanager
 def keeper(wall_clock: Clock) -> Iterator[None]:
     """Keep the kernel stamping for as long as the ``with`` lasts; it has been seen to do so.
