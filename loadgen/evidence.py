@@ -36,7 +36,7 @@ class TimestampsRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Where arrival times come from, and for how many messages there is one.
 
     reason: why it is not the kernel; empty where it is.
-    sample_every: every so many-th message was to be stamped.
+    sample_every: every so many-th read with a reply was to be stamped.
     stamped: messages with an arrival time of their own.
     upper_bounds: replies read together with a later one, so that the stamp is that one's.
     missing: replies for which the kernel gave none; implausible: not between sent and read.

@@ -73,7 +73,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     pacing: how exactly to wait for the moment to send: a name of `loadgen.core.pacing.NAMES`.
     timestamps: who says when a reply arrived: ``kernel``, ``user``, or ``auto`` for the kernel
         where it can.
-    timestamp_sample: every so many-th reply is stamped.
+    timestamp_sample: every so many-th read that brings a reply is stamped.
     probe: whether a second process measures beside the load, with one connection; None: where the
         kernel gives no timestamps and the load is more than a trickle.
     checks: conditions such as ``"service_p99<5ms"`` (`loadgen.checks`); the record says what

@@ -137,8 +137,9 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     kernel gives no timestamps, arrived is the time of reading, and the generator's own queue is in
     it.
     response_time_ns: intended to arrived: what a user of the server would have waited.
-    schedule_lag_ns: intended to sent; of it, blocked_ns: until a connection was free (the server's
-    doing), and generator_lag_ns: from then on (the generator's). Of all messages sent.
+    schedule_lag_ns: intended to sent; of it, blocked_ns: until a reply was read that left a
+    connection free (the server's doing, but for the receive lag of that reply), and
+    generator_lag_ns: from then on (the generator's). Of all messages sent.
     receive_lag_ns: arrived to read: how long replies waited for the generator. Null where the
     kernel gives no timestamps.
     user_space_latency_ns: sent to read, of all replies: what other tools call latency.

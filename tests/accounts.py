@@ -1,34 +1,80 @@
 """What must hold in every record, however the run went."""
 
+from collections.abc import Iterator
+
 from servers import ScriptedServer
 
-from loadgen.record import RunRecord
+from loadgen.distribution import Distribution
+from loadgen.record import RunRecord, Times
 
 
 def check(record: RunRecord) -> None:
     """Every sum in ``record`` agrees with every other."""
     actual, intervals, ledger = record.actual, record.intervals, record.connections.ledger
+    measured = [interval for interval in intervals if interval.stage != "warming"]
     assert actual.opened == actual.closed
-    assert actual.messages == sum(interval.messages for interval in intervals)
-    assert actual.messages == sum(ledger["answered"])
+    assert actual.messages == sum(interval.messages for interval in measured)
+    answered = actual.messages + actual.warmup_messages
+    assert answered == sum(interval.messages for interval in intervals)
+    assert answered == sum(ledger["answered"])
     assert actual.submitted == sum(ledger["submitted"])
     assert actual.bytes_sent == sum(interval.bytes_sent for interval in intervals)
     assert actual.bytes_sent == sum(ledger["bytes_sent"])
     assert actual.bytes_received == sum(interval.bytes_received for interval in intervals)
     assert actual.bytes_received == sum(ledger["bytes_received"])
-    assert actual.submitted >= actual.messages + actual.cut_off
+    assert actual.submitted >= answered + actual.cut_off
     failures = sum(failure.count for failure in record.failures)
     assert failures == sum(ledger["failures"])
     assert failures == sum(interval.failures for interval in intervals) or not intervals
-    latencies = 0 if record.plan.reply == "none" else actual.messages
-    assert record.latency_ns.count == latencies
-    assert latencies == sum(interval.latency_ns.count for interval in intervals)
-    assert record.latency_ns.sum == sum(interval.latency_ns.sum for interval in intervals)
     assert record.connect_latency_ns.count == sum(ledger["connects"]) == actual.opened
     assert actual.connections == sum(connects > 0 for connects in ledger["connects"])
     starts = [interval.start_s for interval in intervals]
     assert starts == sorted(set(starts))
     assert {len(column) for column in ledger.values()} == {record.connections.count}
+    _check_times(record)
+    for times in zip(_distributions(record), *map(_distributions, measured), strict=True):
+        whole, *parts = times
+        assert whole.count == sum(part.count for part in parts)
+        assert whole.sum == sum(part.sum for part in parts)
+
+
+def _distributions(times: Times) -> Iterator[Distribution]:
+    for name in Times.__struct_fields__:
+        distribution = getattr(times, name)
+        if distribution is not None:
+            yield distribution
+
+
+def _check_times(record: RunRecord) -> None:
+    """Every reply has a user-space latency, and an arrival time or a reason to have none."""
+    evidence, actual = record.timestamps, record.actual
+    replies = 0 if record.plan.reply == "none" else actual.messages
+    assert record.user_space_latency_ns.count == replies
+    without = evidence.upper_bounds + evidence.missing + evidence.implausible
+    without += evidence.unsampled + evidence.left_out
+    service, receive_lag = record.service_time_ns, record.receive_lag_ns
+    if evidence.mode == "kernel":
+        assert receive_lag is not None
+        assert service.count == receive_lag.count == evidence.stamped == replies - without
+    else:
+        assert evidence.read_uncertainty_ns is not None
+        assert service.count == evidence.read_uncertainty_ns.count == replies
+        assert receive_lag is None
+        assert (without, evidence.stamped) == (0, 0)
+    response, lag = record.response_time_ns, record.schedule_lag_ns
+    blocked, own = record.blocked_ns, record.generator_lag_ns
+    assert len({times is None for times in (response, lag, blocked, own)}) == 1
+    if response is None or lag is None or blocked is None or own is None:
+        assert (actual.due, actual.overdue) == (None, None)
+        return
+    assert actual.due is not None
+    assert actual.overdue is not None
+    assert response.count == service.count
+    assert lag.count == blocked.count == own.count
+    assert lag.sum == blocked.sum + own.sum
+    assert lag.count >= actual.due - actual.overdue >= 0
+    if not actual.warmup_s:
+        assert lag.count == actual.due - actual.overdue == actual.submitted
 
 
 def check_against(record: RunRecord, server: ScriptedServer, unread_bytes: int = 0) -> None:

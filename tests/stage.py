@@ -1,23 +1,27 @@
 """Where core tests play: an engine stepped by hand, and connections whose other end is the test."""
 
 import contextlib
+import errno
 import selectors
 import socket
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import Any, Final, Self
 
 from loadgen import framing
 from loadgen.core import backends
-from loadgen.core.clock import ManualClock
+from loadgen.core.clock import Clock, ManualClock
 from loadgen.core.connection import Connection
 from loadgen.core.conversation import Conversation, Window
 from loadgen.core.dialer import Dialer, Endpoint, SocketFactory, SocketOptions
 from loadgen.core.engine import Engine
 from loadgen.core.laps import Row
 from loadgen.core.lifecycle import State
+from loadgen.core.load_models import LoadModel, OpenLoop
 from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
+from loadgen.core.tally import TimesTally
 from loadgen.core.watch import Watch
 from loadgen.failure import Cause, Phase
 from loadgen.payload import PayloadQueue
@@ -29,6 +33,7 @@ READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 
 MS: Final = 1_000_000
 SECOND: Final = 1_000_000_000
+START_NS: Final = 1000 * SECOND
 
 
 def conversation(
@@ -37,10 +42,11 @@ def conversation(
     pipeline: int = 1,
     first_message: bytes = b"",
     messages: int | None = None,
+    scheduled: bool = False,
 ) -> Conversation:
     """Return what connections say; ``reply`` may also be ``verify``, for a verified echo."""
     form = framing.Echo(verify=True) if reply == "verify" else framing.parse(reply)
-    window = Window(pipeline, pipeline)
+    window = Window(pipeline, 1 if scheduled else pipeline)
     return Conversation(PayloadQueue(payloads or (b"ping",)), form, window, first_message, messages)
 
 
@@ -80,7 +86,7 @@ class Wire:
 
     def come_up(self) -> None:
         """Connect, through a new socketpair; greet, where there is a first message."""
-        ours, self.peer = socket.socketpair()
+        ours, self.peer = self.pair()
         if self._send_buffer_bytes is not None:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
         self.peer.settimeout(DEADLINE_S)
@@ -88,6 +94,10 @@ class Wire:
         self.connection.finish_connect()
         if self.connection.state is State.GREETING:
             self.connection.greet()
+
+    def pair(self) -> tuple[Any, socket.socket]:
+        """Return the two ends of a new connection, ours and the peer's."""
+        return socket.socketpair()
 
     def begin(self) -> int:
         """Let messages flow; return the interest."""
@@ -114,6 +124,19 @@ class Wire:
         assert it.submitted == it.answered + pending + it.unanswered
 
 
+MakeModel = Callable[[Clock, Recorder], LoadModel]
+
+
+def schedule(*offsets_ns: int) -> MakeModel:
+    """Return what makes an open loop whose messages are intended at these times."""
+    return lambda clock, recorder: OpenLoop(offsets_ns, clock, recorder.record_send)
+
+
+def every(interval_ns: int) -> MakeModel:
+    """Return what makes an endless open loop with that time between messages, the first at once."""
+    return lambda clock, recorder: OpenLoop(count(0, interval_ns), clock, recorder.record_send)
+
+
 class Stage:
     """An engine on a clock that only the test moves, and a listener that the test accepts from."""
 
@@ -123,8 +146,10 @@ class Stage:
         selector: selectors.BaseSelector | None = None,
         factory: SocketFactory | None = None,
         endpoint: Endpoint | None = None,
+        model: MakeModel | None = None,
+        pacing: str = "normal",
     ) -> None:
-        self.clock = ManualClock(1000 * SECOND)
+        self.clock = ManualClock(START_NS)
         self.recorder = Recorder(1)
         self.peers: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -132,8 +157,10 @@ class Stage:
         endpoint = endpoint or Endpoint(socket.AF_INET, self.listener.getsockname())
         self.dialer = Dialer(endpoint, SocketOptions(), factory or socket.socket)
         self.selector = selector or backends.open_selector("auto")
-        watch = Watch(self.selector, self.clock)
-        self.engine = Engine(watch, self.dialer, self.recorder, self.clock, policy or Policy())
+        watch = Watch(self.selector, self.clock, pacing)
+        load = model(self.clock, self.recorder) if model else None
+        policy = policy or Policy()
+        self.engine = Engine(watch, self.dialer, self.recorder, self.clock, policy, load)
 
     def __enter__(self) -> Self:
         return self
@@ -180,7 +207,25 @@ class Stage:
     def peer_of(self, connection: Connection) -> socket.socket:
         """Return the other end of ``connection``, which is up."""
         name = connection.socket.getsockname()
-        return next(peer for peer in self.peers if peer.getpeername() == name)
+        alive = (peer for peer in self.peers if peer.fileno() >= 0)
+        return next(peer for peer in alive if peer.getpeername() == name)
+
+    def turn_at(self, offset_ns: int) -> None:
+        """Let it be so long after the start of the scene, and take turns until all is quiet."""
+        self.clock.now_ns = START_NS + offset_ns
+        self.engine.turn(0)
+        while self.engine.next_timeout() == 0:
+            self.engine.turn(0)
+
+    def answer(self, connection: Connection, data: bytes = b"ping") -> None:
+        """Let the peer of ``connection`` say ``data``, and the engine read it, now."""
+        received = connection.bytes_received + len(data)
+        self.peer_of(connection).sendall(data)
+        self.turn_until(lambda: connection.bytes_received == received)
+
+    def times(self) -> TimesTally:
+        """Return what was recorded since the last time."""
+        return self.recorder.end_interval(0, 1).times
 
     def failures(self) -> dict[tuple[Phase, Cause], int]:
         return {
@@ -209,3 +254,38 @@ class Tapped:
 
 def tapping(note: Callable[[str], None]) -> SocketFactory:
     return lambda family, kind: Tapped(socket.socket(family, kind), note)
+
+
+class Sink:
+    """A socket that takes everything, or breaks, and says nothing."""
+
+    def __init__(self) -> None:
+        self.is_broken = False
+
+    def send(self, data: bytes) -> int:
+        if self.is_broken:
+            raise BrokenPipeError(errno.EPIPE, "broken")
+        return len(data)
+
+    def recv_into(self, buffer: bytearray) -> int:
+        raise AssertionError("nobody is to read here")
+
+    def shutdown(self, how: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def crowd(
+    count: int, clock: ManualClock, *, scheduled: bool = False, pipeline: int = 1
+) -> list[Connection]:
+    """Return connections that are up and have begun, and that nothing is in flight on."""
+    talk = conversation(pipeline=pipeline, scheduled=scheduled)
+    made = [Connection(index, talk, clock) for index in range(count)]
+    for connection in made:
+        connection.state = State.READY
+        connection.socket = Sink()
+        connection.attach(connection.socket)
+        connection.begin(lambda _: None, scheduled=scheduled)
+    return made

@@ -18,29 +18,50 @@ TESTS = Path(__file__).parent
 
 # The modules of each floor, the lowest first.
 FLOORS = [
-    ["errors", "units", "failure", "_version", "files", "core", "commands"],
+    ["errors", "units", "failure", "_version", "files", "processor", "core", "commands"],
     [
-        *("target", "payload", "descriptors"),
+        *("target", "payload", "schedule", "descriptors"),
         *("framing", "framing.base", "framing.counted", "framing.marked", "framing.ended"),
         *("core.lifecycle", "core.histogram", "core.clock", "core.timers", "core.backends"),
+        "core.pulse",
     ],
+    ["core.pacing", "core.stamps", "core.wall_clock", "core.tally", "core.connection_tables"],
     ["plan"],
     ["core.dialer", "core.laps"],
     ["core.conversation", "core.recorder"],
     ["core.exchange"],
     ["core.connection"],
-    ["core.opener", "core.policy", "core.watch", "core.totals"],
+    [
+        *("core.opener", "core.policy", "core.watch", "core.totals"),
+        *("core.stamped", "core.load_models"),
+    ],
+    ["core.roster"],
     ["core.engine"],
     ["environment"],
+    ["distribution"],
+    ["evidence"],
     ["record"],
+    ["connection_ledger"],
+    ["doubts"],
+    ["health"],
+    ["figures"],
+    ["checks"],
+    ["find_max"],
     ["surroundings"],
-    ["freeze", "server", "server_listener", "server_processes"],
+    [
+        *("assembly", "timestamping", "probe"),
+        *("freeze", "server", "server.program", "server.embedded", "server.processes"),
+        *("server.echo", "server.listener", "server.held", "server.prompt", "server.options"),
+        *("server.peers", "server.waiting", "server.arrivals", "server.ledger"),
+        *("server.stalls", "server.delays"),
+    ],
     ["runner"],
-    ["summary", "progress", "dump"],
-    ["terminal"],
+    ["summary_times", "progress", "dump"],
+    ["summary", "curve", "terminal"],
     [
         *("cli", "__init__"),
-        *("commands.options", "commands.run_options", "commands.run", "commands.server"),
+        *("commands.options", "commands.load_options", "commands.run_options"),
+        *("commands.find_max", "commands.run", "commands.server"),
     ],
     ["__main__"],
 ]
@@ -48,15 +69,28 @@ FLOORS = [
 # Modules of one floor that may import each other, each only those of the steps before its own.
 FAMILIES = [
     ["framing.base", "framing.counted framing.marked framing.ended", "framing"],
-    ["server_listener", "server", "server_processes"],
-    ["commands.options", "commands.run_options", "commands.run commands.server"],
+    [
+        "server.delays server.stalls server.ledger server.arrivals server.waiting server.peers",
+        *("server.options server.prompt server.held", "server.listener", "server.echo"),
+        *("server server.processes", "server.program server.embedded"),
+    ],
+    [
+        *("commands.options", "commands.load_options", "commands.run_options"),
+        *("commands.find_max commands.server", "commands.run"),
+    ],
 ]
 
 # Who may import what; whatever else needs it takes it as an argument.
 DOORS = {
-    "socket": ["core.dialer", "core.connection", "runner", "server*", "commands.run"],
-    "selectors": ["core.backends", "core.laps", "core.watch", "core.engine", "server*"],
-    "time": ["core.clock", "dump", "server*"],
+    "socket": [
+        *("core.dialer", "core.connection", "core.stamps", "timestamping", "assembly"),
+        *("probe", "server*", "commands.run"),
+    ],
+    "selectors": [
+        *("core.backends", "core.laps", "core.pacing", "core.watch", "core.roster"),
+        *("probe", "server*"),
+    ],
+    "time": ["core.clock", "dump", "probe", "server*"],
 }
 
 

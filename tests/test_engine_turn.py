@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 from places import full_backlog
+from records import distribution
 from stage import MS, SECOND, Stage, conversation, tapping
 
 from loadgen.core import backends
@@ -13,9 +14,11 @@ from loadgen.core.connection import Connection
 from loadgen.core.lifecycle import State
 from loadgen.core.opener import CONNECTS_PER_TURN, CONNECTS_UNDER_WAY
 from loadgen.core.policy import Policy
+from loadgen.distribution import Distribution
 from loadgen.failure import Cause, Phase
 
 MANY = 300
+of = Distribution.of
 ALL_BACKENDS = pytest.mark.parametrize("backend", backends.available())
 
 
@@ -137,9 +140,28 @@ def test_all_that_one_turn_reads_is_stamped_before_it_sends(backend: str) -> Non
             connection.socket._note = note
         began_ns = clock.now_ns
         stage.engine.turn(0)
-        latency = stage.recorder.end_interval(0, 1).latency
-        assert (latency.count, latency.min_ns, latency.max_ns) == (50, 0, 0)
+        assert of(stage.times().user_space) == distribution(*[0] * 50)
         assert clock.now_ns == began_ns + 50 * MS
+
+
+@ALL_BACKENDS
+def test_what_was_ready_before_the_last_look_may_have_come_before_it(backend: str) -> None:
+    """Only a look that did not name all it might have tells nothing of the others."""
+    with stage_on(backend, []) as stage:
+        connections = stage.open(MANY)
+        stage.start()
+        stage.times()
+        began_ns = stage.clock.now_ns  # of the last look, which finds nothing
+        stage.engine.turn(0)
+        all_answer(stage)
+        expected = []
+        while any(connection.answered == 0 for connection in connections):
+            stage.clock.advance(MS)
+            answered = stage.engine.totals().answered
+            stage.engine.turn(0)
+            count = stage.engine.totals().answered - answered
+            expected += [stage.clock.now_ns - began_ns] * count
+        assert of(stage.times().read_uncertainty) == distribution(*expected)
 
 
 def test_a_closed_connection_in_the_left_over_list_is_skipped() -> None:

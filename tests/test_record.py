@@ -7,7 +7,16 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import HEALTHY, connection, connections_record, distribution, failure, healthy, plan
+from records import (
+    HEALTHY,
+    OPEN_LOOP_TIMES,
+    connection,
+    connections_record,
+    distribution,
+    failure,
+    healthy,
+    plan,
+)
 
 from loadgen import record
 from loadgen.core.clock import ManualClock
@@ -15,15 +24,22 @@ from loadgen.core.connection import Connection
 from loadgen.core.conversation import Conversation
 from loadgen.core.histogram import HIGHEST_NS, Histogram
 from loadgen.core.recorder import Recorder
+from loadgen.core.stamps import NOT_ASKED
+from loadgen.core.wall_clock import WallClock
+from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
+from loadgen.evidence import ClockStep
 from loadgen.failure import Cause, Failure, Phase
 from loadgen.framing import Echo
 from loadgen.freeze import Findings, freeze
 from loadgen.payload import FilePayload, LinesPayload, PayloadQueue, SizePayload
 from loadgen.plan import Plan
-from loadgen.record import Distribution, RunRecord, from_json, jain_index
+from loadgen.record import RunRecord, from_json, jain_index
 
 SCHEMA_FILE = Path(record.__file__).with_name("record.schema.json")
+TARGET = HEALTHY.target
+SECOND = 1_000_000_000
+WALL_NS = 1_900_000_000 * SECOND
 
 
 def frozen_run() -> RunRecord:
@@ -33,17 +49,35 @@ def frozen_run() -> RunRecord:
     connections = [Connection(index, conversation, ManualClock()) for index in range(2)]
     connections[0].connects = 1
     recorder.record_connect(70_000)
-    recorder.record((0, 1, 0, 250_000))
+    recorder.record((0, 1, 0, 0, NOT_ASKED, 250_000))
     recorder.record_failure(Failure(Phase.CONNECT, Cause.REFUSED), 5)
     recorder.end_interval(0, 10)
-    findings = Findings(
-        plan=Plan(connections=2, duration_s=1.0),
+    return freeze(findings(recorder, why_user_space="as asked", connections=connections), TARGET)
+
+
+def frozen_open_loop() -> RunRecord:
+    """What it makes of an open loop with timestamps, in which the wall clock was set."""
+    wall = ManualClock(WALL_NS)
+    clock = ManualClock()
+    recorder = Recorder(1, WallClock(clock, wall))
+    recorder.record_send((50_000, 60_000, 90_000))
+    recorder.record((0, 2, 50_000, 90_000, WALL_NS + 190_000, 200_000))
+    recorder.flush()
+    clock.advance(SECOND)
+    wall.advance(3 * SECOND)
+    recorder.record((0, 4, SECOND // 2, SECOND // 2, wall.now_ns, SECOND))
+    recorder.end_interval(0, SECOND)
+    return freeze(findings(recorder, rate="1k"), TARGET)
+
+
+def findings(recorder: Recorder, rate: str | None = None, **left: Any) -> Findings:
+    return Findings(
+        plan=Plan(connections=2, duration_s=1.0, rate=rate),
         started_at="2026-01-31T12:00:00.000+00:00",
         backend="epoll",
         recorder=recorder,
-        connections=connections,
+        **left,
     )
-    return freeze(findings, HEALTHY.target)
 
 
 EVERY_PAYLOAD = (b"\x00\xff", FilePayload("f"), LinesPayload("l", raw=True), SizePayload(9))
@@ -51,7 +85,13 @@ EVERY_PAYLOAD = (b"\x00\xff", FilePayload("f"), LinesPayload("l", raw=True), Siz
 RECORDS = {
     "healthy": HEALTHY,
     "of a frozen run": frozen_run(),
-    "without replies": healthy(latency_ns=distribution()),
+    "of a frozen open loop": frozen_open_loop(),
+    "without replies": healthy(
+        service_time_ns=distribution(),
+        receive_lag_ns=distribution(),
+        user_space_latency_ns=distribution(),
+    ),
+    "of an open loop": healthy(**OPEN_LOOP_TIMES),
     "with failures": healthy(failures=[failure(Phase.CONNECT, Cause.REFUSED, count=3)]),
     "with every kind of payload": healthy(plan=plan(payloads=EVERY_PAYLOAD)),
     "of the embedded server": healthy(
@@ -109,7 +149,7 @@ class TestNoRecord:
             b"\xff\xfe\x00",
             HEALTHY.to_json()[:-100],
             HEALTHY.to_json()[:100],
-            changed(schema="loadgen.run/2"),
+            changed(schema="loadgen.run/1"),
             changed(schema="wrk/1"),
             changed(outcome="fine"),
             changed(actual=None),
@@ -122,7 +162,7 @@ class TestNoRecord:
         assert "\n" not in refusal
 
     def test_of_another_schema_is_refused_with_its_name(self) -> None:
-        assert "loadgen.run/2" in refusal_of(changed(schema="loadgen.run/2"))
+        assert "loadgen.run/1" in refusal_of(changed(schema="loadgen.run/1"))
 
     def test_that_is_wrong_somewhere_is_refused_with_the_place(self) -> None:
         assert "$.target.embedded" in refusal_of(
@@ -143,7 +183,7 @@ class TestNoRecord:
 
     def test_with_a_histogram_that_cannot_be_is_refused(self) -> None:
         impossible = {**msgspec.to_builtins(distribution(5)), "buckets": [-1]}
-        assert "bucket" in refusal_of(changed(latency_ns=impossible))
+        assert "bucket" in refusal_of(changed(service_time_ns=impossible))
 
 
 class TestDistribution:
@@ -167,6 +207,38 @@ class TestDistribution:
     def test_is_what_the_record_answers_with(self) -> None:
         assert HEALTHY.latency.percentile(100) == 400_000
         assert HEALTHY.connect_latency.count == 2
+
+    def test_of_response_times_is_the_latency_of_an_open_loop(self) -> None:
+        assert healthy(**OPEN_LOOP_TIMES).latency.percentile(100) == 420_000
+
+
+class TestFreezing:
+    def test_takes_the_time_of_reading_where_the_kernel_gives_none(self) -> None:
+        frozen = frozen_run()
+        assert (frozen.timestamps.mode, frozen.timestamps.reason) == ("user", "as asked")
+        assert frozen.service_time_ns == frozen.user_space_latency_ns == distribution(250_000)
+        assert frozen.timestamps.read_uncertainty_ns == distribution()
+        assert frozen.receive_lag_ns is None
+        assert frozen.response_time_ns is None
+
+    def test_keeps_the_four_times_of_an_open_loop(self) -> None:
+        frozen = frozen_open_loop()
+        assert frozen.service_time_ns == distribution(100_000)
+        assert frozen.response_time_ns == distribution(140_000)
+        assert frozen.receive_lag_ns == distribution(10_000)
+        assert frozen.schedule_lag_ns == distribution(40_000)
+        assert frozen.blocked_ns == distribution(10_000)
+        assert frozen.generator_lag_ns == distribution(30_000)
+
+    def test_tells_what_became_of_every_stamp_and_when_the_wall_clock_was_set(self) -> None:
+        evidence = frozen_open_loop().timestamps
+        assert (evidence.mode, evidence.reason, evidence.read_uncertainty_ns) == (
+            "kernel",
+            "",
+            None,
+        )
+        assert (evidence.stamped, evidence.upper_bounds, evidence.left_out) == (1, 1, 4)
+        assert evidence.clock_steps == [ClockStep(at_s=1.0, step_ns=2 * SECOND)]
 
 
 class TestSchemaFile:

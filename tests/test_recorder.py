@@ -7,17 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.core.histogram import HIGHEST_NS, Histogram
-from loadgen.core.recorder import ROWS, Recorder
+from loadgen.core.laps import Row
+from loadgen.core.recorder import FLUSH_NS, ROWS, Recorder
+from loadgen.core.stamps import NOT_ASKED
 from loadgen.failure import Cause, Failure, Phase
 
 RESET = Failure(Phase.RECEIVE, Cause.RESET)
 REFUSED = Failure(Phase.CONNECT, Cause.REFUSED)
 
 
+def reply(index: int, replies: int, sent_ns: int, read_ns: int) -> Row:
+    """A row of a closed loop without timestamps."""
+    return (index, replies, 0, sent_ns, NOT_ASKED, read_ns)
+
+
 def recorded(*latencies_ns: int, connections: int = 1, index: int = 0) -> Recorder:
     recorder = Recorder(connections)
     for latency_ns in latencies_ns:
-        recorder.record((index, 1, 1_000, 1_000 + latency_ns))
+        recorder.record(reply(index, 1, 1_000, 1_000 + latency_ns))
     return recorder
 
 
@@ -35,37 +42,125 @@ def histogram_of(*values: int) -> Histogram:
 class TestReplies:
     def test_become_the_histogram_of_their_latencies(self) -> None:
         recorder = Recorder(2)
-        recorder.record((0, 1, 100, 350))
-        recorder.record((1, 3, 1_000, 1_500))
+        recorder.record(reply(0, 1, 100, 350))
+        recorder.record(reply(1, 3, 1_000, 1_500))
         interval = recorder.end_interval(0, 10)
-        assert figures(interval.latency) == figures(histogram_of(250, 500, 500, 500))
+        assert figures(interval.times.user_space) == figures(histogram_of(250, 500, 500, 500))
 
     def test_are_all_kept_where_they_are_more_than_are_binned_at_once(self) -> None:
         recorder = Recorder(1)
         for number in range(2 * ROWS + 1):
-            recorder.record((0, 1, 0, number))
-            recorder.flush_if_full()
+            recorder.record(reply(0, 1, 0, number))
+            recorder.end_turn(1, 0)
         recorder.end_interval(0, 1)
-        assert recorder.latency.count == 2 * ROWS + 1
-        assert recorder.latency.sum_ns == sum(range(2 * ROWS + 1))
+        assert recorder.times.user_space.count == 2 * ROWS + 1
+        assert recorder.times.user_space.sum_ns == sum(range(2 * ROWS + 1))
 
     def test_wait_to_be_binned_until_they_are_many(self) -> None:
         recorder = recorded(*range(1, ROWS))
         recorder.record_connect(5)  # binned together with the replies, where it can be seen
-        recorder.flush_if_full()
+        recorder.end_turn(1, 0)
         assert recorder.connect.count == 0
-        recorder.record((0, 1, 0, 1))
-        recorder.flush_if_full()
+        recorder.record(reply(0, 1, 0, 1))
+        recorder.end_turn(1, 0)
         assert recorder.connect.count == 1
 
     def test_beyond_the_range_are_counted_as_overflow(self) -> None:
         recorder = recorded(HIGHEST_NS + 1, 5)
         recorder.end_interval(0, 1)
-        assert (recorder.latency.count, recorder.latency.overflow) == (2, 1)
+        assert (recorder.times.user_space.count, recorder.times.user_space.overflow) == (2, 1)
 
     def test_that_were_read_before_they_were_sent_are_our_bug(self) -> None:
         with pytest.raises(ValueError, match="negative"):
             recorded(-1).flush()
+
+    def test_do_not_wait_for_others_for_ever(self) -> None:
+        recorder = recorded(1)
+        recorder.record_connect(5)
+        recorder.end_turn(FLUSH_NS - 1, 0)
+        assert recorder.connect.count == 0
+        recorder.end_turn(FLUSH_NS, 0)
+        assert recorder.connect.count == 1
+
+    def test_to_scheduled_messages_have_a_response_time_from_the_intended_one(self) -> None:
+        recorder = Recorder(1)
+        recorder.record((0, 2, 1_000, 1_300, NOT_ASKED, 1_500))
+        times = recorder.end_interval(0, 1).times
+        assert figures(times.response) == figures(histogram_of(500, 500))
+        assert figures(times.user_space) == figures(histogram_of(200, 200))
+
+    def test_of_a_closed_loop_have_none(self) -> None:
+        assert recorded(5).end_interval(0, 1).times.response.count == 0
+
+    def test_without_timestamps_arrived_at_some_time_since_the_last_look(self) -> None:
+        recorder = Recorder(1)
+        recorder.record(reply(0, 1, 0, 150))
+        recorder.record(reply(0, 3, 0, 170))
+        recorder.end_turn(140, 100)
+        recorder.end_turn(200, 140)
+        recorder.record(reply(0, 1, 0, 260))
+        recorder.end_turn(250, 200)
+        times = recorder.end_interval(0, 1).times
+        assert figures(times.read_uncertainty) == figures(histogram_of(50, 70, 70, 70, 60))
+        assert (times.service.count, times.receive_lag.count, times.stamped) == (0, 0, 0)
+
+
+class TestSends:
+    def test_have_a_lag_that_is_blocked_or_the_generators_own(self) -> None:
+        recorder = Recorder(1)
+        recorder.record_send((1_000, 400, 1_000))  # on time
+        recorder.record_send((1_000, 400, 1_007))  # late, though a connection was free
+        recorder.record_send((1_000, 1_050, 1_050))  # as soon as one was free
+        recorder.record_send((1_000, 1_050, 1_080))  # and late
+        times = recorder.end_interval(0, 1).times
+        assert figures(times.schedule_lag) == figures(histogram_of(0, 7, 50, 80))
+        assert figures(times.blocked) == figures(histogram_of(0, 0, 50, 50))
+        assert figures(times.generator_lag) == figures(histogram_of(0, 7, 0, 30))
+
+    @given(st.lists(st.tuples(*[st.integers(0, 10**12)] * 3), min_size=1, max_size=50))
+    def test_have_lags_that_add_up(self, sends: list[tuple[int, int, int]]) -> None:
+        recorder = Recorder(1)
+        for send in sends:
+            recorder.record_send(send)
+        times = recorder.end_interval(0, 1).times
+        parts = (times.blocked, times.generator_lag)
+        assert {part.count for part in parts} == {times.schedule_lag.count} == {len(sends)}
+        assert sum(part.sum_ns for part in parts) == times.schedule_lag.sum_ns
+
+    def test_are_binned_once_they_are_many(self) -> None:
+        recorder = Recorder(1)
+        for number in range(2 * ROWS - 1):
+            recorder.record_send((number, 0, number))
+        recorder.end_turn(1, 0)
+        assert recorder.due == 0
+        recorder.record_send((5, 0, 5))
+        recorder.end_turn(1, 0)
+        assert recorder.due == 2 * ROWS
+
+
+class TestWarmUp:
+    def test_leaves_nothing_in_the_times(self) -> None:
+        recorder = recorded(100)
+        recorder.record_send((50, 50, 50))
+        warm = recorder.end_interval(0, 10)
+        recorder.begin_measuring(10)
+        recorder.record(reply(0, 1, 5, 12))
+        recorder.end_interval(10, 20)
+        assert warm.times.user_space.count == 1
+        assert figures(recorder.times.user_space) == figures(histogram_of(7))
+        assert recorder.send_gaps.count == 0
+        assert recorder.by_connection().replies.tolist() == [1]
+
+    def test_is_what_a_message_belongs_to_that_was_due_in_it(self) -> None:
+        recorder = Recorder(1)
+        recorder.record_send((5, 5, 5))
+        recorder.end_interval(0, 10)
+        recorder.begin_measuring(10)
+        for intended_ns in (9, 10, 11):
+            recorder.record_send((intended_ns, 0, 12))
+        recorder.end_interval(10, 20)
+        assert recorder.due == 2
+        assert recorder.times.schedule_lag.count == 3
 
 
 class TestConnects:
@@ -75,20 +170,20 @@ class TestConnects:
         recorder.record_connect(100)
         recorder.flush()
         assert figures(recorder.connect) == figures(histogram_of(100, 300))
-        assert recorder.end_interval(0, 1).latency.count == 0
+        assert recorder.end_interval(0, 1).times.user_space.count == 0
 
 
 class TestIntervals:
     def test_hold_what_came_since_the_one_before_and_the_run_holds_all(self) -> None:
         recorder = recorded(100, 200)
         first = recorder.end_interval(0, 10)
-        recorder.record((0, 1, 0, 300))
+        recorder.record(reply(0, 1, 0, 300))
         second = recorder.end_interval(10, 20)
         third = recorder.end_interval(20, 30)
-        assert figures(first.latency) == figures(histogram_of(100, 200))
-        assert figures(second.latency) == figures(histogram_of(300))
-        assert figures(third.latency) == figures(Histogram())
-        assert figures(recorder.latency) == figures(histogram_of(100, 200, 300))
+        assert figures(first.times.user_space) == figures(histogram_of(100, 200))
+        assert figures(second.times.user_space) == figures(histogram_of(300))
+        assert figures(third.times.user_space) == figures(Histogram())
+        assert figures(recorder.times.user_space) == figures(histogram_of(100, 200, 300))
         assert [(span.start_ns, span.end_ns) for span in (first, second)] == [(0, 10), (10, 20)]
 
     def test_count_their_own_failures(self) -> None:
@@ -128,7 +223,7 @@ class TestConnections:
     def test_have_their_own_figures(self, replies: list[tuple[int, int]]) -> None:
         recorder = Recorder(4)
         for index, latency_ns in replies:
-            recorder.record((index, 1, 50, 50 + latency_ns))
+            recorder.record(reply(index, 1, 50, 50 + latency_ns))
         found = recorder.by_connection()
         for index in {index for index, _ in replies}:
             own = [latency_ns for owner, latency_ns in replies if owner == index]
@@ -152,8 +247,8 @@ class TestConnections:
 
     def test_have_figures_that_weigh_batches_of_replies(self) -> None:
         recorder = Recorder(1)
-        recorder.record((0, 1, 0, 1_000_000))
-        recorder.record((0, 9, 0, 2_000_000))
+        recorder.record(reply(0, 1, 0, 1_000_000))
+        recorder.record(reply(0, 9, 0, 2_000_000))
         found = recorder.by_connection()
         assert found.replies.tolist() == [10]
         assert found.mean_ns.tolist() == [1_900_000]
@@ -177,7 +272,7 @@ class TestConnections:
     ) -> None:
         recorder = recorded(100, 300)
         recorder.flush()
-        recorder.record((index, 1, 0, 700))
+        recorder.record(reply(index, 1, 0, 700))
         found = recorder.by_connection()
         assert found.replies[[0, index]].tolist() == [2, 1]
         assert found.mean_ns[[0, index]].tolist() == [200, 700]
@@ -188,5 +283,5 @@ class TestConnections:
     def test_span_all_intervals(self) -> None:
         recorder = recorded(100)
         recorder.end_interval(0, 1)
-        recorder.record((0, 1, 0, 300))
+        recorder.record(reply(0, 1, 0, 300))
         assert recorder.by_connection().mean_ns.tolist() == [200]

@@ -21,7 +21,7 @@ from servers import (
 
 import loadgen
 from loadgen.core import backends
-from loadgen.server_processes import EmbeddedServer
+from loadgen.server.embedded import EmbeddedServer
 
 
 def plan(**fields: Any) -> loadgen.Plan:

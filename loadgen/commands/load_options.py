@@ -42,6 +42,10 @@ def add_load(group: Any) -> None:
         metavar="N",
         help="messages per connection; with -d, whichever ends first",
     )
+    _add_manner(group)
+
+
+def _add_manner(group: Any) -> None:
     group.add_argument(
         "--pipeline",
         type=options.count,

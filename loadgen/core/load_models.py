@@ -81,7 +81,7 @@ class Thinking(ClosedLoop):
         super().__init__()
         self._think_ns = think_ns
         self._clock = clock
-        self._thinking: list[tuple[int, int, Connection]] = []
+        self._thinking: list[tuple[int, int, int, Connection]] = []
         self._sequence = 0  # orders equal times by age, and keeps connections from being compared
 
     def next_senders(self, replied: list[Connection]) -> list[Connection]:
@@ -89,16 +89,17 @@ class Thinking(ClosedLoop):
         now_ns = self._clock()
         at_once = [connection for connection in replied if not self._thinks(connection, now_ns)]
         while self._thinking and self._thinking[0][0] <= now_ns and len(at_once) < TURN_EVENTS:
-            connection = heapq.heappop(self._thinking)[2]
-            if connection.may_transmit:
-                at_once.append(connection)
+            _, _, connects, connection = heapq.heappop(self._thinking)
+            if connection.may_transmit and connection.connects == connects:
+                at_once.append(connection)  # and has not been opened anew since
         return super().next_senders(at_once)
 
     def _thinks(self, connection: Connection, now_ns: int) -> bool:
         if not connection.may_go_on:
             return False
         self._sequence += 1
-        entry = (now_ns + next(self._think_ns), self._sequence, connection)
+        until_ns = now_ns + next(self._think_ns)
+        entry = (until_ns, self._sequence, connection.connects, connection)
         heapq.heappush(self._thinking, entry)
         return True
 

@@ -40,8 +40,9 @@ Wait = Callable[[Any, int], Ready]
 """Asks a selector until it has something to say, or until a moment (nanoseconds of the clock); may
 come back somewhat earlier without anything to say."""
 
-# Those whose own wait counts in milliseconds, and whose descriptor can be waited for.
-_COARSE: Final = ("BoundedEpollSelector", "EpollSelector")
+_EPOLL: Final = ("BoundedEpollSelector", "EpollSelector")
+_FINE: Final = ("KqueueSelector", "SelectSelector")  # their own wait counts in less
+_MILLISECOND_NS: Final = 1_000_000
 
 
 def waiting(name: str, selector: Any, clock: Clock) -> Wait:
@@ -59,13 +60,14 @@ def waiting(name: str, selector: Any, clock: Clock) -> Wait:
         return ready
 
     def precisely(selector: Any, moment_ns: int) -> Ready:
-        if moment_ns - clock() > SPIN_NS:
-            return best(selector, moment_ns - SPIN_NS)
+        if moment_ns - clock() > spin_ns:
+            return best(selector, moment_ns - spin_ns)
         ready: Ready = selector.select(0)
         return ready
 
-    is_coarse = type(selector).__name__ in _COARSE and selector.fileno() < FD_SETSIZE
-    best = finely if is_coarse else coarsely
+    kind = type(selector).__name__
+    best = finely if kind in _EPOLL and selector.fileno() < FD_SETSIZE else coarsely
+    spin_ns = SPIN_NS if best is finely or kind in _FINE else SPIN_NS + _MILLISECOND_NS
     return {"eco": coarsely, "normal": best, "precise": precisely}[name]
 
 

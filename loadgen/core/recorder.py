@@ -168,7 +168,7 @@ class Recorder:
         owners, replies, intended_ns, sent_ns, stamp_ns, read_ns = rows
         arrived_ns = stamp_ns - offset_ns
         early_ns, late_ns = sent_ns - arrived_ns, arrived_ns - read_ns
-        good = np.maximum(early_ns, late_ns) <= _TOLERANCE_NS
+        good = (stamp_ns > 0) & (np.maximum(early_ns, late_ns) <= _TOLERANCE_NS)
         if not good.all() or replies.size != int(replies.sum()):
             self._count_unstamped(rows, good)
             owners, replies, intended_ns, sent_ns, stamp_ns, read_ns = rows[:, good]

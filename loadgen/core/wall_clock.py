@@ -38,16 +38,16 @@ class WallClock:
     def __init__(self, clock: Clock, wall: Clock) -> None:
         self._clock = clock
         self._wall = wall
-        self.offset_ns, self._looked_ns, _ = self._look()
+        self.offset_ns, self._looked_ns, self._doubt_ns = self._look()
 
     def look(self) -> Step | None:
         """Look at the offset again; return the step, if there was one since the last look."""
         offset_ns, now_ns, doubt_ns = self._look()
         moved_ns = offset_ns - self.offset_ns
         since_ns, self._looked_ns = self._looked_ns, now_ns
-        if abs(moved_ns) <= STEP_NS + doubt_ns:
+        if abs(moved_ns) <= STEP_NS + doubt_ns + self._doubt_ns:
             return None
-        self.offset_ns = offset_ns
+        self.offset_ns, self._doubt_ns = offset_ns, doubt_ns
         return Step(since_ns, now_ns, moved_ns)
 
     def _look(self) -> tuple[int, int, int]:

@@ -1,0 +1,96 @@
+"""Closed loops: who may send, and when; the connections are up or down as the test says."""
+
+import itertools
+
+from stage import MS, START_NS, crowd
+
+from loadgen.core.backends import TURN_EVENTS
+from loadgen.core.clock import ManualClock
+from loadgen.core.connection import Connection
+from loadgen.core.lifecycle import State
+from loadgen.core.load_models import ClosedLoop, Thinking
+
+
+class TestClosedLoop:
+    def test_lets_whoever_was_answered_send_at_once(self) -> None:
+        replied = crowd(3, ManualClock())
+        assert ClosedLoop().next_senders(replied) == replied
+
+    def test_lets_newcomers_send_first_so_many_at_a_time(self) -> None:
+        model = ClosedLoop()
+        everyone = crowd(TURN_EVENTS + 2, ManualClock())
+        for connection in everyone[:-1]:
+            model.admit(connection)
+        assert model.next_ns() == 0
+        assert model.next_senders(everyone[-1:]) == everyone[:TURN_EVENTS]
+        assert model.next_ns() == 0
+        assert model.next_senders([]) == everyone[TURN_EVENTS:]
+        assert model.next_ns() is None
+
+    def test_passes_by_who_is_down(self) -> None:
+        model = ClosedLoop()
+        gone, here = crowd(2, ManualClock())
+        model.admit(gone)
+        model.admit(here)
+        gone.state = State.FAILED
+        assert model.next_senders([]) == [here]
+
+
+class Thoughts:
+    """A `Thinking` model on a clock that the test moves."""
+
+    def __init__(self, *think_ns: int) -> None:
+        self.clock = ManualClock(START_NS)
+        self.model = Thinking(itertools.cycle(think_ns), self.clock)
+
+    def senders_at(self, offset_ns: int, *replied: Connection) -> list[Connection]:
+        self.clock.now_ns = START_NS + offset_ns
+        return self.model.next_senders(list(replied))
+
+
+class TestThinking:
+    def test_begins_without_a_thought(self) -> None:
+        scene = Thoughts(5 * MS)
+        [newcomer] = crowd(1, scene.clock)
+        scene.model.admit(newcomer)
+        assert scene.model.next_ns() == 0
+        assert scene.senders_at(0) == [newcomer]
+
+    def test_lets_each_send_once_its_time_is_over_and_no_earlier(self) -> None:
+        scene = Thoughts(5 * MS, 3 * MS)
+        one, other = crowd(2, scene.clock)
+        assert scene.senders_at(0, one, other) == []
+        assert scene.model.next_ns() == START_NS + 3 * MS
+        assert scene.senders_at(3 * MS - 1) == []
+        assert scene.senders_at(3 * MS) == [other]
+        assert scene.senders_at(5 * MS) == [one]
+        assert scene.model.next_ns() is None
+
+    def test_lets_equals_send_in_the_order_of_their_replies(self) -> None:
+        scene = Thoughts(MS)
+        everyone = crowd(5, scene.clock)[::-1]
+        scene.senders_at(0, *everyone)
+        assert scene.senders_at(MS) == everyone
+
+    def test_lets_so_many_send_at_a_time(self) -> None:
+        scene = Thoughts(MS)
+        everyone = crowd(TURN_EVENTS + 5, scene.clock)
+        scene.senders_at(0, *everyone)
+        assert scene.senders_at(MS) == everyone[:TURN_EVENTS]
+        assert scene.model.next_ns() == START_NS + MS
+        assert scene.senders_at(MS) == everyone[TURN_EVENTS:]
+
+    def test_does_not_keep_back_who_has_nothing_more_to_say(self) -> None:
+        scene = Thoughts(MS)
+        [draining] = crowd(1, scene.clock)
+        draining.in_flight = 1
+        draining.drain()
+        assert scene.senders_at(0, draining) == [draining]
+
+    def test_passes_by_who_broke_while_it_thought(self) -> None:
+        scene = Thoughts(MS)
+        [broken] = crowd(1, scene.clock)
+        scene.senders_at(0, broken)
+        broken.state = State.FAILED
+        assert scene.senders_at(MS) == []
+        assert scene.model.next_ns() is None

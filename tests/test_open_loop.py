@@ -1,0 +1,194 @@
+"""A schedule and its connections, which are free, busy or gone as the test says."""
+
+import itertools
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+from stage import MS, START_NS, crowd
+
+from loadgen.core.clock import ManualClock
+from loadgen.core.connection import Connection
+from loadgen.core.lifecycle import Step
+from loadgen.core.load_models import SENDS_AT_ONCE, OpenLoop
+from loadgen.failure import Cause, ConnectionFailed, Phase
+
+
+class Schedule:
+    """An `OpenLoop` on a clock that the test moves, and what it has recorded."""
+
+    def __init__(self, *offsets_ns: int, offsets: Iterable[int] = ()) -> None:
+        self.clock = ManualClock(START_NS)
+        self.sends: list[tuple[int, int, int]] = []
+        self.settled: list[Connection] = []
+        self.failed: list[tuple[Connection, ConnectionFailed]] = []
+        self.model = OpenLoop(offsets_ns or offsets, self.clock, self.sends.append)
+        self._crowd: list[Connection] = []
+
+    def crowd(self, count: int, pipeline: int = 1) -> list[Connection]:
+        """Let so many connections take part, and the schedule begin."""
+        self._crowd = crowd(count, self.clock, scheduled=True, pipeline=pipeline)
+        for connection in self._crowd:
+            self.model.admit(connection)
+        self.model.begin(START_NS)
+        return self._crowd
+
+    def senders_at(self, offset_ns: int) -> list[Connection]:
+        """Return who sends when it is so long after the start, in the order of the messages."""
+        self.clock.now_ns = START_NS + offset_ns
+        before = len(self.sends)
+        submitted = [connection.submitted for connection in self._crowd]
+        self.model.send_due(
+            lambda connection, _: self.settled.append(connection),
+            lambda connection, broken: self.failed.append((connection, broken)),
+        )
+        senders = [
+            connection
+            for connection, earlier in zip(self._crowd, submitted, strict=True)
+            for _ in range(connection.submitted - earlier)
+        ]
+        assert len(senders) == len(self.sends) - before
+        return senders
+
+    def answer(self, *connections: Connection) -> None:
+        """Let the replies to all that is in flight on ``connections`` have come."""
+        for connection in connections:
+            connection.in_flight = 0
+            self.model.offer(connection)
+
+    def offsets(self) -> list[tuple[int, ...]]:
+        """What was recorded, (intended, free, sent), counted from the start."""
+        return [tuple(moment - START_NS for moment in send) for send in self.sends]
+
+
+class TestOpenLoop:
+    def test_sends_nothing_before_it_begins(self) -> None:
+        scene = Schedule(0)
+        [connection] = crowd(1, scene.clock, scheduled=True)
+        scene.model.admit(connection)
+        assert scene.model.next_ns() is None
+        assert scene.senders_at(10 * MS) == []
+
+    def test_sends_at_the_intended_time_and_no_earlier(self) -> None:
+        scene = Schedule(5 * MS)
+        [connection] = scene.crowd(1)
+        assert scene.model.next_ns() == START_NS + 5 * MS
+        assert scene.senders_at(5 * MS - 1) == []
+        assert scene.senders_at(5 * MS) == [connection]
+        assert scene.offsets() == [(5 * MS, 0, 5 * MS)]
+
+    def test_has_nothing_to_wait_for_once_all_is_sent(self) -> None:
+        scene = Schedule(5 * MS)
+        one, _ = scene.crowd(2)
+        assert scene.senders_at(5 * MS) == [one]
+        assert scene.model.next_ns() is None
+        assert scene.senders_at(10**15) == []
+        assert scene.model.overdue(START_NS + 10**15) == 0
+
+    def test_takes_free_connections_in_turn(self) -> None:
+        scene = Schedule(*range(6), 10)
+        everyone = scene.crowd(3)
+        order = [scene.senders_at(offset_ns) for offset_ns in range(3)]
+        assert order == [[connection] for connection in everyone]
+        scene.answer(*everyone[::-1])
+        order = [scene.senders_at(offset_ns) for offset_ns in range(3, 6)]
+        assert order == [[connection] for connection in everyone[::-1]]
+        assert scene.model.next_ns() is None
+        assert scene.senders_at(10) == []
+
+    def test_takes_those_with_room_in_turn_too(self) -> None:
+        scene = Schedule(*range(6))
+        everyone = scene.crowd(3, pipeline=2)
+        order = [scene.senders_at(offset_ns) for offset_ns in range(6)]
+        assert order == 2 * [[connection] for connection in everyone]
+
+    def test_never_moves_an_intended_time(self) -> None:
+        """Late as it may be: blocked at first, and then behind by itself."""
+        scene = Schedule(0, MS, 2 * MS)
+        [connection] = scene.crowd(1)
+        assert scene.senders_at(0) == [connection]
+        assert scene.senders_at(MS) == []
+        assert scene.model.next_ns() is None
+        scene.clock.now_ns = START_NS + 30 * MS
+        scene.answer(connection)
+        assert scene.model.next_ns() == START_NS + MS
+        assert scene.senders_at(40 * MS) == [connection]
+        scene.clock.now_ns = START_NS + 41 * MS
+        scene.answer(connection)
+        assert scene.senders_at(50 * MS) == [connection]
+        assert scene.offsets() == [
+            (0, 0, 0),
+            (MS, 30 * MS, 40 * MS),
+            (2 * MS, 41 * MS, 50 * MS),
+        ]
+
+    def test_catches_up_in_portions(self) -> None:
+        scene = Schedule(*range(SENDS_AT_ONCE + 3))
+        everyone = scene.crowd(SENDS_AT_ONCE + 3)
+        assert scene.senders_at(MS) == everyone[:SENDS_AT_ONCE]
+        assert scene.senders_at(MS) == everyone[SENDS_AT_ONCE:]
+
+    def test_gives_nobody_two_places_in_the_queue(self) -> None:
+        scene = Schedule(*range(6))
+        one, other = scene.crowd(2, pipeline=3)
+        assert scene.model.offer(one)
+        order = [scene.senders_at(offset_ns) for offset_ns in range(6)]
+        assert order == [[one], [other]] * 3
+        assert not scene.model.offer(one)
+
+    def test_passes_by_who_is_no_longer_free(self) -> None:
+        scene = Schedule(0, 0)
+        failed, draining, busy, free = scene.crowd(4)
+        failed.close(Step.FAIL)
+        draining.revoke()
+        busy.in_flight = 1
+        assert scene.senders_at(0) == [free]
+        scene.answer(busy)
+        assert scene.senders_at(0) == [busy]
+
+    def test_lets_those_conclude_who_have_nothing_to_send(self) -> None:
+        scene = Schedule(0)
+        [done] = scene.crowd(1)
+        done.revoke()
+        assert not scene.model.offer(done)
+        assert scene.model.next_senders([done]) == [done]
+
+    def test_tells_of_a_connection_that_breaks_and_its_message_is_gone(self) -> None:
+        scene = Schedule(0, 0)
+        broken, whole = scene.crowd(2)
+        broken.socket.is_broken = True
+        assert scene.senders_at(0) == [broken, whole]
+        [(connection, error)] = scene.failed
+        assert connection is broken
+        assert error.failure == (Phase.SEND, Cause.RESET)
+        assert len(scene.offsets()) == 2
+
+    def test_counts_what_is_overdue_and_ends_with_that(self) -> None:
+        scene = Schedule(offsets=itertools.count(0, MS))
+        scene.crowd(2)
+        assert len(scene.senders_at(0)) == 1
+        assert scene.model.overdue(START_NS + 10 * MS) == 10
+        assert scene.model.next_ns() is None
+        assert scene.senders_at(100 * MS) == []
+
+    @given(
+        st.lists(st.integers(0, 10**9), min_size=1, max_size=40).map(sorted),
+        st.lists(st.tuples(st.integers(0, 10**8), st.booleans()), max_size=60),
+        st.sampled_from([1, 3]),
+    )
+    def test_sends_every_message_once_in_order_never_early_whatever_happens(
+        self, offsets_ns: list[int], happenings: list[tuple[int, bool]], connections: int
+    ) -> None:
+        scene = Schedule(*offsets_ns)
+        everyone = scene.crowd(connections)
+        now_ns = 0
+        for passed_ns, is_answered in happenings:
+            now_ns += passed_ns
+            while scene.senders_at(now_ns):
+                pass
+            scene.answer(*[it for it in everyone if it.in_flight][:is_answered])
+        sends = scene.offsets()
+        assert [intended_ns for intended_ns, _, _ in sends] == offsets_ns[: len(sends)]
+        assert all(max(intended_ns, free_ns) <= sent_ns for intended_ns, free_ns, sent_ns in sends)
+        left = [offset_ns for offset_ns in offsets_ns[len(sends) :] if offset_ns <= now_ns]
+        assert scene.model.overdue(START_NS + now_ns) == len(left)

@@ -1,0 +1,53 @@
+import pytest
+
+from loadgen.core.pulse import EVENT_NS, LONG_GAP_NS, Pulse
+
+MS = 1_000_000
+START_NS = 10**15
+
+
+def test_looks_are_counted_and_the_time_spent_in_them() -> None:
+    pulse = Pulse()
+    pulse.polled(START_NS, START_NS + 3 * MS, 1)
+    pulse.polled(START_NS + 4 * MS, START_NS + 4 * MS, 0)
+    pulse.polled(START_NS + 6 * MS, START_NS + 10 * MS, 128)
+    assert (pulse.polls, pulse.empty, pulse.waited_ns) == (3, 1, 7 * MS)
+    assert (pulse.longest_gap_ns, pulse.gaps, pulse.gaps_total_ns) == (2 * MS, 0, 0)
+
+
+@pytest.mark.parametrize("found", [0, 1, 5000])
+@pytest.mark.parametrize("is_long", [False, True])
+def test_a_time_between_two_looks_that_its_events_do_not_explain_is_a_gap(
+    found: int, is_long: bool
+) -> None:
+    pulse = Pulse()
+    gap_ns = LONG_GAP_NS + found * EVENT_NS + is_long
+    pulse.polled(START_NS, START_NS, found)
+    pulse.polled(START_NS + gap_ns, START_NS + gap_ns, 0)
+    assert pulse.longest_gap_ns == gap_ns
+    assert (pulse.gaps, pulse.gaps_total_ns) == (is_long, gap_ns * is_long)
+
+
+def test_gaps_add_up_and_the_longest_is_kept() -> None:
+    pulse = Pulse()
+    now_ns = START_NS
+    for gap_ns in (0, 20 * MS, 6 * MS, 2 * MS):
+        now_ns += gap_ns
+        pulse.polled(now_ns, now_ns, 0)
+    assert (pulse.gaps, pulse.gaps_total_ns, pulse.longest_gap_ns) == (2, 26 * MS, 20 * MS)
+
+
+def test_a_long_wait_in_the_selector_is_no_gap() -> None:
+    pulse = Pulse()
+    pulse.polled(START_NS, START_NS + 60_000 * MS, 1)
+    pulse.polled(START_NS + 60_000 * MS, START_NS + 60_000 * MS, 0)
+    assert (pulse.gaps, pulse.longest_gap_ns) == (0, 0)
+
+
+def test_after_a_reset_nothing_is_left_not_even_the_gap_that_was_under_way() -> None:
+    pulse = Pulse()
+    pulse.polled(START_NS, START_NS, 1)
+    pulse.reset()
+    assert pulse == Pulse()
+    pulse.polled(START_NS + 100 * MS, START_NS + 100 * MS, 1)
+    assert (pulse.polls, pulse.gaps, pulse.longest_gap_ns) == (1, 0, 0)

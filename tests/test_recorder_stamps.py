@@ -1,0 +1,214 @@
+"""What the recorder makes of stamps: of good ones, of others, and while the wall clock is set."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.core.clock import ManualClock
+from loadgen.core.recorder import Recorder
+from loadgen.core.stamps import MISSING, NOT_ASKED, UPPER_BOUND
+from loadgen.core.tally import TimesTally
+from loadgen.core.wall_clock import STEP_NS, Step, WallClock
+
+US = 1_000
+MS = 1_000_000
+SECOND = 1_000_000_000
+HOUR = 3600 * SECOND
+OFFSET_NS = 1_900_000_000 * SECOND
+SERVICE_NS = 300 * US
+RECEIVE_LAG_NS = 50 * US
+
+
+class Bench:
+    """A recorder on clocks that only the test moves, and messages that all take the same time."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(500 * SECOND)
+        self.wall = ManualClock(500 * SECOND + OFFSET_NS)
+        self.recorder = Recorder(1, WallClock(self.clock, self.wall))
+        self.messages = 0
+
+    def advance(self, nanoseconds: int) -> None:
+        self.clock.advance(nanoseconds)
+        self.wall.advance(nanoseconds)
+
+    def message(self, steps_ns: tuple[int, int] = (0, 0)) -> None:
+        """Send, arrive, read; the wall clock is set after the first and after the second."""
+        sent_ns = self.clock.now_ns
+        self.wall.advance(steps_ns[0])
+        self.advance(SERVICE_NS)
+        stamp_ns = self.wall.now_ns
+        self.wall.advance(steps_ns[1])
+        self.advance(RECEIVE_LAG_NS)
+        self.recorder.record((0, 1, 0, sent_ns, stamp_ns, self.clock.now_ns))
+        self.messages += 1
+
+    def times(self) -> TimesTally:
+        return self.recorder.end_interval(0, 1).times
+
+
+class TestStamps:
+    def test_knows_service_time_and_receive_lag(self) -> None:
+        bench = Bench()
+        bench.message()
+        times = bench.times()
+        assert (times.stamped, times.service.sum_ns) == (1, SERVICE_NS)
+        assert times.receive_lag.sum_ns == RECEIVE_LAG_NS
+        assert times.user_space.sum_ns == SERVICE_NS + RECEIVE_LAG_NS
+        assert times.read_uncertainty.count == 0
+
+    def test_leaves_out_what_was_read_between_two_looks_if_a_step_was_there(self) -> None:
+        bench = Bench()
+        for _ in range(3):
+            bench.message()
+        bench.recorder.flush()
+        bench.message()
+        bench.message(steps_ns=(SECOND, 0))
+        bench.message(steps_ns=(0, 0))
+        times = bench.times()
+        assert (times.stamped, times.left_out, times.implausible) == (3, 3, 0)
+        assert times.user_space.count == 6
+        [step] = bench.recorder.steps
+        assert step.step_ns == SECOND
+
+    def test_counts_all_replies_that_it_leaves_out(self) -> None:
+        bench = Bench()
+        bench.advance(MS)
+        now_ns = bench.clock.now_ns
+        bench.wall.advance(SECOND)
+        bench.recorder.record((0, 4, 0, now_ns, bench.wall.now_ns, now_ns))
+        bench.recorder.record((0, 2, 0, now_ns, UPPER_BOUND, now_ns))
+        bench.advance(MS)
+        times = bench.times()
+        assert (times.left_out, times.stamped, times.upper_bounds) == (6, 0, 0)
+
+    def test_leaves_out_what_was_in_flight_although_it_is_read_later(self) -> None:
+        bench = Bench()
+        sent_ns = bench.clock.now_ns
+        bench.advance(MS)
+        bench.message(steps_ns=(HOUR, 0))
+        bench.recorder.flush()
+        bench.advance(MS)
+        bench.recorder.record((0, 1, 0, sent_ns, bench.wall.now_ns, bench.clock.now_ns))
+        assert bench.times().left_out == 2
+
+    @pytest.mark.parametrize("step_ns", [HOUR, -HOUR, 20 * US, -20 * US])
+    def test_goes_by_the_new_offset_from_then_on(self, step_ns: int) -> None:
+        bench = Bench()
+        bench.message()
+        bench.recorder.flush()
+        bench.wall.advance(step_ns)
+        bench.message()
+        bench.recorder.flush()
+        bench.message()
+        times = bench.times()
+        assert (times.stamped, times.left_out) == (2, 1)
+        assert (times.service.min_ns, times.service.max_ns) == (SERVICE_NS, SERVICE_NS)
+
+    def test_never_takes_a_stamp_for_a_time_that_is_not_between_sent_and_read(self) -> None:
+        bench = Bench()
+        sent_ns = bench.clock.now_ns
+        bench.advance(MS)
+        for away_ns in (-SECOND, -MS - 2 * US, 2 * US, SECOND):
+            stamp_ns = bench.wall.now_ns + away_ns
+            bench.recorder.record((0, 3, 0, sent_ns, stamp_ns, bench.clock.now_ns))
+        times = bench.times()
+        assert (times.implausible, times.stamped, times.service.count) == (12, 0, 0)
+        assert times.user_space.count == 12
+
+    def test_bears_with_what_the_offset_may_be_wrong_by(self) -> None:
+        bench = Bench()
+        sent_ns = bench.clock.now_ns
+        bench.advance(MS)
+        for stamp_ns in (bench.wall.now_ns - MS - 900, bench.wall.now_ns + 900):
+            bench.recorder.record((0, 1, 0, sent_ns, stamp_ns, bench.clock.now_ns))
+        times = bench.times()
+        assert (times.service.min_ns, times.service.max_ns) == (0, MS)
+        assert (times.receive_lag.min_ns, times.receive_lag.max_ns) == (0, MS)
+
+    def test_has_one_stamp_for_the_last_of_several_replies(self) -> None:
+        bench = Bench()
+        now_ns = bench.clock.now_ns
+        for replies, stamp_ns in (
+            *((5, bench.wall.now_ns), (4, UPPER_BOUND)),
+            *((3, MISSING), (2, NOT_ASKED)),
+        ):
+            bench.recorder.record((0, replies, 0, now_ns, stamp_ns, now_ns))
+        times = bench.times()
+        assert (times.stamped, times.upper_bounds) == (1, 8)
+        assert (times.missing, times.unsampled) == (3, 2)
+
+
+steps = st.integers(2 * STEP_NS, HOUR) | st.integers(-HOUR, -2 * STEP_NS)
+batches = st.lists(
+    st.tuples(
+        *(st.integers(0, 4), st.integers(0, 4)),  # messages before and after
+        st.none() | st.tuples(steps, st.just(0)) | st.tuples(st.just(0), steps),
+        st.booleans(),  # whether the clock has moved since the last look
+    ),
+    max_size=12,
+)
+
+
+@given(batches)
+def test_whatever_steps_there_are_a_time_that_counts_is_true(
+    batches: list[tuple[int, int, tuple[int, int] | None, bool]],
+) -> None:
+    bench = Bench()
+    for before, after, in_the_midst, waits in batches:
+        bench.advance(MS * waits)
+        for _ in range(before):
+            bench.message()
+        if in_the_midst is not None:
+            bench.message(in_the_midst)
+        for _ in range(after):
+            bench.message()
+        bench.recorder.flush()
+    times = bench.times()
+    assert times.stamped + times.left_out == bench.messages
+    assert times.service.count == times.receive_lag.count == times.stamped
+    if times.stamped:
+        assert (times.service.min_ns, times.service.max_ns) == (SERVICE_NS, SERVICE_NS)
+        assert times.receive_lag.sum_ns == RECEIVE_LAG_NS * times.stamped
+    assert len(bench.recorder.steps) == sum(step is not None for _, _, step, _ in batches)
+
+
+rows = st.tuples(
+    *(st.integers(1, 5), st.integers(0, SECOND), st.integers(0, SECOND)),
+    st.sampled_from([MISSING, NOT_ASKED, UPPER_BOUND]) | st.integers(-2 * SECOND, 2 * SECOND),
+)
+events = st.lists(
+    rows | st.integers(-HOUR, HOUR).map(lambda step_ns: Step(0, 0, step_ns)) | st.none(),
+    max_size=40,
+)
+
+
+@given(events, st.booleans())
+def test_whatever_comes_no_time_is_negative_and_every_reply_is_accounted_for(
+    events: list[tuple[int, int, int, int] | Step | None], is_open_loop: bool
+) -> None:
+    bench = Bench()
+    replies = 0
+    for event in events:
+        match event:
+            case None:
+                bench.recorder.flush()
+            case Step(step_ns=step_ns):
+                bench.wall.advance(step_ns)
+            case (count, blocked_ns, latency_ns, stamp_ns):
+                intended_ns = bench.clock.now_ns
+                sent_ns = intended_ns + blocked_ns
+                bench.advance(blocked_ns + latency_ns)
+                if stamp_ns not in (MISSING, NOT_ASKED, UPPER_BOUND):
+                    stamp_ns += bench.wall.now_ns
+                row = (0, count, intended_ns * is_open_loop, sent_ns, stamp_ns, bench.clock.now_ns)
+                bench.recorder.record(row)
+                replies += count
+    times = bench.times()
+    for histogram in (times.service, times.response, times.receive_lag, times.user_space):
+        assert histogram.min_ns >= 0
+    accounted = times.stamped + times.upper_bounds + times.unsampled
+    assert accounted + times.missing + times.implausible + times.left_out == replies
+    assert times.user_space.count == replies
+    assert times.service.count == times.receive_lag.count == times.stamped
+    assert times.response.count == times.stamped * is_open_loop
