@@ -56,6 +56,13 @@ class TestThinking:
         assert scene.model.next_ns() == 0
         assert scene.senders_at(0) == [newcomer]
 
+    def test_forgets_the_thoughts_of_a_connection_that_is_opened_again(self) -> None:
+        scene = Thoughts(5 * MS)
+        [connection] = crowd(1, scene.clock)
+        assert scene.senders_at(0, connection) == []
+        connection.connects += 1
+        assert scene.senders_at(5 * MS) == []
+
     def test_lets_each_send_once_its_time_is_over_and_no_earlier(self) -> None:
         scene = Thoughts(5 * MS, 3 * MS)
         one, other = crowd(2, scene.clock)
