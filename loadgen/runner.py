@@ -100,12 +100,12 @@ class _Run:
     def carry_out(self, target: Target) -> TargetRecord:
         """Load ``target``; what was found stands in ``findings``. Raises UnreachableError."""
         endpoint = first_that_answers(resolve(target), self._plan.connect_timeout_s)
-        if self.findings.backend == "select":
-            free_descriptors = descriptors.free_below(backends.FD_SETSIZE)
-            backends.check_select_capacity(self._plan.connections, free_descriptors)
         findings, surroundings = self.findings, self._surroundings
         with kernel_timestamps(self._plan, endpoint, surroundings.wall_clock) as why_not:
             findings.why_user_space = why_not
+            if findings.backend == "select":
+                free_descriptors = descriptors.free_below(backends.FD_SETSIZE)
+                backends.check_select_capacity(self._plan.connections, free_descriptors)
             engine = self._engine(endpoint)
             findings.connections = engine.connections
             try:

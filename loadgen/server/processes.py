@@ -9,13 +9,13 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Final, Self
 
+from loadgen.core.pacing import least_timer_slack
 from loadgen.errors import LoadgenError
 from loadgen.server.echo import EchoServer
 from loadgen.server.ledger import empty_ledger
 from loadgen.server.listener import address_of, bind_socket
 from loadgen.server.options import ServerOptions
 from loadgen.server.peers import ServerCounts
-from loadgen.server.waiting import exact_timers
 
 STOP_S: Final = 5.0
 """Seconds within which a server must stop when told to; after that it is killed."""
@@ -132,7 +132,7 @@ def _serve_share(
     # ^C and a signal to the group reach this process too; the counts are to come home all the same.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with exact_timers(), EchoServer(options) as server:
+        with least_timer_slack(), EchoServer(options) as server:
             signal.signal(signal.SIGTERM, lambda *_: server.stop())
             server.stop_at_end_of(stop_reader.fileno())
             sender.send(server.counts)  # it listens

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from loadgen.core import backends
+from loadgen.core.pacing import least_timer_slack
 from loadgen.errors import UsageError
 from loadgen.files import write_atomically
 from loadgen.server.echo import EchoServer
 from loadgen.server.options import ServerOptions
 from loadgen.server.peers import ServerCounts
 from loadgen.server.processes import ServerProcesses
-from loadgen.server.waiting import exact_timers
 
 if sys.platform != "win32":
     import resource
@@ -41,7 +41,7 @@ def run_server(
     _raise_descriptor_limit(options.backend)
     server = EchoServer(options) if options.processes == 1 else ServerProcesses(options)
     with (
-        exact_timers(),
+        least_timer_slack(),
         server,
         _stopped_by_signals(server.stop),
         _announced(server.address, ready_file),

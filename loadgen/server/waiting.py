@@ -10,11 +10,8 @@ waits for nothing in particular sleeps in the selector as usual, and costs nothi
 Cost. `SPIN_NS` of processor time for each moment that is waited for.
 """
 
-import contextlib
 import select
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from selectors import BaseSelector, SelectorKey
 from typing import Final
 
@@ -25,8 +22,6 @@ SPIN_NS: Final = 100_000
 """How long before the moment the waiting turns into asking."""
 
 _LONGEST_NS: Final = 3600 * NS_PER_S  # the system calls refuse to wait for years
-
-_TIMER_SLACK: Final = Path("/proc/self/timerslack_ns")
 
 Ready = list[tuple[SelectorKey, int]]
 
@@ -52,21 +47,3 @@ class Waiter:
         while not (ready := self._select(0.0)) and 0 < moment_ns - time.monotonic_ns() <= SPIN_NS:
             pass
         return ready
-
-
-@contextlib.contextmanager
-def exact_timers() -> Iterator[None]:
-    """Let this process's main thread wake when it asked to, not up to 50 microseconds later.
-
-    Where the system knows no timer slack, nothing happens.
-    """
-    try:
-        before = _TIMER_SLACK.read_text(encoding="ascii")
-        _TIMER_SLACK.write_text("1", encoding="ascii")
-    except OSError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        _TIMER_SLACK.write_text(before, encoding="ascii")
