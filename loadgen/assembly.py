@@ -54,7 +54,7 @@ def _policy_of(plan: Plan, endpoint: Endpoint) -> Policy:
 
 
 def _model_of(plan: Plan, recorder: Recorder, clock: Clock) -> LoadModel:
-    profile = plan.profile()
+    profile = plan.profile_with_warmup()
     if profile is not None:
         offsets_ns = schedule.arrivals(profile, plan.arrivals, plan.seed)
         return OpenLoop(offsets_ns, clock, recorder.record_send)

@@ -32,6 +32,7 @@ from loadgen.figures import (
     MessageRate,
     Time,
 )
+from loadgen.plan import Plan
 from loadgen.record import RunRecord
 from loadgen.units import (
     DURATION_FORM,
@@ -92,6 +93,16 @@ def parse(text: str, option: str = "--check") -> Check:
     except ValueError as error:
         raise UsageError.of(option, text, str(error)) from None
     return Check(text.strip(), figure, Limit(relation, value))
+
+
+def parse_for(plan: Plan, text: str) -> Check:
+    """Return the check that ``text`` means. Raises UsageError if ``plan`` cannot decide it, too."""
+    parsed = parse(text)
+    if isinstance(parsed.figure, Time):
+        reason = parsed.figure.absence_in(plan)
+        if reason:
+            raise UsageError.of("--check", text, reason)
+    return parsed
 
 
 def parse_all(text: str, option: str = "--check") -> tuple[Check, ...]:

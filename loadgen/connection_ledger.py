@@ -19,13 +19,14 @@ def connections_record(
     columns = _ledger(connections, times)
     came_up = np.array(columns["connects"], dtype=np.int64) > 0
     answered = np.array(columns["answered"], dtype=np.int64)
-    starved = came_up & (answered == 0)
+    used = came_up & (np.array(columns["submitted"], dtype=np.int64) > 0)
+    starved = used & (answered == 0)
     # The starved first, then the slowest: lexsort sorts by its last key first.
     order = np.lexsort((-np.array(columns["service_time_mean_ns"], dtype=np.int64), ~starved))
     worst = [int(index) for index in order if came_up[index]][:WORST]
     return ConnectionsRecord(
         count=len(connections),
-        fairness=jain_index(answered[came_up].tolist()),
+        fairness=jain_index(answered[used].tolist()),
         starved=int(starved.sum()),
         worst=[
             ConnectionRecord(**{name: column[index] for name, column in columns.items()})

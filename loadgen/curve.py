@@ -50,6 +50,10 @@ def conclusion(record: MaxRecord) -> Iterator[Line]:
         at_least = "" if record.limited_by == "server" else "at least "
         found = format_count(record.found_per_s)
         yield Line(f"highest rate that keeps {promise}: {at_least}{found}/s", "heading")
+    if any(step.timestamps == "user" for step in record.steps):
+        yield Line("  times are user-space: this process's own queue is in them", "bad")
+    if record.found_per_s is None and record.limited_by == "server":
+        return
     match record.limited_by:
         case "generator":
             yield Line(

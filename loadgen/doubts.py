@@ -5,8 +5,10 @@ set, this machine refused or stood still. `loadgen.health` weighs it with all el
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from loadgen import shortfall
 from loadgen.evidence import Finding, Verdict
 from loadgen.record import RunRecord
+from loadgen.shortfall import TOLERANCE
 from loadgen.units import NS_PER_S, format_count, format_duration_ns
 
 ENOUGH_POLLS: Final = 20
@@ -14,10 +16,6 @@ ENOUGH_POLLS: Final = 20
 
 ENOUGH_REPLIES: Final = 100
 """With fewer, not even the p90 has ten values beyond it."""
-
-TOLERANCE: Final = 0.01
-"""How far the rate and the connections may stay behind what was asked; and the share of replies
-that may lack an arrival time, or of the run that may be lost, before its p99 can depend on them."""
 
 STOLEN: Final = 0.10
 """Who stood still for a tenth of the run has put another load on the server than was asked for."""
@@ -95,6 +93,25 @@ def samples(record: RunRecord) -> Remarks:
     elif polls < ENOUGH_POLLS:
         evidence = f"looks at the sockets: {polls}, too few to tell how busy the generator was"
         yield Remark.of("inconclusive", "too-short", evidence, longer)
+
+
+def silence(record: RunRecord) -> Remarks:
+    """Say how many messages had no answer, and what that leaves unknown."""
+    count, actual = shortfall.unanswered(record), record.actual
+    if is_one_way(record) or count <= 0:
+        return
+    if actual.messages + count <= 0:
+        return
+    share = count / (actual.messages + count)
+    are_stuck = 2 * actual.cut_off >= actual.connections
+    yield Remark.of(
+        "server-bound" if share > TOLERANCE or are_stuck else "valid",
+        "unanswered",
+        f"{format_count(count)} of {format_count(actual.messages + count)} messages had no answer "
+        f"by the end",
+        "they took longer than anything that was measured: the highest percentiles are unknown; "
+        "--drain waits longer for the last ones",
+    )
 
 
 def clock(record: RunRecord) -> Remarks:

@@ -17,7 +17,8 @@ Verdict = Literal["valid", "busy", "generator-bound", "server-bound", "inconclus
 valid: all of them.
 busy: service time and response time; the tail of user-space latency is the generator's own.
 generator-bound: service time, for the load that was delivered; the generator was the limit.
-server-bound: all of them; the server did not keep up with what was asked, and the generator waited.
+server-bound: what was answered; the server did not keep up with what was asked, and the generator
+    waited. What was never answered took longer than all that was measured.
 inconclusive: something happened that makes it impossible to say; the findings name it.
 """
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from loadgen import health
+from loadgen import health, shortfall
 from loadgen.distribution import Distribution
 from loadgen.evidence import Health
 from loadgen.failure import Phase
+from loadgen.plan import Plan
 from loadgen.record import RunRecord
 from loadgen.units import format_count, format_duration_ns
 
@@ -31,7 +32,11 @@ KINDS: Final = {
 }
 _OF_REPLIES: Final = ("service", "response", "receive_lag", "user_space")
 _OF_THE_SCHEDULE: Final = ("response", "schedule_lag", "blocked")
+_PERCENT_NEEDED: Final[dict[str | float, float]] = {"min": 0.0, "mean": 99.0, "max": 100.0}
 _UNTIL_READ: Final = ("service", "response")
+_ONE_WAY: Final = "the load is one way (--reply none): there are no replies to be timed"
+_UNSCHEDULED: Final = "in a closed loop no message has an intended time: ask for a --rate"
+_CENSORED: Final = ("service", "response", "user_space")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +100,29 @@ class Time:
 
     def doubt(self, limit: Limit, record: RunRecord, judged: Health) -> str:
         """Return why the time is not there, or not the server's, or the chance of a few values."""
-        return self._absence(record) or self._disbelief(record, judged) or self._scarcity(record)
+        return (
+            self._absence(record)
+            or self._disbelief(record, judged)
+            or self._scarcity(record)
+            or self._censorship(limit, record)
+        )
+
+    def absence_in(self, plan: Plan) -> str:
+        """Return why no run of ``plan`` has this time; empty where one may have it."""
+        if self.kind in _OF_REPLIES and plan.reply == "none":
+            return _ONE_WAY
+        if self.kind in (*_OF_THE_SCHEDULE, "generator_lag") and plan.profile() is None:
+            return _UNSCHEDULED
+        return ""
 
     def _absence(self, record: RunRecord) -> str:
         found = self._distribution(record)
         if self.kind in _OF_REPLIES and record.plan.reply == "none":
-            return "the load is one way (--reply none): there are no replies to be timed"
+            return _ONE_WAY
         if found is None and self.kind == "receive_lag":
             return f"there are no timestamps of the kernel: {record.timestamps.reason}"
         if found is None:
-            return "in a closed loop no message has an intended time: ask for a --rate"
+            return _UNSCHEDULED
         return "" if found.count else "nothing was measured"
 
     def _disbelief(self, record: RunRecord, judged: Health) -> str:
@@ -127,6 +145,18 @@ class Time:
             f"a p{self.statistic:g} of {format_count(found.count)} values is left to chance; "
             "run for longer (--duration)"
         )
+
+    def _censorship(self, limit: Limit, record: RunRecord) -> str:
+        """Doubt what messages without an answer might change: they would only raise it."""
+        if self.kind not in _CENSORED or limit.is_settled(self.measure(record) or 0):
+            return ""
+        censored = shortfall.unserved if self.kind == "response" else shortfall.unanswered
+        count = censored(record)
+        percent = _PERCENT_NEEDED.get(self.statistic, self.statistic)
+        if shortfall.knows(record, float(percent), count):
+            return ""
+        total = format_count(record.actual.messages + count)
+        return f"{format_count(count)} of {total} messages had no answer; they took longer"
 
 
 @dataclass(frozen=True, slots=True)

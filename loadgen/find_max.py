@@ -22,7 +22,8 @@ import msgspec
 from loadgen.checks import Check, evaluate
 from loadgen.distribution import VALUES_BEYOND, Distribution
 from loadgen.errors import RecordError, UsageError
-from loadgen.evidence import CheckResult, Verdict
+from loadgen.evidence import CheckResult, TimestampMode, Verdict
+from loadgen.figures import ErrorCount, ErrorShare
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
 
@@ -73,6 +74,7 @@ class LoadStep(msgspec.Struct, frozen=True, kw_only=True):
     tries: int
     outcome: Kept
     verdict: Verdict
+    timestamps: TimestampMode
     messages_per_s: float
     in_flight_at_server: float | None
     service_p50_ns: int | None
@@ -198,6 +200,7 @@ class Search:
             tries=1,
             outcome=_outcome(verdict, {result.outcome for result in results}),
             verdict=verdict,
+            timestamps=record.timestamps.mode,
             messages_per_s=actual.messages_per_s,
             in_flight_at_server=actual.in_flight_at_server,
             service_p50_ns=_carried(service, 50),
@@ -213,7 +216,7 @@ class Search:
         for check in self._promise:
             measured = check.figure.measure(record)
             limit = check.limit.value
-            if measured is not None and abs(measured - limit) <= CLOSE * limit:
+            if limit and measured is not None and abs(measured - limit) <= CLOSE * limit:
                 return True
         return False
 
@@ -250,7 +253,18 @@ def _carried(distribution: Distribution | None, percent: float) -> int | None:
 
 def plan_of_step(plan: Plan, rate_per_s: float, duration_s: float) -> Plan:
     """Return ``plan`` at another rate, and for as long as a step lasts."""
-    return msgspec.structs.replace(plan, rate=rate_per_s, duration_s=duration_s)
+    return msgspec.structs.replace(
+        plan, rate=rate_per_s, rate_per_connection=None, duration_s=duration_s
+    )
+
+
+def check_promise(promise: Sequence[Check]) -> None:
+    """Raise UsageError for a promise that no rate is too high for."""
+    for check in promise:
+        if check.limit.relation in (">", ">=", "=="):
+            if isinstance(check.figure, ErrorCount | ErrorShare):
+                continue  # errors==0
+            raise UsageError.of("--find-max", check.text, "promise an upper limit, with < or <=")
 
 
 def check_plan(plan: Plan) -> float:
@@ -271,5 +285,6 @@ def check_plan(plan: Plan) -> float:
     if profile is None:
         return FIRST_RATE_PER_S
     if profile.stages:
-        raise UsageError.of("--rate", plan.rate, "with --find-max, give the one to begin with")
+        given = plan.rate or plan.rate_per_connection
+        raise UsageError.of("--rate", given, "with --find-max, give the one to begin with")
     return profile.peak_per_s

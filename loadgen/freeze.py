@@ -150,8 +150,18 @@ def _due(findings: Findings) -> int | None:
 
 
 def _requested_rate_per_s(findings: Findings) -> float | None:
-    due, duration_s = _due(findings), findings.load_s
-    return due / duration_s if due is not None and duration_s else None
+    profile, warmup_s = findings.plan.profile_with_warmup(), findings.plan.warmup_s
+    if profile is None or not findings.load_s:
+        return None
+    return profile.mean_per_s(warmup_s, warmup_s + findings.load_s)
+
+
+def _submitting_s(findings: Findings) -> float:
+    """Return how long messages were submitted: where a limit of messages ended it, to the last."""
+    last_ns = findings.recorder.send_gaps.last_ns
+    if findings.is_spent and last_ns is not None:
+        return ns_to_seconds(last_ns - findings.marks.load_began_ns)
+    return findings.load_s
 
 
 def _actual(findings: Findings) -> Actual:
@@ -165,6 +175,7 @@ def _actual(findings: Findings) -> Actual:
 
     tally = findings.recorder.times
     service = tally.user_space if findings.why_user_space else tally.service
+    submitted, submitting_s = ended.submitted - began.submitted, _submitting_s(findings)
     messages_per_s = per_s(ended.answered - began.answered)
     return Actual(
         connections=sum(connection.connects > 0 for connection in findings.connections),
@@ -176,7 +187,7 @@ def _actual(findings: Findings) -> Actual:
         drain_s=ns_to_seconds(marks.drain_ended_ns - marks.load_ended_ns),
         messages=at_end.answered - began.answered,
         messages_per_s=messages_per_s,
-        submitted_per_s=per_s(ended.submitted - began.submitted),
+        submitted_per_s=submitted / submitting_s if submitting_s else 0.0,
         in_flight_at_server=ns_to_seconds(messages_per_s * service.mean_ns)
         if service.count
         else None,

@@ -20,8 +20,8 @@ server lags behind matters more than a tail of user-space latency.
 from collections.abc import Callable
 from typing import Final
 
-from loadgen import doubts
-from loadgen.doubts import ENOUGH_POLLS, TOLERANCE, Remark, Remarks, is_one_way, percent
+from loadgen import doubts, shortfall
+from loadgen.doubts import ENOUGH_POLLS, Remark, Remarks, is_one_way, percent
 from loadgen.evidence import GeneratorRecord, Health, Verdict
 from loadgen.record import RunRecord
 from loadgen.units import NS_PER_S, format_count, format_duration_ns
@@ -54,9 +54,6 @@ the server is."""
 LATE_NS: Final = 1_000_000
 """Half of the messages leave later than this only where there is a queue: the coarsest way to wait
 for the moment rounds up to a millisecond."""
-
-FEW_MESSAGES: Final = 10
-"""The end of a run always finds some messages overdue; up to here they show nothing."""
 
 BURSTY: Final = 3.0
 """Variation of the times between sends: 0 if even, 1 if random; bursts of n messages have n - 1."""
@@ -158,27 +155,39 @@ def _generator_lag(record: RunRecord) -> Remarks:
 
 def _rate(record: RunRecord) -> Remarks:
     asked, actual = record.requested.rate_per_s, record.actual
-    if asked is None or actual.submitted_per_s >= asked * (1 - TOLERANCE):
+    if asked is None:
         return
-    if (asked - actual.submitted_per_s) * actual.duration_s <= FEW_MESSAGES:
+    if shortfall.is_short(actual.submitted_per_s, asked, actual.duration_s):
+        overdue = f", {format_count(actual.overdue)} overdue at the end" if actual.overdue else ""
+        done = (
+            f"{format_count(actual.submitted_per_s)} of {format_count(asked)} messages/s were sent"
+        )
+    elif shortfall.falls_behind(record):
+        overdue = ""
+        done = f"{format_count(actual.messages_per_s)} of {format_count(asked)}/s were answered"
+    else:
         return
-    overdue = f", {format_count(actual.overdue)} overdue at the end" if actual.overdue else ""
-    evidence = (
-        f"{format_count(actual.submitted_per_s)} of {format_count(asked)} messages/s were sent"
-        f"{overdue}; the generator waited for {percent(record.generator.waiting_share)} of the time"
-    )
+    waited = f"the generator waited for {percent(record.generator.waiting_share)} of the time"
+    evidence = f"{done}{overdue}; {waited}"
     leisure = _leisure(record.generator)
     if leisure == "inconclusive":
         advice = "run for longer (--duration), to tell whether the server was too slow"
         yield Remark.of("inconclusive", "rate-unexplained", evidence, advice)
-    elif leisure != "valid" or [*_receive_lag(record), *_generator_lag(record)]:
+    elif leisure != "valid" or _is_accused(record):
         yield Remark.of("generator-bound", "rate-missed", evidence, _relief(record))
     else:
         advice = (
-            "the server did not keep up: response time grows for as long as the run lasts; "
-            "ask for a lower --rate, or for more connections if they were all waiting"
+            "the server did not keep up: response time grows for as long as the run lasts, and "
+            "what was never answered is in none; ask for a lower --rate, or for more connections "
+            "if they were all waiting"
         )
         yield Remark.of("server-bound", "server-behind", evidence, advice)
+
+
+def _is_accused(record: RunRecord) -> bool:
+    """Return whether its own queues show that the generator was the limit."""
+    remarks = (*_receive_lag(record), *_generator_lag(record))
+    return any(remark.verdict == "generator-bound" for remark in remarks)
 
 
 def _bursts(record: RunRecord) -> Remarks:
@@ -231,6 +240,9 @@ def _user_space(record: RunRecord) -> Remarks:
     trusted = (
         "the probe's latency" if probe is not None and probe.latency_ns.count else "no latency"
     )
+    doubt = uncertainty.p99 or 0 if uncertainty is not None else 0
+    if leisure == "valid" and doubt > max(SMALL_LAG_NS, record.service_time_ns.p50 or 0):
+        leisure = "busy"
     advice = (
         "the generator's own delay is in every latency, and was small"
         if leisure == "valid"
@@ -250,6 +262,7 @@ _RULES: Final = (
     doubts.samples,
     doubts.clock,
     doubts.stamps,
+    doubts.silence,
     _rate,
     _waiting,
     _receive_lag,

@@ -10,7 +10,7 @@ from loadgen import framing, schedule
 from loadgen.core import backends, pacing
 from loadgen.errors import UsageError
 from loadgen.payload import PayloadSource, SizePayload
-from loadgen.schedule import Profile, ThinkTime
+from loadgen.schedule import Profile, Stage, ThinkTime
 from loadgen.target import Target
 
 DEFAULT_DURATION_S: Final = 10.0
@@ -76,8 +76,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     timestamp_sample: every so many-th read that brings a reply is stamped.
     probe: whether a second process measures beside the load, with one connection; None: where the
         kernel gives no timestamps and the load is more than a trickle.
-    checks: conditions such as ``"service_p99<5ms"`` (`loadgen.checks`); the record says what
-        became of them.
+    checks: conditions such as ``"service_p99<5ms"`` (`loadgen.checks`, which reads them when the
+        run begins); the record says what became of them.
     reply: when a reply is whole, in the form of `loadgen.framing.FORMS`.
     verify: compare echoed bytes with what was sent.
     connect_rate_per_s: connections opened each second, over all; None: as fast as they come up.
@@ -169,6 +169,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 raise UsageError(
                     f"--think is a pause of a closed loop; it does not go with {_option(given[0])}"
                 )
+        self._check_warmup()
+        if not given and self.arrivals != "constant":
+            raise UsageError("--arrivals spreads the times of a schedule; give --rate or --stages")
         if self.unlimited and not given:
             raise UsageError("--open sends at the times of a schedule; give --rate or --stages")
         self.profile()
@@ -191,6 +194,28 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.rate_per_connection is not None:
             return Profile.parse_rate(self.rate_per_connection).scaled(self.connections)
         return None if self.rate is None else Profile.parse_rate(self.rate)
+
+    def profile_with_warmup(self) -> Profile | None:
+        """Return the `profile`, after a warm-up at the rate that it begins with."""
+        profile = self.profile()
+        if profile is None or not self.warmup_s:
+            return profile
+        first_per_s = profile.rate_at_s(0)
+        return Profile(first_per_s, (Stage(self.warmup_s, first_per_s), *profile.stages))
+
+    def _check_warmup(self) -> None:
+        if not self.warmup_s:
+            return
+        profile = self.profile()
+        if profile is not None and not profile.rate_at_s(0):
+            raise UsageError(
+                "--warmup runs at the rate that the load begins with, and that is 0 here; begin "
+                "with another one, such as --stages 0s:1k,…"
+            )
+        if self.messages is not None:
+            raise UsageError(
+                "--warmup would use up some of the --messages; give --duration instead"
+            )
 
     def _check_reply(self) -> None:
         reply = self.framing()

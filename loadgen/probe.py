@@ -5,10 +5,10 @@ every latency. A process that sleeps most of the time does not: the scheduler le
 its reply is there. Against a server whose true median was 200 µs, a saturated loader with 1000
 connections read 9192 µs, and such a probe on the same core 239 µs: 40 µs more, the time to wake up.
 
-Decision. `Probe` starts this module as a program. It sends some `REQUESTS_PER_S` requests a
-second, at random times so as to fall in step with nothing, waits for each reply, and hands its
-histogram over at the end. It sees its own connection only: what a server does to some connections
-and not to others stays hidden from it.
+Decision. `Probe` starts this module as a program. It sends up to `REQUESTS_PER_S` requests a
+second, with random pauses so as to fall in step with nothing, waits for each reply, and hands its
+histogram over at the end. It is a closed loop: a stall of the server costs it one request, and not
+all that would have come meanwhile. And it sees its own connection only.
 
 Protocol. The plan comes as one line of JSON by standard input; "ready" goes out when the connection
 is up; each further line that comes begins the account anew; the end of the input ends it.
@@ -156,7 +156,7 @@ class _Prober:
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.settimeout(self._plan.connect_timeout_s)
         self._socket.connect(address)
-        self._socket.settimeout(self._plan.io_timeout_s)
+        self._socket.settimeout(min(self._plan.io_timeout_s, _PATIENCE_S / 2))
         if family != getattr(socket, "AF_UNIX", None) and not self._plan.nagle:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._decoder = self._framing.decoder()

@@ -51,8 +51,8 @@ class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Requested(msgspec.Struct, frozen=True, kw_only=True):
     """What the plan asked for; null is no limit.
 
-    rate_per_s: in an open loop, the messages that were due within the time of the load, over that
-    time; null in a closed loop.
+    rate_per_s: in an open loop, the mean of the rate asked for over the time of the load; null in a
+    closed loop.
     """
 
     connections: int
@@ -75,7 +75,8 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: from then until the last reply, or until waiting for it was given up.
     messages: answered (one way: handed to the kernel) after the warm-up, the drain included.
     messages_per_s, bytes_sent_per_s, bytes_received_per_s: of those within ``duration_s`` alone.
-    submitted_per_s: messages begun within ``duration_s``, over it.
+    submitted_per_s: messages begun within ``duration_s``, over it; where the plan's number of
+    messages ended an open loop, over the time until the last of them.
     in_flight_at_server: messages that were, on average, between sent and arrived at one time:
     ``messages_per_s`` times the mean service time (J. Little, "A Proof for the Queuing Formula
     L = λW", Operations Research 9, 1961); null without replies.
@@ -200,9 +201,9 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
 class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All connections.
 
-    fairness: Jain's index of answered messages over the connections that came up, from 1/n (one
-    got everything) to 1 (all got the same); null without messages.
-    starved: connections that came up and were never answered.
+    fairness: Jain's index of answered messages over the connections that anything was sent on, from
+    1/n (one got everything) to 1 (all got the same); null without messages.
+    starved: connections that something was sent on, and that were never answered.
     worst: the starved ones, then those of the highest mean service time, ten at most.
     ledger: the fields of `ConnectionRecord`, a column each, in the order of their index.
     """
@@ -240,8 +241,13 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
 
     @property
     def latency(self) -> Histogram:
-        """The latency of the load model: response time in an open loop, otherwise service time."""
-        return (self.response_time_ns or self.service_time_ns).histogram()
+        """The latency of the load model: response time in an open loop, otherwise service time.
+
+        Service time, too, where the generator was the limit: response time would be its own.
+        """
+        is_bound = self.health is not None and self.health.verdict == "generator-bound"
+        response = None if is_bound else self.response_time_ns
+        return (response or self.service_time_ns).histogram()
 
     @property
     def connect_latency(self) -> Histogram:

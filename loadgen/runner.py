@@ -1,7 +1,6 @@
 """One run, from a Plan to a RunRecord: open, warm up, load, drain, freeze, judge."""
 
 import contextlib
-import dataclasses
 import logging
 import sys
 from datetime import UTC, datetime
@@ -58,7 +57,7 @@ def run(plan: Plan, surroundings: Surroundings | None = None) -> RunRecord:
     """
     surroundings = surroundings or Surroundings()
     backend = backends.resolve(plan.backend)
-    conditions = [checks.parse(text) for text in plan.checks]
+    conditions = [checks.parse_for(plan, text) for text in plan.checks]
     descriptors.ensure(plan.connections)
     queue = payload.load(plan.payloads)
     job = _Run(plan, backend, Conversation.of(plan, queue), surroundings)
@@ -162,7 +161,7 @@ class _Run:
         findings.probe = second.record if second else None
         findings.cut_off = sum(connection.in_flight for connection in engine.connections)
         if not findings.is_spent:
-            findings.overdue = engine.overdue(marks.load_ended_ns)
+            findings.overdue = engine.overdue(marks.load_began_ns, marks.load_ended_ns)
 
     def _open(self, engine: Engine) -> None:
         """Open all connections; come back when each is up or has failed, or patience is at its end.
@@ -208,10 +207,10 @@ class _Run:
         began_ns = marks.load_began_ns
         end_ns = began_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else sys.maxsize
         before = ProcessorUse.so_far()
-        engine.pulse.reset()
+        engine.take_pulse()
         marks.load_ended_ns = self._submit_until(engine, end_ns, "loading")
         self.findings.processor = ProcessorUse.so_far().since(before)
-        self.findings.pulse = dataclasses.replace(engine.pulse)
+        self.findings.pulse = engine.take_pulse()
         self.findings.at_load_end = self._interval_totals
         self.findings.is_spent = engine.is_finished
 

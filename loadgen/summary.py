@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from loadgen import summary_times
+from loadgen import shortfall, summary_times
 from loadgen.failure import Cause
 from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
 from loadgen.plan import Plan
@@ -94,6 +94,9 @@ def _load(record: RunRecord) -> Iterator[Line]:
     )
     if not actual.connections:
         return
+    if not actual.duration_s:
+        yield Line("  it ended before the warm-up did", "bad")
+        return
     if actual.warmup_s:
         yield Line(
             f"  warm-up      {_seconds(actual.warmup_s)}, "
@@ -103,10 +106,12 @@ def _load(record: RunRecord) -> Iterator[Line]:
         f"  messages     {format_count(actual.messages)}"
         f"   {format_count(actual.messages_per_s)}/s{_asked(record)}{_unfinished(record)}"
     )
-    if actual.in_flight_at_server is not None:
+    if actual.in_flight_at_server is not None and not shortfall.falls_behind(record):
         yield Line(f"  in flight    {_in_flight(record)}")
-    yield Line(f"  sent         {_traffic(actual.bytes_sent, actual.bytes_sent_per_s)}")
-    yield Line(f"  received     {_traffic(actual.bytes_received, actual.bytes_received_per_s)}")
+    counted = [each for each in record.intervals if each.stage in ("loading", "draining")]
+    sent, received = sum(i.bytes_sent for i in counted), sum(i.bytes_received for i in counted)
+    yield Line(f"  sent         {_traffic(sent, actual.bytes_sent_per_s)}")
+    yield Line(f"  received     {_traffic(received, actual.bytes_received_per_s)}")
     if actual.duration_s:
         yield Line(
             f"  this process {100 * actual.cpu_s / actual.duration_s:.0f} % of one core", "faint"
@@ -118,7 +123,8 @@ def _asked(record: RunRecord) -> str:
     if rate is None:
         return ""
     late = f", {format_count(overdue)} of them not sent" if overdue else ""
-    return f", asked for {format_count(rate)}/s{late}"
+    shown = format_count(rate) if rate >= 100 else f"{rate:.3g}"
+    return f", asked for {shown}/s{late}"
 
 
 def _in_flight(record: RunRecord) -> str:
@@ -172,7 +178,7 @@ def _advice(record: RunRecord) -> Iterator[Line]:
             f"  the server sends more than --reply {reply} expects; --dump-one shows the bytes",
             "bad",
         )
-    elif actual.submitted and not actual.messages and not record.failures:
+    elif actual.submitted and not actual.messages + actual.warmup_messages and not record.failures:
         if actual.bytes_received:
             yield Line(f"  no reply was whole: --reply {reply} waits for more than came", "bad")
         else:
@@ -193,7 +199,8 @@ def _spread(record: RunRecord) -> Iterator[Line]:
     if connections.starved:
         yield Line(text)
         yield Line(
-            f"  starved      {format_count(connections.starved)} connections were never answered",
+            f"  starved      connections that were never answered: "
+            f"{format_count(connections.starved)}",
             "bad",
         )
     else:
@@ -209,9 +216,7 @@ def _slowest(worst: Iterable[ConnectionRecord], usual_ns: float) -> Iterator[Lin
             break
         yield Line(
             f"  {'slowest' if rank == 0 else '':<12} connection {connection.index}: "
-            f"{format_count(connection.answered)} messages, "
             f"mean {format_duration_ns(connection.service_time_mean_ns)}, "
-            f"p99 {format_duration_ns(connection.service_time_p99_ns)}, "
             f"max {format_duration_ns(connection.service_time_max_ns)}",
             "faint",
         )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from textwrap import wrap
 from typing import Final, Literal, NamedTuple
 
+from loadgen import shortfall
 from loadgen.distribution import Distribution
 from loadgen.evidence import CheckResult, Health, Verdict
 from loadgen.health import prints_response_time
@@ -24,8 +25,8 @@ _MEANINGS: Final[dict[Verdict, str]] = {
     "valid": "the figures may be believed",
     "busy": "service and response time hold; the tail of user space is this process's own",
     "generator-bound": "service time holds for the load delivered; this process was the limit",
-    "server-bound": "the figures hold; the server did not keep up with what was asked",
-    "inconclusive": "something came in between; see below",
+    "server-bound": "the server did not keep up with what was asked; what it answered holds",
+    "inconclusive": "nobody can say; the reasons come first",
 }
 _USER_SPACE_MEANINGS: Final[dict[Verdict, str]] = {
     "busy": "the times are partly this process's own queue",
@@ -33,7 +34,8 @@ _USER_SPACE_MEANINGS: Final[dict[Verdict, str]] = {
 }
 
 INDENT: Final = " " * 15
-_TEXT_COLUMNS: Final = 84
+_WIDTH: Final = 97
+_TEXT_WIDTH: Final = _WIDTH - 13
 
 
 def verdict(record: RunRecord) -> Iterator[Line]:
@@ -53,10 +55,10 @@ def verdict(record: RunRecord) -> Iterator[Line]:
 def _findings(health: Health) -> Iterator[Line]:
     said = set()
     for finding in health.findings:
-        yield from (Line(INDENT + text) for text in wrap(finding.evidence, _TEXT_COLUMNS))
-        if finding.advice not in said:
+        yield from (Line(INDENT + text) for text in wrap(finding.evidence, _TEXT_WIDTH))
+        if finding.advice not in said and health.verdict != "valid":
             said.add(finding.advice)
-            advice = wrap(finding.advice, _TEXT_COLUMNS - 2)
+            advice = wrap(finding.advice, _TEXT_WIDTH - 2)
             yield from (Line(f"{INDENT}  {text}", "faint") for text in advice)
 
 
@@ -64,9 +66,9 @@ def checks(results: Iterable[CheckResult]) -> Iterator[Line]:
     """Say what became of each check."""
     for result in results:
         found = "" if result.measured is None else f": {result.measured}"
-        reason = f" ({result.reason})" if result.reason else ""
         style: Style = "good" if result.outcome == "passed" else "bad"
-        yield Line(f"  check        {result.check}   {result.outcome}{found}{reason}", style)
+        yield Line(f"  check        {result.check}   {result.outcome}{found}", style)
+        yield from (Line(INDENT + text) for text in wrap(result.reason, _TEXT_WIDTH))
     if results:
         yield Line("")
 
@@ -77,58 +79,77 @@ _COLUMNS: Final = ("min", "mean", "p50", "p90", "p99", "p99.9", "max")
 _PERCENTS: Final = (50, 90, 99, 99.9)
 
 
+class Row(NamedTuple):
+    """A row of the table. ``censored``: messages that have no value and would be the largest."""
+
+    name: str
+    times: Distribution
+    censored: int = 0
+    style: Style = "plain"
+
+
 def table(record: RunRecord) -> Iterator[Line]:
     """Yield a row for each time that was measured, and a note on where they come from."""
     yield Line("  " + " " * 15 + "".join(f"{column:>9}" for column in _COLUMNS), "faint")
-    rows = [("connect", record.connect_latency_ns), *_message_rows(record)]
-    for name, distribution in rows:
-        faint = name in _ERRORS
-        yield Line(_row(name, distribution), "faint" if faint else "plain")
+    rows = [Row("connect", record.connect_latency_ns), *_message_rows(record)]
+    for row in rows:
+        yield Line(_cells(row, record), row.style)
     if record.plan.reply == "none":
         yield Line("  service time   one way: there is no reply to wait for", "faint")
     else:
-        yield Line(f"  ({_source(record)})", "faint")
-        if not all(distribution.carries(_PERCENTS[-1]) for _, distribution in rows[1:]):
-            yield Line("  (-: too few values for that percentile)", "faint")
-    for name, distribution in rows:
-        if distribution.overflow:
+        yield from _faint(_source(record))
+        if any("-" in _figures(row, record) for row in rows[1:]):
+            yield from _faint("-: too few values for that percentile, or too many unanswered")
+    for row in rows:
+        if row.times.overflow:
             yield Line(
-                f"  {name}: {format_count(distribution.overflow)} values were beyond the "
+                f"  {row.name}: {format_count(row.times.overflow)} values were beyond the "
                 "histogram's range of 73 minutes; they count as the maximum",
                 "bad",
             )
 
 
-# Of the generator, not of the server.
-_ERRORS: Final = ("generator lag", "receive lag", "user space")
-
-
-def _message_rows(record: RunRecord) -> Iterator[tuple[str, Distribution]]:
+def _message_rows(record: RunRecord) -> Iterator[Row]:
+    """Yield what is the server's; then, faint, what is the generator's own."""
+    unanswered = shortfall.unanswered(record)
     if record.plan.reply != "none":
-        yield "service time", record.service_time_ns
+        yield Row("service time", record.service_time_ns, unanswered)
     response = record.response_time_ns
     is_shown = record.health is None or prints_response_time(record.health)
     if response is not None and record.plan.reply != "none" and is_shown:
-        yield "response time", response
-    for name, distribution in (
-        ("blocked", record.blocked_ns),
-        ("generator lag", record.generator_lag_ns),
-        ("receive lag", record.receive_lag_ns),
-    ):
-        if distribution is not None and distribution.count:
-            yield name, distribution
-    if record.timestamps.mode == "kernel":
-        yield "user space", record.user_space_latency_ns
+        yield Row("response time", response, shortfall.unserved(record))
+    if record.blocked_ns is not None and record.blocked_ns.max:
+        yield Row("blocked", record.blocked_ns)
     if record.probe is not None:
-        yield "probe", record.probe.latency_ns
+        yield Row("probe", record.probe.latency_ns)
+    if record.generator_lag_ns is not None:
+        yield Row("generator lag", record.generator_lag_ns, style="faint")
+    if record.receive_lag_ns is not None and record.plan.reply != "none":
+        yield Row("receive lag", record.receive_lag_ns, style="faint")
+        yield Row("user space", record.user_space_latency_ns, unanswered, "faint")
 
 
-def _row(name: str, found: Distribution) -> str:
-    figures = [found.min, found.mean]
-    figures += [found.percentile(each) if found.carries(each) else None for each in _PERCENTS]
-    figures.append(found.max)
-    cells = ("-" if figure is None else format_duration_ns(figure) for figure in figures)
-    return f"  {name:<15}" + "".join(f"{cell:>9}" for cell in cells)
+def _figures(row: Row, record: RunRecord) -> list[str]:
+    """Return the percentiles, a dash for those that nobody knows."""
+    times = row.times
+    return [
+        format_duration_ns(times.percentile(each) or 0)
+        if times.carries(each) and shortfall.knows(record, each, row.censored)
+        else "-"
+        for each in _PERCENTS
+    ]
+
+
+def _cells(row: Row, record: RunRecord) -> str:
+    times = row.times
+    ends = ("-" if each is None else format_duration_ns(each) for each in (times.min, times.mean))
+    most = "-" if times.max is None else format_duration_ns(times.max)
+    cells = (*ends, *_figures(row, record), most)
+    return f"  {row.name:<15}" + "".join(f"{cell:>9}" for cell in cells)
+
+
+def _faint(text: str) -> Iterator[Line]:
+    return (Line(f"  {line}", "faint") for line in wrap(f"({text})", _WIDTH))
 
 
 def _source(record: RunRecord) -> str:
@@ -145,5 +166,7 @@ def _source(record: RunRecord) -> str:
     if stamps.sample_every > 1:
         share = f", 1 in {stamps.sample_every} stamped"
     elif known and stamps.stamped < known:
-        share = f", {100 * stamps.stamped / known:.3g} % of them; the others came with later ones"
+        share = (
+            f", for {100 * stamps.stamped / known:.3g} % of them; the others came with later ones"
+        )
     return f"service time: from send to arrival, by the kernel's clock{share}; user space: to read"

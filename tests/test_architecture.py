@@ -41,7 +41,7 @@ FLOORS = [
     ["distribution"],
     ["evidence"],
     ["record"],
-    ["connection_ledger"],
+    ["connection_ledger", "shortfall"],
     ["doubts"],
     ["health"],
     ["figures"],

@@ -83,7 +83,7 @@ class TestOpenLoop:
         assert scene.senders_at(5 * MS) == [one]
         assert scene.model.next_ns() is None
         assert scene.senders_at(10**15) == []
-        assert scene.model.overdue(START_NS + 10**15) == 0
+        assert scene.model.overdue(0, START_NS + 10**15) == 0
 
     def test_takes_free_connections_in_turn(self) -> None:
         scene = Schedule(*range(6), 10)
@@ -167,7 +167,7 @@ class TestOpenLoop:
         scene = Schedule(offsets=itertools.count(0, MS))
         scene.crowd(2)
         assert len(scene.senders_at(0)) == 1
-        assert scene.model.overdue(START_NS + 10 * MS) == 10
+        assert scene.model.overdue(0, START_NS + 10 * MS) == 10
         assert scene.model.next_ns() is None
         assert scene.senders_at(100 * MS) == []
 
@@ -191,4 +191,4 @@ class TestOpenLoop:
         assert [intended_ns for intended_ns, _, _ in sends] == offsets_ns[: len(sends)]
         assert all(max(intended_ns, free_ns) <= sent_ns for intended_ns, free_ns, sent_ns in sends)
         left = [offset_ns for offset_ns in offsets_ns[len(sends) :] if offset_ns <= now_ns]
-        assert scene.model.overdue(START_NS + now_ns) == len(left)
+        assert scene.model.overdue(0, START_NS + now_ns) == len(left)

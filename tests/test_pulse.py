@@ -42,12 +42,3 @@ def test_a_long_wait_in_the_selector_is_no_gap() -> None:
     pulse.polled(START_NS, START_NS + 60_000 * MS, 1)
     pulse.polled(START_NS + 60_000 * MS, START_NS + 60_000 * MS, 0)
     assert (pulse.gaps, pulse.longest_gap_ns) == (0, 0)
-
-
-def test_after_a_reset_nothing_is_left_not_even_the_gap_that_was_under_way() -> None:
-    pulse = Pulse()
-    pulse.polled(START_NS, START_NS, 1)
-    pulse.reset()
-    assert pulse == Pulse()
-    pulse.polled(START_NS + 100 * MS, START_NS + 100 * MS, 1)
-    assert (pulse.polls, pulse.gaps, pulse.longest_gap_ns) == (1, 0, 0)

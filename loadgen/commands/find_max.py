@@ -12,6 +12,7 @@ from loadgen.find_max import (
     Measure,
     Search,
     check_plan,
+    check_promise,
     plan_of_step,
 )
 from loadgen.plan import Plan
@@ -31,6 +32,9 @@ def search(
     promise = checks.parse_all(chosen.find_max, _OPTION)
     if chosen.connections_csv is not None:
         raise UsageError("--find-max keeps no ledger; leave out --connections-csv")
+    check_promise(promise)
+    if chosen.strict:
+        raise UsageError("--find-max judges each step by itself; leave out --strict")
     if plan.checks:
         raise UsageError("--find-max has conditions of its own; leave out --check")
     shortest_s = SHORTEST_STEP_S if chosen.duration_s is None else chosen.duration_s

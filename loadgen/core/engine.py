@@ -75,17 +75,14 @@ class Engine(Roster):
         if self._schedule is not None:
             self._schedule.begin(self._clock())
 
-    @property
-    def pulse(self) -> Pulse:
-        """How the loop fares."""
-        return self._watch.pulse
+    def take_pulse(self) -> Pulse:
+        """Return how the loop has fared since the last call, and begin anew."""
+        taken, self._watch.pulse = self._watch.pulse, Pulse()
+        return taken
 
-    def overdue(self, now_ns: int) -> int:
-        """Return how many scheduled messages were due by ``now_ns`` and not sent.
-
-        The schedule ends with that.
-        """
-        return 0 if self._schedule is None else self._schedule.overdue(now_ns)
+    def overdue(self, from_ns: int, until_ns: int) -> int:
+        """Return how many messages due between the two moments were not sent; the schedule ends."""
+        return 0 if self._schedule is None else self._schedule.overdue(from_ns, until_ns)
 
     def fileno(self) -> int:
         """Return the selector's descriptor; raises AttributeError where it has none (poll)."""

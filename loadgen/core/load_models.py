@@ -21,13 +21,15 @@ from typing import Final, Protocol
 from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.clock import Clock
 from loadgen.core.connection import Connection
+from loadgen.core.timers import NEVER_NS
 from loadgen.failure import ConnectionFailed
 
 SENDS_AT_ONCE: Final = 16
 """Scheduled messages that go out between two reads: a loop that is late catches up with many at a
 time, and yet reads what has come."""
 
-_NEVER_NS: Final = 2**62
+COUNTED: Final = 100_000
+"""Messages that were not sent are counted one by one up to here: some 50 ms."""
 
 RecordSend = Callable[[tuple[int, int, int]], None]
 Settle = Callable[[Connection, int], None]
@@ -121,13 +123,13 @@ class OpenLoop:
         self._clock = clock
         self._record_send = record_send
         self._began_ns = 0
-        self._intended_ns = _NEVER_NS
+        self._intended_ns = NEVER_NS
         self._free: deque[tuple[int, Connection]] = deque()  # (since when, who)
 
     def begin(self, now_ns: int) -> None:
         """Let the schedule begin now."""
         self._began_ns = now_ns
-        self._intended_ns = now_ns + next(self._offsets_ns, _NEVER_NS)
+        self._intended_ns = now_ns + next(self._offsets_ns, NEVER_NS)
 
     def admit(self, connection: Connection) -> None:
         """Let ``connection`` take its turn with the others."""
@@ -148,7 +150,7 @@ class OpenLoop:
 
     def next_ns(self) -> int | None:
         """Return when the next message is due; None if there is none, or nobody free for it."""
-        return self._intended_ns if self._free and self._intended_ns < _NEVER_NS else None
+        return self._intended_ns if self._free and self._intended_ns < NEVER_NS else None
 
     def send_due(self, settle: Settle, fail: Fail) -> None:
         """Send what is due, as far as connections are free for it and `SENDS_AT_ONCE` allows.
@@ -174,16 +176,23 @@ class OpenLoop:
                 if interest != connection.interest:
                     settle(connection, interest)
             self._record_send((intended_ns, free_ns, connection.submitted_ns))
-            self._intended_ns = self._began_ns + next(offsets_ns, _NEVER_NS)
+            self._intended_ns = self._began_ns + next(offsets_ns, NEVER_NS)
             if connection.is_free:
                 connection.is_offered = True
                 free.append((free_ns, connection))
 
-    def overdue(self, now_ns: int) -> int:
-        """Return how many messages that were due by ``now_ns`` were not sent; it ends here."""
-        count = 0
-        while self._intended_ns <= now_ns:
-            count += 1
-            self._intended_ns = self._began_ns + next(self._offsets_ns, _NEVER_NS)
-        self._intended_ns = _NEVER_NS
+    def overdue(self, from_ns: int, until_ns: int) -> int:
+        """Return how many messages due from ``from_ns`` to ``until_ns`` were not sent; then end.
+
+        Beyond `COUNTED` of them the number is extrapolated from those.
+        """
+        count, first_ns = 0, max(self._intended_ns, from_ns)
+        for _ in range(COUNTED):
+            if self._intended_ns > until_ns:
+                break
+            count += self._intended_ns >= from_ns
+            self._intended_ns = self._began_ns + next(self._offsets_ns, NEVER_NS)
+        next_ns, self._intended_ns = self._intended_ns, NEVER_NS
+        if first_ns < next_ns <= until_ns and count:
+            return round(count * (until_ns - first_ns) / (next_ns - first_ns))
         return count

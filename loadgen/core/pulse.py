@@ -13,7 +13,7 @@ next send."""
 
 @dataclass(slots=True)
 class Pulse:
-    """What the loop has done since its last `reset`. Times in nanoseconds.
+    """What the loop has done. Times in nanoseconds.
 
     polls: looks at the sockets; empty: those that found nothing; waited: the time spent in them.
     gaps: the times between two looks that were longer by `LONG_GAP_NS` than the events in between
@@ -43,7 +43,3 @@ class Pulse:
                 self.gaps_total_ns += gap_ns
         self._left_ns = ended_ns
         self._found = found
-
-    def reset(self) -> None:
-        """Begin anew; the next gap counts from the next look on."""
-        self.__init__()  # type: ignore[misc]

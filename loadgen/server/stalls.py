@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadgen.errors import UsageError
-from loadgen.units import format_duration_ns, parse_duration_s, seconds_to_ns
+from loadgen.units import NS_PER_S, format_duration_ns, parse_duration_s, seconds_to_ns
+
+_LONGEST_NS: Final = 24 * 3600 * NS_PER_S
 
 STALL_FORM: Final = (
     "write LENGTH@START for one stall, such as 1s@5s, "
@@ -75,6 +77,8 @@ def parse_stall(text: str) -> Stall:
         length_ns, other_ns = (seconds_to_ns(parse_duration_s(match[part])) for part in (1, 3))
     except (ValueError, OverflowError):
         raise UsageError.of("--stall", text, STALL_FORM) from None
+    if length_ns > _LONGEST_NS:
+        raise UsageError.of("--stall", text, "a stall lasts a day at most")
     if match[2] == "@":
         return Stall(length_ns, other_ns)
     if not other_ns:
