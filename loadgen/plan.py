@@ -192,7 +192,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.stages is not None:
             return Profile.parse_stages(self.stages)
         if self.rate_per_connection is not None:
-            return Profile.parse_rate(self.rate_per_connection).scaled(self.connections)
+            rate = Profile.parse_rate(self.rate_per_connection, "--rate-per-conn")
+            return rate.scaled(self.connections)
         return None if self.rate is None else Profile.parse_rate(self.rate)
 
     def profile_with_warmup(self) -> Profile | None:

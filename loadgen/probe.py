@@ -15,6 +15,7 @@ is up; each further line that comes begins the account anew; the end of the inpu
 """
 
 import contextlib
+import os
 import random
 import selectors
 import socket
@@ -68,6 +69,7 @@ class Probe:
 
     def __init__(self, plan: Plan, payloads: PayloadQueue, endpoint: Endpoint) -> None:
         self.record: ProbeRecord | None = None
+        self._said = b""
         # Its own standard input holds no payload.
         plan = msgspec.structs.replace(plan, payloads=tuple(payloads.items))
         self._job = msgspec.json.encode({"plan": plan, "endpoint": endpoint}) + b"\n"
@@ -109,7 +111,7 @@ class Probe:
             self._process.kill()
             self._process.communicate()
         try:
-            last_line = output.rstrip().rpartition(b"\n")[2]
+            last_line = (self._said + output).rstrip().rpartition(b"\n")[2]
             self.record = msgspec.json.decode(last_line, type=ProbeRecord)
         except msgspec.DecodeError:
             failure = f"it ended with exit code {self._process.returncode}"
@@ -129,7 +131,8 @@ class Probe:
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
             if selector.select(_PATIENCE_S):
-                output.readline()
+                # Past the buffer, which `communicate` knows nothing of: this may be all of it.
+                self._said = os.read(output.fileno(), _BUFFER_BYTES)
 
 
 # ---- in the process of its own ------------------------------------------------------------

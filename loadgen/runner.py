@@ -145,6 +145,7 @@ class _Run:
         findings, marks = self.findings, self.findings.marks
         self._open(engine)
         findings.opened_in_time = engine.opened
+        second = second if engine.opened else None
         with quiet_garbage_collector(), least_timer_slack(), second or contextlib.nullcontext():
             if engine.opened:
                 engine.start()
@@ -222,7 +223,9 @@ class _Run:
         now_ns = self._interval_began_ns
         if engine.opened:
             self._observe(stage, engine.totals(), 0)
-        while now_ns < end_ns and not engine.is_finished and not self._surroundings.should_stop():
+        while engine.opened and now_ns < end_ns and not engine.is_finished:
+            if self._surroundings.should_stop():
+                break
             interval_end_ns = self._interval_began_ns + INTERVAL_NS
             if now_ns >= interval_end_ns:
                 self._end_interval(engine, interval_end_ns, stage)

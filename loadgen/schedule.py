@@ -87,25 +87,25 @@ class Profile:
             raise ValueError("the rate must be above 0 for some time")
 
     @classmethod
-    def constant(cls, rate_per_s: float) -> "Profile":
-        """Return the profile of one unchanging rate. Raises UsageError."""
-        with _refusing("--rate", rate_per_s):
+    def constant(cls, rate_per_s: float, option: str = "--rate") -> "Profile":
+        """Return the profile of one unchanging rate. Raises UsageError, which names ``option``."""
+        with _refusing(option, rate_per_s):
             return cls(float(rate_per_s))
 
     @classmethod
-    def parse_rate(cls, rate: str | float) -> "Profile":
+    def parse_rate(cls, rate: str | float, option: str = "--rate") -> "Profile":
         """Return the profile of a rate per second or a ramp: ``5000``, ``2.5k/s``, ``0..50k/30s``.
 
-        Raises UsageError.
+        Raises UsageError, which names ``option``.
         """
         if not isinstance(rate, str):
-            return cls.constant(rate)
+            return cls.constant(rate, option)
         first, dots, ramp = rate.partition("..")
         target, _, duration = ramp.rpartition("/")
-        with _refusing("--rate", rate, _RATE_FORM):
+        with _refusing(option, rate, _RATE_FORM):
             start_per_s = units.parse_rate_per_s(first)
             stages = (_stage(duration, target),) if dots else ()
-        with _refusing("--rate", rate):
+        with _refusing(option, rate):
             return cls(start_per_s, stages)
 
     @classmethod
@@ -125,7 +125,8 @@ class Profile:
 
     def scaled(self, factor: float) -> "Profile":
         """Return the profile with every rate times ``factor``. Raises UsageError."""
-        with _refusing("rate", f"{self.describe()} times {factor:g}"):
+        words = self.describe().replace("\N{NO-BREAK SPACE}", " ")
+        with _refusing("--rate-per-conn", f"{words} times {factor:g}"):
             stages = (Stage(stage.duration_s, stage.target_per_s * factor) for stage in self.stages)
             return Profile(self.start_per_s * factor, tuple(stages))
 

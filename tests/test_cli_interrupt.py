@@ -101,7 +101,8 @@ def test_a_second_interrupt_ends_it_at_once() -> None:
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
         done = ended(process)
-    assert done.code == 130
+    # One more may meet the interpreter on its way out, whose death of it is 130 to a shell.
+    assert done.code in {130, -signal.SIGINT}
     assert done.stdout == ""
 
 

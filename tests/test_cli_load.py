@@ -1,0 +1,175 @@
+"""The options of the load and of its truth: each reaches the plan; what became of the checks."""
+
+import re
+import sys
+from typing import Any
+
+import pytest
+from accounts import check
+from command import loadgen, loadgen_here
+from servers import ScriptedServer, closes_after, echoes
+
+from loadgen.commands.run_options import new_parser, plan_of
+from loadgen.plan import Plan
+
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has stamps")
+
+FEW = ("-c", "5", "-n", "20")
+MANY = ("-c", "5", "-n", "400")
+
+
+def plan(*arguments: str) -> Plan:
+    return plan_of(new_parser().parse_args(list(arguments)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fields"),
+    [
+        ("--rate 50k", {"rate": "50k"}),
+        ("--rate 0..50k/30s", {"rate": "0..50k/30s", "duration_s": 30.0}),
+        ("--rate-per-conn 5", {"rate_per_connection": "5"}),
+        ("--stages 10s:5k,5s:0", {"stages": "10s:5k,5s:0", "duration_s": 15.0}),
+        ("--rate 5k --arrivals poisson", {"rate": "5k", "arrivals": "poisson"}),
+        ("--rate 5k --open", {"rate": "5k", "unlimited": True}),
+        ("--think 10ms", {"think": "10ms"}),
+        ("--think exp:10ms", {"think": "exp:10ms"}),
+        ("--seed 7", {"seed": 7}),
+        ("--seed 0", {"seed": 0}),
+        ("--pacing precise", {"pacing": "precise"}),
+        ("--warmup 2s", {"warmup_s": 2.0}),
+        ("--timestamps user", {"timestamps": "user"}),
+        ("--timestamp-sample 10", {"timestamp_sample": 10}),
+        ("--probe", {"probe": True}),
+        ("--no-probe", {"probe": False}),
+        ("", {"probe": None, "checks": ()}),
+        (
+            "--check errors<0.1% --check service_p99<=5ms",
+            {"checks": ("errors<0.1%", "service_p99<=5ms")},
+        ),
+    ],
+)
+def test_an_option_reaches_the_plan(arguments: str, fields: dict[str, Any]) -> None:
+    assert plan(*arguments.split()) == Plan(**fields)
+
+
+def test_what_is_no_part_of_the_plan() -> None:
+    chosen = new_parser().parse_args(["--strict", "--find-max", "errors<1"])
+    assert (chosen.strict, chosen.find_max) == (True, "errors<1")
+    chosen = new_parser().parse_args([])
+    assert (chosen.strict, chosen.find_max) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--rate", "fast"], ["--rate:", "'fast'", "2.5k", "0..50k/30s"]),
+        (["--rate", "-5"], ["--rate:", "'-5'", "2.5k"]),
+        (["--rate", "0"], ["--rate:", "'0'", "above 0"]),
+        (["--rate-per-conn", "fast"], ["--rate-per-conn:", "'fast'", "2.5k"]),
+        (["--rate", "5", "--rate-per-conn", "5"], ["--rate and --rate-per-conn", "give one"]),
+        (["--rate", "5", "--stages", "1s:5"], ["--rate and --stages", "give one"]),
+        (["--stages", "5k"], ["--stages:", "'5k'", "10s:5k"]),
+        (["--arrivals", "odd", "--rate", "5"], ["--arrivals:", "'odd'", "poisson"]),
+        (["--arrivals", "poisson"], ["--arrivals", "--rate"]),
+        (["--open"], ["--open", "--rate"]),
+        (["--think", "long"], ["--think:", "'long'", "exp:10ms"]),
+        (["--think", "1ms", "--rate", "5"], ["--think", "--rate"]),
+        (["--seed", "-1"], ["--seed:", "'-1'", "whole number"]),
+        (["--seed", "x"], ["--seed:", "'x'", "whole number"]),
+        (["--pacing", "lazy"], ["--pacing:", "'lazy'", "eco, normal, precise"]),
+        (["--warmup", "long"], ["--warmup:", "'long'", "10ms"]),
+        (["--warmup", "-1s"], ["--warmup:", "'-1s'", "10ms"]),
+        (["--timestamps", "mine"], ["--timestamps:", "'mine'", "auto, kernel, user"]),
+        (["--timestamp-sample", "0"], ["--timestamp-sample:", "0", "1 or more"]),
+        (["--timestamp-sample", "x"], ["--timestamp-sample:", "'x'", "whole number"]),
+        (["--probe", "--no-probe"], ["--probe", "--no-probe"]),
+        (["--check", "fast"], ["--check:", "'fast'", "service_p99<=5ms"]),
+        (["--check", "service_p98x<5ms"], ["--check:", "service_p98x", "did you mean"]),
+        (["--check", "service_p99<5"], ["--check:", "'service_p99<5'"]),
+        (["--check", "response_p99<5ms"], ["--check:", "response_p99<5ms", "--rate"]),
+        (["--find-max", "fast"], ["--find-max:", "'fast'", "service_p99<=5ms"]),
+        (["--find-max", "errors<1", "--think", "1s"], ["--find-max", "--think"]),
+        (["--find-max", "errors<1", "-n", "5"], ["--find-max", "--messages"]),
+        (["--find-max", "errors<1", "--stages", "1s:5"], ["--find-max", "--stages"]),
+        (["--find-max", "errors<1", "--rate", "1..5/1s"], ["--rate", "'1..5/1s'", "begin with"]),
+        (["--find-max", "errors<1", "--reply", "none"], ["--find-max", "--reply none"]),
+        (["--find-max", "errors<1", "--check", "errors<1"], ["--find-max", "--check"]),
+        (["--find-max", "errors<1", "--strict"], ["--find-max", "--strict"]),
+        (["--find-max", "errors<1", "--connections-csv", "-"], ["--find-max", "-csv"]),
+        (["--find-max", "messages_per_s>5"], ["--find-max:", "messages_per_s>5", "<="]),
+    ],
+    ids=lambda value: " ".join(value)[:40] if value[0].startswith("--") else None,
+)
+def test_one_line_says_what_was_wrong_before_any_socket_is_there(
+    arguments: list[str], parts: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with ScriptedServer(echoes) as server:
+        done = loadgen_here(capfd, server.address, *arguments)
+    assert server.accepted == 0
+    assert (done.code, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("loadgen: ")
+    for part in parts:
+        assert part in line
+
+
+# ---- help ---------------------------------------------------------------------------------
+
+
+def test_help_stays_within_a_hundred_columns_and_has_a_group_for_each_subject(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        loadgen_here(capfd, "--help")
+    text = capfd.readouterr().out
+    assert max(map(len, text.splitlines())) <= 100
+    groups = dict(re.findall(r"^(\w[^\n]*):\n((?:  .*\n)+)", text, re.MULTILINE))
+    for group, options in {
+        "load": ("--warmup", "--duration", "--pipeline"),
+        "open loop, and time to think": (
+            *("--rate", "--rate-per-conn", "--stages", "--arrivals", "--open", "--think"),
+            *("--pacing", "--seed"),
+        ),
+        "truth": (
+            *("--timestamps", "--timestamp-sample", "--probe", "--no-probe"),
+            *("--check", "--strict", "--find-max"),
+        ),
+    }.items():
+        for option in options:
+            assert re.search(rf"^  (-\w.*, )?{option}\b", groups[group], re.MULTILINE), option
+
+
+# ---- exit codes ---------------------------------------------------------------------------
+
+
+@on_linux
+@pytest.mark.parametrize(
+    ("arguments", "code", "outcomes"),
+    [
+        ((*MANY, "--check", "errors<1", "--check", "connections==5"), 0, ["passed", "passed"]),
+        ((*MANY, "--check", "errors<1", "--check", "connections<5"), 1, ["passed", "failed"]),
+        ((*MANY, "--check", "service_p99.9<1h"), 0, ["passed"]),
+        ((*MANY, "--check", "service_p99.9>1h"), 1, ["failed"]),
+        ((*MANY, "--check", "service_p99.99<1h"), 4, ["inconclusive"]),
+        ((*FEW, "--check", "service_max>1h", "--check", "errors<1"), 4, ["inconclusive"] * 2),
+        ((*FEW, "--check", "connections>5", "--check", "service_p99<1h"), 1, None),
+        ((*FEW, "--strict"), 4, []),
+        (FEW, 0, []),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else None,
+)
+def test_exit_codes(
+    arguments: tuple[str, ...],
+    code: int,
+    outcomes: list[str] | None,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with ScriptedServer(echoes) as server:
+        done = loadgen_here(capfd, server.address, *arguments, "--json", "-")
+    check(done.record)
+    if outcomes is not None and done.record.health and done.record.health.verdict != "inconclusive":
+        assert [each.outcome for each in done.record.checks] == outcomes
+    assert done.code == code
+    for each in done.record.checks:
+        assert f"{each.check}   {each.outcome}" in done.stderr
