@@ -1,84 +1,113 @@
 """The curve of load against latency, as lines for people."""
 
+import textwrap
 from collections.abc import Iterator
 from typing import Final
 
 from loadgen.find_max import Kept, LoadStep, MaxRecord
-from loadgen.summary_times import Line, Style
-from loadgen.units import format_count, format_duration_ns
+from loadgen.summary_times import Line, Style, format_rate, wrapped
+from loadgen.units import format_duration_ns
 
-_COLUMNS: Final = ("asked/s", "got/s", "in flight", "service p50", "p99", "response p50", "p99")
-_WIDTHS: Final = (10, 10, 10, 12, 9, 13, 9)
+_GROUPS: Final = ("", "", "", "service time", "response time")
+_GROUP_WIDTHS: Final = (11, 11, 10, 18, 18)
+_COLUMNS: Final = ("asked", "got", "in flight", "p50", "p99", "p50", "p99")
+_WIDTHS: Final = (11, 11, 10, 9, 9, 9, 9)
+_OUTCOME_COLUMNS: Final = 35
 
-_OUTCOMES: Final[dict[Kept, str]] = {
-    "kept": "kept",
-    "broken": "broken",
-    "generator": "the generator was the limit",
-    "unclear": "unclear",
+_OUTCOMES: Final[dict[Kept, tuple[str, Style]]] = {
+    "kept": ("kept", "good"),
+    "broken": ("broken", "bad"),
+    "generator": ("the generator was the limit", "faint"),
+    "unclear": ("unclear", "faint"),
 }
 
 
 def heading(promise: str) -> list[Line]:
     """Return what stands above the steps."""
-    cells = (f"{column:>{width}}" for column, width in zip(_COLUMNS, _WIDTHS, strict=True))
-    return [Line(f"looking for the highest rate with {promise}", "heading"), Line("".join(cells))]
+    return [
+        Line(f"looking for the highest rate with {promise}", "heading"),
+        Line(_row(_GROUPS, _GROUP_WIDTHS), "faint"),
+        Line(_row(_COLUMNS, _WIDTHS), "faint"),
+    ]
 
 
 def step_line(step: LoadStep) -> Line:
-    """Return one step."""
+    """Return one step; a long reason is cut short, `conclusion` has those that count whole."""
     cells = (
-        format_count(step.rate_per_s),
-        format_count(step.messages_per_s),
-        "-" if step.in_flight_at_server is None else f"{step.in_flight_at_server:.3g}",
+        format_rate(step.rate_per_s),
+        format_rate(step.messages_per_s),
+        _number(step.in_flight_at_server),
         _duration(step.service_p50_ns),
         _duration(step.service_p99_ns),
         _duration(step.response_p50_ns),
         _duration(step.response_p99_ns),
     )
-    row = "".join(f"{cell:>{width}}" for cell, width in zip(cells, _WIDTHS, strict=True))
-    tries = f", {step.tries} tries" if step.tries > 1 else ""
-    style: Style = {"kept": "good", "broken": "bad"}.get(step.outcome, "faint")  # type: ignore[assignment]
-    return Line(f"{row}  {_OUTCOMES[step.outcome]}{tries}{_why(step)}", style)
+    word, style = _OUTCOMES[step.outcome]
+    tries = f" ({step.tries} tries)" if step.tries > 1 else ""
+    why = f": {'; '.join(_reasons(step))}" if _reasons(step) else ""
+    said = textwrap.shorten(f"{word}{tries}{why}", _OUTCOME_COLUMNS, placeholder=" …")
+    return Line(f"{_row(cells, _WIDTHS)}  {said}", style)
 
 
 def conclusion(record: MaxRecord) -> Iterator[Line]:
     """Say what was found, and what it is worth."""
     promise = ", ".join(record.promise)
+    if not record.steps:
+        yield Line("the search was ended before a rate was tried", "bad")
+        return
     if record.found_per_s is None:
         yield Line(f"no rate that was tried keeps {promise}", "bad")
     else:
         at_least = "" if record.limited_by == "server" else "at least "
-        found = format_count(record.found_per_s)
-        yield Line(f"highest rate that keeps {promise}: {at_least}{found}/s", "heading")
+        found = format_rate(record.found_per_s)
+        yield Line(f"highest rate that keeps {promise}: {at_least}{found}", "heading")
     if any(step.timestamps == "user" for step in record.steps):
         yield Line("  times are user-space: this process's own queue is in them", "bad")
-    if record.found_per_s is None and record.limited_by == "server":
-        return
-    match record.limited_by:
+    missed = [step for step in record.steps if step.outcome != "kept"]
+    if missed:
+        yield from _limit(min(missed, key=lambda step: step.rate_per_s))
+    else:
+        yield Line("  the search was ended before a rate broke it", "bad")
+
+
+def _limit(step: LoadStep) -> Iterator[Line]:
+    """Say what kept a higher rate than that of ``step`` from being found."""
+    rate, reasons = format_rate(step.rate_per_s), "; ".join(_reasons(step))
+    match step.outcome:
         case "generator":
-            yield Line(
-                "  above that the generator was the limit, not the server: share the load between "
-                "machines to learn more",
-                "bad",
+            text = (
+                f"at {rate} the generator was the limit, not the server: share the load between "
+                "machines to learn more"
             )
+            yield from wrapped(text, style="bad")
         case "unclear":
-            yield Line("  above that the steps could not be decided; see the reasons", "bad")
-        case "nothing":
-            yield Line("  the search was ended before a rate broke it", "bad")
+            yield from wrapped(f"nobody can say whether {rate} keeps it: {reasons}", style="bad")
+        case _:
+            yield from wrapped(f"{rate} broke it: {reasons}")
+
+
+def _row(cells: tuple[str, ...], widths: tuple[int, ...]) -> str:
+    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+
+
+def _number(in_flight: float | None) -> str:
+    if in_flight is None:
+        return "-"
+    return f"{in_flight:.0f}" if in_flight >= 10 else f"{in_flight:.2f}"
 
 
 def _duration(nanoseconds: int | None) -> str:
     return "-" if nanoseconds is None else format_duration_ns(nanoseconds)
 
 
-def _why(step: LoadStep) -> str:
+def _reasons(step: LoadStep) -> list[str]:
     """Return what broke the promise, or made it unclear."""
     if step.outcome not in ("broken", "unclear"):
-        return ""
+        return []
     wanted = "failed" if step.outcome == "broken" else "inconclusive"
     reasons = [
         f"{check.check}: {check.reason or check.measured}"
         for check in step.checks
         if check.outcome == wanted
     ]
-    return f" ({'; '.join(reasons) or step.verdict})"
+    return reasons or [f"the run is {step.verdict}"]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from loadgen import environment
 from loadgen.connection_ledger import connections_record
 from loadgen.core.connection import Connection
@@ -75,6 +77,15 @@ class Findings:
     def load_s(self) -> float:
         """How long the measured load lasted, in seconds."""
         return ns_to_seconds(self.marks.load_ended_ns - self.marks.load_began_ns)
+
+    def begin_load(self, now_ns: int) -> None:
+        """Let the load begin now, and not when it was to; the intervals so far count from there."""
+        late_s = ns_to_seconds(now_ns - self.marks.load_began_ns)
+        self.marks.load_began_ns = now_ns
+        self.intervals = [
+            msgspec.structs.replace(interval, start_s=interval.start_s - late_s)
+            for interval in self.intervals
+        ]
 
 
 def freeze_interval(

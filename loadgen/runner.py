@@ -197,10 +197,10 @@ class _Run:
         return failed >= CONNECTS_UNDER_WAY or (failed > 0 and is_late)
 
     def _warm_up(self, engine: Engine) -> None:
-        marks = self.findings.marks
         if self._plan.warmup_s:
-            marks.load_began_ns = self._submit_until(engine, marks.load_began_ns, "warming")
-            self._recorder.begin_measuring(marks.load_began_ns)
+            planned_ns = self.findings.marks.load_began_ns
+            self.findings.begin_load(self._submit_until(engine, planned_ns, "warming"))
+            self._recorder.begin_measuring(self.findings.marks.load_began_ns)
         self.findings.at_load_begin = self._interval_totals
 
     def _load(self, engine: Engine) -> None:

@@ -7,7 +7,8 @@ from loadgen.failure import Cause
 from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
 from loadgen.plan import Plan
 from loadgen.record import ConnectionRecord, RunRecord
-from loadgen.summary_times import Line
+from loadgen.schedule import ThinkTime
+from loadgen.summary_times import Line, format_rate, wrapped
 from loadgen.units import NS_PER_S, format_bytes, format_count, format_duration_ns
 
 _SLOWEST_SHOWN = 3
@@ -20,7 +21,7 @@ def summarise(record: RunRecord) -> list[Line]:
         *_heading(record),
         Line(""),
         *summary_times.verdict(record),
-        *summary_times.checks(record.checks),
+        *summary_times.checks(record),
         *_load(record),
         Line(""),
         *summary_times.table(record),
@@ -35,10 +36,11 @@ def _heading(record: RunRecord) -> Iterator[Line]:
     target = record.target
     server = " (the embedded echo server; no target was named)" if target.embedded else ""
     yield Line(f"loadgen {record.environment.loadgen}: {target.address}{server}", "heading")
-    yield Line(f"  {_plan_in_words(record.plan)}, on {record.backend}", "faint")
+    words = f"{_plan_in_words(record.plan)}, on {record.backend}"
+    yield from wrapped(words, style="faint")
     match record.outcome:
         case "interrupted":
-            yield Line("  interrupted: the figures cover the time until then", "bad")
+            yield Line("  interrupted before the end", "bad")
         case "lost":
             yield Line("  every connection had failed before the end", "bad")
         case "unreachable":
@@ -59,7 +61,7 @@ def _model_in_words(plan: Plan) -> str:
         spread = "" if plan.arrivals == "constant" else f", {plan.arrivals}"
         window = "any number in flight" if plan.unlimited else window
         return f"open loop, {profile.describe()}{spread}, {window}"
-    thinking = f", {plan.think} to think" if plan.think else ""
+    thinking = f", thinking {ThinkTime.parse(plan.think).describe()}" if plan.think else ""
     return f"closed loop, {window}{thinking}"
 
 
@@ -104,7 +106,7 @@ def _load(record: RunRecord) -> Iterator[Line]:
         )
     yield Line(
         f"  messages     {format_count(actual.messages)}"
-        f"   {format_count(actual.messages_per_s)}/s{_asked(record)}{_unfinished(record)}"
+        f"   {format_rate(actual.messages_per_s)}{_asked(record)}{_unfinished(record)}"
     )
     if actual.in_flight_at_server is not None and not shortfall.falls_behind(record):
         yield Line(f"  in flight    {_in_flight(record)}")
@@ -112,19 +114,16 @@ def _load(record: RunRecord) -> Iterator[Line]:
     sent, received = sum(i.bytes_sent for i in counted), sum(i.bytes_received for i in counted)
     yield Line(f"  sent         {_traffic(sent, actual.bytes_sent_per_s)}")
     yield Line(f"  received     {_traffic(received, actual.bytes_received_per_s)}")
-    if actual.duration_s:
-        yield Line(
-            f"  this process {100 * actual.cpu_s / actual.duration_s:.0f} % of one core", "faint"
-        )
+    share = actual.cpu_s / actual.duration_s
+    yield Line(f"  this process {100 * share:.0f} % of one core", "faint")
 
 
 def _asked(record: RunRecord) -> str:
     rate, overdue = record.requested.rate_per_s, record.actual.overdue
     if rate is None:
         return ""
-    late = f", {format_count(overdue)} of them not sent" if overdue else ""
-    shown = format_count(rate) if rate >= 100 else f"{rate:.3g}"
-    return f", asked for {shown}/s{late}"
+    late = f"; {format_count(overdue)} overdue at the end" if overdue else ""
+    return f", asked for {format_rate(rate)}{late}"
 
 
 def _in_flight(record: RunRecord) -> str:
@@ -132,10 +131,12 @@ def _in_flight(record: RunRecord) -> str:
     actual, plan = record.actual, record.plan
     number = actual.in_flight_at_server or 0.0
     shown = format_count(number) if number >= 10 else f"{number:.2g}"
+    shown = "less than 0.01" if number < 0.01 else shown
+    where = "at the server"
     if record.timestamps.mode == "user":
-        return f"{shown} (rate times mean latency, in user space)"
+        where += " or not yet read"
     room = "" if plan.unlimited else f", of {format_count(actual.connections * plan.pipeline)}"
-    return f"{shown} at the server{room} (rate times mean service time)"
+    return f"{shown} {where}{room} (rate times mean service time)"
 
 
 def _unfinished(record: RunRecord) -> str:
@@ -178,7 +179,9 @@ def _advice(record: RunRecord) -> Iterator[Line]:
             f"  the server sends more than --reply {reply} expects; --dump-one shows the bytes",
             "bad",
         )
-    elif actual.submitted and not actual.messages + actual.warmup_messages and not record.failures:
+    elif reply == "none" or record.failures:
+        return
+    elif actual.submitted and not actual.messages + actual.warmup_messages:
         if actual.bytes_received:
             yield Line(f"  no reply was whole: --reply {reply} waits for more than came", "bad")
         else:
@@ -216,7 +219,7 @@ def _slowest(worst: Iterable[ConnectionRecord], usual_ns: float) -> Iterator[Lin
             break
         yield Line(
             f"  {'slowest' if rank == 0 else '':<12} connection {connection.index}: "
-            f"mean {format_duration_ns(connection.service_time_mean_ns)}, "
+            f"service time mean {format_duration_ns(connection.service_time_mean_ns)}, "
             f"max {format_duration_ns(connection.service_time_max_ns)}",
             "faint",
         )

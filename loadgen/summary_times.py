@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple
 
 from loadgen import shortfall
 from loadgen.distribution import Distribution
-from loadgen.evidence import CheckResult, Health, Verdict
+from loadgen.evidence import Health, Verdict
 from loadgen.health import prints_response_time
 from loadgen.record import RunRecord
 from loadgen.units import format_count, format_duration_ns
@@ -23,19 +23,34 @@ class Line(NamedTuple):
 
 _MEANINGS: Final[dict[Verdict, str]] = {
     "valid": "the figures may be believed",
-    "busy": "service and response time hold; the tail of user space is this process's own",
+    "busy": "the times hold, but for the tail of user space, which is this process's own",
     "generator-bound": "service time holds for the load delivered; this process was the limit",
     "server-bound": "the server did not keep up with what was asked; what it answered holds",
-    "inconclusive": "nobody can say; the reasons come first",
+    "inconclusive": "nobody can say what the figures are worth; the weightiest reason first",
 }
 _USER_SPACE_MEANINGS: Final[dict[Verdict, str]] = {
     "busy": "the times are partly this process's own queue",
     "generator-bound": "the times are mostly this process's own queue; it was the limit",
 }
+_ONE_WAY_MEANINGS: Final[dict[Verdict, str]] = {
+    "busy": "the rate holds; this process had little time to spare",
+    "generator-bound": "the rate is this process's own; it was the limit",
+}
 
-INDENT: Final = " " * 15
-_WIDTH: Final = 97
-_TEXT_WIDTH: Final = _WIDTH - 13
+_INDENT_COLUMNS: Final = 15
+_WIDTH: Final = 99
+
+
+def wrapped(text: str, indent_columns: int = 2, style: Style = "plain") -> Iterator[Line]:
+    """Yield ``text`` as indented lines that are not too wide; names of options stay whole."""
+    width = _WIDTH - indent_columns
+    for part in wrap(text, width, break_long_words=False, break_on_hyphens=False):
+        yield Line(" " * indent_columns + part, style)
+
+
+def format_rate(per_s: float) -> str:
+    """Return events per second: ``50 000/s``, ``0.5/s``."""
+    return f"{format_count(per_s) if per_s >= 100 else f'{per_s:.3g}'}/s"
 
 
 def verdict(record: RunRecord) -> Iterator[Line]:
@@ -44,7 +59,9 @@ def verdict(record: RunRecord) -> Iterator[Line]:
     if health is None:
         return
     meaning = _MEANINGS[health.verdict]
-    if record.timestamps.mode == "user":
+    if record.plan.reply == "none":
+        meaning = _ONE_WAY_MEANINGS.get(health.verdict, meaning)
+    elif record.timestamps.mode == "user":
         meaning = _USER_SPACE_MEANINGS.get(health.verdict, meaning)
     style: Style = "good" if health.verdict in ("valid", "server-bound") else "bad"
     yield Line(f"  verdict      {health.verdict}: {meaning}", style)
@@ -55,21 +72,24 @@ def verdict(record: RunRecord) -> Iterator[Line]:
 def _findings(health: Health) -> Iterator[Line]:
     said = set()
     for finding in health.findings:
-        yield from (Line(INDENT + text) for text in wrap(finding.evidence, _TEXT_WIDTH))
+        yield from wrapped(finding.evidence, _INDENT_COLUMNS)
         if finding.advice not in said and health.verdict != "valid":
             said.add(finding.advice)
-            advice = wrap(finding.advice, _TEXT_WIDTH - 2)
-            yield from (Line(f"{INDENT}  {text}", "faint") for text in advice)
+            yield from wrapped(finding.advice, _INDENT_COLUMNS + 2, "faint")
 
 
-def checks(results: Iterable[CheckResult]) -> Iterator[Line]:
-    """Say what became of each check."""
-    for result in results:
+def checks(record: RunRecord) -> Iterator[Line]:
+    """Say what became of each check; what stands with the verdict is not said again."""
+    findings = record.health.findings if record.health else []
+    for result in record.checks:
         found = "" if result.measured is None else f": {result.measured}"
         style: Style = "good" if result.outcome == "passed" else "bad"
         yield Line(f"  check        {result.check}   {result.outcome}{found}", style)
-        yield from (Line(INDENT + text) for text in wrap(result.reason, _TEXT_WIDTH))
-    if results:
+        reason = result.reason
+        for finding in findings:
+            reason = reason.replace(f": {finding.evidence}", "")
+        yield from wrapped(reason, _INDENT_COLUMNS)
+    if record.checks:
         yield Line("")
 
 
@@ -94,12 +114,8 @@ def table(record: RunRecord) -> Iterator[Line]:
     rows = [Row("connect", record.connect_latency_ns), *_message_rows(record)]
     for row in rows:
         yield Line(_cells(row, record), row.style)
-    if record.plan.reply == "none":
-        yield Line("  service time   one way: there is no reply to wait for", "faint")
-    else:
-        yield from _faint(_source(record))
-        if any("-" in _figures(row, record) for row in rows[1:]):
-            yield from _faint("-: too few values for that percentile, or too many unanswered")
+    for note in (*_notes(record), *_dashes(rows, record)):
+        yield from wrapped(f"({note})", style="faint")
     for row in rows:
         if row.times.overflow:
             yield Line(
@@ -107,6 +123,8 @@ def table(record: RunRecord) -> Iterator[Line]:
                 "histogram's range of 73 minutes; they count as the maximum",
                 "bad",
             )
+    if record.probe is not None and record.probe.failure:
+        yield from wrapped(f"probe: it ended early: {record.probe.failure}", style="bad")
 
 
 def _message_rows(record: RunRecord) -> Iterator[Row]:
@@ -114,13 +132,12 @@ def _message_rows(record: RunRecord) -> Iterator[Row]:
     unanswered = shortfall.unanswered(record)
     if record.plan.reply != "none":
         yield Row("service time", record.service_time_ns, unanswered)
-    response = record.response_time_ns
-    is_shown = record.health is None or prints_response_time(record.health)
-    if response is not None and record.plan.reply != "none" and is_shown:
-        yield Row("response time", response, shortfall.unserved(record))
-    if record.blocked_ns is not None and record.blocked_ns.max:
-        yield Row("blocked", record.blocked_ns)
-    if record.probe is not None:
+    if _is_on_time(record):
+        if record.response_time_ns is not None and record.plan.reply != "none":
+            yield Row("response time", record.response_time_ns, shortfall.unserved(record))
+        if record.blocked_ns is not None and record.blocked_ns.max:
+            yield Row("blocked", record.blocked_ns)
+    if record.probe is not None and record.probe.latency_ns.count:
         yield Row("probe", record.probe.latency_ns)
     if record.generator_lag_ns is not None:
         yield Row("generator lag", record.generator_lag_ns, style="faint")
@@ -129,12 +146,17 @@ def _message_rows(record: RunRecord) -> Iterator[Row]:
         yield Row("user space", record.user_space_latency_ns, unanswered, "faint")
 
 
+def _is_on_time(record: RunRecord) -> bool:
+    """Return whether the times since the intended one are the server's."""
+    return record.health is None or prints_response_time(record.health)
+
+
 def _figures(row: Row, record: RunRecord) -> list[str]:
     """Return the percentiles, a dash for those that nobody knows."""
     times = row.times
     return [
         format_duration_ns(times.percentile(each) or 0)
-        if times.carries(each) and shortfall.knows(record, each, row.censored)
+        if times.carries(each) and _is_known(row, each, record)
         else "-"
         for each in _PERCENTS
     ]
@@ -148,8 +170,27 @@ def _cells(row: Row, record: RunRecord) -> str:
     return f"  {row.name:<15}" + "".join(f"{cell:>9}" for cell in cells)
 
 
-def _faint(text: str) -> Iterator[Line]:
-    return (Line(f"  {line}", "faint") for line in wrap(f"({text})", _WIDTH))
+def _is_known(row: Row, percent: float, record: RunRecord) -> bool:
+    return shortfall.knows(record, percent, row.censored)
+
+
+def _dashes(rows: Iterable[Row], record: RunRecord) -> Iterator[str]:
+    """Say why percentiles are missing."""
+    pairs = [(row, percent) for row in rows for percent in _PERCENTS]
+    if not all(row.times.carries(percent) for row, percent in pairs):
+        yield "-: too few values for that percentile"
+    if not all(_is_known(row, percent, record) for row, percent in pairs):
+        yield "-: too many messages had no answer for that percentile to be known"
+
+
+def _notes(record: RunRecord) -> Iterator[str]:
+    """Say what the rows mean, and why some are not there."""
+    is_one_way = record.plan.reply == "none"
+    yield "one way: there is no reply to wait for" if is_one_way else _source(record)
+    if record.response_time_ns is not None and not _is_on_time(record):
+        yield "response and blocked time are not shown: they would be those of this process's own queue"
+    if record.probe is not None and record.probe.latency_ns.count:
+        yield "probe: from send to read in a second process, which has time to spare"
 
 
 def _source(record: RunRecord) -> str:
@@ -159,14 +200,17 @@ def _source(record: RunRecord) -> str:
         doubt = stamps.read_uncertainty_ns
         bar = ""
         if doubt is not None and doubt.carries(99):
-            bar = f"; replies came up to {format_duration_ns(doubt.p99 or 0)} (p99) before"
-        return f"user-space: from send to read on this process's clock, {stamps.reason}{bar}"
+            bar = f"; a reply may have come up to {format_duration_ns(doubt.p99 or 0)} (p99) sooner"
+        return (
+            "service time: user-space, from send to read on this process's clock; no timestamps of "
+            f"the kernel: {stamps.reason}{bar}"
+        )
     known = stamps.stamped + stamps.upper_bounds + stamps.missing + stamps.implausible
     share = ""
     if stamps.sample_every > 1:
-        share = f", 1 in {stamps.sample_every} stamped"
-    elif known and stamps.stamped < known:
-        share = (
-            f", for {100 * stamps.stamped / known:.3g} % of them; the others came with later ones"
-        )
+        share = f", for 1 read in {stamps.sample_every}"
+    if stamps.stamped < known:
+        whose = "their replies" if share else "the replies"
+        share += f", for {100 * stamps.stamped / known:.3g} % of {whose}"
+        share += "; the others have no time of their own"
     return f"service time: from send to arrival, by the kernel's clock{share}; user space: to read"
