@@ -9,10 +9,10 @@ from loadgen.summary_times import Line, Style, format_rate, wrapped
 from loadgen.units import format_duration_ns
 
 _GROUPS: Final = ("", "", "", "service time", "response time")
-_GROUP_WIDTHS: Final = (11, 11, 10, 18, 18)
+_GROUP_WIDTHS: Final = (11, 12, 10, 16, 16)
 _COLUMNS: Final = ("asked", "got", "in flight", "p50", "p99", "p50", "p99")
-_WIDTHS: Final = (11, 11, 10, 9, 9, 9, 9)
-_OUTCOME_COLUMNS: Final = 35
+_WIDTHS: Final = (11, 12, 10, 8, 8, 8, 8)
+_OUTCOME_COLUMNS: Final = 38
 
 _OUTCOMES: Final[dict[Kept, tuple[str, Style]]] = {
     "kept": ("kept", "good"),
@@ -43,9 +43,10 @@ def step_line(step: LoadStep) -> Line:
         _duration(step.response_p99_ns),
     )
     word, style = _OUTCOMES[step.outcome]
-    tries = f" ({step.tries} tries)" if step.tries > 1 else ""
     why = f": {'; '.join(_reasons(step))}" if _reasons(step) else ""
-    said = textwrap.shorten(f"{word}{tries}{why}", _OUTCOME_COLUMNS, placeholder=" …")
+    tries = f", {step.tries} tries" if step.tries > 1 else ""
+    said = textwrap.shorten(f"{word}{why}", _OUTCOME_COLUMNS, placeholder=" …")
+    said += tries if len(said + tries) <= _OUTCOME_COLUMNS else ""
     return Line(f"{_row(cells, _WIDTHS)}  {said}", style)
 
 

@@ -109,14 +109,15 @@ def from_json(text: bytes) -> MaxRecord:
     """Return the record that ``text`` holds. Raises RecordError."""
     try:
         return msgspec.json.decode(text, type=MaxRecord)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UsageError) as error:
         raise RecordError(f"this is no record of the form {SCHEMA}: {error}") from None
 
 
 class Search:
     """Looks for the highest rate; `run` does it, ``steps`` is the curve so far.
 
-    promise: the checks that must hold. first_per_s: the rate to begin with.
+    promise: the checks that must hold. first_per_s: the rate to begin with, or a higher one if the
+    longest step at that rate would be too short for the highest percentile.
     shortest_s: how long a step lasts at least.
     """
 
@@ -129,7 +130,9 @@ class Search:
         self.steps: list[LoadStep] = []
         self._promise = promise
         self._shortest_s = shortest_s
-        self._rate_per_s: float | None = first_per_s
+        self._values_needed = _values_needed(promise)
+        self._lowest_per_s = max(1.0, self._values_needed / LONGEST_STEP_S)
+        self._rate_per_s: float | None = max(first_per_s, self._lowest_per_s)
         self._kept_per_s = 0.0
         self._missed_per_s: float | None = None
 
@@ -166,10 +169,7 @@ class Search:
 
     def duration_s(self, rate_per_s: float) -> float:
         """Return how long a step lasts: enough values beyond the highest percentile promised."""
-        statistics = [getattr(check.figure, "statistic", None) for check in self._promise]
-        percents = [each for each in statistics if isinstance(each, float)]
-        highest = max((each for each in percents if each < 100), default=0.0)
-        needed_s = AMPLE * VALUES_BEYOND / (1 - highest / 100) / rate_per_s
+        needed_s = AMPLE * self._values_needed / rate_per_s
         return min(max(self._shortest_s, needed_s), LONGEST_STEP_S)
 
     # ---- one rate -------------------------------------------------------------------------
@@ -230,10 +230,18 @@ class Search:
             return 2 * self._kept_per_s
         if not self._kept_per_s:
             lower = self._missed_per_s / 2
-            return lower if lower >= 1 else None
+            return lower if lower >= self._lowest_per_s else None
         if self._missed_per_s <= self._kept_per_s * (1 + PRECISION):
             return None
         return math.sqrt(self._kept_per_s * self._missed_per_s)
+
+
+def _values_needed(promise: Sequence[Check]) -> float:
+    """Return how many values the highest percentile of ``promise`` needs."""
+    statistics = [getattr(check.figure, "statistic", None) for check in promise]
+    percents = [each for each in statistics if isinstance(each, float)]
+    highest = max((each for each in percents if each < 100), default=0.0)
+    return VALUES_BEYOND / (1 - highest / 100)
 
 
 def _outcome(verdict: Verdict, outcomes: set[str]) -> Kept:

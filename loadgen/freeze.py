@@ -1,5 +1,6 @@
 """From what a run has left in memory to its frozen record."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,7 +48,6 @@ class Marks:
 class Findings:
     """Everything a run has left: its connections, its recorder, its marks and intervals.
 
-    is_spent: whether the load ended because nothing was left to submit.
     why_user_space: why the kernel gave no timestamps; empty where it did.
     """
 
@@ -61,7 +61,6 @@ class Findings:
     closed: int = 0
     cut_off: int = 0
     overdue: int = 0
-    is_spent: bool = False
     why_user_space: str = ""
     probe: ProbeRecord | None = None
     outcome: Outcome = "completed"
@@ -77,6 +76,14 @@ class Findings:
     def load_s(self) -> float:
         """How long the measured load lasted, in seconds."""
         return ns_to_seconds(self.marks.load_ended_ns - self.marks.load_began_ns)
+
+    @property
+    def left(self) -> int:
+        """Messages of the plan's number that were not submitted by the end of the load."""
+        messages = self.plan.messages
+        if messages is None:
+            return sys.maxsize
+        return messages * self.plan.connections - self.at_load_end.submitted
 
     def begin_load(self, now_ns: int) -> None:
         """Let the load begin now, and not when it was to; the intervals so far count from there."""
@@ -170,7 +177,7 @@ def _requested_rate_per_s(findings: Findings) -> float | None:
 def _submitting_s(findings: Findings) -> float:
     """Return how long messages were submitted: where a limit of messages ended it, to the last."""
     last_ns = findings.recorder.send_gaps.last_ns
-    if findings.is_spent and last_ns is not None:
+    if not findings.left and last_ns is not None:
         return ns_to_seconds(last_ns - findings.marks.load_began_ns)
     return findings.load_s
 

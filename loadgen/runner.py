@@ -161,8 +161,8 @@ class _Run:
             self._drain(engine)
         findings.probe = second.record if second else None
         findings.cut_off = sum(connection.in_flight for connection in engine.connections)
-        if not findings.is_spent:
-            findings.overdue = engine.overdue(marks.load_began_ns, marks.load_ended_ns)
+        overdue = engine.overdue(marks.load_began_ns, marks.load_ended_ns)
+        findings.overdue = min(overdue, findings.left)
 
     def _open(self, engine: Engine) -> None:
         """Open all connections; come back when each is up or has failed, or patience is at its end.
@@ -213,7 +213,6 @@ class _Run:
         self.findings.processor = ProcessorUse.so_far().since(before)
         self.findings.pulse = engine.take_pulse()
         self.findings.at_load_end = self._interval_totals
-        self.findings.is_spent = engine.is_finished
 
     def _submit_until(self, engine: Engine, end_ns: int, stage: Stage) -> int:
         """Let messages flow until ``end_ns``, or until there is nothing to do; return when it was.

@@ -161,14 +161,14 @@ def _failures(record: RunRecord) -> Iterator[Line]:
     total = sum(failure.count for failure in record.failures)
     yield Line(f"  failures     {format_count(total)}", "bad")
     for failure in record.failures:
-        whose = "  (this machine's limit, not the server's)" if failure.is_local else ""
         first, last = _moment(failure.first_s), _moment(failure.last_s)
         when = f"at {first}" if failure.count == 1 else f"from {first} to {last}"
-        yield Line(
-            f"    {format_count(failure.count):>9}  {failure.phase}: "
-            f"{failure.cause.text}  {when}{whose}",
-            "bad",
-        )
+        count = f"    {format_count(failure.count):>9}  "
+        head, *others = wrapped(f"{failure.phase}: {failure.cause.text}  {when}", len(count), "bad")
+        yield Line(count + head.text.lstrip(), "bad")
+        yield from others
+        if failure.is_local:
+            yield Line(f"{' ' * len(count)}(this machine's limit, not the server's)", "bad")
 
 
 def _advice(record: RunRecord) -> Iterator[Line]:

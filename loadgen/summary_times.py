@@ -188,7 +188,8 @@ def _notes(record: RunRecord) -> Iterator[str]:
     is_one_way = record.plan.reply == "none"
     yield "one way: there is no reply to wait for" if is_one_way else _source(record)
     if record.response_time_ns is not None and not _is_on_time(record):
-        yield "response and blocked time are not shown: they would be those of this process's own queue"
+        absent = "blocked time" if is_one_way else "response time and blocked time"
+        yield f"{absent} left out: this process sent late, and its own queue would be in it"
     if record.probe is not None and record.probe.latency_ns.count:
         yield "probe: from send to read in a second process, which has time to spare"
 

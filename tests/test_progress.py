@@ -25,6 +25,10 @@ def test_while_draining_it_tells_how_many_are_up() -> None:
     assert line("draining", 10.0, 123.0) == "draining: 1 500 of 2 000 connections up"
 
 
+def test_while_warming_up_it_tells_how_many_are_up() -> None:
+    assert line("warming", 0.0, 123.0) == "warming up: 1 500 of 2 000 connections up"
+
+
 def test_while_loading_it_tells_the_time_and_the_rate() -> None:
     expected = "3 of 10 s: 1 500 of 2 000 connections up, 84 211 messages/s"
     assert line("loading", 3.0, 84_210.6) == expected
@@ -43,7 +47,7 @@ def test_a_duration_that_is_no_whole_number_is_shown_as_it_was_asked_for() -> No
     assert line("loading", plan=Plan(connections=2000, duration_s=2.5)).startswith("0 of 2.5 s: ")
 
 
-@pytest.mark.parametrize("stage", ["opening", "loading", "draining"])
+@pytest.mark.parametrize("stage", ["opening", "warming", "loading", "draining"])
 def test_failures_are_told_in_every_stage(stage: Stage) -> None:
     assert line(stage, 1.0, 1.0, failures=1234).endswith(", 1 234 failures")
     assert "failures" not in line(stage, 1.0, 1.0)

@@ -247,16 +247,6 @@ def let_localhost_be(found: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", fake)
 
 
-def answer_for_localhost(monkeypatch: pytest.MonkeyPatch, found: list[Any]) -> None:
-    """Let the name ``localhost`` resolve to ``found``, and all others as ever."""
-    genuine = socket.getaddrinfo
-
-    def fake(host: str, *options: Any, **more: Any) -> Any:
-        return found if host == "localhost" else genuine(host, *options, **more)
-
-    monkeypatch.setattr(socket, "getaddrinfo", fake)
-
-
 @pytest.mark.parametrize("connect_timeout_s", [3.5, 1e12], ids=["usual", "endless"])
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 def test_a_name_with_two_families_and_a_server_on_one(

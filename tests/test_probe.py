@@ -1,0 +1,189 @@
+"""The probe: a second opinion from a process of its own, and what becomes of it."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from accounts import check
+from command import loadgen as run_command
+from places import refusing_address, unix_listener
+from servers import Peer, Script, ScriptedServer, answers_once, echoes, never_answers
+
+import loadgen
+from loadgen import payload
+from loadgen.core.dialer import Endpoint
+from loadgen.evidence import ProbeRecord
+from loadgen.plan import Plan
+from loadgen.probe import TRICKLE_MESSAGES, Probe, is_wanted
+
+SECOND_NS = 10**9
+LINE = b"PING\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "why_user_space", "wanted"),
+    [
+        ({}, "", False),
+        ({}, "UNIX sockets have none", True),
+        ({"probe": True}, "", True),
+        ({"probe": True}, "UNIX sockets have none", True),
+        ({"probe": False}, "UNIX sockets have none", False),
+        ({"probe": True, "reply": "none"}, "there are no replies", False),
+        ({"reply": "none"}, "there are no replies", False),
+        ({"connections": 1}, "UNIX sockets have none", False),
+        ({"rate": 1000}, "UNIX sockets have none", False),
+        ({"rate": 1001}, "UNIX sockets have none", True),
+        ({"rate": "1..5k/1s"}, "UNIX sockets have none", True),
+        ({"connections": 1, "rate": 5000}, "UNIX sockets have none", True),
+        ({"messages": TRICKLE_MESSAGES // 100}, "UNIX sockets have none", False),
+        ({"messages": TRICKLE_MESSAGES // 100 + 1}, "UNIX sockets have none", True),
+    ],
+    ids=str,
+)
+def test_who_wants_one(fields: dict[str, Any], why_user_space: str, wanted: bool) -> None:
+    assert is_wanted(Plan(**fields), why_user_space) is wanted
+
+
+def probes_of(process: psutil.Process) -> list[psutil.Process]:
+    return [child for child in process.children() if "loadgen.probe" in child.cmdline()]
+
+
+def probed(server: ScriptedServer, **fields: Any) -> tuple[loadgen.RunRecord, ProbeRecord]:
+    """Load ``server`` with a probe beside the load, of which nothing must be left."""
+    load = {"connections": 3, "rate": 300, "duration_s": 0.3, "probe": True}
+    record = loadgen.run(Plan(target=server.address, **{**load, **fields}))
+    check(record)
+    assert record.outcome == "completed"
+    assert record.failures == []
+    assert record.actual.messages > 0
+    assert probes_of(psutil.Process()) == []
+    assert record.probe is not None
+    return record, record.probe
+
+
+def test_it_measures_beside_the_load() -> None:
+    with ScriptedServer(echoes) as server:
+        record, probe = probed(server, warmup_s=0.2)
+        server.settle(4)
+    assert probe.failure == ""
+    assert probe.requests == probe.latency_ns.count > 0
+    assert probe.latency_ns.min is not None
+    assert probe.latency_ns.max is not None
+    assert 0 < probe.latency_ns.min <= probe.latency_ns.max < 20 * SECOND_NS
+    asked = sum(len(stream) for stream in server.streams) - record.actual.bytes_sent
+    assert asked >= 64 * probe.requests  # more, if it had begun before the load
+
+
+@pytest.mark.parametrize("timestamps", ["user", "auto"])
+def test_it_is_there_by_itself_where_the_kernel_gives_no_stamps(
+    timestamps: str, tmp_path: Path
+) -> None:
+    listener = unix_listener(tmp_path / "echo") if timestamps == "auto" else None
+    with ScriptedServer(echoes, listener) as server:
+        _, probe = probed(server, probe=None, timestamps=timestamps, rate="1..2k/300ms")
+    assert (probe.failure, probe.requests > 0) == ("", True)
+
+
+def speaks_lines(peer: Peer) -> None:
+    """Greet, then answer lines in two pieces."""
+    hello = peer.receive_exactly(6)
+    peer.send(b"welcome\r\n" if hello == b"HELLO\n" else b"who are you?\r\n")
+    while peer.receive_exactly(len(LINE)):
+        peer.send(b"+PO")
+        peer.send(b"NG\r\n")
+
+
+def answers_hello_alike(peer: Peer) -> None:
+    while data := peer.receive_exactly(len(LINE)):
+        peer.send(data + b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "fields", "begins"),
+    [
+        (speaks_lines, {"first_message": b"HELLO\n"}, b"HELLO\n" + LINE),
+        (answers_hello_alike, {}, LINE),
+    ],
+)
+def test_it_says_and_awaits_what_every_connection_does(
+    script: Script, fields: dict[str, Any], begins: bytes
+) -> None:
+    with ScriptedServer(script) as server:
+        _, probe = probed(server, payloads=(LINE,), reply=r"delimiter:\r\n", **fields)
+    assert (probe.failure, probe.requests > 0) == ("", True)
+    assert all(stream.startswith(begins) for stream in server.streams)
+    assert len(server.streams) == 4
+
+
+def test_it_connects_anew_where_a_reply_ends_the_connection() -> None:
+    with ScriptedServer(answers_once(5, b"+PONG")) as server:
+        record, probe = probed(server, payloads=(LINE,), reply="eof")
+    assert (probe.failure, probe.requests > 0) == ("", True)
+    assert server.accepted >= record.actual.opened + probe.requests
+
+
+def test_it_sends_what_came_by_standard_input() -> None:
+    with ScriptedServer(echoes) as server:
+        options = ("-c", "2", "-d", "0.3s", "--rate", "300", "--probe", "--json", "-")
+        done = run_command(server.address, *options, "--payload-lines", "-", stdin=b"one\ntwo\n")
+    assert done.record.probe is not None
+    assert (done.record.probe.failure, done.record.probe.requests > 0) == ("", True)
+    assert server.streams[-1].startswith(b"onetwoone")
+
+
+# ---- where it ends early --------------------------------------------------------------------
+
+
+def for_the_last_of_four(script: Script) -> Script:
+    def choose(peer: Peer) -> None:
+        (script if peer in peer.server.peers[3:] else echoes)(peer)
+
+    return choose
+
+
+def hangs_up(peer: Peer) -> None:
+    peer.receive(1)
+
+
+@pytest.mark.parametrize(
+    ("script", "failure"),
+    [(hangs_up, "the server closed the connection|reset"), (never_answers, "timed out")],
+)
+def test_a_target_that_drops_it_ends_the_probe_and_not_the_run(
+    script: Script, failure: str
+) -> None:
+    with ScriptedServer(for_the_last_of_four(script)) as server:
+        record, probe = probed(server, io_timeout_s=0.8, duration_s=0.3)
+    assert any(words in probe.failure for words in failure.split("|"))
+    assert record.actual.submitted > 0
+
+
+def test_a_target_that_refuses_it_is_named() -> None:
+    """It has said so before it was asked anything: what it has said first is its last word."""
+    with refusing_address() as address:
+        host, port = address.split(":")
+        plan = Plan(target=address)
+        endpoint = Endpoint(socket.AF_INET, (host, int(port)))
+        with Probe(plan, payload.load(plan.payloads), endpoint) as probe:
+            probe.begin()
+            probe.end()
+    assert probe.record is not None
+    assert "refused" in probe.record.failure
+    assert probe.record.requests == probe.record.latency_ns.count == 0
+
+
+def test_a_run_that_reaches_nobody_starts_none() -> None:
+    started = []
+
+    def observe(progress: loadgen.Progress) -> None:
+        started.extend(probes_of(psutil.Process()))
+
+    with refusing_address() as address, pytest.raises(loadgen.UnreachableTargetError) as caught:
+        loadgen.run(
+            Plan(target=address, connections=3, probe=True),
+            loadgen.Surroundings(observe=observe),
+        )
+    assert caught.value.record.probe is None
+    assert started == []

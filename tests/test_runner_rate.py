@@ -1,0 +1,203 @@
+"""Whole runs in an open loop, and with time to think: who sends when, and what that makes of it."""
+
+from typing import Any
+
+import pytest
+from accounts import check, check_against, failures
+from servers import Peer, ScriptedServer, closes_after, echoes
+
+import loadgen
+from loadgen import schedule
+from loadgen.core import pacing
+from loadgen.server.embedded import EmbeddedServer
+
+MS = 1_000_000
+
+# A hundred messages within 100 ms, and then no more: however fast the machine is.
+HUNDRED: dict[str, Any] = {"stages": "0s:1k,100ms:1k,0s:0", "duration_s": 0.15}
+LONG_ENOUGH: dict[str, Any] = {**HUNDRED, "duration_s": 20.0}
+
+
+def plan(server: ScriptedServer, **fields: Any) -> loadgen.Plan:
+    return loadgen.Plan(target=server.address, **{"connections": 10, **fields})
+
+
+@pytest.mark.parametrize("how", pacing.NAMES)
+def test_as_many_are_sent_as_are_due(how: str) -> None:
+    with ScriptedServer(echoes) as server:
+        record = loadgen.run(plan(server, pacing=how, **HUNDRED))
+        check_against(record, server)
+    actual = record.actual
+    assert actual.due == 100
+    assert actual.overdue is not None
+    assert actual.messages == actual.submitted == 100 - actual.overdue
+    assert server.bytes_received == 64 * actual.submitted
+    assert record.generator.pacing == how
+    assert failures(record) == {}
+
+
+@pytest.mark.parametrize("arrivals", schedule.ARRIVALS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_seed_decides_how_many_are_due(arrivals: str, seed: int) -> None:
+    profile = schedule.Profile.parse_stages(HUNDRED["stages"])
+    expected = sum(1 for _ in schedule.arrivals(profile, arrivals, seed))
+    with ScriptedServer(echoes) as server:
+        record = loadgen.run(plan(server, arrivals=arrivals, seed=seed, **HUNDRED))
+    check(record)
+    assert record.actual.due == expected
+
+
+def test_a_constant_rate_for_as_long_as_the_load_lasts() -> None:
+    with ScriptedServer(echoes) as server:
+        record = loadgen.run(plan(server, rate=500, duration_s=0.2))
+        check_against(record, server)
+    actual = record.actual
+    assert record.requested.rate_per_s == pytest.approx(500)
+    assert actual.due is not None
+    # The schedule begins just before the load does, unless somebody takes the processor away.
+    assert int(500 * actual.duration_s) <= actual.due <= 500 * (actual.duration_s + 0.1)
+    assert actual.submitted_per_s == pytest.approx(actual.submitted / actual.duration_s)
+
+
+def test_a_rate_per_connection_is_that_of_all_together() -> None:
+    with ScriptedServer(echoes) as server:
+        record = loadgen.run(plan(server, rate_per_connection="100", duration_s=0.1))
+    check(record)
+    assert record.requested.rate_per_s == pytest.approx(1000)
+
+
+def test_the_rate_asked_for_of_a_ramp_is_its_mean() -> None:
+    with ScriptedServer(echoes) as server:
+        record = loadgen.run(plan(server, rate="0..1k/200ms"))
+    check(record)
+    assert record.requested.duration_s == 0.2
+    assert record.requested.rate_per_s is not None
+    # The load lasts somewhat longer than the ramp, which holds its last rate then.
+    assert 500 <= record.requested.rate_per_s < 1000
+
+
+@pytest.mark.parametrize("connections", [1, 5])
+def test_a_number_of_messages_ends_it(connections: int) -> None:
+    with ScriptedServer(echoes) as server:
+        record = loadgen.run(plan(server, rate=1000, messages=20, connections=connections))
+        check_against(record, server)
+    actual = record.actual
+    assert record.outcome == "completed"
+    assert (actual.due, actual.overdue) == (20 * connections, 0)
+    assert actual.messages == 20 * connections
+    assert actual.duration_s >= (20 * connections - 1) / 1000
+    assert set(record.connections.ledger["submitted"]) == {20}
+
+
+def test_a_closed_loop_has_no_intended_times() -> None:
+    with ScriptedServer(echoes) as server:
+        record = loadgen.run(plan(server, messages=20))
+    check(record)
+    assert record.requested.rate_per_s is None
+    for times in (record, *record.intervals):
+        assert times.response_time_ns is None
+        assert times.schedule_lag_ns is times.blocked_ns is times.generator_lag_ns is None
+    assert record.generator.send_gap_variation is None
+
+
+def test_response_time_is_service_time_and_the_wait_before_it() -> None:
+    """Of the same messages, exactly: with time stamps for all of them, or for none."""
+    with ScriptedServer(echoes) as server:
+        record = loadgen.run(plan(server, timestamps="user", probe=False, **HUNDRED))
+    check(record)
+    assert record.response_time_ns is not None
+    assert record.schedule_lag_ns is not None
+    together_ns = record.schedule_lag_ns.sum + record.service_time_ns.sum
+    assert record.response_time_ns.sum == together_ns
+
+
+# ---- servers that take their time ---------------------------------------------------------
+
+
+def answers_all_at_once(peer: Peer) -> None:
+    """Answer nothing until a hundred messages are there."""
+    data = peer.receive_exactly(6400)
+    if len(data) == 6400:
+        peer.send(data)
+    peer.receive_all()
+
+
+def test_open_sends_on_time_whatever_is_in_flight() -> None:
+    with ScriptedServer(answers_all_at_once) as server:
+        record = loadgen.run(
+            plan(server, connections=1, unlimited=True, **LONG_ENOUGH),
+            loadgen.Surroundings(should_stop=lambda: server.bytes_sent == 6400),
+        )
+        check_against(record, server)
+    assert record.actual.messages == record.actual.submitted == 100
+    assert record.timestamps.stamped + record.timestamps.upper_bounds in {0, 100}
+
+
+def test_otherwise_messages_wait_for_a_free_connection() -> None:
+    with ScriptedServer(answers_all_at_once) as server:
+        record = loadgen.run(plan(server, connections=2, pipeline=3, drain_s=0.0, **HUNDRED))
+        check_against(record, server)
+    actual = record.actual
+    assert (actual.due, actual.overdue) == (100, 94)
+    assert actual.submitted == actual.cut_off == 6
+
+
+def test_waiting_for_a_slow_server_is_its_doing_and_counts() -> None:
+    """One connection, 20 ms a reply, a message every 5 ms: each waits 15 ms longer than the last.
+
+    At least so long: what a slow machine adds only makes it more.
+    """
+    with EmbeddedServer(("--delay", "20ms")) as server:
+        record = loadgen.run(
+            loadgen.Plan(target=server.address, connections=1, rate=200, duration_s=0.3)
+        )
+    check(record)
+    actual, last = record.actual, record.actual.submitted - 1
+    assert last >= 1
+    assert actual.submitted <= actual.duration_s / 0.02 + 1
+    assert actual.overdue is not None
+    assert actual.overdue > 0
+    assert record.blocked_ns is not None
+    assert record.blocked_ns.max is not None
+    assert record.blocked_ns.max >= last * 15 * MS
+    assert record.blocked_ns.sum >= sum(range(last + 1)) * 15 * MS
+    assert record.service_time_ns.min is not None
+    assert record.service_time_ns.min >= 20 * MS
+    assert record.response_time_ns is not None
+    assert record.response_time_ns.max is not None
+    assert record.response_time_ns.max >= last * 15 * MS + 20 * MS
+
+
+def test_connections_open_again_under_a_rate() -> None:
+    with ScriptedServer(closes_after(2, 64)) as server:
+        record = loadgen.run(plan(server, rate=1000, messages=4, connections=5, reconnect=True))
+        check(record)
+        server.settle(record.actual.opened)
+    assert record.outcome == "completed"
+    assert record.actual.submitted == record.actual.due == 20
+    assert record.actual.opened > 5
+    assert set(failures(record)) <= {"receive: closed", "receive: reset", "send: reset"}
+    # A connection that nobody uses just then takes no message with it.
+    assert 20 - sum(failures(record).values()) <= record.actual.messages <= 20
+
+
+# ---- time to think --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pipeline", [1, 2])
+def test_time_to_think_slows_a_closed_loop_down(pipeline: int) -> None:
+    with ScriptedServer(echoes) as server:
+        record = loadgen.run(plan(server, think="20ms", messages=4 * pipeline, pipeline=pipeline))
+        check_against(record, server)
+    assert record.actual.messages == 40 * pipeline
+    assert record.actual.duration_s >= 3 * 0.02
+    assert record.response_time_ns is None
+
+
+def test_random_times_to_think_add_up_too() -> None:
+    think = schedule.ThinkTime.parse("exp:5ms").draws(seed=3)
+    expected_ns = sum(next(think) for _ in range(9))
+    with ScriptedServer(echoes) as server:
+        record = loadgen.run(plan(server, think="exp:5ms", seed=3, messages=10, connections=1))
+    check(record)
+    assert record.actual.duration_s * 1e9 >= expected_ns
