@@ -143,7 +143,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("factor", [0, -1, float("nan"), 1e9])
     def test_are_due_to_a_factor_that_leaves_the_range(self, factor: float) -> None:
-        with pytest.raises(UsageError, match="^--rate-per-conn: '5/s times "):
+        with pytest.raises(UsageError, match=r"^--rate-per-conn: '5/s times "):
             Profile.constant(5).scaled(factor)
 
     def test_of_a_stage_back_in_time(self) -> None:
