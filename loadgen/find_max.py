@@ -9,8 +9,8 @@ promise, or just missed it, may do the other next time.
 
 Decision. The rate is doubled until a step does not keep the promise, then the gap is halved
 (geometrically) until it is narrower than `PRECISION`. A step that came close, or that cannot be
-decided, is repeated, and the majority counts. Where the generator was the limit, the answer is "at
-least" and says so.
+decided, is repeated, and the majority counts; without one, nobody is blamed. Where the generator
+was the limit, the answer is "at least" and says so.
 """
 
 import math
@@ -21,6 +21,7 @@ import msgspec
 
 from loadgen.checks import Check, evaluate
 from loadgen.distribution import VALUES_BEYOND, Distribution
+from loadgen.doubts import ENOUGH_REPLIES
 from loadgen.errors import RecordError, UsageError
 from loadgen.evidence import CheckResult, TimestampMode, Verdict
 from loadgen.figures import ErrorCount, ErrorShare
@@ -118,7 +119,7 @@ class Search:
 
     promise: the checks that must hold. first_per_s: the rate to begin with, or a higher one if the
     longest step at that rate would be too short for the highest percentile.
-    shortest_s: how long a step lasts at least.
+    shortest_s: how long a step lasts at least. timestamp_sample: that of the plan.
     """
 
     def __init__(
@@ -126,12 +127,14 @@ class Search:
         promise: Sequence[Check],
         first_per_s: float = FIRST_RATE_PER_S,
         shortest_s: float = SHORTEST_STEP_S,
+        timestamp_sample: int = 1,
     ) -> None:
         self.steps: list[LoadStep] = []
         self._promise = promise
         self._shortest_s = shortest_s
-        self._values_needed = _values_needed(promise)
-        self._lowest_per_s = max(1.0, self._values_needed / LONGEST_STEP_S)
+        self._longest_s = max(shortest_s, LONGEST_STEP_S)
+        self._messages_needed = _values_needed(promise) * timestamp_sample
+        self._lowest_per_s = max(1.0, self._messages_needed / self._longest_s)
         self._rate_per_s: float | None = max(first_per_s, self._lowest_per_s)
         self._kept_per_s = 0.0
         self._missed_per_s: float | None = None
@@ -169,8 +172,8 @@ class Search:
 
     def duration_s(self, rate_per_s: float) -> float:
         """Return how long a step lasts: enough values beyond the highest percentile promised."""
-        needed_s = AMPLE * self._values_needed / rate_per_s
-        return min(max(self._shortest_s, needed_s), LONGEST_STEP_S)
+        needed_s = AMPLE * self._messages_needed / rate_per_s
+        return min(max(self._shortest_s, needed_s), self._longest_s)
 
     # ---- one rate -------------------------------------------------------------------------
 
@@ -186,7 +189,7 @@ class Search:
             outcomes = [each.outcome for each in tries]
             is_clear = outcomes[0] in ("kept", "broken") and not self._is_close(record)
             is_settled = is_clear if len(tries) == 1 else len(set(outcomes)) < len(outcomes)
-        common = max(reversed(outcomes), key=outcomes.count)
+        common = max(reversed(_LIMITS), key=outcomes.count)  # of equals, what blames nobody
         last = next(each for each in reversed(tries) if each.outcome == common)
         return msgspec.structs.replace(last, tries=len(tries))
 
@@ -237,11 +240,11 @@ class Search:
 
 
 def _values_needed(promise: Sequence[Check]) -> float:
-    """Return how many values the highest percentile of ``promise`` needs."""
+    """Return how many values the highest percentile of ``promise`` needs, and any verdict."""
     statistics = [getattr(check.figure, "statistic", None) for check in promise]
     percents = [each for each in statistics if isinstance(each, float)]
     highest = max((each for each in percents if each < 100), default=0.0)
-    return VALUES_BEYOND / (1 - highest / 100)
+    return max(ENOUGH_REPLIES, VALUES_BEYOND / (1 - highest / 100))
 
 
 def _outcome(verdict: Verdict, outcomes: set[str]) -> Kept:
@@ -269,9 +272,9 @@ def plan_of_step(plan: Plan, rate_per_s: float, duration_s: float) -> Plan:
 def check_promise(promise: Sequence[Check]) -> None:
     """Raise UsageError for a promise that no rate is too high for."""
     for check in promise:
-        if check.limit.relation in (">", ">=", "=="):
-            if isinstance(check.figure, ErrorCount | ErrorShare):
-                continue  # errors==0
+        counts_errors = isinstance(check.figure, ErrorCount | ErrorShare)
+        upper = ("<", "<=", "==") if counts_errors else ("<", "<=")  # errors==0
+        if check.limit.relation not in upper:
             raise UsageError.of("--find-max", check.text, "promise an upper limit, with < or <=")
 
 
@@ -280,11 +283,8 @@ def check_plan(plan: Plan) -> float:
 
     Raises UsageError where the plan leaves no rate to be found.
     """
-    for option, value in (
-        ("--stages", plan.stages),
-        ("--think", plan.think),
-        ("--messages", plan.messages),
-    ):
+    refused = {"--stages": plan.stages, "--think": plan.think, "--messages": plan.messages}
+    for option, value in refused.items():
         if value is not None:
             raise UsageError(f"--find-max chooses the rate itself; it does not go with {option}")
     if plan.framing().one_way:
@@ -292,7 +292,7 @@ def check_plan(plan: Plan) -> float:
     profile = plan.profile()
     if profile is None:
         return FIRST_RATE_PER_S
-    if profile.stages:
-        given = plan.rate or plan.rate_per_connection
-        raise UsageError.of("--rate", given, "with --find-max, give the one to begin with")
+    for option, rate in (("--rate", plan.rate), ("--rate-per-conn", plan.rate_per_connection)):
+        if profile.stages and rate is not None:
+            raise UsageError.of(option, rate, "with --find-max, give the one to begin with")
     return profile.peak_per_s

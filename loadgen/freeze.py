@@ -48,6 +48,8 @@ class Marks:
 class Findings:
     """Everything a run has left: its connections, its recorder, its marks and intervals.
 
+    overdue: scheduled messages that were due and not sent; None if they were too many to count.
+
     why_user_space: why the kernel gave no timestamps; empty where it did.
     """
 
@@ -60,7 +62,7 @@ class Findings:
     opened_in_time: int = 0
     closed: int = 0
     cut_off: int = 0
-    overdue: int = 0
+    overdue: int | None = 0
     why_user_space: str = ""
     probe: ProbeRecord | None = None
     outcome: Outcome = "completed"
@@ -164,7 +166,24 @@ def _times(tally: TimesTally, findings: Findings) -> dict[str, Any]:
 
 
 def _due(findings: Findings) -> int | None:
-    return None if findings.plan.profile() is None else findings.recorder.due + findings.overdue
+    overdue = _overdue(findings)
+    return None if overdue is None else findings.recorder.due + overdue
+
+
+def _overdue(findings: Findings) -> int | None:
+    """Return how many messages were due and not sent; None in a closed loop.
+
+    Where they were too many to be counted, the rate asked for says how many were to be expected.
+    """
+    profile, warmup_s = findings.plan.profile_with_warmup(), findings.plan.warmup_s
+    if profile is None:
+        return None
+    overdue = findings.overdue
+    if overdue is None:
+        end_s = warmup_s + findings.load_s
+        due = round(profile.expected_by_s(end_s) - profile.expected_by_s(warmup_s))
+        overdue = max(0, due - findings.recorder.due)
+    return min(overdue, findings.left)
 
 
 def _requested_rate_per_s(findings: Findings) -> float | None:
@@ -214,7 +233,7 @@ def _actual(findings: Findings) -> Actual:
         submitted=at_end.submitted,
         cut_off=findings.cut_off,
         due=_due(findings),
-        overdue=None if findings.plan.profile() is None else findings.overdue,
+        overdue=_overdue(findings),
         bytes_sent=at_end.bytes_sent,
         bytes_received=at_end.bytes_received,
         opened=findings.opened,

@@ -155,7 +155,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             value = getattr(self, name)
             if value is None or 0 < value < float("inf") or (value == 0 and name in _MAY_BE_ZERO):
                 continue
-            raise UsageError.of(_option(name), value, "it must be more than 0, and finite")
+            least = "0 or more" if name in _MAY_BE_ZERO else "more than 0"
+            raise UsageError.of(_option(name), value, f"it must be {least}, and finite")
 
     def _check_load(self) -> None:
         given = [name for name in _OPEN_LOOP if getattr(self, name) is not None]

@@ -1,7 +1,6 @@
 """One run, from a Plan to a RunRecord: open, warm up, load, drain, freeze, judge."""
 
 import contextlib
-import logging
 import sys
 from datetime import UTC, datetime
 from typing import Final
@@ -20,7 +19,7 @@ from loadgen.core.pacing import least_timer_slack
 from loadgen.core.recorder import Recorder
 from loadgen.core.totals import NONE, Totals
 from loadgen.core.wall_clock import WallClock
-from loadgen.errors import LoadgenError, UnreachableError
+from loadgen.errors import UnreachableError
 from loadgen.freeze import Findings, freeze, freeze_interval
 from loadgen.plan import Plan
 from loadgen.probe import Probe
@@ -36,8 +35,6 @@ INTERVAL_NS: Final = NS_PER_S
 
 # A turn waits no longer than this, so that a request to stop is heard in time.
 _LONGEST_WAIT_S: Final = 0.1
-
-_log = logging.getLogger("loadgen.runner")
 
 
 class UnreachableTargetError(UnreachableError):
@@ -64,7 +61,7 @@ def run(plan: Plan, surroundings: Surroundings | None = None) -> RunRecord:
     if plan.target is None:
         with EmbeddedServer() as server:
             target = job.carry_out(Target.parse(server.address))
-        target = msgspec.structs.replace(target, embedded=True, server=_counts_of(server))
+        target = msgspec.structs.replace(target, embedded=True, server=server.counts_if_known())
     else:
         target = job.carry_out(Target.parse(plan.target))
     record = freeze(job.findings, target)
@@ -147,11 +144,7 @@ class _Run:
         findings.opened_in_time = engine.opened
         second = second if engine.opened else None
         with quiet_garbage_collector(), least_timer_slack(), second or contextlib.nullcontext():
-            if engine.opened:
-                engine.start()
-            marks.warmup_began_ns = self._clock()
-            marks.load_began_ns = marks.warmup_began_ns + seconds_to_ns(self._plan.warmup_s)
-            self._end_interval(engine, marks.warmup_began_ns, "opening")
+            self._start(engine)
             self._warm_up(engine)
             if second:
                 second.begin()
@@ -161,8 +154,22 @@ class _Run:
             self._drain(engine)
         findings.probe = second.record if second else None
         findings.cut_off = sum(connection.in_flight for connection in engine.connections)
-        overdue = engine.overdue(marks.load_began_ns, marks.load_ended_ns)
-        findings.overdue = min(overdue, findings.left)
+        findings.overdue = engine.overdue(marks.load_began_ns, marks.load_ended_ns)
+
+    def _start(self, engine: Engine) -> None:
+        """Let messages flow; all that takes time comes before, so that the first is not late."""
+        findings, marks = self.findings, self.findings.marks
+        marks.load_began_ns = now_ns = self._clock()
+        self._end_interval(engine, now_ns, "opening")
+        if engine.opened:
+            self._observe("warming" if self._plan.warmup_s else "loading", engine.totals(), 0)
+            now_ns = engine.start()
+        opening_s = ns_to_seconds(now_ns - marks.opening_began_ns)
+        findings.intervals[-1] = msgspec.structs.replace(
+            findings.intervals[-1], duration_s=opening_s
+        )
+        self._interval_began_ns = marks.warmup_began_ns = now_ns
+        findings.begin_load(now_ns + seconds_to_ns(self._plan.warmup_s))
 
     def _open(self, engine: Engine) -> None:
         """Open all connections; come back when each is up or has failed, or patience is at its end.
@@ -201,6 +208,7 @@ class _Run:
             planned_ns = self.findings.marks.load_began_ns
             self.findings.begin_load(self._submit_until(engine, planned_ns, "warming"))
             self._recorder.begin_measuring(self.findings.marks.load_began_ns)
+            self._observe("loading", engine.totals(), 0)
         self.findings.at_load_begin = self._interval_totals
 
     def _load(self, engine: Engine) -> None:
@@ -220,8 +228,6 @@ class _Run:
         The interval that is then under way ends there.
         """
         now_ns = self._interval_began_ns
-        if engine.opened:
-            self._observe(stage, engine.totals(), 0)
         while engine.opened and now_ns < end_ns and not engine.is_finished:
             if self._surroundings.should_stop():
                 break
@@ -288,11 +294,3 @@ class _Run:
         if not self._plan.reconnect and all(failed):
             return "lost"
         return "completed"
-
-
-def _counts_of(server: EmbeddedServer) -> dict[str, int] | None:
-    try:
-        return msgspec.structs.asdict(server.counts)
-    except LoadgenError as error:  # what the client has measured stands all the same
-        _log.warning("%s", error)
-        return None

@@ -89,6 +89,11 @@ def test_what_is_no_part_of_the_plan() -> None:
         (["--find-max", "errors<1", "-n", "5"], ["--find-max", "--messages"]),
         (["--find-max", "errors<1", "--stages", "1s:5"], ["--find-max", "--stages"]),
         (["--find-max", "errors<1", "--rate", "1..5/1s"], ["--rate", "'1..5/1s'", "begin with"]),
+        (
+            ["--find-max", "errors<1", "--rate-per-conn", "1..5/1s"],
+            ["--rate-per-conn:", "'1..5/1s'", "begin with"],
+        ),
+        (["--find-max", "errors>5"], ["--find-max:", "'errors>5'", "<="]),
         (["--find-max", "errors<1", "--reply", "none"], ["--find-max", "--reply none"]),
         (["--find-max", "errors<1", "--check", "errors<1"], ["--find-max", "--check"]),
         (["--find-max", "errors<1", "--strict"], ["--find-max", "--strict"]),

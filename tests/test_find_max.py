@@ -1,10 +1,11 @@
 """The search for the highest rate, with runs that are made up."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from records import failure, offered
-from searches import BUSY, MS, TOO_SHORT, Runs, conclusion_of, made_up, runs_with, wall_at
+from searches import BUSY, MS, PROMISE, TOO_SHORT, Runs, conclusion_of, made_up, runs_with, wall_at
 
 from loadgen import checks, curve
 from loadgen.failure import Cause, Phase
@@ -154,6 +155,21 @@ def test_one_unclear_run_does_not_decide() -> None:
     assert looking.limited_by == "server"
 
 
+@pytest.mark.parametrize(
+    ("second", "outcome"), [(BUSY, "generator"), (TOO_SHORT, "unclear")], ids=["busy", "short"]
+)
+def test_without_a_majority_nobody_is_blamed(second: dict[str, Any], outcome: str) -> None:
+    """Kept, though close; then something else than kept or broken; then broken."""
+    coming: Iterable[tuple[float, dict[str, Any]]] = iter([(4.8, {}), (1.0, second), (50.0, {})])
+
+    def run(rate_per_s: float, duration_s: float) -> RunRecord:
+        p99_ms, changes = next(iter(coming), (50.0, {}))
+        return made_up(rate_per_s, duration_s, p99_ms, **changes)
+
+    step = Runs(run).search().steps[0]
+    assert (step.tries, step.outcome) == (MOST_TRIES, outcome)
+
+
 def test_a_limit_of_zero_is_not_always_close() -> None:
     looking = wall_at(7300).search("errors==0,service_p99<=5ms")
     assert {step.tries for step in looking.steps} == {1}
@@ -173,6 +189,8 @@ def test_a_limit_of_zero_is_not_always_close() -> None:
         ("errors<1", 1000.0, 0.5),
         ("service_max<1s", 1000.0, 0.5),
         ("service_p99.9<1s", 1.0, LONGEST_STEP_S),
+        ("errors<1", 10.0, 40.0),  # no verdict without a hundred replies
+        ("service_p50<1s", 20.0, 20.0),
     ],
 )
 def test_a_step_is_long_enough_for_its_percentile(
@@ -180,6 +198,16 @@ def test_a_step_is_long_enough_for_its_percentile(
 ) -> None:
     looking = Search(checks.parse_all(promise), shortest_s=0.5)
     assert looking.duration_s(rate_per_s) == pytest.approx(duration_s)
+
+
+def test_a_step_lasts_as_long_as_the_user_wants() -> None:
+    looking = Search(checks.parse_all(PROMISE), shortest_s=2 * LONGEST_STEP_S)
+    assert looking.duration_s(1.0) == looking.duration_s(1e6) == 2 * LONGEST_STEP_S
+
+
+def test_where_few_replies_are_stamped_a_step_has_more_of_them() -> None:
+    looking = Search(checks.parse_all(PROMISE), timestamp_sample=10)
+    assert looking.duration_s(4000.0) == pytest.approx(10.0)
 
 
 def test_it_ends_when_it_is_told_to() -> None:

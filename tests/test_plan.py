@@ -69,8 +69,13 @@ def test_no_time_or_rate_may_be_zero(field: str) -> None:
     assert "it must be more than 0" in refusal_of(**{field: 0.0})
 
 
-def test_a_run_may_end_without_a_drain() -> None:
-    assert Plan(drain_s=0.0).drain_s == 0
+@pytest.mark.parametrize(("field", "option"), [("drain_s", "--drain"), ("warmup_s", "--warmup")])
+def test_a_run_may_do_without_a_drain_or_a_warm_up(field: str, option: str) -> None:
+    plan = Plan(**{field: 0.0})  # type: ignore[arg-type]
+    assert getattr(plan, field) == 0
+    assert refusal_of(**{field: -1.0}) == (
+        f"{option}: -1.0 is not accepted; it must be 0 or more, and finite"
+    )
 
 
 def test_every_backend_may_be_planned() -> None:

@@ -38,7 +38,7 @@ def search(
     if plan.checks:
         raise UsageError("--find-max has conditions of its own; leave out --check")
     shortest_s = SHORTEST_STEP_S if chosen.duration_s is None else chosen.duration_s
-    looking = Search(promise, check_plan(plan), shortest_s)
+    looking = Search(promise, check_plan(plan), shortest_s, plan.timestamp_sample)
     print_lines(curve.heading(chosen.find_max), for_people)
 
     def show(step: LoadStep) -> None:

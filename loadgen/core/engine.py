@@ -66,22 +66,30 @@ class Engine(Roster):
 
     # ---- for whoever runs the engine ------------------------------------------------------
 
-    def start(self) -> None:
-        """Let messages flow, on the connections that are up and on those that will be."""
+    def start(self) -> int:
+        """Let messages flow, on the connections that are up and on those that will be.
+
+        Return the moment from which the times of a schedule count.
+        """
         self._is_started = True
         for connection in self.connections:
             if connection.state is State.READY:
                 self._begin(connection)
+        now_ns = self._clock()
         if self._schedule is not None:
-            self._schedule.begin(self._clock())
+            self._schedule.begin(now_ns)
+        return now_ns
 
     def take_pulse(self) -> Pulse:
         """Return how the loop has fared since the last call, and begin anew."""
         taken, self._watch.pulse = self._watch.pulse, Pulse()
         return taken
 
-    def overdue(self, from_ns: int, until_ns: int) -> int:
-        """Return how many messages due between the two moments were not sent; the schedule ends."""
+    def overdue(self, from_ns: int, until_ns: int) -> int | None:
+        """Return how many messages due between the two moments were not sent; the schedule ends.
+
+        None if they are too many to be counted.
+        """
         return 0 if self._schedule is None else self._schedule.overdue(from_ns, until_ns)
 
     def fileno(self) -> int:

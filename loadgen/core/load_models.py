@@ -120,6 +120,7 @@ class OpenLoop:
 
     def __init__(self, offsets_ns: Iterable[int], clock: Clock, record_send: RecordSend) -> None:
         self._offsets_ns = iter(offsets_ns)
+        self._first_ns = next(self._offsets_ns, NEVER_NS)  # it may take a while to come
         self._clock = clock
         self._record_send = record_send
         self._began_ns = 0
@@ -129,7 +130,7 @@ class OpenLoop:
     def begin(self, now_ns: int) -> None:
         """Let the schedule begin now."""
         self._began_ns = now_ns
-        self._intended_ns = now_ns + next(self._offsets_ns, NEVER_NS)
+        self._intended_ns = now_ns + self._first_ns
 
     def admit(self, connection: Connection) -> None:
         """Let ``connection`` take its turn with the others."""
@@ -181,18 +182,17 @@ class OpenLoop:
                 connection.is_offered = True
                 free.append((free_ns, connection))
 
-    def overdue(self, from_ns: int, until_ns: int) -> int:
+    def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """Return how many messages due from ``from_ns`` to ``until_ns`` were not sent; then end.
 
-        Beyond `COUNTED` of them the number is extrapolated from those.
+        None if that would take more than `COUNTED` steps.
         """
-        count, first_ns = 0, max(self._intended_ns, from_ns)
+        count = 0
         for _ in range(COUNTED):
             if self._intended_ns > until_ns:
-                break
+                self._intended_ns = NEVER_NS
+                return count
             count += self._intended_ns >= from_ns
             self._intended_ns = self._began_ns + next(self._offsets_ns, NEVER_NS)
-        next_ns, self._intended_ns = self._intended_ns, NEVER_NS
-        if first_ns < next_ns <= until_ns and count:
-            return round(count * (until_ns - first_ns) / (next_ns - first_ns))
-        return count
+        self._intended_ns = NEVER_NS
+        return None

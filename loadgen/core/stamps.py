@@ -90,7 +90,10 @@ def keeper(wall_clock: Clock) -> Iterator[None]:
 def _pair(stack: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
     """Return the two ends of a connection over loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        sender = stack.enter_context(socket.create_connection(listener.getsockname()))
+        listener.settimeout(_PATIENCE_S)
+        sender = stack.enter_context(socket.socket())
+        sender.settimeout(_PATIENCE_S)
+        sender.connect(listener.getsockname())
         receiver = stack.enter_context(listener.accept()[0])
     sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     receiver.settimeout(_PATIENCE_S)

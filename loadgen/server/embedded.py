@@ -1,6 +1,7 @@
 """The embedded target as a child of a load run."""
 
 import contextlib
+import logging
 import os
 import selectors
 import subprocess
@@ -18,6 +19,8 @@ from loadgen.server.processes import STOP_S
 
 START_S: Final = 10.0
 """Seconds within which an embedded server must listen."""
+
+_log = logging.getLogger("loadgen.server")
 
 
 class EmbeddedServer:
@@ -62,6 +65,17 @@ class EmbeddedServer:
         if isinstance(self._outcome, str):
             raise LoadgenError(f"the embedded server left no counts: {self._outcome}")
         return self._outcome
+
+    def counts_if_known(self) -> dict[str, int] | None:
+        """Return `counts` by name; None, with a warning, if there are none.
+
+        What its client has measured stands all the same.
+        """
+        try:
+            return msgspec.structs.asdict(self.counts)
+        except LoadgenError as error:
+            _log.warning("%s", error)
+            return None
 
     def _read_address(self) -> str:
         output = self._process.stdout
