@@ -76,9 +76,9 @@ def test_a_promise_that_fails_at_once(
     No step at a lower rate would have the replies that a verdict needs, stamped.
     """
     with ScriptedServer(closes_after(1, 64)) as server:
-        options = ("-c", "1", "--rate", "8", "-d", "100ms", "--find-max", "errors<1")
-        options = (*options, "--timestamp-sample", sample, "--json", "-")
-        done = loadgen_here(capfd, server.address, *options)
+        load = ("-c", "1", "--rate", "8", "-d", "100ms", "--timestamp-sample", sample)
+        options = ("--find-max", "errors<1", "--json", "-")
+        done = loadgen_here(capfd, server.address, *load, *options)
     assert done.code == 1
     record = from_json(done.stdout.encode())  # and nothing else is on standard output
     assert record.promise == ["errors<1"]
