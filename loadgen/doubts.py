@@ -156,7 +156,8 @@ def stamps(record: RunRecord) -> Remarks:
             "upper-bounds",
             f"{percent(found.stamped / asked)} of the replies have an arrival time of their own; "
             f"{format_count(found.upper_bounds)} were read together with a later one",
-            "latencies are those of the former; fewer messages in flight (--pipeline) have more",
+            "service and response time are of the former only, and replies that waited out a stall "
+            "are mostly among the others; fewer messages in flight on a connection have more",
         )
 
 

@@ -105,6 +105,7 @@ class Time:
             or self._disbelief(record, judged)
             or self._scarcity(record)
             or self._censorship(limit, record)
+            or self._obscurity(limit, record)
         )
 
     def absence_in(self, plan: Plan) -> str:
@@ -157,6 +158,23 @@ class Time:
             return ""
         total = format_count(record.actual.messages + count)
         return f"{format_count(count)} of {total} messages had no answer; they took longer"
+
+    def _obscurity(self, limit: Limit, record: RunRecord) -> str:
+        """Doubt what replies without an arrival time of their own might change.
+
+        They were read together with a later one, as after a stall: just the longest may be among
+        them.
+        """
+        if self.kind not in _UNTIL_READ or limit.is_settled(self.measure(record) or 0):
+            return ""
+        count = record.timestamps.upper_bounds
+        percent = _PERCENT_NEEDED.get(self.statistic, self.statistic)
+        if shortfall.knows(record, float(percent), count):
+            return ""
+        return (
+            f"{format_count(count)} replies were read together with a later one, which hides when "
+            "they came; fewer messages in flight on a connection show it"
+        )
 
 
 @dataclass(frozen=True, slots=True)

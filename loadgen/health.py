@@ -246,8 +246,8 @@ def _user_space(record: RunRecord) -> Remarks:
     advice = (
         "the generator's own delay is in every latency, and was small"
         if leisure == "valid"
-        else f"trust {trusted} of this run; ask for less until the generator waits for "
-        f"{percent(AMPLE_WAITING)} of the time"
+        else f"trust {trusted} of this run; a generator that waits for {percent(AMPLE_WAITING)} of "
+        "the time and has a core of its own adds little"
     )
     yield Remark.of(leisure, "user-space", evidence, advice)
 

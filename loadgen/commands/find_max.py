@@ -54,6 +54,8 @@ def search(
         limited_by=looking.limited_by,
         steps=looking.steps,
     )
+    if surroundings.should_stop():
+        print_lines([Line("the search was interrupted; until then:", "bad")], for_people)
     print_lines([Line(""), *curve.conclusion(record)], for_people)
     return record
 

@@ -160,5 +160,7 @@ def add_truth(group: Any) -> None:
     group.add_argument(
         "--find-max",
         metavar="CONDITIONS",
-        help="find the highest rate that keeps them, such as 'service_p99<=5ms,errors<0.1%%'",
+        help="find the highest rate that keeps them, such as 'service_p99<=5ms,errors<0.1%%'; it "
+        "begins at --rate (1000), and a step lasts --duration (2s), or longer if its percentile "
+        "needs it",
     )

@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         if message.startswith("unrecognized"):
             wrong = message.partition(": ")[2].split()[0].partition("=")[0]
             meant = difflib.get_close_matches(wrong, self._option_string_actions, n=1)
-            message += f"; did you mean {meant[0]}?" if meant else ""
+            message += f"; did you mean {meant[0]}?" if meant else ";"
             message += f" `{self.prog} --help` lists what there is"
         raise UsageError(message)
 
