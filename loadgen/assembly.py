@@ -12,6 +12,7 @@ from loadgen.core.load_models import ClosedLoop, LoadModel, OpenLoop, Thinking
 from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
 from loadgen.core.watch import Watch
+from loadgen.originals import original
 from loadgen.plan import Plan
 from loadgen.schedule import ThinkTime
 from loadgen.units import NS_PER_S, seconds_to_ns
@@ -21,10 +22,20 @@ from loadgen.units import NS_PER_S, seconds_to_ns
 _UNIX_CONNECT_RATE_PER_S: Final = 10_000
 
 
-def assemble(plan: Plan, backend: str, dialer: Dialer, recorder: Recorder, clock: Clock) -> Engine:
-    """Return an engine for ``plan``, without connections; its selector is made here."""
+def assemble(
+    plan: Plan,
+    backend: str,
+    dialer: Dialer,
+    recorder: Recorder,
+    clock: Clock,
+    model: LoadModel | None = None,
+) -> Engine:
+    """Return an engine for ``plan``, without connections; its selector is made here.
+
+    model: who may send, and when; that of the plan unless it is given.
+    """
     watch = Watch(backends.open_selector(backend), clock, plan.pacing)
-    model = _model_of(plan, recorder, clock)
+    model = model or _model_of(plan, recorder, clock)
     return Engine(watch, dialer, recorder, clock, _policy_of(plan, dialer.endpoint), model)
 
 
@@ -38,7 +49,7 @@ def dialer_of(
         receive_buffer_bytes=plan.receive_buffer_bytes,
         stamp_every=plan.timestamp_sample if stamped else 0,
     )
-    return Dialer(endpoint, options, factory or socket.socket)
+    return Dialer(endpoint, options, factory or original("socket", "socket"))
 
 
 def _policy_of(plan: Plan, endpoint: Endpoint) -> Policy:
@@ -59,5 +70,6 @@ def _model_of(plan: Plan, recorder: Recorder, clock: Clock) -> LoadModel:
         offsets_ns = schedule.arrivals(profile, plan.arrivals, plan.seed)
         return OpenLoop(offsets_ns, clock, recorder.record_send)
     if plan.think is not None:
-        return Thinking(ThinkTime.parse(plan.think).draws(plan.seed), clock)
+        draws = ThinkTime.parse(plan.think).draws(plan.seed)
+        return Thinking(lambda _: next(draws), clock)
     return ClosedLoop()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from loadgen.core.connection import Connection
@@ -16,7 +17,31 @@ def connections_record(
     connections: Sequence[Connection], times: ConnectionTimes
 ) -> ConnectionsRecord:
     """Return the record of ``connections``, and of the ``times`` that they saw."""
-    columns = _ledger(connections, times)
+    return _described(_ledger(connections, times))
+
+
+def joined(parts: Sequence[ConnectionsRecord]) -> ConnectionsRecord:
+    """Return the record of the connections of all ``parts``, numbered anew in their order.
+
+    A part may lack its ledger: its connections and its starved ones still count, but have no row,
+    no share in the fairness and no place among the worst.
+    """
+    ledger: dict[str, list[Any]] = {
+        name: [value for part in parts for value in part.ledger.get(name, ())]
+        for name in ConnectionRecord.__struct_fields__
+    }
+    ledger["index"] = list(range(len(ledger["index"])))
+    listed = _described(ledger)
+    unlisted = [part for part in parts if not part.ledger.get("index")]
+    return msgspec.structs.replace(
+        listed,
+        count=sum(part.count for part in parts),
+        starved=listed.starved + sum(part.starved for part in unlisted),
+    )
+
+
+def _described(columns: dict[str, list[Any]]) -> ConnectionsRecord:
+    """Return the record of the connections of a ledger."""
     came_up = np.array(columns["connects"], dtype=np.int64) > 0
     answered = np.array(columns["answered"], dtype=np.int64)
     used = came_up & (np.array(columns["submitted"], dtype=np.int64) > 0)
@@ -25,7 +50,7 @@ def connections_record(
     order = np.lexsort((-np.array(columns["service_time_mean_ns"], dtype=np.int64), ~starved))
     worst = [int(index) for index in order if came_up[index]][:WORST]
     return ConnectionsRecord(
-        count=len(connections),
+        count=len(came_up),
         fairness=jain_index(answered[used].tolist()),
         starved=int(starved.sum()),
         worst=[

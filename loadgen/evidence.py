@@ -112,6 +112,25 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
 
 
+class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process did of a run that several carried out together, and what is to be thought of
+    its numbers.
+
+    host: the name of its machine. connections: how many came up, once at least.
+    messages, messages_per_s: answered after the warm-up; those within its own load, over its time.
+    waiting_share: share of that time that it spent waiting for its sockets, from 0 to 1.
+    """
+
+    name: str
+    host: str
+    connections: int
+    messages: int
+    messages_per_s: float
+    waiting_share: float
+    verdict: Verdict
+    findings: list[Finding]
+
+
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one check, such as ``service_p99<5ms``.
 

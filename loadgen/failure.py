@@ -38,6 +38,7 @@ class Cause(enum.StrEnum):
     DENIED = "denied", "permission denied by this machine", True
     DESCRIPTORS = "descriptors", "this machine is out of file descriptors", True
     ADDRESSES = "addresses", "this machine is out of local ports for the target", True
+    USER_CODE = "user_code", "an exception in the code that makes the messages; it is logged", True
     MEMORY = "memory", "this machine is out of socket memory", True
     OTHER = "other", "another error of the operating system; -v logs it"
 

@@ -1,100 +1,27 @@
 """From what a run has left in memory to its frozen record."""
 
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
-
-import msgspec
 
 from loadgen import environment
 from loadgen.connection_ledger import connections_record
-from loadgen.core.connection import Connection
 from loadgen.core.histogram import Histogram
-from loadgen.core.pulse import Pulse
-from loadgen.core.recorder import Interval, Recorder
+from loadgen.core.recorder import Interval
 from loadgen.core.tally import TimesTally
-from loadgen.core.totals import NONE, Totals
+from loadgen.core.totals import Totals
 from loadgen.distribution import Distribution
-from loadgen.evidence import ClockStep, GeneratorRecord, ProbeRecord, TimestampsRecord
-from loadgen.plan import Plan
-from loadgen.processor import ProcessorUse
+from loadgen.evidence import ClockStep, GeneratorRecord, TimestampsRecord
+from loadgen.findings import Findings
 from loadgen.record import (
     Actual,
+    ConnectionsRecord,
     FailureRecord,
     IntervalRecord,
-    Outcome,
     Requested,
     RunRecord,
     Stage,
     TargetRecord,
 )
 from loadgen.units import ns_to_seconds
-
-
-@dataclass(slots=True)
-class Marks:
-    """Moments of a run, in nanoseconds of its clock; the load begins after the warm-up."""
-
-    opening_began_ns: int = 0
-    opening_ended_ns: int = 0
-    warmup_began_ns: int = 0
-    load_began_ns: int = 0
-    load_ended_ns: int = 0
-    drain_ended_ns: int = 0
-
-
-@dataclass(slots=True)
-class Findings:
-    """Everything a run has left: its connections, its recorder, its marks and intervals.
-
-    overdue: scheduled messages that were due and not sent; None if they were too many to count.
-
-    why_user_space: why the kernel gave no timestamps; empty where it did.
-    """
-
-    plan: Plan
-    started_at: str
-    backend: str
-    recorder: Recorder
-    connections: Sequence[Connection] = ()
-    opened: int = 0
-    opened_in_time: int = 0
-    closed: int = 0
-    cut_off: int = 0
-    overdue: int | None = 0
-    why_user_space: str = ""
-    probe: ProbeRecord | None = None
-    outcome: Outcome = "completed"
-    marks: Marks = field(default_factory=Marks)
-    pulse: Pulse = field(default_factory=Pulse)
-    processor: ProcessorUse = field(default_factory=ProcessorUse)
-    at_load_begin: Totals = NONE
-    at_load_end: Totals = NONE
-    at_end: Totals = NONE
-    intervals: list[IntervalRecord] = field(default_factory=list)
-
-    @property
-    def load_s(self) -> float:
-        """How long the measured load lasted, in seconds."""
-        return ns_to_seconds(self.marks.load_ended_ns - self.marks.load_began_ns)
-
-    @property
-    def left(self) -> int:
-        """Messages of the plan's number that were not submitted by the end of the load."""
-        messages = self.plan.messages
-        if messages is None:
-            return sys.maxsize
-        return messages * self.plan.connections - self.at_load_end.submitted
-
-    def begin_load(self, now_ns: int) -> None:
-        """Let the load begin now, and not when it was to; the intervals so far count from there."""
-        late_s = ns_to_seconds(now_ns - self.marks.load_began_ns)
-        self.marks.load_began_ns = now_ns
-        self.intervals = [
-            msgspec.structs.replace(interval, start_s=interval.start_s - late_s)
-            for interval in self.intervals
-        ]
 
 
 def freeze_interval(
@@ -115,10 +42,18 @@ def freeze_interval(
     )
 
 
-def freeze(findings: Findings, target: TargetRecord) -> RunRecord:
-    """Return the record of a run that is over."""
+def freeze(
+    findings: Findings, target: TargetRecord, connections: ConnectionsRecord | None = None
+) -> RunRecord:
+    """Return the record of a run that is over, or of what it has found so far.
+
+    connections: their record, which is made here unless it is given.
+    """
     plan = findings.plan
     findings.recorder.flush()
+    if connections is None:
+        times = findings.recorder.by_connection(len(findings.connections))
+        connections = connections_record(findings.connections, times)
     return RunRecord(
         started_at=findings.started_at,
         outcome=findings.outcome,
@@ -142,14 +77,14 @@ def freeze(findings: Findings, target: TargetRecord) -> RunRecord:
         **_times(findings.recorder.times, findings),
         failures=_failures(findings),
         intervals=findings.intervals,
-        connections=connections_record(findings.connections, findings.recorder.by_connection()),
+        connections=connections,
     )
 
 
 def _times(tally: TimesTally, findings: Findings) -> dict[str, Any]:
     """Return the fields of `loadgen.record.Times`."""
     is_kernel = not findings.why_user_space
-    is_open_loop = findings.plan.profile() is not None
+    is_open_loop = findings.profile is not None
 
     def where(condition: bool, histogram: Histogram) -> Distribution | None:
         return Distribution.of(histogram) if condition else None
@@ -175,7 +110,7 @@ def _overdue(findings: Findings) -> int | None:
 
     Where they were too many to be counted, the rate asked for says how many were to be expected.
     """
-    profile, warmup_s = findings.plan.profile_with_warmup(), findings.plan.warmup_s
+    profile, warmup_s = findings.profile, findings.plan.warmup_s
     if profile is None:
         return None
     overdue = findings.overdue
@@ -187,7 +122,7 @@ def _overdue(findings: Findings) -> int | None:
 
 
 def _requested_rate_per_s(findings: Findings) -> float | None:
-    profile, warmup_s = findings.plan.profile_with_warmup(), findings.plan.warmup_s
+    profile, warmup_s = findings.profile, findings.plan.warmup_s
     if profile is None or not findings.load_s:
         return None
     return profile.mean_per_s(warmup_s, warmup_s + findings.load_s)

@@ -7,6 +7,7 @@ position; so the queue is shared and holds no position.
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -100,6 +101,21 @@ def _read(option: str, path: str) -> bytes:
         return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise UsageError(f"{option}: cannot read {path!r}: {error.strerror}") from None
+
+
+class Payloads(Protocol):
+    """What a connection sends, one message after the other."""
+
+    items: tuple[bytes, ...]
+    """All there are, over and over again; empty where each is only made when it is sent."""
+
+    def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
+        """Return ``count`` payloads from ``position`` on: their bytes in one, and their lengths.
+
+        ``position`` is the number of payloads sent before, or what is left of it after so many
+        turns through ``items``.
+        """
+        ...
 
 
 class PayloadQueue:

@@ -34,7 +34,7 @@ from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.evidence import ProbeRecord
 from loadgen.framing import FramingError, UntilEof
-from loadgen.payload import PayloadQueue
+from loadgen.payload import Payloads
 from loadgen.plan import Plan
 
 REQUESTS_PER_S: Final = 300
@@ -67,7 +67,7 @@ def _is_trickle(plan: Plan) -> bool:
 class Probe:
     """The probe's process, from the start of the ``with`` to its end; then ``record`` is there."""
 
-    def __init__(self, plan: Plan, payloads: PayloadQueue, endpoint: Endpoint) -> None:
+    def __init__(self, plan: Plan, payloads: Payloads, endpoint: Endpoint) -> None:
         self.record: ProbeRecord | None = None
         self._said = b""
         # Its own standard input holds no payload.

@@ -6,6 +6,7 @@ nanoseconds; moments and spans are seconds, counted from the start of the measur
 History of the format:
 loadgen.run/1   the first: one latency, from send to read.
 loadgen.run/2   four times and what is made of them; the evidence of their worth; the warm-up.
+                It has since gained ``workers``, which is empty for a run of one process.
 """
 
 import json
@@ -24,6 +25,7 @@ from loadgen.evidence import (
     Health,
     ProbeRecord,
     TimestampsRecord,
+    WorkerRecord,
 )
 from loadgen.failure import Cause, Phase
 from loadgen.plan import Plan
@@ -219,6 +221,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     """All that one run has found; its `Times` are those of the measured load and of the drain.
 
     health: null until it has been judged. probe: null where there was none.
+    workers: the processes that carried it out together (`loadgen.merge`); empty if it was one.
     """
 
     started_at: str
@@ -238,6 +241,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     failures: list[FailureRecord]
     intervals: list[IntervalRecord]
     connections: ConnectionsRecord
+    workers: list[WorkerRecord] = []
 
     @property
     def latency(self) -> Histogram:

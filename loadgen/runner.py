@@ -20,7 +20,8 @@ from loadgen.core.recorder import Recorder
 from loadgen.core.totals import NONE, Totals
 from loadgen.core.wall_clock import WallClock
 from loadgen.errors import UnreachableError
-from loadgen.freeze import Findings, freeze, freeze_interval
+from loadgen.findings import Findings
+from loadgen.freeze import freeze, freeze_interval
 from loadgen.plan import Plan
 from loadgen.probe import Probe
 from loadgen.processor import ProcessorUse
@@ -91,6 +92,7 @@ class _Run:
             started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             backend=backend,
             recorder=self._recorder,
+            profile=plan.profile_with_warmup(),
         )
 
     def carry_out(self, target: Target) -> TargetRecord:
@@ -109,6 +111,7 @@ class _Run:
             finally:
                 engine.close()
         findings.opened, findings.closed = engine.opened, engine.closed
+        findings.cut_off = engine.cut_off
         findings.outcome = self._outcome()
         return TargetRecord(
             address=str(target), resolved=str(endpoint), embedded=False, server=None
@@ -153,7 +156,6 @@ class _Run:
                 second.end()
             self._drain(engine)
         findings.probe = second.record if second else None
-        findings.cut_off = sum(connection.in_flight for connection in engine.connections)
         findings.overdue = engine.overdue(marks.load_began_ns, marks.load_ended_ns)
 
     def _start(self, engine: Engine) -> None:

@@ -36,7 +36,7 @@ def _heading(record: RunRecord) -> Iterator[Line]:
     target = record.target
     server = " (the embedded echo server; no target was named)" if target.embedded else ""
     yield Line(f"loadgen {record.environment.loadgen}: {target.address}{server}", "heading")
-    words = f"{_plan_in_words(record.plan)}, on {record.backend}"
+    words = f"{plan_in_words(record.plan)}, on {record.backend}"
     yield from wrapped(words, style="faint")
     match record.outcome:
         case "interrupted":
@@ -47,7 +47,8 @@ def _heading(record: RunRecord) -> Iterator[Line]:
             yield Line("  nobody could connect", "bad")
 
 
-def _plan_in_words(plan: Plan) -> str:
+def plan_in_words(plan: Plan) -> str:
+    """Return what each connection does, in words."""
     payloads = _payloads_in_words(plan.payloads)
     reply = "no reply" if plan.reply == "none" else f"reply {plan.reply}"
     verified = ", verified" if plan.verify else ""

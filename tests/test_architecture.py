@@ -18,14 +18,20 @@ TESTS = Path(__file__).parent
 
 # The modules of each floor, the lowest first.
 FLOORS = [
-    ["errors", "units", "failure", "_version", "files", "processor", "core", "commands"],
+    [
+        *("errors", "units", "failure", "_version", "files", "processor", "originals"),
+        *("core", "commands"),
+    ],
     [
         *("target", "payload", "schedule", "descriptors"),
         *("framing", "framing.base", "framing.counted", "framing.marked", "framing.ended"),
         *("core.lifecycle", "core.histogram", "core.clock", "core.timers", "core.backends"),
         "core.pulse",
     ],
-    ["core.pacing", "core.stamps", "core.wall_clock", "core.tally", "core.connection_tables"],
+    [
+        *("core.pacing", "core.stamps", "core.wall_clock", "core.tally", "core.connection_tables"),
+        "crowd",
+    ],
     ["plan"],
     ["core.dialer", "core.laps"],
     ["core.conversation", "core.recorder"],
@@ -41,10 +47,10 @@ FLOORS = [
     ["distribution"],
     ["evidence"],
     ["record"],
-    ["connection_ledger", "shortfall"],
+    ["connection_ledger", "shortfall", "timeline"],
     ["doubts"],
     ["health"],
-    ["figures"],
+    ["figures", "merge", "findings"],
     ["checks"],
     ["find_max"],
     ["surroundings"],
@@ -58,6 +64,13 @@ FLOORS = [
     ["runner"],
     ["summary_times", "progress", "dump"],
     ["summary", "curve", "terminal"],
+    [
+        *("locust", "locust.plugin", "locust.users", "locust.attached", "locust.session"),
+        *("locust.client", "locust.seat", "locust.load", "locust.driver", "locust.words"),
+        *("locust.tally", "locust.statistics", "locust.request_events", "locust.part"),
+        *("locust.report", "locust.gathered", "locust.overview", "locust.page"),
+        "locust.arguments",
+    ],
     [
         *("cli", "__init__"),
         *("commands.options", "commands.load_options", "commands.run_options"),
@@ -73,6 +86,13 @@ FAMILIES = [
         "server.delays server.stalls server.ledger server.arrivals server.waiting server.peers",
         *("server.options server.prompt server.held", "server.listener", "server.echo"),
         *("server server.processes", "server.program server.embedded"),
+    ],
+    [
+        "locust.driver locust.words locust.tally locust.report locust.arguments locust.page",
+        "locust.statistics locust.part locust.gathered",
+        "locust.load locust.request_events locust.overview",
+        *("locust.client locust.seat locust.session", "locust.attached", "locust.users"),
+        *("locust.plugin", "locust"),
     ],
     [
         *("commands.options", "commands.load_options", "commands.run_options"),

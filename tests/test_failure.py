@@ -6,7 +6,7 @@ import pytest
 
 from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
 
-LOCAL = {Cause.DENIED, Cause.DESCRIPTORS, Cause.ADDRESSES, Cause.MEMORY}
+LOCAL = {Cause.USER_CODE, Cause.DENIED, Cause.DESCRIPTORS, Cause.ADDRESSES, Cause.MEMORY}
 
 
 def error_of(number: int) -> OSError:

@@ -41,7 +41,8 @@ class Thoughts:
 
     def __init__(self, *think_ns: int) -> None:
         self.clock = ManualClock(START_NS)
-        self.model = Thinking(itertools.cycle(think_ns), self.clock)
+        pauses_ns = itertools.cycle(think_ns)
+        self.model = Thinking(lambda _: next(pauses_ns), self.clock)
 
     def senders_at(self, offset_ns: int, *replied: Connection) -> list[Connection]:
         self.clock.now_ns = START_NS + offset_ns

@@ -31,7 +31,8 @@ from loadgen.errors import RecordError
 from loadgen.evidence import ClockStep
 from loadgen.failure import Cause, Failure, Phase
 from loadgen.framing import Echo
-from loadgen.freeze import Findings, freeze
+from loadgen.findings import Findings
+from loadgen.freeze import freeze
 from loadgen.payload import FilePayload, LinesPayload, PayloadQueue, SizePayload
 from loadgen.plan import Plan
 from loadgen.record import RunRecord, from_json, jain_index
@@ -71,8 +72,10 @@ def frozen_open_loop() -> RunRecord:
 
 
 def findings(recorder: Recorder, rate: str | None = None, **left: Any) -> Findings:
+    plan = Plan(connections=2, duration_s=1.0, rate=rate)
     return Findings(
-        plan=Plan(connections=2, duration_s=1.0, rate=rate),
+        plan=plan,
+        profile=plan.profile_with_warmup(),
         started_at="2026-01-31T12:00:00.000+00:00",
         backend="epoll",
         recorder=recorder,

@@ -13,9 +13,10 @@ another library (gevent, say) has put in place of the original ones.
 import functools
 import select
 import selectors
-from typing import Final
+from typing import Any, Final
 
 from loadgen.errors import LocalLimitError, UsageError
+from loadgen.originals import has_original, original
 
 TURN_EVENTS: Final = 128
 """Events that one turn of a loop handles at most: long enough to spread the cost of the system
@@ -38,7 +39,7 @@ NAMES: Final = ("auto", *_CLASS_NAMES)
 def available() -> tuple[str, ...]:
     """Return the names of the backends that this platform has, the best first."""
     return tuple(
-        name for name, class_name in _CLASS_NAMES.items() if hasattr(selectors, class_name)
+        name for name, class_name in _CLASS_NAMES.items() if has_original("selectors", class_name)
     )
 
 
@@ -55,7 +56,7 @@ def resolve(name: str) -> str:
     """
     check_name(name)
     if name == "auto":
-        default = selectors.DefaultSelector.__name__
+        default = original("selectors", "DefaultSelector").__name__
         return next(known for known, class_name in _CLASS_NAMES.items() if class_name == default)
     if name not in available():
         raise LocalLimitError(
@@ -84,7 +85,7 @@ def open_selector(name: str) -> selectors.BaseSelector:
     resolved = resolve(name)
     if resolved == "epoll":
         return _bounded_epoll()()
-    selector: selectors.BaseSelector = getattr(selectors, _CLASS_NAMES[resolved])()
+    selector: selectors.BaseSelector = original("selectors", _CLASS_NAMES[resolved])()
     return selector
 
 
@@ -92,12 +93,13 @@ def open_selector(name: str) -> selectors.BaseSelector:
 def _bounded_epoll() -> type[selectors.BaseSelector]:
     read_event, write_event = selectors.EVENT_READ, selectors.EVENT_WRITE
     epoll_in, epoll_out = select.EPOLLIN, select.EPOLLOUT
+    standard: Any = original("selectors", "EpollSelector")
 
-    class BoundedEpollSelector(selectors.EpollSelector):
+    class BoundedEpollSelector(standard):  # type: ignore[misc]
         """`selectors.EpollSelector` whose answer has at most `TURN_EVENTS` entries."""
 
         # _selector and _fd_to_key are CPython's own names, unchanged from 3.4 to 3.14.
-        _selector: select.epoll
+        _selector: Any
         _fd_to_key: dict[int, selectors.SelectorKey]
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:

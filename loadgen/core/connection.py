@@ -17,6 +17,7 @@ from loadgen.core.exchange import Exchange
 from loadgen.core.laps import NOTHING, READ_AND_WRITE
 from loadgen.core.lifecycle import State, Step, advance
 from loadgen.failure import ConnectionFailed, Failure, Phase
+from loadgen.originals import has_original, original
 
 
 class Connection(Exchange):
@@ -153,8 +154,8 @@ class Connection(Exchange):
 
     def _look_closer(self) -> None:
         """Raise OSError if there is nothing to read, nor room to write where that is awaited."""
-        if self.waits_in is Phase.SEND and hasattr(select, "poll"):
-            poll = select.poll()
+        if self.waits_in is Phase.SEND and has_original("select", "poll"):
+            poll = original("select", "poll")()
             poll.register(self.socket, select.POLLOUT)
             if poll.poll(0):
                 return

@@ -46,9 +46,7 @@ class ConnectionTables:
         """Count durations, each for its owner and as often as its entry in ``replies`` says."""
         if not owners.size:
             return
-        highest = int(owners.max())
-        if highest >= self.connections:
-            self._grow(max(highest + 1, 2 * self.connections))
+        self.make_room(int(owners.max()) + 1)
         np.add.at(self.replies, owners, replies)
         np.add.at(self.sum_ns, owners, duration_ns * replies)
         np.minimum.at(self.min_ns, owners, duration_ns)
@@ -56,7 +54,11 @@ class ConnectionTables:
         cells = owners * _COARSE_BUCKETS + (bucket_of(duration_ns) >> _COARSE_SHIFT)
         np.add.at(self.coarse.reshape(-1), cells, replies.astype(np.uint32))
 
-    def _grow(self, connections: int) -> None:
+    def make_room(self, connections: int) -> None:
+        """Have a row for each of that many connections, at least."""
+        if connections <= self.connections:
+            return
+        connections = max(connections, 2 * self.connections)
         wider = ConnectionTables(connections)
         for name in ("replies", "sum_ns", "min_ns", "max_ns", "coarse"):
             getattr(wider, name)[: self.connections] = getattr(self, name)

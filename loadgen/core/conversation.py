@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from loadgen.core.laps import Lap
 from loadgen.errors import UsageError
 from loadgen.framing import Decoder, Fixed, Framing
-from loadgen.payload import LARGEST_BYTES, PayloadQueue
+from loadgen.payload import LARGEST_BYTES, PayloadQueue, Payloads
 from loadgen.plan import Plan
 
 
@@ -26,7 +26,7 @@ ONE_BY_ONE: Final = Window(1, 1)
 class Conversation:
     """What every connection of a run says and awaits; shared by all, never changed.
 
-    payloads: the queue that each connection works through.
+    payloads: what each connection works through.
     framing: when a reply is whole.
     window: how many messages may be in flight on one connection.
     first_message: sent once after connecting, empty for none.
@@ -35,7 +35,7 @@ class Conversation:
 
     def __init__(
         self,
-        payloads: PayloadQueue,
+        payloads: Payloads,
         framing: Framing,
         window: Window = ONE_BY_ONE,
         first_message: bytes = b"",
@@ -70,6 +70,13 @@ class Conversation:
         if plan.profile() is not None:
             window = Window(sys.maxsize if plan.unlimited else plan.pipeline, 1)
         return cls(payloads, plan.framing(), window, plan.first_message, plan.messages)
+
+    @classmethod
+    def made_by(cls, plan: Plan, payloads: Payloads) -> "Conversation":
+        """Return what ``plan`` makes a connection say, with messages made when they are sent."""
+        at_once = plan.pipeline if plan.profile() is None else 1
+        in_flight = sys.maxsize if plan.unlimited else plan.pipeline
+        return cls(payloads, plan.framing(), Window(in_flight, at_once), plan.first_message)
 
     def decoder(self) -> Decoder:
         """Return a decoder for the replies of one connection."""

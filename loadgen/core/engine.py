@@ -29,7 +29,7 @@ from loadgen.core.connection import Connection
 from loadgen.core.dialer import Dialer
 from loadgen.core.laps import READ
 from loadgen.core.lifecycle import State
-from loadgen.core.load_models import ClosedLoop, LoadModel, OpenLoop
+from loadgen.core.load_models import ClosedLoop, LoadModel, Schedule
 from loadgen.core.pacing import Ready
 from loadgen.core.policy import Policy
 from loadgen.core.pulse import Pulse
@@ -60,8 +60,8 @@ class Engine(Roster):
     ) -> None:
         super().__init__(watch, dialer, recorder, clock, policy)
         self._buffer = bytearray(BUFFER_BYTES)
-        self._model: LoadModel = ClosedLoop() if model is None else model
-        self._schedule = model if isinstance(model, OpenLoop) else None
+        self.model: LoadModel = ClosedLoop() if model is None else model
+        self._schedule = model if isinstance(model, Schedule) else None
         self._is_started = False
 
     # ---- for whoever runs the engine ------------------------------------------------------
@@ -80,10 +80,29 @@ class Engine(Roster):
             self._schedule.begin(now_ns)
         return now_ns
 
+    def send_now(self, connection: Connection) -> None:
+        """Send one message on ``connection``, which is free; for a schedule `OnCall`."""
+        try:
+            interest = connection.submit(0)
+        except ConnectionFailed as broken:
+            self._fail(connection, broken)
+        else:
+            if interest != connection.interest:
+                self._settle(connection, interest)
+
+    @property
+    def pulse(self) -> Pulse:
+        """How the loop has fared since the last `take_pulse`; it goes on changing."""
+        return self._watch.pulse
+
     def take_pulse(self) -> Pulse:
         """Return how the loop has fared since the last call, and begin anew."""
         taken, self._watch.pulse = self._watch.pulse, Pulse()
         return taken
+
+    def slept(self, began_ns: int, ended_ns: int) -> None:
+        """Note that the loop that calls `turn` had nothing to do in between."""
+        self._watch.pulse.slept(ended_ns - began_ns)
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """Return how many messages due between the two moments were not sent; the schedule ends.
@@ -101,7 +120,7 @@ class Engine(Roster):
         if self._watch.has_left_over:
             return 0.0
         self._timers.next_ns()  # sets the soonest alarm right, if it was silenced
-        moment_ns, alarm_ns = self._model.next_ns(), self._alarm_ns()
+        moment_ns, alarm_ns = self.model.next_ns(), self._alarm_ns()
         due_ns = alarm_ns if moment_ns is None else min(moment_ns, alarm_ns)
         return None if due_ns == NEVER_NS else max(0.0, ns_to_seconds(due_ns - self._clock()))
 
@@ -142,7 +161,7 @@ class Engine(Roster):
             self._keep_time()
 
     def _wait(self, timeout_s: float | None) -> Ready:
-        alarm_ns, moment_ns = self._alarm_ns(), self._model.next_ns()
+        alarm_ns, moment_ns = self._alarm_ns(), self.model.next_ns()
         if moment_ns is not None:  # to be met as exactly as the pacing makes it
             moment_ns = min(moment_ns, alarm_ns)
             if timeout_s is not None:
@@ -165,7 +184,7 @@ class Engine(Roster):
     def _go_on(self, replied: list[Connection]) -> None:
         """Transmit on those of ``replied`` that the load model lets, and on others it names."""
         schedule = self._schedule
-        for connection in self._model.next_senders(replied):
+        for connection in self.model.next_senders(replied):
             try:
                 interest = connection.transmit()
             except ConnectionFailed as broken:
@@ -179,4 +198,4 @@ class Engine(Roster):
     def _begin(self, connection: Connection) -> None:
         if self._is_started:
             connection.begin(self._recorder.record, scheduled=self._schedule is not None)
-            self._model.admit(connection)
+            self.model.admit(connection)

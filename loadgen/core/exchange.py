@@ -8,6 +8,7 @@ It closes nothing and decides nothing about what comes next. It reports which ev
 none when it is done, and raises `ConnectionFailed` when the connection is broken.
 """
 
+import sys
 from collections import deque
 from typing import Any, Final
 
@@ -207,7 +208,7 @@ class Exchange(Laps):
     def _submit(self, count: int, intended_ns: int = 0) -> None:
         payloads = self._conversation.payloads
         batch, lengths = payloads.batch(self._position, count)
-        self._position = (self._position + count) % len(payloads.items)
+        self._position = (self._position + count) % (len(payloads.items) or sys.maxsize)
         self._decoder.expect(batch, lengths)
         self.submitted_ns = now_ns = self._clock()
         if self.in_flight:

@@ -16,7 +16,7 @@ and is shown. A negative value is a bug of the caller's and raises.
 Cost. 37 KB where dense, as here; records keep only the buckets that hold something.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -141,6 +141,12 @@ class Histogram:
             return self.max_ns
         middle = int(bucket_middle(np.array([index]))[0])
         return min(max(middle, self.min_ns), self.max_ns)
+
+    def values(self) -> Iterator[tuple[int, int]]:
+        """Yield (nanoseconds, count): the middle of each bucket, within minimum and maximum."""
+        indices = np.flatnonzero(self._counts)
+        middles_ns = np.clip(bucket_middle(indices), self.min_ns, self.max_ns)
+        yield from zip(middles_ns.tolist(), self._counts[indices].tolist(), strict=True)
 
     def buckets(self) -> tuple[list[int], list[int]]:
         """Return the indices of the buckets that hold something, and their counts."""

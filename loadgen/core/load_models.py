@@ -14,8 +14,9 @@ take their turn in the order in which they became free.
 """
 
 import heapq
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from loadgen.core.backends import TURN_EVENTS
@@ -76,12 +77,12 @@ class ClosedLoop:
 class Thinking(ClosedLoop):
     """A closed loop in which each connection waits for a while before it sends again.
 
-    think_ns: how long, one value after the other.
+    pause_ns: says how long a connection waits, and is asked after each of its replies.
     """
 
-    def __init__(self, think_ns: Iterator[int], clock: Clock) -> None:
+    def __init__(self, pause_ns: Callable[[Connection], int], clock: Clock) -> None:
         super().__init__()
-        self._think_ns = think_ns
+        self._pause_ns = pause_ns
         self._clock = clock
         self._thinking: list[tuple[int, int, int, Connection]] = []
         self._sequence = 0  # orders equal times by age, and keeps connections from being compared
@@ -100,7 +101,7 @@ class Thinking(ClosedLoop):
         if not connection.may_go_on:
             return False
         self._sequence += 1
-        until_ns = now_ns + next(self._think_ns)
+        until_ns = now_ns + self._pause_ns(connection)
         entry = (until_ns, self._sequence, connection.connects, connection)
         heapq.heappush(self._thinking, entry)
         return True
@@ -111,7 +112,61 @@ class Thinking(ClosedLoop):
         return 0 if self._admitted else soonest_ns
 
 
-class OpenLoop:
+class Schedule(ABC):
+    """Messages go out when somebody calls for them, and not because a reply has come."""
+
+    def begin(self, now_ns: int) -> None:  # noqa: B027 - not everyone counts from there
+        """Let the schedule begin now."""
+
+    @abstractmethod
+    def offer(self, connection: Connection) -> bool:
+        """Take note of ``connection`` if it is free for a message; return whether it is."""
+
+    def admit(self, connection: Connection) -> None:
+        """Let ``connection`` take its turn with the others."""
+        self.offer(connection)
+
+    def next_senders(self, replied: list[Connection]) -> list[Connection]:
+        """Return ``replied``: they have something to conclude, not to send."""
+        return replied
+
+    def next_ns(self) -> int | None:
+        """Return when the next message is due; None if there is none, or nobody free for it."""
+        return None
+
+    def send_due(self, settle: Settle, fail: Fail) -> None:  # noqa: B027 - there may be no times
+        """Send what is due, as far as connections are free for it and `SENDS_AT_ONCE` allows.
+
+        ``settle`` hears of a connection that waits for other events from then on, ``fail`` of one
+        that is broken.
+        """
+
+    def overdue(self, from_ns: int, until_ns: int) -> int | None:
+        """Return how many messages due from ``from_ns`` to ``until_ns`` were not sent; then end.
+
+        None if that would take more than `COUNTED` steps.
+        """
+        return 0
+
+
+class OnCall(Schedule):
+    """Messages go out when whoever embeds the engine says so (`Engine.send_now`).
+
+    when_free: hears of a connection that has come up, or whose reply is whole.
+    """
+
+    def __init__(self, when_free: Callable[[Connection], None]) -> None:
+        self._when_free = when_free
+
+    def offer(self, connection: Connection) -> bool:
+        """Pass ``connection`` on if it is free."""
+        if not connection.is_free:
+            return False
+        self._when_free(connection)
+        return True
+
+
+class OpenLoop(Schedule):
     """Messages go out at the times of a schedule, on whichever connection is free.
 
     offsets_ns: the intended times, from the start of the load on.
@@ -132,9 +187,9 @@ class OpenLoop:
         self._began_ns = now_ns
         self._intended_ns = now_ns + self._first_ns
 
-    def admit(self, connection: Connection) -> None:
-        """Let ``connection`` take its turn with the others."""
-        self.offer(connection)
+    def reschedule(self, offset_ns: int) -> None:
+        """Let the message that comes next be due then, counted from the beginning."""
+        self._intended_ns = self._began_ns + offset_ns
 
     def offer(self, connection: Connection) -> bool:
         """Let ``connection`` take its turn if it is free; return whether it is."""
@@ -145,20 +200,12 @@ class OpenLoop:
             self._free.append((self._clock(), connection))
         return True
 
-    def next_senders(self, replied: list[Connection]) -> list[Connection]:
-        """Return ``replied``: they have something to conclude, not to send."""
-        return replied
-
     def next_ns(self) -> int | None:
         """Return when the next message is due; None if there is none, or nobody free for it."""
         return self._intended_ns if self._free and self._intended_ns < NEVER_NS else None
 
     def send_due(self, settle: Settle, fail: Fail) -> None:
-        """Send what is due, as far as connections are free for it and `SENDS_AT_ONCE` allows.
-
-        ``settle`` hears of a connection that waits for other events from then on, ``fail`` of one
-        that is broken.
-        """
+        """Send what is due, `SENDS_AT_ONCE` at most."""
         free, clock, offsets_ns = self._free, self._clock, self._offsets_ns
         for _ in range(SENDS_AT_ONCE):
             intended_ns = self._intended_ns
@@ -183,10 +230,7 @@ class OpenLoop:
                 free.append((free_ns, connection))
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
-        """Return how many messages due from ``from_ns`` to ``until_ns`` were not sent; then end.
-
-        None if that would take more than `COUNTED` steps.
-        """
+        """Count them one by one; then end."""
         count = 0
         for _ in range(COUNTED):
             if self._intended_ns > until_ns:

@@ -18,7 +18,6 @@ Cost. A wait in select(2) is one system call more; it is made only where there i
 """
 
 import contextlib
-import select
 import selectors
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from typing import Any, Final
 
 from loadgen.core.backends import FD_SETSIZE
 from loadgen.core.clock import Clock
+from loadgen.originals import original
 from loadgen.units import ns_to_seconds
 
 NAMES: Final = ("eco", "normal", "precise")
@@ -54,7 +54,7 @@ def waiting(name: str, selector: Any, clock: Clock) -> Wait:
 
     def finely(selector: Any, moment_ns: int) -> Ready:
         left_ns = moment_ns - clock()
-        if left_ns > 0 and not select.select((selector,), (), (), ns_to_seconds(left_ns))[0]:
+        if left_ns > 0 and not select((selector,), (), (), ns_to_seconds(left_ns))[0]:
             return []
         ready: Ready = selector.select(0)
         return ready
@@ -65,6 +65,7 @@ def waiting(name: str, selector: Any, clock: Clock) -> Wait:
         ready: Ready = selector.select(0)
         return ready
 
+    select = original("select", "select")
     kind = type(selector).__name__
     best = finely if kind in _EPOLL and selector.fileno() < FD_SETSIZE else coarsely
     spin_ns = SPIN_NS if best is finely or kind in _FINE else SPIN_NS + _MILLISECOND_NS

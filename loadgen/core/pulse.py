@@ -15,7 +15,8 @@ next send."""
 class Pulse:
     """What the loop has done. Times in nanoseconds.
 
-    polls: looks at the sockets; empty: those that found nothing; waited: the time spent in them.
+    polls: looks at the sockets; empty: those that found nothing; waited: the time spent in them, or
+    asleep in a loop around this one.
     gaps: the times between two looks that were longer by `LONG_GAP_NS` than the events in between
     may take; gaps_total_ns: summed up.
     """
@@ -43,3 +44,9 @@ class Pulse:
                 self.gaps_total_ns += gap_ns
         self._left_ns = ended_ns
         self._found = found
+
+    def slept(self, duration_ns: int) -> None:
+        """Note that a loop around this one waited for as long, between two looks."""
+        self.waited_ns += duration_ns
+        if self._left_ns is not None:
+            self._left_ns += duration_ns

@@ -134,12 +134,15 @@ class Recorder:
         if self._rows:
             rows = _table(self._rows, _COLUMNS)
             self._rows.clear()
-            self._interval.user_space.record(rows[_READ] - rows[_SENT], rows[_REPLIES])
-            if self._wall_clock is None:
-                self._flush_read(rows)
-            else:
-                self._flush_stamped(rows, self._wall_clock)
+            self._flush_rows(rows)
         self._polls.clear()
+
+    def _flush_rows(self, rows: Integers) -> None:
+        self._interval.user_space.record(rows[_READ] - rows[_SENT], rows[_REPLIES])
+        if self._wall_clock is None:
+            self._flush_read(rows)
+        else:
+            self._flush_stamped(rows, self._wall_clock)
 
     def _flush_sends(self, sends: Integers) -> None:
         intended_ns, free_ns, sent_ns = sends
@@ -231,9 +234,10 @@ class Recorder:
         self._due_from_ns = now_ns
         self._tables = ConnectionTables(self._tables.connections)
 
-    def by_connection(self) -> ConnectionTimes:
-        """Return what each connection saw: its service times."""
+    def by_connection(self, connections: int = 0) -> ConnectionTimes:
+        """Return what each connection saw, of that many at least: its service times."""
         self.flush()
+        self._tables.make_room(connections)
         return self._tables.summarise()
 
 

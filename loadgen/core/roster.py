@@ -16,6 +16,7 @@ Decision. The state table of `loadgen.core.lifecycle` says what may follow what;
 import logging
 import selectors
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.clock import Clock
@@ -35,6 +36,12 @@ from loadgen.failure import Cause, ConnectionFailed, Failure
 
 _log = logging.getLogger("loadgen.engine")
 
+WhenEnded = Callable[[Connection, Failure | None, int], None]
+
+
+def _nobody_asks(connection: Connection, failure: Failure | None, lost: int) -> None:
+    pass
+
 
 class Roster(ABC):
     """The connections of an engine, from their first connect to their last close."""
@@ -52,6 +59,10 @@ class Roster(ABC):
         self._timers: Timers[Connection] = Timers()
         self._opener = Opener(policy.connect_interval_ns)
         self._undecided = 0  # connections that have neither come up nor failed yet
+        self.cut_off = 0  # messages in flight on connections that were cut
+        self.when_ended: WhenEnded = _nobody_asks
+        """Hears of a connection that has lost its socket, how it failed (None: it did not), and how
+        many messages were lost with it. It is called in the midst of a turn, and must not raise."""
         self._live = 0  # connections with a socket
         self._backing_off = 0  # failed ones that will be opened again
 
@@ -85,17 +96,26 @@ class Roster(ABC):
         connection.revoke()
         if connection.state is not State.DRAINING and connection.state.is_live:
             self._end(connection, Step.CLOSE)
+            self.when_ended(connection, None, 0)
         elif connection.state is State.FAILED and connection.alarm_ns is not None:
             self._timers.set(connection, None)
             self._backing_off -= 1
         elif self._opener.remove(connection):
             self._decide(connection)
 
+    def cut(self, connection: Connection) -> None:
+        """Close ``connection`` now; what is in flight on it is cut off."""
+        self.drain_one(connection)
+        if connection.state.is_live:
+            self.cut_off += connection.in_flight if connection.is_up else 0
+            self._end(connection, Step.CLOSE)
+            self.when_ended(connection, None, 0)
+
     def close(self) -> None:
         """Close every connection now, and the selector; what is in flight is cut off."""
         self.drain()
-        for connection in (every for every in self.connections if every.state.is_live):
-            self._end(connection, Step.CLOSE)
+        for connection in self.connections:
+            self.cut(connection)
         self._watch.close()
 
     @property
@@ -166,13 +186,16 @@ class Roster(ABC):
         now_ns = self._clock()
         _log.info("connection %d failed: %s", connection.index, broken)
         self._recorder.record_failure(broken.failure, now_ns)
+        lost = connection.unanswered
         self._end(connection, Step.FAIL)
+        lost = connection.unanswered - lost
         connection.failure = broken.failure
         connection.failures += 1
         if self._policy.reconnect and connection.has_more:
             connection.back_off_ns = next_back_off_ns(connection)
             self._timers.set(connection, now_ns + connection.back_off_ns)
             self._backing_off += 1
+        self.when_ended(connection, broken.failure, lost)
 
     def _settle(self, connection: Connection, interest: int) -> None:
         """Wait for other events than before; for none, draw the conclusion from the state."""
@@ -185,6 +208,7 @@ class Roster(ABC):
             self._end(connection, Step.CLOSE)
             if connection.ended_by_reply and connection.has_more:
                 self._opener.enqueue((connection,))
+            self.when_ended(connection, None, 0)
 
     # ---- what the clock says ---------------------------------------------------------------
 

@@ -1,0 +1,84 @@
+"""Everything that a run leaves in memory, on its way to the record."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from loadgen.core.connection import Connection
+from loadgen.core.pulse import Pulse
+from loadgen.core.recorder import Recorder
+from loadgen.core.totals import NONE, Totals
+from loadgen.crowd import Offered
+from loadgen.evidence import ProbeRecord
+from loadgen.plan import Plan
+from loadgen.processor import ProcessorUse
+from loadgen.record import IntervalRecord, Outcome
+from loadgen.units import ns_to_seconds
+
+
+@dataclass(slots=True)
+class Marks:
+    """Moments of a run, in nanoseconds of its clock; the load begins after the warm-up."""
+
+    opening_began_ns: int = 0
+    opening_ended_ns: int = 0
+    warmup_began_ns: int = 0
+    load_began_ns: int = 0
+    load_ended_ns: int = 0
+    drain_ended_ns: int = 0
+
+
+@dataclass(slots=True)
+class Findings:
+    """Everything a run has left: its connections, its recorder, its marks and intervals.
+
+    profile: the rate offered over time, the warm-up included; None in a closed loop.
+    overdue: scheduled messages that were due and not sent; None if they were too many to count.
+    why_user_space: why the kernel gave no timestamps; empty where it did.
+    """
+
+    plan: Plan
+    started_at: str
+    backend: str
+    recorder: Recorder
+    profile: Offered | None = None
+    connections: Sequence[Connection] = ()
+    opened: int = 0
+    opened_in_time: int = 0
+    closed: int = 0
+    cut_off: int = 0
+    overdue: int | None = 0
+    why_user_space: str = ""
+    probe: ProbeRecord | None = None
+    outcome: Outcome = "completed"
+    marks: Marks = field(default_factory=Marks)
+    pulse: Pulse = field(default_factory=Pulse)
+    processor: ProcessorUse = field(default_factory=ProcessorUse)
+    at_load_begin: Totals = NONE
+    at_load_end: Totals = NONE
+    at_end: Totals = NONE
+    intervals: list[IntervalRecord] = field(default_factory=list)
+
+    @property
+    def load_s(self) -> float:
+        """How long the measured load lasted, in seconds."""
+        return ns_to_seconds(self.marks.load_ended_ns - self.marks.load_began_ns)
+
+    @property
+    def left(self) -> int:
+        """Messages of the plan's number that were not submitted by the end of the load."""
+        messages = self.plan.messages
+        if messages is None:
+            return sys.maxsize
+        return messages * self.plan.connections - self.at_load_end.submitted
+
+    def begin_load(self, now_ns: int) -> None:
+        """Let the load begin now, and not when it was to; the intervals so far count from there."""
+        late_s = ns_to_seconds(now_ns - self.marks.load_began_ns)
+        self.marks.load_began_ns = now_ns
+        self.intervals = [
+            msgspec.structs.replace(interval, start_s=interval.start_s - late_s)
+            for interval in self.intervals
+        ]

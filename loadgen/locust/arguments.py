@@ -1,0 +1,99 @@
+"""Locust's command line and start form, with the words of loadgen."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from loadgen import framing, units
+from loadgen.core import backends
+from loadgen.errors import UsageError
+from loadgen.payload import SizePayload
+from loadgen.plan import TIMESTAMPS
+
+# Every value is text, as the web form has it; empty is not given.
+_OPTIONS: Final = {
+    "--backend": f"I/O multiplexer: {', '.join(backends.NAMES)}",
+    "--reply": f"when a reply is whole: {framing.FORMS}",
+    "--payload": r"what each user sends; \r \n \t \0 \\ \xHH are understood",
+    "--size": "or so many bytes, such as 64 or 1k",
+    "--connections-per-user": "connections of each user",
+    "--pipeline": "messages in flight on each connection",
+    "--rate-per-user": "messages per second of each user, each at its intended time (open loop)",
+    "--timestamps": f"who says when a reply arrived: {', '.join(TIMESTAMPS)}",
+    "--io-timeout": "for a connection to make progress while it waits, such as 2s",
+}
+_FILE: Final = "--loadgen-json"
+
+
+def add_to(parser: Any) -> None:
+    """Add the options to Locust's ``parser``; what is given there overrides the user classes."""
+    group = parser.add_argument_group(
+        "loadgen", "For SocketUser and ScriptedSocketUser; overrides what the classes say."
+    )
+    for option, text in _OPTIONS.items():
+        action = group.add_argument(option, default="", metavar="VALUE", help=text)
+        # Locust's parser marks what it adds itself; in a group nobody does.
+        action.include_in_web_ui = True
+        action.is_secret = action.is_required = action.is_multiple = False
+    group.add_argument(
+        _FILE,
+        default="",
+        metavar="FILE",
+        help="write loadgen's record there at the end of each run, full histograms and verdict "
+        "included; with several user classes one file each, with the class in its name",
+    )
+
+
+def overrides(chosen: Any) -> dict[str, Any]:
+    """Return the words that ``chosen``, Locust's parsed options, give to a Plan.
+
+    Raises UsageError naming the option, the value and what is accepted.
+    """
+    given = {
+        option: str(value)
+        for option in _OPTIONS
+        if (value := getattr(chosen, option.removeprefix("--").replace("-", "_"), ""))
+    }
+    if "--payload" in given and "--size" in given:
+        raise UsageError("--payload and --size both say what to send; give one")
+    return {_WORDS[option]: _value(option, text) for option, text in given.items()}
+
+
+def record_file(chosen: Any) -> Path | None:
+    """Return where the record goes. Raises UsageError if nothing can be written there."""
+    text = getattr(chosen, "loadgen_json", "") or ""
+    if not text:
+        return None
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError.of(_FILE, text, "name a file in a folder that exists")
+    return path
+
+
+_WORDS: Final = {
+    "--backend": "backend",
+    "--reply": "reply",
+    "--payload": "payloads",
+    "--size": "payloads",
+    "--connections-per-user": "connections",
+    "--pipeline": "pipeline",
+    "--rate-per-user": "rate",
+    "--timestamps": "timestamps",
+    "--io-timeout": "io_timeout_s",
+}
+
+
+def _value(option: str, text: str) -> Any:
+    try:
+        match option:
+            case "--payload":
+                return (units.parse_escapes(text),)
+            case "--size":
+                return (SizePayload(units.parse_size_bytes(text)),)
+            case "--connections-per-user" | "--pipeline":
+                return units.parse_count(text)
+            case "--io-timeout":
+                return units.parse_duration_s(text)
+            case _:
+                return text
+    except ValueError as error:
+        raise UsageError.of(option, text, str(error)) from None

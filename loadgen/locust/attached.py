@@ -1,0 +1,189 @@
+"""What ties loadgen to one Locust environment: listeners, and who tells whom.
+
+A worker, and a Locust of one process, has a `Session`; a master, and a Locust of one process, has
+what was `Gathered`. Locust's own listeners strip and send its tables, and were there first: ours
+go before them.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import gevent
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadgen import summary
+from loadgen.locust import arguments
+from loadgen.locust.gathered import Gathered
+from loadgen.locust.report import decode, encode
+from loadgen.locust.session import Session
+
+_log = logging.getLogger("loadgen.locust")
+_console = logging.getLogger("locust.stats_logger")
+
+_FIELD: Final = "loadgen"
+_FINISH: Final = "loadgen_finish"
+_LOCAL: Final = "local"
+_REPORT_S: Final = 3.0
+_PATIENCE_S: Final = 5.0
+
+_attached: WeakKeyDictionary[Environment, "Attached"] = WeakKeyDictionary()
+
+
+class Attached:
+    """Loadgen's part in one environment."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.session = Session(environment)
+        self.gathered = Gathered()
+        self._file: Path | None = None
+        self._reporter: Any = None
+        first, last = _adders(environment)
+        runner = environment.runner
+        if isinstance(runner, MasterRunner):
+            first("test_start", self._begin_gathering)
+            first("worker_report", self._receive)
+            first("test_stop", self._finish_gathering)
+        else:
+            first("test_start", self._begin)
+            first("test_stopping", lambda **_: self.session.stop())
+            first("test_stop", self._finish)
+            first("report_to_master", self._report_to_master)
+            first("reset_stats", lambda **_: self.session.merge())
+            first("spawning_complete", self._when_all_are_there)
+        last("quitting", self._stop_before_quitting)
+        last("quit", self._summarise)
+        if isinstance(runner, WorkerRunner):
+            runner.register_message(_FINISH, self._finish_early, concurrent=True)
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether there is a master to report to."""
+        return isinstance(self.environment.runner, WorkerRunner)
+
+    # ---- where the load is made -----------------------------------------------------------
+
+    def _begin(self, **_: Any) -> None:
+        self.session.begin()
+        if not self.is_worker:
+            self._begin_gathering()
+            self._reporter = gevent.spawn(self._report_to_ourselves)
+
+    def _when_all_are_there(self, **_: Any) -> None:
+        if self.environment.reset_stats:
+            self.session.begin_measuring()
+
+    def _finish(self, **_: Any) -> None:
+        if self.session.is_over:
+            return
+        self.session.finish()
+        if self.is_worker:
+            self._send_last()
+        else:
+            self._reporter.kill()
+            self.gathered.receive(_LOCAL, self.session.reports())
+            self._write()
+
+    def _send_last(self) -> None:
+        """Let the master have the end of the run at once; Locust's next report may never come."""
+        send: Callable[[], None] | None = getattr(self.environment.runner, "_send_stats", None)
+        if send is not None:  # Locust's own, and private
+            send()
+
+    def _report_to_master(self, data: dict[str, Any], **_: Any) -> None:
+        self.session.merge()
+        if self.session.has_news:
+            data[_FIELD] = encode(self.session.reports())
+
+    def _finish_early(self, **_: Any) -> None:
+        runner = self.environment.runner
+        if runner is not None:
+            runner.stop()
+
+    def _report_to_ourselves(self) -> None:
+        while True:
+            gevent.sleep(_REPORT_S)
+            self.gathered.receive(_LOCAL, self.session.reports())
+
+    # ---- where it is put together ---------------------------------------------------------
+
+    def _begin_gathering(self, **_: Any) -> None:
+        self.gathered.begin()
+
+    def _receive(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        content = data.pop(_FIELD, None)
+        if content is not None:
+            try:
+                self.gathered.receive(client_id, decode(content))
+            except ValueError as error:
+                _log.error("worker %s: %s; use the same loadgen everywhere", client_id, error)
+
+    def _finish_gathering(self, **_: Any) -> None:
+        self._wait_for_all()
+        self._write()
+
+    def _wait_for_all(self) -> None:
+        """Have every worker end its run, and wait for what it has to say."""
+        runner = self.environment.runner
+        assert isinstance(runner, MasterRunner)
+        if not self._is_complete():
+            runner.send_message(_FINISH)
+            with gevent.Timeout(_PATIENCE_S, False):  # type: ignore[arg-type]
+                while not self._is_complete():
+                    gevent.sleep(0.02)
+
+    def _is_complete(self) -> bool:
+        runner = self.environment.runner
+        assert isinstance(runner, MasterRunner)
+        there = {client.id for client in runner.clients.all if client.state != "missing"}
+        return self.gathered.are_complete(there)
+
+    def _write(self) -> None:
+        path = arguments.record_file(self.environment.parsed_options)
+        if path is not None:
+            self.gathered.write(path)
+
+    # ---- the end --------------------------------------------------------------------------
+
+    def _stop_before_quitting(self, **_: Any) -> None:
+        """End the run now: Locust decides on its exit code before it would end it."""
+        runner = self.environment.runner
+        if isinstance(runner, MasterRunner):
+            self._wait_for_all()
+        elif runner is not None:
+            runner.stop()
+
+    def _summarise(self, **_: Any) -> None:
+        if self.is_worker:
+            return
+        for user_class, record in self.gathered.records().items():
+            _console.info("%s", f"\n{user_class}")
+            for line in summary.summarise(record):
+                _console.info("%s", line.text)
+
+
+def attached(environment: Environment) -> Attached:
+    """Return what ties loadgen to ``environment``; made when it is first asked for."""
+    known = _attached.get(environment)
+    if known is None:
+        known = _attached[environment] = Attached(environment)
+        if environment.runner is not None and environment.runner.state not in ("ready", "stopped"):
+            known._begin()  # noqa: SLF001 - its own module; the run began without us
+    return known
+
+
+def _adders(environment: Environment) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return what puts a listener before all others, and after them."""
+
+    def first(event: str, listener: Callable[..., None]) -> None:
+        hook = getattr(environment.events, event)
+        hook._handlers.insert(0, listener)  # noqa: SLF001 - add_listener only appends
+
+    def last(event: str, listener: Callable[..., None]) -> None:
+        getattr(environment.events, event).add_listener(listener)
+
+    return first, last

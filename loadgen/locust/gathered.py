@@ -1,0 +1,139 @@
+"""What the workers have found, put together at the master (or in the one process there is)."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from loadgen.core.clock import monotonic_ns
+from loadgen.core.histogram import Histogram
+from loadgen.distribution import Distribution
+from loadgen.errors import LoadgenError
+from loadgen.files import write_atomically
+from loadgen.locust.report import PartReport
+from loadgen.merge import merge
+from loadgen.record import IntervalRecord, RunRecord
+
+_log = logging.getLogger("loadgen.locust")
+
+RECENT: Final = 120  # seconds that the page shows
+
+
+@dataclass(slots=True)
+class Contribution:
+    """What one worker has reported about one user class; ``heard_ns``: when last."""
+
+    report: PartReport
+    heard_ns: int
+    intervals: list[IntervalRecord] = field(default_factory=list)
+    is_accused: bool = False
+
+    @property
+    def record(self) -> RunRecord:
+        """Its part, with all of its intervals."""
+        return msgspec.structs.replace(self.report.record, intervals=self.intervals)
+
+    @property
+    def recent(self) -> RunRecord:
+        """Its part, with the latest intervals alone."""
+        latest = self.intervals[-RECENT:]
+        return msgspec.structs.replace(self.report.record, intervals=latest)
+
+
+class Gathered:
+    """The contributions of all workers to one run; `begin` forgets those of the last."""
+
+    def __init__(self) -> None:
+        self.contributions: dict[str, dict[str, Contribution]] = {}
+        """By user class and worker."""
+
+    def begin(self) -> None:
+        """Begin a run."""
+        self.contributions = {}
+
+    def receive(self, worker: str, reports: list[PartReport]) -> None:
+        """Take in what ``worker`` has reported; each report replaces the one before."""
+        for report in reports:
+            workers = self.contributions.setdefault(report.user_class, {})
+            known = workers.get(worker)
+            if known is None:
+                known = workers[worker] = Contribution(report, 0)
+            elif report.record.started_at != known.report.record.started_at:
+                known.intervals.clear()  # what came before was a warm-up
+            known.report, known.heard_ns = report, monotonic_ns()
+            known.intervals += report.record.intervals
+            self._accuse(worker, known)
+
+    def _accuse(self, worker: str, known: Contribution) -> None:
+        """Name a worker that is at its limit, once."""
+        verdict = known.report.record.health
+        if verdict is None or verdict.verdict != "generator-bound" or known.is_accused:
+            return
+        known.is_accused = True
+        finding = verdict.findings[0]
+        _log.warning(
+            "worker %s is generator-bound for %s: %s; %s",
+            worker,
+            known.report.user_class,
+            finding.evidence,
+            finding.advice,
+        )
+
+    def are_complete(self, workers: set[str]) -> bool:
+        """Return whether each of ``workers`` that has reported has given its last report."""
+        return all(
+            contribution.report.is_last
+            for by_worker in self.contributions.values()
+            for worker, contribution in by_worker.items()
+            if worker in workers
+        )
+
+    # ---- results --------------------------------------------------------------------------
+
+    def records(self) -> dict[str, RunRecord]:
+        """Return the record of each user class, over all workers."""
+        records = {}
+        for user_class, workers in self.contributions.items():
+            parts = {worker: each.record for worker, each in workers.items()}
+            with _told(user_class):
+                records[user_class] = merge(parts)
+        return records
+
+    def recent_record(self, user_class: str) -> RunRecord | None:
+        """Return the record of ``user_class`` with its latest intervals alone."""
+        workers = self.contributions[user_class]
+        with _told(user_class):
+            return merge({worker: each.recent for worker, each in workers.items()})
+        return None
+
+    def names(self, user_class: str) -> dict[str, Distribution]:
+        """Return the latencies of ``user_class`` over all workers, by the name of the request."""
+        names: dict[str, Histogram] = {}
+        for contribution in self.contributions[user_class].values():
+            for name, latency in contribution.report.names.items():
+                names.setdefault(name, Histogram()).merge(latency.histogram())
+        return {name: Distribution.of(histogram) for name, histogram in sorted(names.items())}
+
+    def write(self, path: Path) -> None:
+        """Write the records: to ``path``, or with several classes one beside it for each."""
+        records = self.records()
+        for user_class, record in records.items():
+            suffixed = path.with_name(f"{path.stem}.{user_class}{path.suffix}")
+            place = path if len(records) == 1 else suffixed
+            try:
+                write_atomically(place, record.to_json())
+            except OSError as error:
+                _log.error("--loadgen-json: cannot write %s: %s", place, error.strerror)
+
+
+@contextlib.contextmanager
+def _told(user_class: str) -> Iterator[None]:
+    """Log what the records of the workers cannot be merged for."""
+    try:
+        yield
+    except LoadgenError as error:
+        _log.error("%s: %s", user_class, error)

@@ -1,0 +1,122 @@
+"""What the page of the web UI shows, as plain values for JSON."""
+
+from typing import Any
+
+from locust.env import Environment
+
+from loadgen import summary
+from loadgen.core.clock import monotonic_ns
+from loadgen.distribution import Distribution
+from loadgen.evidence import Health
+from loadgen.locust.gathered import RECENT, Contribution, Gathered
+from loadgen.record import IntervalRecord, RunRecord
+from loadgen.units import ns_to_seconds
+
+_PERCENTILES = {"p50_ns": 50.0, "p90_ns": 90.0, "p99_ns": 99.0, "p999_ns": 99.9}
+
+
+def overview(environment: Environment, gathered: Gathered) -> dict[str, Any]:
+    """Return the state of the run and, for each user class, what is known so far."""
+    runner = environment.runner
+    return {
+        "state": "" if runner is None else runner.state,
+        "user_classes": [
+            _user_class(name, record, gathered)
+            for name in sorted(gathered.contributions)
+            if (record := gathered.recent_record(name)) is not None
+        ],
+    }
+
+
+def _user_class(name: str, record: RunRecord, gathered: Gathered) -> dict[str, Any]:
+    workers = gathered.contributions[name]
+    return {
+        "user_class": name,
+        "target": record.target.address,
+        "plan": f"{summary.plan_in_words(record.plan)}, on {record.backend}",
+        **_verdict(record.health),
+        "users": sum(each.report.users for each in workers.values()),
+        "connections_up": sum(each.report.connections_up for each in workers.values()),
+        "messages": record.actual.messages,
+        "messages_per_s": record.actual.messages_per_s,
+        "failures": [
+            {"text": f"{failure.phase}: {failure.cause.text}", "count": failure.count}
+            for failure in record.failures
+        ],
+        "times": [
+            {"name": title, **_figures(times)}
+            for title, times in _times(record).items()
+            if times is not None
+        ],
+        "names": [
+            {"name": title, **_figures(times)} for title, times in gathered.names(name).items()
+        ],
+        "workers": [_worker(worker, each) for worker, each in sorted(workers.items())],
+        "recent": [_interval(each) for each in record.intervals[-RECENT:]],
+    }
+
+
+def _times(record: RunRecord) -> dict[str, Distribution | None]:
+    return {
+        "service time": record.service_time_ns,
+        "response time": record.response_time_ns,
+        "schedule lag": record.schedule_lag_ns,
+        "receive lag": record.receive_lag_ns,
+        "user-space latency": record.user_space_latency_ns,
+        "connect": record.connect_latency_ns,
+    }
+
+
+def _figures(times: Distribution) -> dict[str, float | None]:
+    """Return count, mean, percentiles and maximum; null where there are too few values."""
+    percentiles = {
+        key: times.percentile(percent) if times.carries(percent) else None
+        for key, percent in _PERCENTILES.items()
+    }
+    return {"count": times.count, "mean_ns": times.mean, **percentiles, "max_ns": times.max}
+
+
+def _verdict(health: Health | None) -> dict[str, Any]:
+    findings = [] if health is None else health.findings
+    return {
+        "verdict": "inconclusive" if health is None else health.verdict,
+        "findings": [
+            {"code": each.code, "evidence": each.evidence, "advice": each.advice}
+            for each in findings
+        ],
+    }
+
+
+def _worker(name: str, contribution: Contribution) -> dict[str, Any]:
+    report = contribution.report
+    record = report.record
+    verdict = _verdict(record.health)
+    findings = verdict["findings"]
+    service, lag = _figures(record.service_time_ns), record.receive_lag_ns
+    return {
+        "name": name,
+        "users": report.users,
+        "connections_up": report.connections_up,
+        "messages": record.actual.messages,
+        "messages_per_s": record.actual.messages_per_s,
+        "verdict": verdict["verdict"],
+        "evidence": findings[0]["evidence"] if findings else "",
+        "service_p50_ns": service["p50_ns"],
+        "service_p99_ns": service["p99_ns"],
+        "receive_lag_p99_ns": None if lag is None else _figures(lag)["p99_ns"],
+        "waiting_share": record.generator.waiting_share,
+        "report_age_s": 0.0
+        if report.is_last
+        else ns_to_seconds(monotonic_ns() - contribution.heard_ns),
+    }
+
+
+def _interval(interval: IntervalRecord) -> dict[str, Any]:
+    latency = interval.response_time_ns or interval.service_time_ns
+    duration_s = interval.duration_s
+    return {
+        "at_s": interval.start_s,
+        "messages_per_s": interval.messages / duration_s if duration_s else 0.0,
+        "p50_ns": latency.percentile(50),
+        "p99_ns": latency.percentile(99) if latency.carries(99) else None,
+    }

@@ -1,0 +1,122 @@
+"""The page of loadgen inside Locust's web UI, and the way to it from Locust's own page.
+
+Locust lets others add a tab with a table, whose rows travel in the answer that its own page asks
+for, and a link under "Download Data". Both are used, so that the verdict stands where people look;
+such a table knows text only, so charts and workers are on the page alone.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from flask import Blueprint, Response, jsonify, make_response, request
+from locust.web import WebUI
+
+from loadgen.units import format_count, format_duration_ns
+
+Overview = Callable[[], dict[str, Any]]
+
+_PAGE: Final = Path(__file__).with_name("page.html")
+_POLICY: Final = (
+    "default-src 'none'; connect-src 'self'; img-src data:; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
+"""The page may talk to its own server, and to nobody else."""
+
+_KEY: Final = "loadgen"
+_TAB: Final = {"key": _KEY, "title": "loadgen"}
+_TABLE: Final = {
+    "key": _KEY,
+    "structure": [
+        {"key": "name", "title": "User class"},
+        {"key": "verdict", "title": "Verdict"},
+        {"key": "why", "title": "Why"},
+        {"key": "connections", "title": "Connections up"},
+        {"key": "rate", "title": "Messages/s"},
+        {"key": "median", "title": "Service time p50"},
+        {"key": "tail", "title": "Service time p99"},
+        {"key": "more", "title": "All figures"},
+    ],
+}
+_LINK: Final = {"href": "./loadgen", "title": "Open the page of loadgen"}
+
+logger = logging.getLogger(__name__)
+
+
+def register(web_ui: WebUI, overview: Overview) -> None:
+    """Add ``/loadgen`` and ``/loadgen/overview.json`` to ``web_ui``, below its base path.
+
+    ``overview`` is asked for every answer, and must hold only what JSON can. Both addresses ask for
+    a login where Locust does. To be called once, before the web UI answers its first request: while
+    Locust fires ``init``.
+    """
+    app = web_ui.app
+    assert app is not None
+    # Locust keeps --web-base-path nowhere but in its own blueprint.
+    base = app.blueprints["locust"].url_prefix or ""
+    guarded: Any = web_ui.auth_required_if_enabled
+
+    def page() -> Response:
+        response = make_response(_PAGE.read_text(encoding="utf-8"))
+        response.headers["Content-Security-Policy"] = _POLICY
+        return response
+
+    def overview_json() -> Response:
+        response = jsonify(overview())
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    blueprint = Blueprint("loadgen", __name__, url_prefix=base)
+    blueprint.add_url_rule("/loadgen", view_func=guarded(page))
+    blueprint.add_url_rule("/loadgen/overview.json", view_func=guarded(overview_json))
+    app.register_blueprint(blueprint)
+    _add_tab(web_ui, overview, f"{base.rstrip('/')}/loadgen")
+    logger.info("the figures of loadgen: %s/loadgen of the web interface", base.rstrip("/"))
+
+
+def _add_tab(web_ui: WebUI, overview: Overview, address: str) -> None:
+    """Add a tab and a link to Locust's own page; those that others have added stay."""
+    assert web_ui.app is not None
+    for name, added in (
+        ("extended_tabs", _TAB),
+        ("extended_tables", _TABLE),
+        ("extended_csv_files", _LINK),
+    ):
+        web_ui.template_args[name] = [*web_ui.template_args.get(name, []), added]
+
+    @web_ui.app.after_request
+    def add_rows(response: Response) -> Response:
+        if request.endpoint != "locust.request_stats" or not response.is_json:
+            return response
+        try:
+            rows = [_row(found, address) for found in overview()["user_classes"]]
+        except Exception:
+            logger.exception("no figures of loadgen for Locust's page")
+            return response
+        answer = response.get_json()
+        # Locust answers several requests with one response, to which the rows may be added already.
+        others = [table for table in answer.get("extended_stats", []) if table["key"] != _KEY]
+        answer["extended_stats"] = [*others, {"key": _KEY, "data": rows}]
+        response.set_data(jsonify(answer).get_data())
+        return response
+
+
+def _row(found: dict[str, Any], address: str) -> dict[str, str]:
+    """Return the row of a user class, as text."""
+    times: dict[str, Any] = {time["name"]: time for time in found["times"]}
+    service = times.get("service time", {})
+    return {
+        "name": found["user_class"],
+        "verdict": found["verdict"],
+        "why": "; ".join(finding["evidence"] for finding in found["findings"][:1]),
+        "connections": format_count(found["connections_up"]),
+        "rate": format_count(found["messages_per_s"]),
+        "median": _duration(service.get("p50_ns")),
+        "tail": _duration(service.get("p99_ns")),
+        "more": address,
+    }
+
+
+def _duration(nanoseconds: float | None) -> str:
+    return "-" if nanoseconds is None else format_duration_ns(nanoseconds)

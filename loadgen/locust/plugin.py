@@ -1,0 +1,41 @@
+"""Where loadgen meets Locust's command line, and the start of its processes."""
+
+import logging
+import sys
+from typing import Any
+
+from locust.env import Environment
+from locust.runners import WorkerRunner
+
+from loadgen.errors import UsageError
+from loadgen.locust import arguments, page
+from loadgen.locust.attached import attached
+from loadgen.locust.overview import overview
+
+_log = logging.getLogger("loadgen.locust")
+
+
+def install(events: Any) -> None:
+    """Listen to Locust's ``events`` from now on."""
+    events.init_command_line_parser.add_listener(arguments.add_to)
+    events.init.add_listener(_when_locust_starts)
+
+
+def _when_locust_starts(environment: Environment, web_ui: Any = None, **_: Any) -> None:
+    ours = attached(environment)
+    _check(environment)
+    if web_ui is not None and not isinstance(environment.runner, WorkerRunner):
+        page.register(web_ui, lambda: overview(environment, ours.gathered))
+
+
+def _check(environment: Environment) -> None:
+    """End Locust with exit code 2 if a user class or an option makes no sense."""
+    try:
+        arguments.overrides(environment.parsed_options)
+        arguments.record_file(environment.parsed_options)
+        for user_class in environment.user_classes:
+            if hasattr(user_class, "check"):
+                user_class.check(environment.parsed_options)
+    except UsageError as error:
+        _log.error("%s", error)
+        sys.exit(2)  # Locust logs whatever else a listener raises, and goes on

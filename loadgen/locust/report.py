@@ -1,0 +1,54 @@
+"""What travels from a worker to the master, inside Locust's own reports."""
+
+from typing import Any
+
+import msgspec
+
+from loadgen.distribution import Distribution
+from loadgen.errors import UsageError
+from loadgen.record import RunRecord
+
+
+class PartReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker has found about one user class.
+
+    record: its part so far; the intervals are those since its last report.
+    names: the latencies, by the name of the request.
+    is_last: whether the run is over for this worker.
+    """
+
+    user_class: str
+    users: int
+    connections_up: int
+    record: RunRecord
+    names: dict[str, Distribution]
+    is_last: bool
+
+    @classmethod
+    def of(cls, load: Any, record: RunRecord, *, is_last: bool) -> "PartReport":
+        """Return the report of ``load``, a `loadgen.locust.load.Load`."""
+        return cls(
+            user_class=load.work.user_class,
+            users=load.users,
+            connections_up=load.engine.totals().up,
+            record=record,
+            names={
+                name: Distribution.of(requests.latency)
+                for name, requests in load.tally.by_name.items()
+                if requests.latency.count
+            },
+            is_last=is_last,
+        )
+
+
+def encode(reports: list[PartReport]) -> bytes:
+    """Return ``reports`` as bytes that Locust can carry."""
+    return msgspec.msgpack.encode(reports)
+
+
+def decode(content: bytes) -> list[PartReport]:
+    """Return the reports in ``content``. Raises ValueError if another version has sent it."""
+    try:
+        return msgspec.msgpack.decode(content, type=list[PartReport])
+    except (msgspec.DecodeError, UsageError) as error:
+        raise ValueError(f"not a report of this version: {error}") from None

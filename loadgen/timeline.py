@@ -1,0 +1,166 @@
+"""The parts of a run, found by several workers, laid on one axis of time."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from loadgen.core.histogram import Histogram
+from loadgen.distribution import Distribution
+from loadgen.errors import RecordError
+from loadgen.evidence import ClockStep
+from loadgen.record import FailureRecord, IntervalRecord, RunRecord, Stage, Times
+from loadgen.units import NS_PER_S, ns_to_seconds, seconds_to_ns
+
+STAGES: Final[tuple[Stage, ...]] = ("loading", "draining", "warming", "opening")
+"""What an interval is called whose workers were at several: loading where any was, otherwise the
+most advanced."""
+
+Value = TypeVar("Value")
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NS_PER_US: Final = 1_000
+
+# A start is known to a millisecond. What begins so shortly before a second was to begin with it.
+_EARLY_NS: Final = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one worker has found; ``began_ns`` is when, by the wall clock.
+
+    Its moments lie ``later_ns`` after those of the run, which begins with its earliest part.
+    """
+
+    name: str
+    record: RunRecord
+    began_ns: int
+    later_ns: int
+
+    @property
+    def load_ended_ns(self) -> int:
+        """The end of its load, in nanoseconds from the start of the run."""
+        return self.moment_ns(self.record.actual.duration_s)
+
+    def moment_ns(self, own_s: float) -> int:
+        """Return the moment ``own_s`` of the part, in nanoseconds from the start of the run."""
+        return seconds_to_ns(own_s) + self.later_ns
+
+    def moment_s(self, own_s: float) -> float:
+        """Return the same in seconds."""
+        return ns_to_seconds(self.moment_ns(own_s))
+
+
+def aligned(records: Mapping[str, RunRecord]) -> list[Part]:
+    """Return the parts in the order of their names. Raises RecordError if a start is no moment."""
+    began_ns = {name: _began_ns(name, records[name]) for name in sorted(records)}
+    first_ns = min(began_ns.values())
+    return [Part(name, records[name], at_ns, at_ns - first_ns) for name, at_ns in began_ns.items()]
+
+
+def _began_ns(name: str, record: RunRecord) -> int:
+    try:
+        since_epoch = datetime.fromisoformat(record.started_at) - _EPOCH
+    except (ValueError, TypeError):
+        raise RecordError(
+            f"the record of worker {name} says that it started at {record.started_at!r}; it must "
+            "be a moment with its time zone, such as 2026-01-31T12:00:00.000+00:00"
+        ) from None
+    return since_epoch // timedelta(microseconds=1) * _NS_PER_US
+
+
+def intervals(parts: Iterable[Part]) -> list[IntervalRecord]:
+    """Return the intervals of all; those that began in one second of the wall clock are one.
+
+    One spans the time from the earliest start to the latest end of those that it is made of.
+    """
+    seconds: dict[int, list[list[IntervalRecord]]] = defaultdict(list)
+    for part in parts:
+        own: dict[int, list[IntervalRecord]] = defaultdict(list)
+        for interval in part.record.intervals:
+            wall_ns = part.began_ns + seconds_to_ns(interval.start_s)
+            moved = msgspec.structs.replace(interval, start_s=part.moment_s(interval.start_s))
+            own[(wall_ns + _EARLY_NS) // NS_PER_S].append(moved)
+        for second, found in own.items():
+            seconds[second].append(found)
+    return [_interval(seconds[second]) for second in sorted(seconds)]
+
+
+def _interval(by_part: Sequence[Sequence[IntervalRecord]]) -> IntervalRecord:
+    """Return one interval; the last one of each part says how many connections were up."""
+    every = [interval for own in by_part for interval in own]
+    start_s = min(interval.start_s for interval in every)
+    end_ns = max(seconds_to_ns(each.start_s) + seconds_to_ns(each.duration_s) for each in every)
+    return IntervalRecord(
+        start_s=start_s,
+        duration_s=ns_to_seconds(end_ns - seconds_to_ns(start_s)),
+        stage=min((interval.stage for interval in every), key=STAGES.index),
+        messages=sum(interval.messages for interval in every),
+        bytes_sent=sum(interval.bytes_sent for interval in every),
+        bytes_received=sum(interval.bytes_received for interval in every),
+        connections_up=sum(own[-1].connections_up for own in by_part),
+        failures=sum(interval.failures for interval in every),
+        **times(every),
+    )
+
+
+def failures(parts: Iterable[Part]) -> list[FailureRecord]:
+    """Return every kind of failure, the most frequent first."""
+    kinds: dict[tuple[str, str], list[FailureRecord]] = defaultdict(list)
+    for part in parts:
+        for failure in part.record.failures:
+            moved = msgspec.structs.replace(
+                failure,
+                first_s=part.moment_s(failure.first_s),
+                last_s=part.moment_s(failure.last_s),
+            )
+            kinds[failure.phase, failure.cause].append(moved)
+    merged = [
+        msgspec.structs.replace(
+            seen[0],
+            count=sum(failure.count for failure in seen),
+            first_s=min(failure.first_s for failure in seen),
+            last_s=max(failure.last_s for failure in seen),
+        )
+        for seen in kinds.values()
+    ]
+    return sorted(merged, key=lambda failure: -failure.count)
+
+
+def clock_steps(parts: Iterable[Part]) -> list[ClockStep]:
+    """Return when a worker found its wall clock set, in the order of time."""
+    steps = [
+        msgspec.structs.replace(step, at_s=part.moment_s(step.at_s))
+        for part in parts
+        for step in part.record.timestamps.clock_steps
+    ]
+    return sorted(steps, key=lambda step: step.at_s)
+
+
+def times(parts: Sequence[Times]) -> dict[str, Any]:
+    """Return the fields of `Times` of all; one is None only where all have none."""
+    return {
+        name: where_known(joined, (getattr(part, name) for part in parts))
+        for name in Times.__struct_fields__
+    }
+
+
+def joined(parts: Sequence[Distribution]) -> Distribution:
+    """Return the distribution of all values of all ``parts``."""
+    if len(parts) == 1:
+        return parts[0]  # at no cost, which matters where there are thousands of intervals
+    whole = Histogram()
+    for part in parts:
+        whole.merge(part.histogram())
+    return Distribution.of(whole)
+
+
+def where_known(
+    combine: Callable[[list[Value]], Value], values: Iterable[Value | None]
+) -> Value | None:
+    """Return what ``combine`` makes of the values that are there; None where none is."""
+    known = [value for value in values if value is not None]
+    return combine(known) if known else None
