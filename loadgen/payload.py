@@ -37,7 +37,13 @@ class SizePayload(msgspec.Struct, frozen=True, tag="size"):
     size_bytes: int
 
 
-PayloadSource = bytes | FilePayload | LinesPayload | SizePayload
+class MadePayload(msgspec.Struct, frozen=True, tag="made"):
+    """Payloads that code makes while the run goes on; ``by`` names it."""
+
+    by: str
+
+
+PayloadSource = bytes | FilePayload | LinesPayload | SizePayload | MadePayload
 
 LARGEST_BYTES = 2**30
 """The largest payload, and the most that one connection sends at once."""
@@ -70,6 +76,8 @@ def _items(source: PayloadSource) -> list[bytes]:
             return [content]
         case LinesPayload(path, raw):
             return _lines(path, raw)
+        case MadePayload(by):
+            raise UsageError(f"payloads: {by} makes them as it runs; give a text, a file or a size")
         case SizePayload(size_bytes):
             if not 1 <= size_bytes <= LARGEST_BYTES:
                 accepted = "a payload has one byte or more, and 1 GiB at most"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from loadgen import shortfall, summary_times
 from loadgen.failure import Cause
-from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
+from loadgen.payload import FilePayload, LinesPayload, MadePayload, PayloadSource, SizePayload
 from loadgen.plan import Plan
 from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.schedule import ThinkTime
@@ -76,6 +76,8 @@ def _payloads_in_words(sources: tuple[PayloadSource, ...]) -> str:
             return f"payload from {path}"
         case LinesPayload(path):
             return f"payloads from the lines of {path}"
+        case MadePayload(by):
+            return f"payloads made by {by}"
         case text:
             return f"{format_bytes(len(text))} payload"
 

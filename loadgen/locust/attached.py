@@ -12,6 +12,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import gevent
+from locust import stats as locust_stats
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -29,6 +30,7 @@ _FINISH: Final = "loadgen_finish"
 _LOCAL: Final = "local"
 _REPORT_S: Final = 3.0
 _PATIENCE_S: Final = 5.0
+_LATE_S: Final = 0.2
 
 _attached: WeakKeyDictionary[Environment, "Attached"] = WeakKeyDictionary()
 
@@ -164,6 +166,9 @@ class Attached:
             _console.info("%s", f"\n{user_class}")
             for line in summary.summarise(record):
                 _console.info("%s", line.text)
+        if getattr(self.environment.parsed_options, "csv_prefix", None):
+            # Locust writes its CSV files once a second, and not again at the end.
+            gevent.sleep(locust_stats.CSV_STATS_INTERVAL_SEC + _LATE_S)
 
 
 def attached(environment: Environment) -> Attached:

@@ -40,11 +40,8 @@ class SocketClient:
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._framing = _Keeping(load.work.plan.framing())
-        self._conversation = Conversation(
-            _Spoken(self), self._framing, ONE_BY_ONE, load.work.plan.first_message
-        )
-        self._message = b""
+        self._form = load.work.plan.framing()
+        self._said = _Said(self._form, load)
         self._connection: Connection | None = None
         self._is_asking = False
         self._waiting: Any = None
@@ -56,64 +53,63 @@ class SocketClient:
         Locust lists it under ``name``, or that of the user class. Raises RequestTimeout and
         RequestFailed; the connection is then opened again, and the next request waits for it.
         """
-        if self._framing.form.one_way:
+        if self._form.one_way:
             self.send(message, name)
             return b""
-        name = name or self._load.work.name
-        with self._asking(message) as connection:
-            self._framing.one_way = False
-            self._load.send_now(connection, name)
-            self._wait_until(lambda: self._framing.reply is not None)
-            reply = self._framing.reply
-        assert reply is not None
-        self._load.count_reply(name, len(reply))
-        return reply
+        with self._asking(message, name) as (said, connection):
+            said.one_way = False
+            self._load.send_now(connection, said.name)
+            self._wait_until(lambda: said.reply is not None)
+        assert said.reply is not None
+        return said.reply
 
     def send(self, message: bytes, name: str | None = None) -> None:
         """Send ``message``, to which no reply will come; return when the kernel has taken it.
 
         Locust lists it as a request without a response time. Raises as `request` does.
         """
-        name = name or self._load.work.name
-        with self._asking(message) as connection:
-            self._framing.one_way = True
-            self._load.send_now(connection, name)
+        with self._asking(message, name) as (said, connection):
+            said.one_way = True
+            self._load.send_now(connection, said.name)
             self._wait_until(lambda: connection.is_free)
-        self._load.count_one_way(name)
+        self._load.count_one_way(said.name)
 
     def close(self) -> None:
-        """Close the connection; an answer that nobody awaits any more is cut off."""
+        """Let the connection end; an answer that nobody awaits any more comes home and counts."""
         if self._connection is not None:
-            connections = [self._connection]
-            self._connection = None
-            self._load.leave(connections)
-            self._load.cut(connections)
-
-    @property
-    def message(self) -> bytes:
-        """What is to be sent next."""
-        return self._message
+            connection, self._connection = self._connection, None
+            self._load.leave([connection])
 
     @contextlib.contextmanager
-    def _asking(self, message: bytes) -> Iterator[Connection]:
+    def _asking(self, message: bytes, name: str | None) -> Iterator[tuple["_Said", Connection]]:
         checked(message)
         if self._is_asking:
             raise RuntimeError("two greenlets use one client; a user has one connection")
         self._is_asking = True
-        self._message, self._framing.reply, self._failure = message, None, None
+        self._failure = None
         try:
-            if self._connection is None:
-                (self._connection,) = self._load.join(self, self._conversation, 1)
-            connection = self._connection
+            said, connection = self._said, self._connection
+            if connection is None:
+                connection = self._connect()
+                said = self._said
             self._wait_until(lambda: connection.state is State.READY)
-            yield connection
+            said.message, said.name = message, name or self._load.work.name
+            said.reply = None
+            yield said, connection
         except RequestFailed:
             raise
         except BaseException:
-            self.close()  # killed: an answer that came now would find nobody
+            self.close()  # killed: whoever asks next gets a connection of its own
             raise
         finally:
             self._is_asking = False
+
+    def _connect(self) -> Connection:
+        self._said = _Said(self._form, self._load)
+        first_message = self._load.work.plan.first_message
+        conversation = Conversation(self._said, self._said, ONE_BY_ONE, first_message)
+        (self._connection,) = self._load.join(self, conversation, 1)
+        return self._connection
 
     # ---- waiting --------------------------------------------------------------------------
 
@@ -152,50 +148,55 @@ class SocketClient:
 
     def when_free(self, connection: Connection) -> None:
         """Go on: the connection has come up, or the reply is whole."""
-        self._resume()
+        if connection is self._connection:
+            self._resume()
 
     def when_ended(self, connection: Connection, failure: Failure | None) -> None:
         """Go on: with the reply that the end makes whole, or with the failure."""
-        self._failure = failure
-        self._resume()
+        if connection is self._connection:
+            self._failure = failure
+            self._resume()
 
 
-class _Spoken:
-    """The payloads of a script: whatever its client has ready."""
+class _Said:
+    """What is said on one connection: its payloads, and a framing that keeps the last reply."""
 
     items: tuple[bytes, ...] = ()
 
-    def __init__(self, client: SocketClient) -> None:
-        self._client = client
+    def __init__(self, form: Framing, load: Load) -> None:
+        self.one_way = form.one_way
+        self.message = b""
+        self.name = ""
+        self.reply: bytes | None = None
+        self._form = form
+        self._load = load
 
     def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
-        """Return the client's message."""
-        message = self._client.message
-        return message, (len(message),)
+        """Return the message that is ready."""
+        return self.message, (len(self.message),)
 
+    def keep(self, reply: bytes) -> None:
+        """Keep ``reply``, which is whole."""
+        self.reply = reply
+        if self.name:  # a first message has none, and is not counted
+            self._load.count_reply(self.name, len(reply))
 
-class _Keeping:
-    """A framing that keeps the bytes of the last reply, for one connection."""
-
-    def __init__(self, form: Framing) -> None:
-        self.form = form
-        self.one_way = form.one_way
-        self.reply: bytes | None = None
-
-    def decoder(self) -> "_KeepingDecoder":
+    def decoder(self) -> "_Keeper":
         """Return a decoder for the connection's next life."""
-        return _KeepingDecoder(self.form.decoder(), self)
+        return _Keeper(self._form.decoder(), self)
 
     def reply_bytes(self, message_bytes: int) -> int | None:
         """Return None: each reply must be looked at."""
         return None
 
 
-class _KeepingDecoder:
-    def __init__(self, decoder: Decoder, framing: _Keeping) -> None:
+class _Keeper:
+    """A decoder that hands on the bytes of a reply when it is whole."""
+
+    def __init__(self, decoder: Decoder, said: _Said) -> None:
         self.partial = False
         self._decoder = decoder
-        self._framing = framing
+        self._said = said
         self._bytes = bytearray()
 
     def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
@@ -207,11 +208,11 @@ class _KeepingDecoder:
         replies = self._decoder.feed(view)
         self.partial = self._decoder.partial
         if replies:
-            self._framing.reply = bytes(self._bytes)
+            self._said.keep(bytes(self._bytes))
         return replies
 
     def end(self) -> int:
         replies = self._decoder.end()
         if replies:
-            self._framing.reply = bytes(self._bytes)
+            self._said.keep(bytes(self._bytes))
         return replies

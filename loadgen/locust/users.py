@@ -13,6 +13,7 @@ from loadgen.locust.client import SocketClient
 from loadgen.locust.load import Load, Manner, Work
 from loadgen.locust.seat import Seat
 from loadgen.locust.words import SCRIPTED_WORDS, WORDS, plan_of
+from loadgen.payload import MadePayload
 from loadgen.plan import Plan
 from loadgen.target import Target
 
@@ -45,8 +46,17 @@ class _EngineUser(User):
     @classmethod
     def check(cls, options: Any) -> tuple[Plan, Manner]:
         """Return the plan of one user, and its manner. Raises UsageError as `work` does."""
-        plan = plan_of(cls, cls._words, arguments.overrides(options))
+        overrides = arguments.overrides(options)
+        made_by = cls._maker()
+        if made_by:
+            overrides["payloads"] = (MadePayload(f"{cls.__name__}.{made_by}"),)
+        plan = plan_of(cls, cls._words, overrides)
         return plan, cls._manner(plan.rate)
+
+    @classmethod
+    def _maker(cls) -> str:
+        """Return the name of what makes the messages; empty where the plan names them."""
+        return ""
 
     @classmethod
     def _manner(cls, rate: float | str | None) -> Manner:
@@ -84,6 +94,10 @@ class SocketUser(_EngineUser):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self._seat: Seat | None = None
+
+    @classmethod
+    def _maker(cls) -> str:
+        return "" if cls.payload is None else "payload"
 
     @classmethod
     def _manner(cls, rate: float | str | None) -> Manner:
@@ -145,6 +159,10 @@ class ScriptedSocketUser(_EngineUser):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self._client: SocketClient | None = None
+
+    @classmethod
+    def _maker(cls) -> str:
+        return "tasks"
 
     @classmethod
     def _manner(cls, rate: float | str | None) -> Manner:
