@@ -86,9 +86,12 @@ def print_title(text: str, columns: str) -> None:
 
 
 @contextmanager
-def server(program: Path, core: int | None, backlog: int = 1024) -> Iterator[int]:
-    """Run the C server on ``core`` and yield its port."""
-    with start_on(core, [program, "server", str(backlog)]) as process:
+def server(
+    program: Path, core: int | None, backlog: int = 1024, counts: Path | None = None
+) -> Iterator[int]:
+    """Run the C server on ``core`` and yield its port; it keeps ``counts``, if there is such."""
+    options = [str(backlog)] if counts is None else [str(backlog), str(counts)]
+    with start_on(core, [program, "server", *options]) as process:
         assert process.stdout is not None
         try:
             yield int(process.stdout.readline().split()[1])

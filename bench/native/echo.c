@@ -1,22 +1,26 @@
 /* The yardstick: an epoll echo server and an epoll closed-loop client with nothing
  * in them but the system calls that the job needs.
  *
- *   echo server BACKLOG                       prints "port N", then serves until it is ended
+ *   echo server BACKLOG [COUNTS]              prints "port N", then serves until it is ended
  *   echo client PORT CONNECTIONS SIZE PIPELINE SECONDS
  *                                             prints "messages N seconds S"
  *
  * The client keeps PIPELINE messages of SIZE bytes in flight on every connection:
  * one recv and one send for each batch of replies, one clock read between them.
+ * COUNTS is a file for others to look into at any time: the bytes received so far and
+ * the connections open now, as two native 64-bit integers.
  * No histogram, no record: it is the limit, not a load tool. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -64,6 +68,19 @@ struct leftover {
 };
 static struct leftover *leftovers;
 
+struct counts {
+    uint64_t bytes_received, open;
+};
+static struct counts unshared, *counts = &unshared;
+
+static void share_counts(const char *path) {
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    if (fd < 0 || ftruncate(fd, sizeof *counts) < 0) die(path);
+    counts = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (counts == MAP_FAILED) die("mmap");
+    close(fd);
+}
+
 static void watch(int epoll, int operation, int fd, uint32_t events) {
     struct epoll_event event = {.events = events, .data.fd = fd};
     if (epoll_ctl(epoll, operation, fd, &event) < 0) die("epoll_ctl");
@@ -72,6 +89,7 @@ static void watch(int epoll, int operation, int fd, uint32_t events) {
 static void drop(int fd) {
     free(leftovers[fd].bytes);
     memset(&leftovers[fd], 0, sizeof leftovers[fd]);
+    counts->open--;
     close(fd);
 }
 
@@ -88,6 +106,7 @@ static void echo_once(int epoll, int fd) {
     ssize_t got = recv(fd, buffer, sizeof buffer, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) return drop(fd);
+    counts->bytes_received += got;
     ssize_t sent = send(fd, buffer, got, MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN) return drop(fd);
     if (sent < 0) sent = 0;
@@ -110,6 +129,7 @@ static void accept_all(int epoll, int listener) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
         if (fd < 0) return;
         no_delay(fd);
+        counts->open++;
         watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN);
     }
 }
@@ -197,9 +217,10 @@ static int load(int port, int connections, size_t size, int pipeline, double sec
 
 int main(int argc, char **argv) {
     raise_descriptor_limit();
-    if (argc == 3 && !strcmp(argv[1], "server")) serve(atoi(argv[2]));
+    if (argc == 4 && !strcmp(argv[1], "server")) share_counts(argv[3]);
+    if ((argc == 3 || argc == 4) && !strcmp(argv[1], "server")) serve(atoi(argv[2]));
     if (argc == 7 && !strcmp(argv[1], "client"))
         return load(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]), atoi(argv[5]), atof(argv[6]));
-    fprintf(stderr, "usage: echo server BACKLOG | echo client PORT CONNECTIONS SIZE PIPELINE SECONDS\n");
+    fprintf(stderr, "usage: echo server BACKLOG [COUNTS] | echo client PORT CONNECTIONS SIZE PIPELINE SECONDS\n");
     return 2;
 }

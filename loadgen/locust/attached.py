@@ -158,6 +158,9 @@ class Attached:
             self._wait_for_all()
         elif runner is not None:
             runner.stop()
+        if not self.is_worker and getattr(self.environment.parsed_options, "csv_prefix", None):
+            # Locust writes its CSV files once a second, and not again at the end.
+            gevent.sleep(locust_stats.CSV_STATS_INTERVAL_SEC + _LATE_S)
 
     def _summarise(self, **_: Any) -> None:
         if self.is_worker:
@@ -166,9 +169,6 @@ class Attached:
             _console.info("%s", f"\n{user_class}")
             for line in summary.summarise(record):
                 _console.info("%s", line.text)
-        if getattr(self.environment.parsed_options, "csv_prefix", None):
-            # Locust writes its CSV files once a second, and not again at the end.
-            gevent.sleep(locust_stats.CSV_STATS_INTERVAL_SEC + _LATE_S)
 
 
 def attached(environment: Environment) -> Attached:
