@@ -27,6 +27,7 @@ _console = logging.getLogger("locust.stats_logger")
 
 _FIELD: Final = "loadgen"
 _FINISH: Final = "loadgen_finish"
+_REFUSED: Final = "loadgen_refused"
 _LOCAL: Final = "local"
 _REPORT_S: Final = 3.0
 _PATIENCE_S: Final = 5.0
@@ -40,7 +41,7 @@ class Attached:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.session = Session(environment)
+        self.session = Session(environment, self._refuse)
         self.gathered = Gathered()
         self._file: Path | None = None
         self._reporter: Any = None
@@ -61,6 +62,8 @@ class Attached:
         last("quit", self._summarise)
         if isinstance(runner, WorkerRunner):
             runner.register_message(_FINISH, self._finish_early, concurrent=True)
+        if isinstance(runner, MasterRunner):
+            runner.register_message(_REFUSED, self._hear_refusal, concurrent=True)
 
     @property
     def is_worker(self) -> bool:
@@ -104,6 +107,30 @@ class Attached:
     def _finish_early(self, **_: Any) -> None:
         runner = self.environment.runner
         if runner is not None:
+            runner.stop()
+
+    def _refuse(self, why: str) -> None:
+        """End a run that cannot go on: here, or where it was started."""
+        _log.error("%s", why)
+        runner = self.environment.runner
+        if isinstance(runner, WorkerRunner):
+            runner.send_message(_REFUSED, {"why": why})
+        else:
+            self._end_refused()
+
+    def _hear_refusal(self, msg: Any, **_: Any) -> None:
+        _log.error("worker %s: %s", msg.node_id, msg.data["why"])
+        self._end_refused()
+
+    def _end_refused(self) -> None:
+        """Stop the run; without a web UI in which another could be started, end Locust too."""
+        runner, options = self.environment.runner, self.environment.parsed_options
+        if runner is None:
+            return
+        if options is not None and options.headless:
+            self.environment.process_exit_code = 2
+            runner.quit()
+        else:
             runner.stop()
 
     def _report_to_ourselves(self) -> None:

@@ -109,9 +109,11 @@ class Driver:
         self._on_bug = on_bug
         self._process = os.getpid()
         self._loop: Any = get_hub().loop
+        self._is_running = True
         self._timer: Any = None
         self._timer_ns = 0
         self._slept_from_ns = 0
+        self._is_closed = False
         self._io: Any = self._loop.io(engine.fileno(), _READ)
         # What comes between the last thing before the loop waits and the first thing after it.
         self._before_sleep = self._loop.prepare(ref=False, priority=_LAST)
@@ -124,6 +126,8 @@ class Driver:
         """Set the timer; to be called whenever the engine was told something from outside."""
         if os.getpid() != self._process:
             raise LoadgenBug("an engine was made before a fork, and used after it")
+        if not self._is_running:
+            return
         timeout_s = self._engine.next_timeout()
         if timeout_s is None:
             return
@@ -138,13 +142,15 @@ class Driver:
 
     def close(self) -> None:
         """Close the engine, and before that all that watches it; doing so twice is fine."""
-        if self._io is None:
-            return
         self._stop()
-        self._io = None
-        self._engine.close()
+        if not self._is_closed:
+            self._is_closed = True
+            self._engine.close()
 
     def _stop(self) -> None:
+        if not self._is_running:
+            return
+        self._is_running = False
         self._io.stop()
         self._io.close()
         for watcher in (self._timer, self._before_sleep, self._after_sleep):

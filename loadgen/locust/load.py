@@ -23,7 +23,7 @@ from loadgen.core.load_models import ClosedLoop, LoadModel, OnCall, OpenLoop, Th
 from loadgen.core.totals import NONE
 from loadgen.core.wall_clock import WallClock
 from loadgen.crowd import Crowd
-from loadgen.errors import UnreachableError
+from loadgen.errors import LocalLimitError, UnreachableError
 from loadgen.failure import Failure
 from loadgen.locust.driver import Driver, Interrupts
 from loadgen.locust.part import Part
@@ -38,6 +38,8 @@ from loadgen.plan import Plan
 from loadgen.target import Target
 from loadgen.timestamping import kernel_timestamps
 
+GiveUp = Callable[[Exception], None]
+
 Manner = Literal["closed", "paced", "open", "scripted"]
 """What lets a message go out: the last reply; a ``wait_time`` after it; a schedule; a script."""
 
@@ -46,13 +48,17 @@ _MIXED: Final = 0x9E3779B97F4A7C15  # spreads neighbouring numbers over all bits
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a user class does: the plan of one user, under which name Locust lists it, and how."""
+    """What a user class does: the plan of one user, under which name Locust lists it, and how.
+
+    conversation: what every connection says; None where each user makes its own messages.
+    """
 
     user_class: str
     name: str
     plan: Plan
     target: Target
     manner: Manner
+    conversation: Conversation | None
 
 
 class Member(Protocol):
@@ -71,17 +77,17 @@ class Member(Protocol):
 class Load:
     """An engine that gevent steps, and the users on it.
 
-    number: this worker's, so that no two draw the same random times. on_bug: as for `Driver`.
+    number: this worker's, so that no two draw the same random times. give_up: hears of what makes
+    it impossible to go on.
 
     Making one resolves the target's name and tries the kernel's timestamps, which may switch to
     other greenlets. Raises UnreachableError if the name does not resolve, UsageError or
     LocalLimitError where the plan cannot be carried out.
     """
 
-    def __init__(
-        self, work: Work, number: int, interrupts: Interrupts, on_bug: Callable[[Exception], None]
-    ) -> None:
+    def __init__(self, work: Work, number: int, interrupts: Interrupts, give_up: GiveUp) -> None:
         self.work = work
+        self._give_up = give_up
         self.users = 0
         self._members: list[Member] = []
         self._said: dict[str, Requests] = defaultdict(Requests)
@@ -98,7 +104,7 @@ class Load:
             backend = backends.resolve(plan.backend)
             self.engine = assemble(plan, backend, dialer, self.recorder, monotonic_ns, model)
             self.engine.when_ended = self._ended
-            self._driver = Driver(self.engine, monotonic_ns, interrupts, on_bug)
+            self._driver = Driver(self.engine, monotonic_ns, interrupts, give_up)
             stack.callback(self._driver.close)
             self.part = Part(work.plan, str(work.target), str(endpoint), self.engine, self.recorder)
             self.part.findings.backend = backend
@@ -126,8 +132,12 @@ class Load:
     # ---- users come and go ----------------------------------------------------------------
 
     def join(self, member: Member, conversation: Conversation, count: int) -> list[Connection]:
-        """Open ``count`` connections for ``member``. Raises LocalLimitError."""
-        descriptors.ensure(len(self.engine.connections) + count)
+        """Open ``count`` connections for ``member``. Raises LocalLimitError, and gives up."""
+        try:
+            descriptors.ensure(self.engine.opened - self.engine.closed + count)
+        except LocalLimitError as error:
+            self._give_up(error)
+            raise
         self.users += 1
         self._members += [member] * count
         connections = self.engine.add(conversation, count)

@@ -1,6 +1,5 @@
 """The connections of one declarative user, and what the engine asks of it."""
 
-import functools
 import logging
 from collections.abc import Callable
 from typing import Any, Final
@@ -9,13 +8,11 @@ import gevent
 from gevent.event import Event
 from locust import User
 
-from loadgen import payload
 from loadgen.core.connection import Connection
 from loadgen.core.conversation import Conversation
 from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.locust.load import Load
 from loadgen.locust.words import checked
-from loadgen.plan import Plan
 from loadgen.units import NS_PER_S, seconds_to_ns
 
 _log = logging.getLogger("loadgen.locust")
@@ -44,9 +41,9 @@ class Seat:
         self._waiters: dict[int, Any] = {}
         self._left: int | None = None  # connections that have yet to end
         self._is_over = Event()
-        if make_payload is None:
-            conversation = _conversation(plan)
-        else:
+        conversation = load.work.conversation
+        if conversation is None:
+            assert make_payload is not None
             conversation = Conversation.made_by(plan, _Made(user, make_payload))
         self._connections = load.join(self, conversation, plan.connections)
 
@@ -138,9 +135,3 @@ def report(user: User, error: Exception) -> None:
     hook = user.environment.events.user_error
     # In a greenlet of its own: a worker sends it to the master, which may have to wait.
     gevent.spawn(hook.fire, user_instance=user, exception=error, tb=error.__traceback__)
-
-
-@functools.lru_cache(maxsize=16)
-def _conversation(plan: Plan) -> Conversation:
-    """Return what all users of ``plan`` say; made once, however many they are."""
-    return Conversation.of(plan, payload.load(plan.payloads))

@@ -19,7 +19,7 @@ from locust import User
 from locust.env import Environment
 
 from loadgen.core.clock import monotonic_ns, wall_ns
-from loadgen.errors import LoadgenError
+from loadgen.errors import LoadgenBug, LoadgenError
 from loadgen.locust import statistics
 from loadgen.locust.driver import Interrupts
 from loadgen.locust.load import Load, Work
@@ -30,20 +30,24 @@ from loadgen.units import NS_PER_S, ns_to_seconds
 _log = logging.getLogger("loadgen.locust")
 
 _TICK_NS: Final = NS_PER_S // 2
-_LONGEST_BUG: Final = 500  # characters
 
 
 class Session:
-    """The loads of one test run. `begin` comes before, `finish` after; then another may begin."""
+    """The loads of one test run. `begin` comes before, `finish` after; then another may begin.
 
-    def __init__(self, environment: Environment) -> None:
+    refuse: ends the run, with a word to the user.
+    """
+
+    def __init__(self, environment: Environment, refuse: Callable[[str], None]) -> None:
         self._environment = environment
+        self._refuse = refuse
         self._loads: dict[type[User], Load] = {}
         self._making = RLock()
         self._interrupts = Interrupts()
         self._ticker: Any = None
         self._events: RequestEvents | None = None
         self._is_over = self._is_closed = self._is_told = True
+        self._has_given_up = False
 
     @property
     def is_over(self) -> bool:
@@ -54,7 +58,7 @@ class Session:
         """Begin a run, in which no load was made yet."""
         self.finish()
         self._loads.clear()
-        self._is_over = self._is_closed = self._is_told = False
+        self._is_over = self._is_closed = self._is_told = self._has_given_up = False
         self._interrupts.install()
         self._events = RequestEvents.wanted(self._environment)
         self._ticker = gevent.spawn(self._tick)
@@ -67,14 +71,14 @@ class Session:
         """
         user_class = type(user)
         with self._making:
-            if self._is_over:
+            if self._is_over or self._has_given_up:
                 raise gevent.GreenletExit
             if user_class not in self._loads:
                 try:
                     number = max(0, getattr(self._environment.runner, "worker_index", 0))
-                    load = Load(work_of(), number, self._interrupts, self._when_broken)
+                    load = Load(work_of(), number, self._interrupts, self.give_up)
                 except LoadgenError as error:
-                    self._give_up(str(error), 2)
+                    self.give_up(error)
                     raise gevent.GreenletExit from None
                 load.tally.listener = self._events
                 self._loads[user_class] = load
@@ -144,18 +148,15 @@ class Session:
             self._events.drain()
         self._interrupts.remove()
 
-    def _give_up(self, why: str, exit_code: int) -> None:
-        _log.error("%s", why)
-        self._is_over = True
-        self._environment.process_exit_code = exit_code
-        runner = self._environment.runner
-        if runner is not None:
-            gevent.spawn(runner.quit)
-
-    def _when_broken(self, bug: Exception) -> None:
-        text = f"{type(bug).__name__}: {bug}"[:_LONGEST_BUG]
-        _log.error("the engine has stopped; please report this", exc_info=bug)
-        self._give_up(f"a bug of loadgen's: {text}", 2)
+    def give_up(self, error: Exception) -> None:
+        """End the run, since ``error`` makes it impossible to go on; once is enough."""
+        if self._has_given_up:
+            return
+        self._has_given_up = True
+        if not isinstance(error, LoadgenError):
+            _log.error("the engine has stopped; please report this", exc_info=error)
+            error = LoadgenBug(f"a bug of loadgen's: {type(error).__name__}: {error}")
+        gevent.spawn(self._refuse, str(error))
 
     # ---- twice a second -------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Final
 from locust import User, task
 from locust.user.task import LOCUST_STATE_STOPPING
 
+from loadgen import payload
+from loadgen.core.conversation import Conversation
 from loadgen.errors import UsageError
 from loadgen.locust import arguments
 from loadgen.locust.attached import attached
@@ -41,7 +43,16 @@ class _EngineUser(User):
         plan, manner = cls.check(options)
         if not cls.host:
             raise UsageError(f"{cls.__name__} has no host; give --host tcp://host:port")
-        return Work(cls.__name__, cls.name or cls.__name__, plan, Target.parse(cls.host), manner)
+        return Work(
+            user_class=cls.__name__,
+            name=cls.name or cls.__name__,
+            plan=plan,
+            target=Target.parse(cls.host),
+            manner=manner,
+            conversation=None
+            if cls._maker()
+            else Conversation.of(plan, payload.load(plan.payloads)),
+        )
 
     @classmethod
     def check(cls, options: Any) -> tuple[Plan, Manner]:
