@@ -1,5 +1,6 @@
 """Where a run took place: versions, machine and limits, as facts for its record."""
 
+import functools
 import os
 import platform
 from pathlib import Path
@@ -34,15 +35,12 @@ class Environment(msgspec.Struct, frozen=True):
 
 def observe() -> Environment:
     """Return the facts of this process and machine."""
-    # Slow to import, and not needed before a run is over.
-    import importlib.metadata  # noqa: PLC0415
-
-    import psutil  # noqa: PLC0415
+    import psutil  # noqa: PLC0415 - slow to import, and not needed before a run is over
 
     return Environment(
         loadgen=__version__,
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
+        libraries=_libraries(),
         system=platform.system(),
         kernel=platform.release(),
         machine=platform.node(),
@@ -54,12 +52,20 @@ def observe() -> Environment:
     )
 
 
+@functools.cache
+def _libraries() -> dict[str, str]:
+    import importlib.metadata  # noqa: PLC0415 - slow to import
+
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
 def _cpus_usable() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
+@functools.cache
 def _cpu_model() -> str:
     for line in _read("/proc/cpuinfo").splitlines():
         if line.startswith("model name"):

@@ -29,6 +29,7 @@ def summarise(record: RunRecord) -> list[Line]:
         *_failures(record),
         *_advice(record),
         *_spread(record),
+        *_workers(record),
     ]
 
 
@@ -84,17 +85,20 @@ def _payloads_in_words(sources: tuple[PayloadSource, ...]) -> str:
 
 def _load(record: RunRecord) -> Iterator[Line]:
     requested, actual = record.requested, record.actual
+    # Inside Locust they open all the time, as users come.
+    opening = f" in {_seconds(actual.opening_s)}" if actual.opening_s else ""
     yield Line(
         f"  connections  {format_count(actual.connections)} of "
-        f"{format_count(requested.connections)} up in {_seconds(actual.opening_s)}"
+        f"{format_count(requested.connections)} up{opening}"
     )
     asked = []
     if requested.duration_s is not None:
         asked.append(_seconds(requested.duration_s))
     if requested.messages_per_connection is not None:
         asked.append(f"{format_count(requested.messages_per_connection)} messages each")
+    wish = f", asked for {' or '.join(asked)}" if asked else ""
     yield Line(
-        f"  duration     {_seconds(actual.duration_s)}, asked for {' or '.join(asked)}"
+        f"  duration     {_seconds(actual.duration_s)}{wish}"
         f"; then {_seconds(actual.drain_s)} to drain"
     )
     if not actual.connections:
@@ -118,7 +122,8 @@ def _load(record: RunRecord) -> Iterator[Line]:
     yield Line(f"  sent         {_traffic(sent, actual.bytes_sent_per_s)}")
     yield Line(f"  received     {_traffic(received, actual.bytes_received_per_s)}")
     share = actual.cpu_s / actual.duration_s
-    yield Line(f"  this process {100 * share:.0f} % of one core", "faint")
+    whose = "workers     " if len(record.workers) > 1 else "this process"
+    yield Line(f"  {whose} {100 * share:.0f} % of one core", "faint")
 
 
 def _asked(record: RunRecord) -> str:
@@ -224,6 +229,15 @@ def _slowest(worst: Iterable[ConnectionRecord], usual_ns: float) -> Iterator[Lin
             f"  {'slowest' if rank == 0 else '':<12} connection {connection.index}: "
             f"service time mean {format_duration_ns(connection.service_time_mean_ns)}, "
             f"max {format_duration_ns(connection.service_time_max_ns)}",
+            "faint",
+        )
+
+
+def _workers(record: RunRecord) -> Iterator[Line]:
+    for rank, worker in enumerate(record.workers):
+        yield Line(
+            f"  {'by worker' if rank == 0 else '':<12} {worker.name}: {worker.verdict}, "
+            f"{format_count(worker.connections)} connections, {format_rate(worker.messages_per_s)}",
             "faint",
         )
 

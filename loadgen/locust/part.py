@@ -105,6 +105,9 @@ class Part:
         findings.intervals, self._fresh = self._fresh, []
         ledger = None if is_over else _without_ledger(len(findings.connections))
         record = freeze(findings, self._target, ledger)
+        # Users come and go; how long that lasts is asked of Locust, and of no part.
+        requested = msgspec.structs.replace(record.requested, duration_s=None)
+        record = msgspec.structs.replace(record, requested=requested)
         return msgspec.structs.replace(record, health=health.judge(record))
 
     def _look(self, now_ns: int) -> None:
