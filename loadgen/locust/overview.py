@@ -8,24 +8,40 @@ from loadgen import summary
 from loadgen.core.clock import monotonic_ns
 from loadgen.distribution import Distribution
 from loadgen.evidence import Health
+from loadgen.health import prints_response_time
 from loadgen.locust.gathered import RECENT, Contribution, Gathered
 from loadgen.record import IntervalRecord, RunRecord
-from loadgen.units import ns_to_seconds
+from loadgen.units import NS_PER_S, ns_to_seconds
 
 _PERCENTILES = {"p50_ns": 50.0, "p90_ns": 90.0, "p99_ns": 99.0, "p999_ns": 99.9}
 
 
-def overview(environment: Environment, gathered: Gathered) -> dict[str, Any]:
-    """Return the state of the run and, for each user class, what is known so far."""
-    runner = environment.runner
-    return {
-        "state": "" if runner is None else runner.state,
-        "user_classes": [
-            _user_class(name, record, gathered)
-            for name in sorted(gathered.contributions)
-            if (record := gathered.recent_record(name)) is not None
-        ],
-    }
+class Overview:
+    """Called, it returns the state of the run and what is known of each user class so far.
+
+    However many pages ask, it is put together once a second.
+    """
+
+    def __init__(self, environment: Environment, gathered: Gathered) -> None:
+        self._environment = environment
+        self._gathered = gathered
+        self._made_ns = -NS_PER_S
+        self._user_classes: list[dict[str, Any]] = []
+
+    def __call__(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        if monotonic_ns() - self._made_ns >= NS_PER_S:
+            self._made_ns = monotonic_ns()
+            self._user_classes = [
+                _user_class(name, record, self._gathered)
+                for name in sorted(self._gathered.contributions)
+                if (record := self._gathered.recent_record(name)) is not None
+            ]
+        runner = self._environment.runner
+        return {
+            "state": "" if runner is None else runner.state,
+            "user_classes": self._user_classes,
+        }
 
 
 def _user_class(name: str, record: RunRecord, gathered: Gathered) -> dict[str, Any]:
@@ -57,9 +73,10 @@ def _user_class(name: str, record: RunRecord, gathered: Gathered) -> dict[str, A
 
 
 def _times(record: RunRecord) -> dict[str, Distribution | None]:
+    is_late = record.health is not None and not prints_response_time(record.health)
     return {
         "service time": record.service_time_ns,
-        "response time": record.response_time_ns,
+        "response time": None if is_late else record.response_time_ns,
         "schedule lag": record.schedule_lag_ns,
         "receive lag": record.receive_lag_ns,
         "user-space latency": record.user_space_latency_ns,

@@ -10,7 +10,7 @@ from locust.runners import WorkerRunner
 from loadgen.errors import UsageError
 from loadgen.locust import arguments, page
 from loadgen.locust.attached import attached
-from loadgen.locust.overview import overview
+from loadgen.locust.overview import Overview
 
 _log = logging.getLogger("loadgen.locust")
 
@@ -25,7 +25,7 @@ def _when_locust_starts(environment: Environment, web_ui: Any = None, **_: Any) 
     ours = attached(environment)
     _check(environment)
     if web_ui is not None and not isinstance(environment.runner, WorkerRunner):
-        page.register(web_ui, lambda: overview(environment, ours.gathered))
+        page.register(web_ui, Overview(environment, ours.gathered))
 
 
 def _check(environment: Environment) -> None:
