@@ -9,7 +9,7 @@ import msgspec
 
 from loadgen import health
 from loadgen.core.engine import Engine
-from loadgen.core.totals import NONE
+from loadgen.core.totals import NONE, Totals
 from loadgen.crowd import Later, Offered
 from loadgen.findings import Findings
 from loadgen.freeze import freeze, freeze_interval
@@ -94,10 +94,8 @@ class Part:
         if self._is_loading:
             self._look(now_ns)
         if not is_over:
-            findings.at_end = self._engine.totals()
-        in_flight = findings.at_end.submitted - findings.at_end.answered
-        lost = sum(connection.unanswered for connection in self._engine.connections)
-        findings.cut_off = self._engine.cut_off if is_over else in_flight - lost
+            findings.at_end = self._concluded()
+        findings.cut_off = self._engine.cut_off
         findings.connections = self._engine.connections
         findings.opened, findings.closed = self._engine.opened, self._engine.closed
         findings.opened_in_time = findings.opened
@@ -109,6 +107,12 @@ class Part:
         requested = msgspec.structs.replace(record.requested, duration_s=None)
         record = msgspec.structs.replace(record, requested=requested)
         return msgspec.structs.replace(record, health=health.judge(record))
+
+    def _concluded(self) -> Totals:
+        """Return the totals without what is in flight: nothing is known of it yet."""
+        totals = self._engine.totals()
+        lost = sum(connection.unanswered for connection in self._engine.connections)
+        return totals._replace(submitted=totals.answered + lost)
 
     def _look(self, now_ns: int) -> None:
         findings = self.findings
