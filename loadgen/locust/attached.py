@@ -27,6 +27,7 @@ _console = logging.getLogger("locust.stats_logger")
 
 _FIELD: Final = "loadgen"
 _FINISH: Final = "loadgen_finish"
+_FINISHED: Final = "loadgen_finished"
 _REFUSED: Final = "loadgen_refused"
 _LOCAL: Final = "local"
 _REPORT_S: Final = 3.0
@@ -45,6 +46,7 @@ class Attached:
         self.gathered = Gathered()
         self._file: Path | None = None
         self._reporter: Any = None
+        self._finished: set[str] = set()  # workers that have given their last report
         first, last = _adders(environment)
         runner = environment.runner
         if isinstance(runner, MasterRunner):
@@ -64,6 +66,7 @@ class Attached:
             runner.register_message(_FINISH, self._finish_early, concurrent=True)
         if isinstance(runner, MasterRunner):
             runner.register_message(_REFUSED, self._hear_refusal, concurrent=True)
+            runner.register_message(_FINISHED, self._hear_finished)
 
     @property
     def is_worker(self) -> bool:
@@ -108,6 +111,7 @@ class Attached:
         runner = self.environment.runner
         if runner is not None:
             runner.stop()
+            runner.send_message(_FINISHED)
 
     def _refuse(self, why: str) -> None:
         """End a run that cannot go on: here, or where it was started."""
@@ -159,17 +163,14 @@ class Attached:
         """Have every worker end its run, and wait for what it has to say."""
         runner = self.environment.runner
         assert isinstance(runner, MasterRunner)
-        if not self._is_complete():
-            runner.send_message(_FINISH)
-            with gevent.Timeout(_PATIENCE_S, False):  # type: ignore[arg-type]
-                while not self._is_complete():
-                    gevent.sleep(0.02)
+        self._finished.clear()
+        runner.send_message(_FINISH)
+        with gevent.Timeout(_PATIENCE_S, False):  # type: ignore[arg-type]
+            while not self._finished.issuperset(_there(runner)):
+                gevent.sleep(0.02)
 
-    def _is_complete(self) -> bool:
-        runner = self.environment.runner
-        assert isinstance(runner, MasterRunner)
-        there = {client.id for client in runner.clients.all if client.state != "missing"}
-        return self.gathered.are_complete(there)
+    def _hear_finished(self, msg: Any, **_: Any) -> None:
+        self._finished.add(msg.node_id)
 
     def _write(self) -> None:
         path = arguments.record_file(self.environment.parsed_options)
@@ -206,6 +207,11 @@ def attached(environment: Environment) -> Attached:
         if environment.runner is not None and environment.runner.state not in ("ready", "stopped"):
             known._begin()  # noqa: SLF001 - its own module; the run began without us
     return known
+
+
+def _there(runner: MasterRunner) -> set[str]:
+    """Return the workers that may still have something to say."""
+    return {client.id for client in runner.clients.all if client.state != "missing"}
 
 
 def _adders(environment: Environment) -> tuple[Callable[..., None], Callable[..., None]]:

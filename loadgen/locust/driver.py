@@ -26,7 +26,6 @@ Cost. One call of Python for each turn; see bench/locust_compare.py.
 import logging
 import os
 import signal
-import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
@@ -56,7 +55,8 @@ class Interrupts:
 
     def install(self) -> None:
         """Take over SIGINT, if nobody else has and this is the main thread."""
-        is_main = threading.current_thread() is threading.main_thread()
+        # A greenlet is a thread of its own to the patched `threading`; a hub is never patched.
+        is_main = get_hub().main_hub
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._hear)
             self._is_installed = True

@@ -83,15 +83,6 @@ class Gathered:
             finding.advice,
         )
 
-    def are_complete(self, workers: set[str]) -> bool:
-        """Return whether each of ``workers`` that has reported has given its last report."""
-        return all(
-            contribution.report.is_last
-            for by_worker in self.contributions.values()
-            for worker, contribution in by_worker.items()
-            if worker in workers
-        )
-
     # ---- results --------------------------------------------------------------------------
 
     def records(self) -> dict[str, RunRecord]:

@@ -22,6 +22,9 @@ def install(events: Any) -> None:
 
 
 def _when_locust_starts(environment: Environment, web_ui: Any = None, **_: Any) -> None:
+    if not _log.isEnabledFor(logging.DEBUG):
+        # A line for each connection that fails is too much where thousands do; they are counted.
+        logging.getLogger("loadgen.engine").setLevel(logging.WARNING)
     ours = attached(environment)
     _check(environment)
     if web_ui is not None and not isinstance(environment.runner, WorkerRunner):

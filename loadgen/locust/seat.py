@@ -74,7 +74,7 @@ class Seat:
         assert self._wait_time is not None
         try:
             waiter = self._waiter(connection)
-            return max(0, seconds_to_ns(self._wait_time(waiter)))
+            return max(0, seconds_to_ns(float(self._wait_time(waiter))))
         except Exception as error:  # noqa: BLE001 - it is the user's code
             report(self._user, error)
             return _PAUSE_AFTER_ERROR_NS
