@@ -16,7 +16,7 @@ take their turn in the order in which they became free.
 import heapq
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from loadgen.core.backends import TURN_EVENTS
@@ -149,20 +149,27 @@ class Schedule(ABC):
         return 0
 
 
+class Owner(Protocol):
+    """Whoever says what is sent on a connection, and when."""
+
+    def when_free(self, connection: Connection) -> None:
+        """Hear that ``connection`` has come up, or that its reply is whole."""
+
+
 class OnCall(Schedule):
     """Messages go out when whoever embeds the engine says so (`Engine.send_now`).
 
-    when_free: hears of a connection that has come up, or whose reply is whole.
+    owners: of the connections, in the order of their indices; each hears when one is free.
     """
 
-    def __init__(self, when_free: Callable[[Connection], None]) -> None:
-        self._when_free = when_free
+    def __init__(self, owners: Sequence[Owner]) -> None:
+        self._owners = owners
 
     def offer(self, connection: Connection) -> bool:
-        """Pass ``connection`` on if it is free."""
+        """Pass ``connection`` on to its owner if it is free."""
         if not connection.is_free:
             return False
-        self._when_free(connection)
+        self._owners[connection.index].when_free(connection)
         return True
 
 

@@ -7,11 +7,10 @@ go before them.
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import gevent
+from gevent.lock import RLock
 from locust import stats as locust_stats
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
@@ -25,6 +24,7 @@ from loadgen.locust.session import Session
 _log = logging.getLogger("loadgen.locust")
 _console = logging.getLogger("locust.stats_logger")
 
+_ATTRIBUTE: Final = "loadgen"
 _FIELD: Final = "loadgen"
 _FINISH: Final = "loadgen_finish"
 _FINISHED: Final = "loadgen_finished"
@@ -34,8 +34,6 @@ _REPORT_S: Final = 3.0
 _PATIENCE_S: Final = 5.0
 _LATE_S: Final = 0.2
 
-_attached: WeakKeyDictionary[Environment, "Attached"] = WeakKeyDictionary()
-
 
 class Attached:
     """Loadgen's part in one environment."""
@@ -44,8 +42,8 @@ class Attached:
         self.environment = environment
         self.session = Session(environment, self._refuse)
         self.gathered = Gathered()
-        self._file: Path | None = None
         self._reporter: Any = None
+        self._finishing = RLock()
         self._finished: set[str] = set()  # workers that have given their last report
         first, last = _adders(environment)
         runner = environment.runner
@@ -86,15 +84,17 @@ class Attached:
             self.session.begin_measuring()
 
     def _finish(self, **_: Any) -> None:
-        if self.session.is_over:
-            return
-        self.session.finish()
-        if self.is_worker:
-            self._send_last()
-        else:
-            self._reporter.kill()
-            self.gathered.receive(_LOCAL, self.session.reports())
-            self._write()
+        # ^C and the master may both ask for the end; whoever comes second must not be off sooner.
+        with self._finishing:
+            if self.session.is_over:
+                return
+            self.session.finish()
+            if self.is_worker:
+                self._send_last()
+            else:
+                self._reporter.kill()
+                self.gathered.receive(_LOCAL, self.session.reports())
+                self._write()
 
     def _send_last(self) -> None:
         """Let the master have the end of the run at once; Locust's next report may never come."""
@@ -201,9 +201,10 @@ class Attached:
 
 def attached(environment: Environment) -> Attached:
     """Return what ties loadgen to ``environment``; made when it is first asked for."""
-    known = _attached.get(environment)
+    known: Attached | None = getattr(environment, _ATTRIBUTE, None)
     if known is None:
-        known = _attached[environment] = Attached(environment)
+        known = Attached(environment)
+        setattr(environment, _ATTRIBUTE, known)
         if environment.runner is not None and environment.runner.state not in ("ready", "stopped"):
             known._begin()  # noqa: SLF001 - its own module; the run began without us
     return known

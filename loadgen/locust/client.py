@@ -6,8 +6,7 @@ next round, never from the midst of a turn: so that its code is not part of anyb
 and a turn is not entered twice.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gevent import getcurrent
@@ -44,6 +43,8 @@ class SocketClient:
         self._said = _Said(self._form, load)
         self._connection: Connection | None = None
         self._is_asking = False
+        hub = get_hub()
+        self._give_way, self._run_callback = hub.switch, hub.loop.run_callback
         self._waiting: Any = None
         self._failure: Failure | None = None
 
@@ -56,10 +57,7 @@ class SocketClient:
         if self._form.one_way:
             self.send(message, name)
             return b""
-        with self._asking(message, name) as (said, connection):
-            said.one_way = False
-            self._load.send_now(connection, said.name)
-            self._wait_until(lambda: said.reply is not None)
+        said = self._say(message, name, one_way=False)
         assert said.reply is not None
         return said.reply
 
@@ -68,10 +66,7 @@ class SocketClient:
 
         Locust lists it as a request without a response time. Raises as `request` does.
         """
-        with self._asking(message, name) as (said, connection):
-            said.one_way = True
-            self._load.send_now(connection, said.name)
-            self._wait_until(lambda: connection.is_free)
+        said = self._say(message, name, one_way=True)
         self._load.count_one_way(said.name)
 
     def close(self) -> None:
@@ -80,22 +75,23 @@ class SocketClient:
             connection, self._connection = self._connection, None
             self._load.leave([connection])
 
-    @contextlib.contextmanager
-    def _asking(self, message: bytes, name: str | None) -> Iterator[tuple["_Said", Connection]]:
+    def _say(self, message: bytes, name: str | None, *, one_way: bool) -> "_Said":
+        """Send ``message``, and wait for the reply, or until it is sent."""
         checked(message)
         if self._is_asking:
             raise RuntimeError("two greenlets use one client; a user has one connection")
         self._is_asking = True
         self._failure = None
         try:
-            said, connection = self._said, self._connection
-            if connection is None:
-                connection = self._connect()
-                said = self._said
-            self._wait_until(lambda: connection.state is State.READY)
+            connection = self._connection or self._connect()
+            while connection.state is not State.READY:
+                self._wait()
+            said = self._said
             said.message, said.name = message, name or self._load.work.name
-            said.reply = None
-            yield said, connection
+            said.reply, said.one_way = None, one_way
+            self._load.send_now(connection, said.name)
+            while not (connection.is_free if one_way else said.reply is not None):
+                self._wait()
         except RequestFailed:
             raise
         except BaseException:
@@ -103,6 +99,7 @@ class SocketClient:
             raise
         finally:
             self._is_asking = False
+        return said
 
     def _connect(self) -> Connection:
         self._said = _Said(self._form, self._load)
@@ -113,17 +110,16 @@ class SocketClient:
 
     # ---- waiting --------------------------------------------------------------------------
 
-    def _wait_until(self, is_done: Callable[[], bool]) -> None:
-        """Let others go on until ``is_done``; raise the failure that comes instead."""
-        while not is_done():
-            failure = self._failure or self._final_failure()
-            if failure is not None:
-                raise (RequestTimeout if failure.cause is Cause.TIMEOUT else RequestFailed)(failure)
-            self._waiting = getcurrent()
-            try:
-                get_hub().switch()
-            finally:
-                self._waiting = None
+    def _wait(self) -> None:
+        """Let others go on until something happens; raise the failure, if that has happened."""
+        failure = self._failure or self._final_failure()
+        if failure is not None:
+            raise (RequestTimeout if failure.cause is Cause.TIMEOUT else RequestFailed)(failure)
+        self._waiting = getcurrent()
+        try:
+            self._give_way()
+        finally:
+            self._waiting = None
 
     def _final_failure(self) -> Failure | None:
         """Return why the connection has failed, if it will not be opened again."""
@@ -131,10 +127,6 @@ class SocketClient:
         if connection is None or connection.state is not State.FAILED:
             return None
         return None if self._load.work.plan.reconnect else connection.failure
-
-    def _resume(self) -> None:
-        if self._waiting is not None:
-            get_hub().loop.run_callback(self._switch_to, self._waiting)
 
     def _switch_to(self, waiting: Any) -> None:
         if self._waiting is waiting:  # and was neither resumed nor killed meanwhile
@@ -148,14 +140,14 @@ class SocketClient:
 
     def when_free(self, connection: Connection) -> None:
         """Go on: the connection has come up, or the reply is whole."""
-        if connection is self._connection:
-            self._resume()
+        if self._waiting is not None and connection is self._connection:
+            self._run_callback(self._switch_to, self._waiting)
 
     def when_ended(self, connection: Connection, failure: Failure | None) -> None:
         """Go on: with the reply that the end makes whole, or with the failure."""
         if connection is self._connection:
             self._failure = failure
-            self._resume()
+            self.when_free(connection)
 
 
 class _Said:
@@ -168,18 +160,12 @@ class _Said:
         self.message = b""
         self.name = ""
         self.reply: bytes | None = None
+        self.load = load
         self._form = form
-        self._load = load
 
     def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
         """Return the message that is ready."""
         return self.message, (len(self.message),)
-
-    def keep(self, reply: bytes) -> None:
-        """Keep ``reply``, which is whole."""
-        self.reply = reply
-        if self.name:  # a first message has none, and is not counted
-            self._load.count_reply(self.name, len(reply))
 
     def decoder(self) -> "_Keeper":
         """Return a decoder for the connection's next life."""
@@ -201,18 +187,26 @@ class _Keeper:
 
     def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
         self._bytes.clear()
-        self._decoder.expect(batch, lengths)
+        if not self._said.one_way:
+            self._decoder.expect(batch, lengths)
 
     def feed(self, view: memoryview) -> int:
-        self._bytes += view
         replies = self._decoder.feed(view)
         self.partial = self._decoder.partial
-        if replies:
-            self._said.keep(bytes(self._bytes))
+        if not replies:
+            self._bytes += view
+        elif replies == 1 and not self.partial:  # more than that is none: the connection fails
+            self._keep(bytes(self._bytes) + bytes(view))
         return replies
 
     def end(self) -> int:
         replies = self._decoder.end()
         if replies:
-            self._said.keep(bytes(self._bytes))
+            self._keep(bytes(self._bytes))
         return replies
+
+    def _keep(self, reply: bytes) -> None:
+        said = self._said
+        said.reply = reply
+        if said.name:  # a first message has none, and is not counted
+            said.load.count_reply(said.name, len(reply))

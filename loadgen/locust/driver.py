@@ -14,7 +14,9 @@ Danger, each of it seen:
   does not raise for a connection's sake; whatever else it raises is a bug, and ends the run loudly.
 - libev aborts the process if a descriptor is closed while it is watched. So: stop, close the
   watcher, then the engine.
-- ^C arrives in the middle of a turn nearly always. `Interrupts` keeps it until the turn is over.
+- ^C arrives in the middle of a turn nearly always. `Interrupts` keeps it until the turn is over,
+  and has it raised in the main greenlet, where Locust awaits it: raised wherever Python happens to
+  be, it would end a user's greenlet, with a traceback, and half of what that was doing.
 - A callback of the loop must not wait for anything: a blocking call in a payload hook fails there
   (gevent.exceptions.BlockingSwitchOutError), and is treated as an error of that hook.
 - After a fork two processes would share one selector. A driver is made when the first user starts,
@@ -80,14 +82,18 @@ class Interrupts:
         self._is_busy = False
         if self._is_pending:
             self._is_pending = False
-            # As gevent does with an interrupt of its own: it is raised in the main greenlet.
-            get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
+            _interrupt_main()
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self._is_busy and not self._is_pending:
             self._is_pending = True
         else:
-            signal.default_int_handler(number, frame)
+            _interrupt_main()
+
+
+def _interrupt_main() -> None:
+    """Raise KeyboardInterrupt in the main greenlet; whoever runs now goes on afterwards."""
+    get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
 
 
 class Driver:

@@ -39,8 +39,9 @@ class Contribution:
 
     @property
     def recent(self) -> RunRecord:
-        """Its part, with the latest intervals alone."""
-        latest = self.intervals[-RECENT:]
+        """Its part, with the latest intervals alone, and without the one that is under way."""
+        whole = self.intervals if self.report.is_last else self.intervals[:-1]
+        latest = whole[-RECENT:]
         return msgspec.structs.replace(self.report.record, intervals=latest)
 
 

@@ -19,6 +19,7 @@ from loadgen.core.clock import monotonic_ns, wall_ns
 from loadgen.core.connection import Connection
 from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Endpoint, first_that_answers, resolve
+from loadgen.core.lifecycle import State
 from loadgen.core.load_models import ClosedLoop, LoadModel, OnCall, OpenLoop, Thinking
 from loadgen.core.totals import NONE
 from loadgen.core.wall_clock import WallClock
@@ -88,6 +89,7 @@ class Load:
     def __init__(self, work: Work, number: int, interrupts: Interrupts, give_up: GiveUp) -> None:
         self.work = work
         self._give_up = give_up
+        self._interrupts = interrupts
         self.users = 0
         self._members: list[Member] = []
         self._said: dict[str, Requests] = defaultdict(Requests)
@@ -125,7 +127,7 @@ class Load:
             case "paced":
                 return None, Thinking(self._pause_ns, monotonic_ns)
             case "scripted":
-                return None, OnCall(self._free)
+                return None, OnCall(self._members)
             case _:
                 return None, ClosedLoop()
 
@@ -138,33 +140,37 @@ class Load:
         except LocalLimitError as error:
             self._give_up(error)
             raise
-        self.users += 1
-        self._members += [member] * count
-        connections = self.engine.add(conversation, count)
-        self._resize()
-        self._driver.arm()
+        with self._interrupts:
+            self.users += 1
+            self._members += [member] * count
+            connections = self.engine.add(conversation, count)
+            self._resize()
+            self._driver.arm()
         return connections
 
     def leave(self, connections: list[Connection]) -> int:
         """Let a user's ``connections`` end in good order; return how many have yet to."""
-        self.users -= 1
-        self._resize()
-        for connection in connections:
-            self.engine.drain_one(connection)
-        self._driver.arm()
+        with self._interrupts:
+            self.users -= 1
+            self._resize()
+            for connection in connections:
+                self.engine.drain_one(connection)
+            self._driver.arm()
         return sum(connection.state.is_live for connection in connections)
 
     def cut(self, connections: list[Connection]) -> None:
         """End ``connections`` now, whatever is in flight on them."""
-        for connection in connections:
-            self.engine.cut(connection)
+        with self._interrupts:
+            for connection in connections:
+                self.engine.cut(connection)
 
     def send_now(self, connection: Connection, name: str) -> None:
         """Send the message that the connection's payloads have ready, a request of ``name``."""
-        assert isinstance(self.recorder, NamingRecorder)
-        self.recorder.name_next(connection.index, name)
-        self.engine.send_now(connection)
-        self._driver.arm()
+        with self._interrupts:
+            self.recorder.name_by_owner[connection.index] = name
+            self.engine.send_now(connection)
+            if connection.state is not State.READY:  # it has failed, and is to be opened again
+                self._driver.arm()
 
     def _resize(self) -> None:
         if self._crowd is not None:
@@ -177,9 +183,6 @@ class Load:
 
     def _pause_ns(self, connection: Connection) -> int:
         return self._members[connection.index].pause_ns(connection)
-
-    def _free(self, connection: Connection) -> None:
-        self._members[connection.index].when_free(connection)
 
     def _ended(self, connection: Connection, failure: Failure | None, lost: int) -> None:
         if failure is not None:

@@ -94,6 +94,7 @@ class Part:
         if self._is_loading:
             self._look(now_ns)
         if not is_over:
+            self.end_interval(now_ns)  # nobody knows whether there will be another report
             findings.at_end = self._concluded()
         findings.cut_off = self._engine.cut_off
         findings.connections = self._engine.connections

@@ -80,7 +80,8 @@ class Session:
                 except LoadgenError as error:
                     self.give_up(error)
                     raise gevent.GreenletExit from None
-                load.tally.listener = self._events
+                if getattr(user_class, "request_events", "auto") is not False:
+                    load.tally.listener = self._events
                 self._loads[user_class] = load
             return self._loads[user_class]
 
@@ -92,7 +93,7 @@ class Session:
             for load in self._loads.values():
                 load.flush()
                 requests = load.tally.take()
-                if self._events is None:
+                if load.tally.listener is None:
                     statistics.merge(self._environment.stats, requests)
                 else:
                     statistics.merge_bytes(self._environment.stats, requests)

@@ -120,12 +120,14 @@ class TallyingRecorder(Recorder):
     def __init__(self, name: str, wall_offset_ns: int, wall_clock: WallClock | None) -> None:
         super().__init__(0, wall_clock)
         self.tally = RequestTally()
+        self.name_by_owner: dict[int, str] = {}
+        """What is in flight on each connection, by index, where requests have their own names."""
         self._name = name
         self._wall_offset_ns = wall_offset_ns
 
     def name_of(self, owner: int) -> str:
         """Return the name of what is in flight on the connection of that index."""
-        return self._name
+        return self.name_by_owner.get(owner, self._name)
 
     def second_of(self, at_ns: int) -> int:
         """Return the second of the wall clock in which ``at_ns`` lies."""
@@ -161,20 +163,11 @@ class NamingRecorder(TallyingRecorder):
     def __init__(self, name: str, wall_offset_ns: int, wall_clock: WallClock | None) -> None:
         super().__init__(name, wall_offset_ns, wall_clock)
         self.record = self._record_named
-        self._name_by_owner: dict[int, str] = {}
         self._row_names: list[str] = []
-
-    def name_next(self, owner: int, name: str) -> None:
-        """Let the next reply on the connection of that index answer a request of ``name``."""
-        self._name_by_owner[owner] = name
-
-    def name_of(self, owner: int) -> str:
-        """Return the name of what is in flight on the connection of that index."""
-        return self._name_by_owner.get(owner, self._name)
 
     def _record_named(self, row: Row) -> None:
         self._rows.extend(row)
-        self._row_names.append(self._name_by_owner[row[_OWNER]])
+        self._row_names.append(self.name_by_owner[row[_OWNER]])
 
     def _tell(self, latency_ns: Integers, replies: Integers, seconds: Integers) -> None:
         names = np.array(self._row_names)

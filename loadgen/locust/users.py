@@ -127,6 +127,8 @@ class SocketUser(_EngineUser):
         load = self._load()
         wait_time = type(self).wait_time if load.work.manner == "paced" else None
         self._seat = Seat(load, self, self.payload, wait_time)
+        if self._state == LOCUST_STATE_STOPPING:  # it was stopped while the load was being made
+            self._seat.leave()
         try:
             self._seat.wait()
         finally:
@@ -141,12 +143,12 @@ class SocketUser(_EngineUser):
         Return whether the user's greenlet is gone. What is in flight comes home all the same, as
         long as ``drain_s`` lets it, and counts.
         """
-        if force or self._seat is None:
+        if force:
             return bool(super().stop(force))
-        if self._state != LOCUST_STATE_STOPPING:
-            super().stop()
-        self._seat.leave()
-        return False
+        is_gone = self._state != LOCUST_STATE_STOPPING and bool(super().stop())
+        if self._seat is not None:
+            self._seat.leave()
+        return is_gone
 
 
 class ScriptedSocketUser(_EngineUser):

@@ -1,0 +1,343 @@
+"""Whole runs of Locust as a user starts them, in processes of their own, and their accounts.
+
+Each message is counted by the target, by loadgen in its record, and by Locust in its CSV and in its
+JSON file; `Accounts` holds the latter three against each other.
+"""
+
+import contextlib
+import csv
+import http.client
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self, TypeVar
+
+import accounts
+import pytest
+from command import ROOT, environment
+
+from loadgen.record import RunRecord, from_json
+from loadgen.server import ServerCounts
+
+DEADLINE_S: Final = 50.0
+"""For what never happens in a broken program."""
+
+MESSAGE_BYTES: Final = 64
+
+NEEDED: Final = pytest.mark.skipif(
+    importlib.util.find_spec("locust") is None, reason="Locust is not installed"
+)
+
+PACED: Final = """
+from locust import constant, task
+
+from loadgen.locust import ScriptedSocketUser, SocketUser
+
+
+class Talk(SocketUser):
+    weight = 2
+    payloads = (bytes(64),)
+    wait_time = constant(0.005)
+
+
+class Script(ScriptedSocketUser):
+    wait_time = constant(0.005)
+
+    @task
+    def say(self):
+        self.client.request(bytes(64), name="first")
+        self.client.request(bytes(64), name="second")
+"""
+"""A user class of each kind. Of both, each of two workers gets users."""
+
+FULL_SPEED: Final = PACED.replace("constant(0.005)", "constant(0)")
+LOAD: Final = ("-u", "12", "-r", "100")
+
+T = TypeVar("T")
+
+# Locust waits for its children when it has closed its CSV files, and may write to them meanwhile.
+_LATE: Final = re.compile(
+    r"^Traceback.*\n(?:  .*\n)*?  .* in stats_writer\n(?:  .*\n)*ValueError: I/O operation on closed "
+    "file",
+    re.MULTILINE,
+)
+
+
+class Locust:
+    """One Locust that was started, with its children: its output, its end, and ways to reach it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, web_port: int | None) -> None:
+        self.process = process
+        self._log = log
+        self._web_port = web_port
+
+    @property
+    def text(self) -> str:
+        """All that it has written."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for(self, condition: Callable[[], T]) -> T:
+        """Return what ``condition`` returns, once that is true; it must not end before."""
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not (found := condition()):
+            assert self.process.poll() is None, f"it has ended:\n{self.text}"
+            assert time.monotonic() < deadline_s, f"it never came to that:\n{self.text}"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.05)
+        return found
+
+    def wait_for_line(self, pattern: str) -> re.Match[str]:
+        """Return where its output matches ``pattern``, once it does."""
+        match = self.wait_for(lambda: re.search(pattern, self.text, re.MULTILINE))
+        assert match is not None
+        return match
+
+    def wait_for_requests(self) -> None:
+        """Return when its console, or that of its page, has told of requests."""
+        if self._web_port is None:
+            self.wait_for_line(r"^ +Aggregated +[1-9]")
+        else:
+            self.wait_for(lambda: self.overview()["user_classes"])
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def interrupt_group(self) -> None:
+        """Interrupt it and all of its children, as ^C at a terminal does."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it, with all of its children; it can do nothing about it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def end(self) -> int:
+        """Wait for its end; return the exit code. A traceback is never right but for `_LATE`."""
+        try:
+            code = self.process.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it goes on:\n{self.text}") from None
+        assert "Traceback" not in _LATE.sub("", self.text), self.text
+        return code
+
+    # ---- through the web UI ---------------------------------------------------------------
+
+    def wait_until_it_serves(self) -> None:
+        """Return when the web UI answers."""
+
+        def answers() -> bool:
+            with contextlib.suppress(ConnectionError):
+                self.ask("GET", "/loadgen/overview.json")
+                return True
+            return False
+
+        self.wait_for(answers)
+
+    def ask(self, method: str, path: str, **form: object) -> Any:
+        """Return what the web UI answers, as its JSON or its text says."""
+        assert self._web_port is not None
+        connection = http.client.HTTPConnection("127.0.0.1", self._web_port, timeout=DEADLINE_S)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        try:
+            connection.request(method, path, urllib.parse.urlencode(form), headers)
+            with connection.getresponse() as response:
+                kind, text = response.headers.get_content_type(), response.read().decode()
+                assert response.status == http.HTTPStatus.OK, text
+        finally:
+            connection.close()
+        return json.loads(text) if kind == "application/json" else text
+
+    def overview(self) -> Any:
+        """Return the state of the run, and what loadgen knows of each user class so far."""
+        return self.ask("GET", "/loadgen/overview.json")
+
+
+class Locusts:
+    """Starts Locusts in a folder, all with the same Locust file; ends them when it is left.
+
+    master_port: where workers find their master.
+    """
+
+    def __init__(self, folder: Path, locustfile: str) -> None:
+        self.folder = folder
+        self._file = folder / "locustfile.py"
+        self._file.write_text(locustfile, encoding="utf-8")
+        self._started: list[Locust] = []
+        self.master_port = free_port()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for locust in self._started:
+            locust.kill()
+
+    def run(self, *options: str) -> int:
+        """Run one without a web UI to its end; return the exit code."""
+        return self.headless(*options).end()
+
+    def headless(self, *options: str) -> Locust:
+        """Start one without a web UI, whose accounts are left in the folder."""
+        return self._start("--headless", *self._output(), *options)
+
+    def master(self, workers: int, *options: str) -> Locust:
+        """Start a master without a web UI, that begins when as many ``workers`` are there."""
+        return self.headless(*self._master(), "--expect-workers", str(workers), *options)
+
+    def master_with_page(self, *options: str) -> Locust:
+        """Start a master with a web UI, and wait until that answers."""
+        port = free_port()
+        web = ("--web-host", "127.0.0.1", "--web-port", str(port))
+        locust = self._start(*self._master(), *web, *self._output(), *options, web_port=port)
+        locust.wait_until_it_serves()
+        return locust
+
+    def worker(self, *options: str) -> Locust:
+        """Start a worker."""
+        master = ("--master-host", "127.0.0.1", "--master-port", str(self.master_port))
+        return self._start("--worker", *master, *options)
+
+    def _master(self) -> tuple[str, ...]:
+        bind = ("--master-bind-host", "127.0.0.1", "--master-bind-port", str(self.master_port))
+        return ("--master", *bind)
+
+    def _output(self) -> tuple[str, ...]:
+        out = str(self.folder / "out")
+        return ("--csv", out, "--json-file", out, "--loadgen-json", f"{out}.record.json")
+
+    def _start(self, *options: str, web_port: int | None = None) -> Locust:
+        log = self.folder / f"log.{len(self._started)}"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "locust", "-f", str(self._file), *options],
+                cwd=ROOT,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._started.append(Locust(process, log, web_port))
+        return self._started[-1]
+
+    @property
+    def records(self) -> dict[str, RunRecord]:
+        """The records that are there now, by user class."""
+        return _records(self.folder)
+
+    @property
+    def accounts(self) -> "Accounts":
+        """What the Locust that has ended has left."""
+        return Accounts.of(self.folder)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on; somebody may, a moment later."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
+# ---- accounts -----------------------------------------------------------------------------
+
+
+class Count(NamedTuple):
+    requests: int
+    failures: int
+
+    @property
+    def answered(self) -> int:
+        return self.requests - self.failures
+
+
+class Accounts(NamedTuple):
+    """What was counted in one run: by Locust, in all and by name, and by loadgen by user class."""
+
+    total: Count
+    names: dict[str, Count]
+    errors: dict[tuple[str, str], int]  # by name and text
+    records: dict[str, RunRecord]
+
+    @classmethod
+    def of(cls, folder: Path) -> "Accounts":
+        """Return those in ``folder``; Locust's two must be equal."""
+        *rows, total = _rows(folder / "out_stats.csv")
+        in_csv = {row["Name"]: _count(row) for row in rows}
+        entries = json.loads((folder / "out.json").read_text())
+        in_json = {each["name"]: each for each in entries}
+        assert in_csv.keys() == in_json.keys()
+        for name, each in in_json.items():
+            assert in_csv[name] == (each["num_requests"], each["num_failures"])
+            timed = each["num_requests"] - each["num_none_requests"]
+            assert timed == sum(each["response_times"].values())
+            assert each["num_requests"] == sum(each["num_reqs_per_sec"].values())
+        assert _count(total) == tuple(map(sum, zip(*in_csv.values(), strict=True)))
+        errors = _rows(folder / "out_failures.csv")
+        return cls(
+            _count(total),
+            in_csv,
+            {(row["Name"], row["Error"]): int(row["Occurrences"]) for row in errors},
+            _records(folder),
+        )
+
+    @property
+    def talk(self) -> RunRecord:
+        return self.records["Talk"]
+
+    @property
+    def script(self) -> RunRecord:
+        return self.records["Script"]
+
+    def agree(self) -> int:
+        """Check that Locust and loadgen have counted the same; return the answered messages."""
+        records = self.records.values()
+        failures = sum(each.count for record in records for each in record.failures)
+        assert failures == self.total.failures == sum(self.errors.values())
+        answered = sum(record.actual.messages for record in records)
+        assert answered == self.total.answered
+        return answered
+
+    def check(self) -> int:
+        """Check also that each record agrees with itself; return the answered messages."""
+        for record in self.records.values():
+            accounts.check(record)
+        return self.agree()
+
+    def check_against(self, served: ServerCounts) -> int:
+        """Check also that the target has answered each message, and no other; return how many."""
+        answered = self.check()
+        assert (served.bytes_received, served.bytes_sent) == (answered * MESSAGE_BYTES,) * 2
+        assert sum(record.actual.opened for record in self.records.values()) == served.accepted
+        assert answered > 0
+        return answered
+
+
+def _records(folder: Path) -> dict[str, RunRecord]:
+    """Return the records by the name of the user class; "" where there is only one."""
+    return {
+        path.name.removeprefix("out.record").removesuffix("json").strip("."): from_json(
+            path.read_bytes()
+        )
+        for path in folder.glob("out.record*.json")
+    }
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _count(row: dict[str, str]) -> Count:
+    return Count(int(row["Request Count"]), int(row["Failure Count"]))

@@ -1,0 +1,134 @@
+"""Runs of Locust in several processes: whoever comes late, is interrupted, or is killed."""
+
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from locusts import FULL_SPEED, LOAD, MESSAGE_BYTES, NEEDED, PACED, Accounts, Locust, Locusts
+from servers import ScriptedServer, echoes
+
+from loadgen.server.embedded import EmbeddedServer
+
+pytestmark = NEEDED
+
+SWARM: Final = {"user_count": 12, "spawn_rate": 100}
+
+HASTY: Final = """
+import os
+
+from locust import runners
+
+runners.WORKER_REPORT_INTERVAL = 0.5
+MINE = str(os.getpid()).encode().ljust(64)
+"""
+SIGNED: Final = PACED.replace(
+    "payloads = (bytes(64),)", "\n    def payload(self):\n        return MINE\n"
+).replace("bytes(64)", "MINE")
+"""Each message says which process has sent it."""
+
+
+def workers(found: Accounts) -> set[str]:
+    return {part.name for record in found.records.values() for part in record.workers}
+
+
+def messages(overview: Any) -> dict[str, int]:
+    """Return what each worker has reported, in all user classes."""
+    reported: Counter[str] = Counter()
+    for user_class in overview["user_classes"]:
+        for each in user_class["workers"]:
+            reported[each["name"]] += each["messages"]
+    return reported
+
+
+def are_at_work(master: Locust, count: int) -> bool:
+    """Whether as many workers have reported messages of every user class."""
+    found = master.overview()["user_classes"]
+    return len(found) == 2 and all(
+        len(each["workers"]) == count and all(one["messages"] for one in each["workers"])
+        for each in found
+    )
+
+
+def test_an_interrupt_of_the_master_ends_its_workers_and_loses_nothing(tmp_path: Path) -> None:
+    with EmbeddedServer() as server, Locusts(tmp_path, FULL_SPEED) as locusts:
+        all_of_them = [locusts.worker(), locusts.worker()]
+        master = locusts.master(2, *LOAD, "--host", f"tcp://{server.address}")
+        master.wait_for_requests()
+        master.signal(signal.SIGINT)
+        assert [each.end() for each in (master, *all_of_them)] == [0, 0, 0]
+    found = locusts.accounts
+    found.check_against(server.counts)
+    assert len(workers(found)) == 2
+
+
+def test_an_interrupt_of_all_processes_at_once_loses_nothing(tmp_path: Path) -> None:
+    with EmbeddedServer() as server, Locusts(tmp_path, FULL_SPEED) as locusts:
+        locust = locusts.headless(*LOAD, "--processes", "2", "--host", f"tcp://{server.address}")
+        locust.wait_for_requests()
+        locust.interrupt_group()
+        assert locust.end() == 0
+    found = locusts.accounts
+    found.check_against(server.counts)
+    assert len(workers(found)) == 2
+
+
+def test_late_workers_and_second_runs_have_whole_accounts_of_their_own(tmp_path: Path) -> None:
+    with EmbeddedServer() as server, Locusts(tmp_path, HASTY + PACED) as locusts:
+        all_of_them = [locusts.worker()]
+        master = locusts.master_with_page("--host", f"tcp://{server.address}")
+        master.wait_for_line("1 workers connected")
+        master.ask("POST", "/swarm", **SWARM)
+        master.wait_for(lambda: are_at_work(master, 1))
+        all_of_them.append(locusts.worker())
+        master.wait_for(lambda: are_at_work(master, 2))
+        master.ask("POST", "/stop")
+        overview, first = master.overview(), locusts.records
+
+        master.ask("POST", "/swarm", **SWARM, size=128)
+        master.wait_for(lambda: "128 B" in str(master.overview()) and are_at_work(master, 2))
+        master.ask("POST", "/stop")
+        master.signal(signal.SIGTERM)
+        assert [each.end() for each in (master, *all_of_them)] == [0, 0, 0]
+
+    second = locusts.accounts
+    second.check()
+    assert len(workers(second)) == 2
+    for user_class in overview["user_classes"]:
+        mine = first[user_class["user_class"]].actual.messages
+        assert mine == user_class["messages"] == sum(each["count"] for each in user_class["names"])
+        assert mine == sum(each["messages"] for each in user_class["workers"])
+    sent = MESSAGE_BYTES * sum(each.actual.messages for each in (*first.values(), second.script))
+    assert sent + 128 * second.talk.actual.messages == server.counts.bytes_received
+
+
+def test_of_a_worker_that_is_killed_what_it_has_reported_counts(tmp_path: Path) -> None:
+    with ScriptedServer(echoes) as server, Locusts(tmp_path, HASTY + SIGNED) as locusts:
+        doomed, survivor = locusts.worker(), locusts.worker()
+        master = locusts.master_with_page("--host", f"tcp://{server.address}")
+        master.wait_for_line("2 workers connected")
+        master.ask("POST", "/swarm", **SWARM)
+        master.wait_for(lambda: are_at_work(master, 2))
+        doomed.kill()
+        dead = master.wait_for_line("Worker (.*) failed to send heartbeat")[1]
+        reported = messages(master.overview())[dead]
+        master.ask("POST", "/stop")
+        master.signal(signal.SIGTERM)
+        assert (master.end(), survivor.end()) == (0, 0)
+        server.settle(12)
+
+    found = locusts.accounts
+    shares: Counter[str] = Counter()
+    for record in found.records.values():
+        assert record.actual.messages == sum(interval.messages for interval in record.intervals)
+        for part in record.workers:
+            shares[part.name] += part.messages
+    served = Counter(
+        int(stream[at : at + MESSAGE_BYTES])
+        for stream in server.streams
+        for at in range(0, len(stream), MESSAGE_BYTES)
+    )
+    assert found.agree() == shares.total()
+    assert shares.pop(dead) == reported <= served[doomed.process.pid]
+    [share] = shares.values()
+    assert share == served[survivor.process.pid]

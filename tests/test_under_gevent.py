@@ -1,0 +1,26 @@
+"""Tests that need Locust, and with it a patched standard library: in a process of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+HERE: Final = Path(__file__).parent
+BOUND_S: Final = 300
+
+
+@pytest.mark.timeout(BOUND_S + 30)
+def test_they_pass_in_a_process_that_gevent_has_patched() -> None:
+    command = [sys.executable, "-m", "pytest", "tests/under_gevent", "-q", "-p", "no:cacheprovider"]
+    child = subprocess.run(
+        command,
+        cwd=HERE.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=BOUND_S,
+        check=False,
+    )
+    assert child.returncode == pytest.ExitCode.OK, child.stdout

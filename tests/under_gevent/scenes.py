@@ -1,0 +1,111 @@
+"""A Locust in this process: an environment with a runner of its own, and what it was told."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Self
+
+import gevent
+from locust import User
+from locust.argument_parser import get_parser
+from locust.env import Environment
+from locust.event import Events
+from locust.stats import StatsEntry
+
+from loadgen.locust import ScriptedSocketUser, plugin
+from loadgen.locust.attached import attached
+from loadgen.locust.load import Load
+from loadgen.locust.session import Session
+from loadgen.locust.statistics import METHOD
+from loadgen.record import RunRecord
+
+DEADLINE_S: Final = 20.0
+"""For what never happens in a broken program; nothing here takes that long otherwise."""
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    """Let the other greenlets go on until ``condition`` holds."""
+    with gevent.Timeout(DEADLINE_S, AssertionError("it never came to that")):
+        while not condition():
+            gevent.sleep(0.001)
+
+
+class Scene:
+    """Locust with ``user_classes``; in a ``with`` it begins, and ends, one test run.
+
+    options: of `locust.env.Environment`. arguments: of Locust's command line.
+    """
+
+    def __init__(self, *user_classes: type[User], arguments: str = "", **options: Any) -> None:
+        events = Events()
+        plugin.install(events)
+        self.environment = Environment(
+            user_classes=list(user_classes),
+            events=events,
+            parsed_options=get_parser().parse_args(arguments.split()),
+            **options,
+        )
+        self.runner = self.environment.create_local_runner()
+        events.init.fire(environment=self.environment, runner=self.runner, web_ui=None)
+        self.user_errors: list[Exception] = []
+        events.user_error.add_listener(lambda exception, **_: self.user_errors.append(exception))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.runner.quit()
+
+    def start(self, users: int) -> list[Any]:
+        """Start so many users, and return all there are once they have connected."""
+        self.runner.start(users, spawn_rate=100)
+        wait_for(lambda: len(self.users) == users)
+        return self.users
+
+    @property
+    def users(self) -> list[Any]:
+        return [greenlet.args[0] for greenlet in self.runner.user_greenlets]
+
+    @property
+    def session(self) -> Session:
+        return attached(self.environment).session
+
+    def load_of(self, user_class: type[User]) -> Load:
+        """Return the load that users of ``user_class`` take part in, once there is one."""
+        wait_for(lambda: user_class in self.session._loads)
+        return self.session._loads[user_class]
+
+    def answered(self, user_class: type[User]) -> int:
+        return self.load_of(user_class).engine.totals().answered
+
+    def entry(self, name: str) -> StatsEntry:
+        """Return Locust's table of requests of ``name``, up to date."""
+        self.session.merge()
+        return self.environment.stats.get(name, METHOD)
+
+    def errors(self) -> dict[tuple[str, str], int]:
+        """Return how often each (name, error) is in Locust's tables."""
+        self.session.merge()
+        errors = self.environment.stats.errors.values()
+        return {(error.name, str(error.error)): error.occurrences for error in errors}
+
+    def record(self, user_class: type[User]) -> RunRecord:
+        """Return what the run, which is over, has found."""
+        return attached(self.environment).gathered.records()[user_class.__name__]
+
+
+@contextlib.contextmanager
+def scripted(address: str, **words: Any) -> Iterator[tuple[Any, Scene]]:
+    """A scripted user whose script is the test itself, and the scene that it is in."""
+    words = {"host": address, "__module__": __name__, **words}
+    user_class = type("Shopper", (ScriptedSocketUser,), words)
+    scene = Scene(user_class)
+    events = scene.environment.events
+    events.test_start.fire(environment=scene.environment)
+    user = user_class(scene.environment)
+    try:
+        yield user, scene
+    finally:
+        if user._client is not None:
+            user._client.close()
+        events.test_stop.fire(environment=scene.environment)
+        scene.runner.quit()

@@ -1,0 +1,449 @@
+"""The client of a user that follows a script, against servers that behave and such that do not."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+from accounts import check
+from locust import task
+from places import refusing_address
+from scenes import Scene, scripted, wait_for
+from servers import (
+    Peer,
+    ScriptedServer,
+    answers_each,
+    answers_once,
+    byte_by_byte,
+    closes_after,
+    closes_at_once,
+    echoes,
+    in_two_halves,
+    never_answers,
+    reads_slowly,
+    resets_after,
+)
+
+from loadgen.errors import LoadgenError
+from loadgen.failure import Cause, Failure, Phase
+from loadgen.locust import RequestFailed, RequestTimeout, ScriptedSocketUser
+from loadgen.server.embedded import EmbeddedServer
+
+LINES = r"delimiter:\r\n"
+ANSWERS = {
+    LINES: b"200 it is \0 so\r\n",
+    "fixed:5": b"12345",
+    "length:u16": b"\0\x03abc",
+    "length:u32le,header-included": b"\x07\0\0\0abc",
+}
+
+
+def numbered(peer: Peer) -> None:
+    """Answer each line with its number and itself."""
+    number = 0
+    while data := peer.receive():
+        assert data.endswith(b"\n")
+        number += 1
+        peer.send(b"%d %b" % (number, data))
+
+
+def numbered_late(peer: Peer) -> None:
+    """As `numbered`, but on the first connection not before the test says so."""
+    data = peer.receive()
+    if peer is peer.server.peers[0]:
+        peer.server.released.wait()
+    peer.send(b"1 " + data)
+    numbered(peer)
+
+
+def only_questions(peer: Peer) -> None:
+    """Echo what ends with a question mark."""
+    while data := peer.receive():
+        if data.endswith(b"?"):
+            peer.send(data)
+
+
+class TestReplies:
+    @pytest.mark.parametrize("reply", ANSWERS)
+    def test_are_returned_to_the_byte_by_each_framing(self, reply: str) -> None:
+        answer = ANSWERS[reply]
+        with ScriptedServer(answers_each(4, answer)) as server:
+            with scripted(server.address, reply=reply) as (user, scene):
+                assert [user.client.request(b"ping") for _ in range(3)] == [answer] * 3
+                entry = scene.entry("Shopper")
+                assert (entry.num_requests, entry.num_failures) == (3, 0)
+                assert entry.total_content_length == 3 * len(answer)
+            assert server.accepted == 1
+
+    def test_of_an_echo_may_have_any_length(self) -> None:
+        messages = [b"a", b"bc" * 70_000, b"def", bytes(range(256))]
+        with ScriptedServer(echoes) as server, scripted(server.address) as (user, _):
+            assert [user.client.request(message) for message in messages] == messages
+
+    def test_end_with_the_stream(self) -> None:
+        server = ScriptedServer(answers_once(4, b"a page of " + 50_000 * b"bytes "))
+        with server, scripted(server.address, reply="eof") as (user, scene):
+            for lives in range(1, 4):
+                assert user.client.request(b"page") == b"a page of " + 50_000 * b"bytes "
+                assert server.accepted == lives
+            assert scene.entry("Shopper").num_requests == 3
+            assert scene.errors() == {}
+
+    @pytest.mark.parametrize("script", [byte_by_byte, in_two_halves, reads_slowly])
+    def test_may_come_in_pieces(self, script: Callable[[Peer], None]) -> None:
+        with ScriptedServer(script) as server:
+            with scripted(server.address, reply=LINES) as (user, _):
+                for message in (b"one\r\n", b"\r\n", b"and\rno\nother\r\n"):
+                    assert user.client.request(message) == message
+
+    def test_come_from_the_embedded_server(self) -> None:
+        with EmbeddedServer() as server, scripted(server.address) as (user, _):
+            assert [user.client.request(b"%d" % number) for number in range(200)] == [
+                b"%d" % number for number in range(200)
+            ]
+
+    def test_are_listed_by_name(self) -> None:
+        with ScriptedServer(numbered) as server:
+            with scripted(server.address, reply=r"delimiter:\n", name="shop") as (user, scene):
+                assert user.client.request(b"bob\n", name="login") == b"1 bob\n"
+                assert user.client.request(b"tea\n", "buy") == b"2 tea\n"
+                assert user.client.request(b"jam\n", "buy") == b"3 jam\n"
+                assert user.client.request(b"out\n") == b"4 out\n"
+                counts = {name: scene.entry(name).num_requests for name in ("login", "buy", "shop")}
+                assert counts == {"login": 1, "buy": 2, "shop": 1}
+                assert scene.entry("buy").total_content_length == 12
+
+    def test_to_a_first_message_are_awaited_and_not_returned(self) -> None:
+        with ScriptedServer(numbered) as server:
+            words = {"reply": r"delimiter:\n", "first_message": b"hello\n"}
+            with scripted(server.address, **words) as (user, scene):
+                assert user.client.request(b"bob\n") == b"2 bob\n"
+                assert user.client.request(b"bob\n") == b"3 bob\n"
+                entry = scene.entry("Shopper")
+                assert (entry.num_requests, entry.total_content_length) == (2, 12)
+
+    @pytest.mark.parametrize("answer", [b"one\r\ntwo\r\n", b"one\r\ntw"])
+    def test_that_are_more_than_one_fail(self, answer: bytes) -> None:
+        with ScriptedServer(answers_each(4, answer)) as server:
+            with scripted(server.address, reply=LINES) as (user, scene):
+                for _ in range(2):
+                    with pytest.raises(RequestFailed) as caught:
+                        user.client.request(b"ping")
+                    assert caught.value.failure == Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES)
+                entry = scene.entry("Shopper")
+                assert (entry.num_requests, entry.num_failures) == (2, 2)
+                assert entry.total_content_length == 0
+
+
+class TestSending:
+    def test_awaits_no_reply(self) -> None:
+        with ScriptedServer(never_answers) as server:
+            with scripted(server.address, reply=LINES) as (user, scene):
+                for number in range(3):
+                    assert user.client.send(b"%d" % number, name="tell") is None
+                server.wait_for(lambda: server.bytes_received == 3)
+                entry = scene.entry("tell")
+                assert (entry.num_requests, entry.num_none_requests) == (3, 3)
+            assert server.streams == [b"012"]
+            record = scene.record(type(user))
+            assert record.actual.messages == 3
+
+    @pytest.mark.parametrize("reply", ["echo", r"delimiter:?"])
+    def test_and_asking_alternate(self, reply: str) -> None:
+        with ScriptedServer(only_questions) as server:
+            with scripted(server.address, reply=reply) as (user, scene):
+                for number in range(1, 4):
+                    user.client.send(b"this is so")
+                    server.wait_for(lambda: bytes(server.peers[0].stream).endswith(b"so"))
+                    assert user.client.request(b"is it?") == b"is it?"
+                    assert scene.entry("Shopper").num_requests == 2 * number
+                    assert scene.entry("Shopper").num_none_requests == number
+            assert server.accepted == 1
+
+    def test_is_all_that_a_form_without_replies_can_do(self) -> None:
+        with ScriptedServer(never_answers) as server:
+            with scripted(server.address, reply="none") as (user, scene):
+                assert user.client.request(b"ping", name="tell") == b""
+                server.wait_for(lambda: server.bytes_received == 4)
+                assert scene.entry("tell").num_none_requests == 1
+
+    def test_waits_until_the_kernel_has_taken_it(self) -> None:
+        big = 1_600_000 * b"much "
+
+        def holds_back(peer: Peer) -> None:
+            peer.server.released.wait()
+            peer.receive_all()
+
+        with ScriptedServer(holds_back) as server:
+            with scripted(server.address, send_buffer_bytes=65536) as (user, scene):
+                sending = gevent.spawn(user.client.send, big)
+                server.wait_for(lambda: server.accepted == 1)
+                wait_for(lambda: scene.load_of(type(user)).engine.totals().bytes_sent)
+                assert not sending.ready()
+                assert scene.entry("Shopper").num_requests == 0
+                server.released.set()
+                sending.get()
+                server.wait_for(lambda: server.bytes_received == len(big))
+                assert scene.entry("Shopper").num_requests == 1
+
+
+class TestFailures:
+    def test_a_server_that_does_not_answer_in_time(self) -> None:
+        def answers_the_second(peer: Peer) -> None:
+            if peer is peer.server.peers[0]:
+                never_answers(peer)
+            echoes(peer)
+
+        with ScriptedServer(answers_the_second) as server:
+            with scripted(server.address, io_timeout_s=0.05) as (user, scene):
+                with pytest.raises(RequestTimeout) as caught:
+                    user.client.request(b"ping", name="slow")
+                assert isinstance(caught.value, TimeoutError)
+                assert isinstance(caught.value, ConnectionError)
+                assert isinstance(caught.value, LoadgenError)
+                assert caught.value.failure == Failure(Phase.RECEIVE, Cause.TIMEOUT)
+                assert str(caught.value) == f"receive: {Cause.TIMEOUT.text}"
+                assert user.client.request(b"ping", name="quick") == b"ping"
+                assert scene.errors() == {("slow", f"receive: {Cause.TIMEOUT.text}"): 1}
+                assert scene.entry("slow").num_requests == 1
+                assert scene.entry("quick").num_failures == 0
+            assert server.accepted == 2
+
+    @pytest.mark.parametrize(
+        ("script", "cause"), [(closes_after(1, 4), Cause.CLOSED), (resets_after(4), Cause.RESET)]
+    )
+    def test_a_connection_that_breaks(self, script: Callable[[Peer], None], cause: Cause) -> None:
+        with ScriptedServer(script) as server:
+            with scripted(server.address, reply="fixed:4") as (user, scene):
+                assert user.client.request(b"ping") == b"ping"
+                with pytest.raises(RequestFailed) as caught:
+                    user.client.request(b"ping")
+                    server.wait_for(lambda: server.closed == 1)
+                    user.client.request(b"ping")
+                if caught.value.failure.phase is Phase.RECEIVE:
+                    assert caught.value.failure.cause is cause
+                assert not isinstance(caught.value, TimeoutError)
+                assert user.client.request(b"pong") == b"pong"
+                assert sum(scene.errors().values()) == 1
+            assert server.accepted == 2
+
+    def test_a_reply_that_is_cut_in_two(self) -> None:
+        with ScriptedServer(answers_once(4, b"half a li")) as server:
+            with scripted(server.address, reply=LINES) as (user, _):
+                with pytest.raises(RequestFailed) as caught:
+                    user.client.request(b"line")
+                assert caught.value.failure == Failure(Phase.RECEIVE, Cause.CLOSED)
+
+    def test_a_connection_that_closes_between_two_requests(self) -> None:
+        with ScriptedServer(closes_after(1, 4)) as server:
+            with scripted(server.address, reply="fixed:4") as (user, scene):
+                for lives in range(1, 4):
+                    assert user.client.request(b"ping") == b"ping"
+                    wait_for(lambda: scene.load_of(type(user)).engine.closed == lives)  # noqa: B023
+                assert server.accepted == 3
+                assert scene.entry("Shopper").num_failures == 0
+
+    def test_a_port_that_refuses(self) -> None:
+        with refusing_address() as address, scripted(address) as (user, scene):
+            for attempts in range(1, 3):
+                with pytest.raises(RequestFailed) as caught:
+                    user.client.request(b"ping")
+                assert caught.value.failure == Failure(Phase.CONNECT, Cause.REFUSED)
+                assert scene.errors() == {("connect", f"connect: {Cause.REFUSED.text}"): attempts}
+            assert scene.entry("Shopper").num_requests == 0
+
+    def test_a_server_that_comes_up_later(self) -> None:
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            port = bound.getsockname()[1]
+            with scripted(f"127.0.0.1:{port}") as (user, _):
+                with pytest.raises(RequestFailed):
+                    user.client.request(b"ping")
+                bound.listen()
+                accepting = gevent.spawn(bound.accept)
+                asking = gevent.spawn(user.client.request, b"ping")
+                with accepting.get()[0] as peer:
+                    peer.sendall(peer.recv(64))
+                    assert asking.get() == b"ping"
+
+    def test_a_greeting_that_fails(self) -> None:
+        with ScriptedServer(closes_at_once) as server:
+            with scripted(server.address, first_message=b"hello") as (user, scene):
+                with pytest.raises(RequestFailed) as caught:
+                    user.client.request(b"ping")
+                assert caught.value.failure.phase in {Phase.SEND, Phase.RECEIVE}
+                assert {name for name, _ in scene.errors()} == {"connect"}
+
+    def test_are_final_without_reconnect(self) -> None:
+        with ScriptedServer(closes_after(1, 4)) as server:
+            with scripted(server.address, reconnect=False) as (user, scene):
+                assert user.client.request(b"ping") == b"ping"
+                wait_for(lambda: scene.load_of(type(user)).engine.closed == 1)
+                for _ in range(2):
+                    with pytest.raises(RequestFailed):
+                        user.client.request(b"ping")
+            assert server.accepted == 1
+
+
+class TestMisuse:
+    @pytest.mark.parametrize("message", ["text", bytearray(b"ping"), b"", None, 7])
+    def test_what_is_no_message_is_refused(self, message: Any) -> None:
+        with ScriptedServer(echoes) as server, scripted(server.address) as (user, _):
+            for ask in (user.client.request, user.client.send):
+                with pytest.raises(TypeError, match="a message is one byte or more, not") as caught:
+                    ask(message)
+                assert repr(message) in str(caught.value)
+            assert user.client.request(b"ping") == b"ping"
+
+    def test_two_greenlets_cannot_share_a_client(self) -> None:
+        with ScriptedServer(only_questions) as server, scripted(server.address) as (user, _):
+            first = gevent.spawn(user.client.request, b"really")
+            server.wait_for(lambda: server.bytes_received == 6)
+            for ask in (user.client.request, user.client.send):
+                with pytest.raises(RuntimeError, match="two greenlets"):
+                    ask(b"second")
+            assert not first.ready()
+            server.peers[0].send(b"really")
+            assert first.get() == b"really"
+            assert user.client.request(b"third?") == b"third?"
+            assert server.accepted == 1
+
+
+class TestGivingUp:
+    """A request that its greenlet no longer waits for."""
+
+    def test_by_a_timeout_of_the_scripts_own(self) -> None:
+        with ScriptedServer(numbered_late) as server:
+            with scripted(server.address, reply=r"delimiter:\n") as (user, scene):
+                with gevent.Timeout(0.05, False):
+                    user.client.request(b"one\n", name="late")
+                assert user.client.request(b"two\n") == b"1 two\n"
+                assert scene.entry("late").num_requests == 0
+                server.released.set()  # now the late answer comes, on the old connection
+                wait_for(lambda: scene.entry("late").num_requests == 1)
+                assert user.client.request(b"new\n") == b"1 new\n"
+            assert server.accepted == 2
+            check(scene.record(type(user)))
+
+    def test_by_a_user_that_is_killed(self) -> None:
+        replies = []
+        with ScriptedServer(numbered_late) as server:
+
+            class Shopper(ScriptedSocketUser):
+                host = server.address
+                reply = r"delimiter:\n"
+
+                @task
+                def buy(self) -> None:
+                    replies.append(self.client.request(b"tea\n", name="buy"))
+
+                def on_stop(self) -> None:
+                    replies.append(self.client.request(b"bye\n", name="leave"))
+
+            with Scene(Shopper) as scene:
+                [user] = scene.start(1)
+                server.wait_for(lambda: server.bytes_received == 4)
+                assert user.stop(force=True)
+                assert user.greenlet.dead
+                assert replies == [b"1 bye\n"]
+                assert scene.entry("leave").num_requests == 1
+                assert scene.entry("buy").num_requests == 0
+                server.released.set()
+                wait_for(lambda: scene.entry("buy").num_requests == 1)
+                wait_for(lambda: scene.load_of(Shopper).engine.is_finished)
+            assert replies == [b"1 bye\n"]
+            assert scene.errors() == {}
+            record = scene.record(Shopper)
+            check(record)
+            assert (record.actual.messages, record.actual.cut_off) == (2, 0)
+
+    def test_by_a_user_whose_server_never_answers_cuts_it_off(self) -> None:
+        with ScriptedServer(never_answers) as server:
+
+            class Shopper(ScriptedSocketUser):
+                host = server.address
+                drain_s = 0.05
+
+                @task
+                def buy(self) -> None:
+                    self.client.request(b"tea")
+
+            with Scene(Shopper) as scene:
+                scene.start(2)
+                server.wait_for(lambda: server.bytes_received == 6)
+            record = scene.record(Shopper)
+            check(record)
+            assert (record.actual.messages, record.actual.cut_off) == (0, 2)
+            assert scene.environment.stats.total.num_requests == 0
+
+    def test_a_gentle_stop_lets_the_task_end(self) -> None:
+        with ScriptedServer(numbered_late) as server:
+
+            class Shopper(ScriptedSocketUser):
+                host = server.address
+                reply = r"delimiter:\n"
+
+                @task
+                def buy(self) -> None:
+                    for item in (b"tea\n", b"jam\n"):
+                        self.client.request(item)
+
+            with Scene(Shopper) as scene:
+                [user] = scene.start(1)
+                server.wait_for(lambda: server.bytes_received == 4)
+                assert user.stop() is False
+                server.released.set()
+                user.greenlet.join()
+                assert scene.entry("Shopper").num_requests == 2
+                wait_for(lambda: scene.load_of(Shopper).engine.is_finished)
+            assert scene.user_errors == []
+
+
+class TestManyUsers:
+    def test_each_get_the_answers_to_their_own_requests(self) -> None:
+        with ScriptedServer(echoes) as server:
+            wrong = []
+
+            class Shopper(ScriptedSocketUser):
+                host = server.address
+                asked = 0
+
+                @task
+                def ask(self) -> None:
+                    self.asked += 1
+                    message = b"%d from %d" % (self.asked, id(self))
+                    if self.client.request(message) != message:
+                        wrong.append(message)
+
+            with Scene(Shopper) as scene:
+                users = scene.start(20)
+                wait_for(lambda: min(user.asked for user in users) > 20)
+            assert wrong == []
+            assert scene.user_errors == []
+            assert server.accepted == 20
+            record = scene.record(Shopper)
+            check(record)
+            assert record.actual.messages == scene.entry("Shopper").num_requests
+
+    def test_an_error_in_a_task_is_locusts_business(self) -> None:
+        with ScriptedServer(echoes) as server:
+
+            class Shopper(ScriptedSocketUser):
+                host = server.address
+                asked = 0
+
+                @task
+                def ask(self) -> None:
+                    self.asked += 1
+                    self.client.request(b"ping")
+                    if self.asked == 2:
+                        raise LookupError("of the user's own")
+
+            with Scene(Shopper) as scene:
+                [user] = scene.start(1)
+                wait_for(lambda: user.asked > 5)
+            assert [repr(error) for error in scene.user_errors] == [
+                "LookupError(\"of the user's own\")"
+            ]
+            assert server.accepted == 1
