@@ -22,7 +22,7 @@ from typing import Final
 
 from loadgen import doubts, shortfall
 from loadgen.doubts import ENOUGH_POLLS, Remark, Remarks, is_one_way, percent
-from loadgen.evidence import GeneratorRecord, Health, Verdict
+from loadgen.evidence import Finding, GeneratorRecord, Health, Verdict
 from loadgen.record import RunRecord
 from loadgen.units import NS_PER_S, format_count, format_duration_ns
 
@@ -78,13 +78,14 @@ def judge(record: RunRecord) -> Health:
     )
 
 
-def prints_response_time(health: Health) -> bool:
-    """Return whether response time may be shown: not where the generator was the limit.
+def generator_findings(health: Health) -> list[Finding]:
+    """Return what shows that the generator was the limit, also where a graver verdict stands."""
+    return [finding for finding in health.findings if finding.code in _GENERATOR_BOUND]
 
-    Nor where a graver verdict hides that it was.
-    """
-    codes = {finding.code for finding in health.findings}
-    return health.verdict != "generator-bound" and not codes & _GENERATOR_BOUND
+
+def prints_response_time(health: Health) -> bool:
+    """Return whether response time may be shown: not where the generator was the limit."""
+    return health.verdict != "generator-bound" and not generator_findings(health)
 
 
 # ---- whether the generator kept up --------------------------------------------------------

@@ -1,11 +1,10 @@
-"""Whole runs of Locust as a user starts them, in processes of their own, and their accounts.
+"""Whole runs of Locust as a user starts them, in processes of their own.
 
 Each message is counted by the target, by loadgen in its record, and by Locust in its CSV and in its
-JSON file; `Accounts` holds the latter three against each other.
+JSON file; `locust_accounts` holds them against each other.
 """
 
 import contextlib
-import csv
 import http.client
 import importlib.util
 import json
@@ -19,19 +18,16 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
-import accounts
 import pytest
 from command import ROOT, environment
+from locust_accounts import Accounts, records_in
 
-from loadgen.record import RunRecord, from_json
-from loadgen.server import ServerCounts
+from loadgen.record import RunRecord
 
 DEADLINE_S: Final = 50.0
 """For what never happens in a broken program."""
-
-MESSAGE_BYTES: Final = 64
 
 NEEDED: Final = pytest.mark.skipif(
     importlib.util.find_spec("locust") is None, reason="Locust is not installed"
@@ -66,8 +62,7 @@ T = TypeVar("T")
 
 # Locust waits for its children when it has closed its CSV files, and may write to them meanwhile.
 _LATE: Final = re.compile(
-    r"^Traceback.*\n(?:  .*\n)*?  .* in stats_writer\n(?:  .*\n)*ValueError: I/O operation on closed "
-    "file",
+    r"^Traceback.*\n(?:  .*\n)*?  .* in stats_writer\n(?:  .*\n)*ValueError: .* on closed file",
     re.MULTILINE,
 )
 
@@ -102,11 +97,8 @@ class Locust:
         return match
 
     def wait_for_requests(self) -> None:
-        """Return when its console, or that of its page, has told of requests."""
-        if self._web_port is None:
-            self.wait_for_line(r"^ +Aggregated +[1-9]")
-        else:
-            self.wait_for(lambda: self.overview()["user_classes"])
+        """Return when its console has told of requests."""
+        self.wait_for_line(r"^ +Aggregated +[1-9]")
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -202,10 +194,10 @@ class Locusts:
         locust.wait_until_it_serves()
         return locust
 
-    def worker(self, *options: str) -> Locust:
+    def worker(self) -> Locust:
         """Start a worker."""
         master = ("--master-host", "127.0.0.1", "--master-port", str(self.master_port))
-        return self._start("--worker", *master, *options)
+        return self._start("--worker", *master)
 
     def _master(self) -> tuple[str, ...]:
         bind = ("--master-bind-host", "127.0.0.1", "--master-bind-port", str(self.master_port))
@@ -233,10 +225,10 @@ class Locusts:
     @property
     def records(self) -> dict[str, RunRecord]:
         """The records that are there now, by user class."""
-        return _records(self.folder)
+        return records_in(self.folder)
 
     @property
-    def accounts(self) -> "Accounts":
+    def accounts(self) -> Accounts:
         """What the Locust that has ended has left."""
         return Accounts.of(self.folder)
 
@@ -248,96 +240,3 @@ def free_port() -> int:
         port = bound.getsockname()[1]
     assert isinstance(port, int)
     return port
-
-
-# ---- accounts -----------------------------------------------------------------------------
-
-
-class Count(NamedTuple):
-    requests: int
-    failures: int
-
-    @property
-    def answered(self) -> int:
-        return self.requests - self.failures
-
-
-class Accounts(NamedTuple):
-    """What was counted in one run: by Locust, in all and by name, and by loadgen by user class."""
-
-    total: Count
-    names: dict[str, Count]
-    errors: dict[tuple[str, str], int]  # by name and text
-    records: dict[str, RunRecord]
-
-    @classmethod
-    def of(cls, folder: Path) -> "Accounts":
-        """Return those in ``folder``; Locust's two must be equal."""
-        *rows, total = _rows(folder / "out_stats.csv")
-        in_csv = {row["Name"]: _count(row) for row in rows}
-        entries = json.loads((folder / "out.json").read_text())
-        in_json = {each["name"]: each for each in entries}
-        assert in_csv.keys() == in_json.keys()
-        for name, each in in_json.items():
-            assert in_csv[name] == (each["num_requests"], each["num_failures"])
-            timed = each["num_requests"] - each["num_none_requests"]
-            assert timed == sum(each["response_times"].values())
-            assert each["num_requests"] == sum(each["num_reqs_per_sec"].values())
-        assert _count(total) == tuple(map(sum, zip(*in_csv.values(), strict=True)))
-        errors = _rows(folder / "out_failures.csv")
-        return cls(
-            _count(total),
-            in_csv,
-            {(row["Name"], row["Error"]): int(row["Occurrences"]) for row in errors},
-            _records(folder),
-        )
-
-    @property
-    def talk(self) -> RunRecord:
-        return self.records["Talk"]
-
-    @property
-    def script(self) -> RunRecord:
-        return self.records["Script"]
-
-    def agree(self) -> int:
-        """Check that Locust and loadgen have counted the same; return the answered messages."""
-        records = self.records.values()
-        failures = sum(each.count for record in records for each in record.failures)
-        assert failures == self.total.failures == sum(self.errors.values())
-        answered = sum(record.actual.messages for record in records)
-        assert answered == self.total.answered
-        return answered
-
-    def check(self) -> int:
-        """Check also that each record agrees with itself; return the answered messages."""
-        for record in self.records.values():
-            accounts.check(record)
-        return self.agree()
-
-    def check_against(self, served: ServerCounts) -> int:
-        """Check also that the target has answered each message, and no other; return how many."""
-        answered = self.check()
-        assert (served.bytes_received, served.bytes_sent) == (answered * MESSAGE_BYTES,) * 2
-        assert sum(record.actual.opened for record in self.records.values()) == served.accepted
-        assert answered > 0
-        return answered
-
-
-def _records(folder: Path) -> dict[str, RunRecord]:
-    """Return the records by the name of the user class; "" where there is only one."""
-    return {
-        path.name.removeprefix("out.record").removesuffix("json").strip("."): from_json(
-            path.read_bytes()
-        )
-        for path in folder.glob("out.record*.json")
-    }
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
-def _count(row: dict[str, str]) -> Count:
-    return Count(int(row["Request Count"]), int(row["Failure Count"]))

@@ -196,6 +196,29 @@ class TestMerging:
         assert figures(part) == figures(histogram_of(other))
 
 
+class TestValues:
+    @given(st.lists(durations | beyond, max_size=60))
+    def test_are_those_recorded_within_one_percent_and_as_often(self, values: list[int]) -> None:
+        histogram = histogram_of(values)
+        found = [value for value, count in histogram.values() for _ in range(count)]
+        assert len(found) == len(values)
+        for value, recorded in zip(found, sorted(values), strict=True):
+            if recorded <= HIGHEST_NS:
+                assert value == pytest.approx(recorded, rel=0.01)
+
+    @given(st.lists(durations, min_size=1, max_size=60))
+    def test_never_leave_the_bounds(self, values: list[int]) -> None:
+        found = [value for value, _ in histogram_of(values).values()]
+        assert found == sorted(set(found))
+        assert min(values) <= found[0] <= found[-1] <= max(values)
+
+    def test_of_nothing_are_none(self) -> None:
+        assert list(Histogram().values()) == []
+
+    def test_of_one_kind_are_exact(self) -> None:
+        assert list(histogram_of([123_457] * 3).values()) == [(123_457, 3)]
+
+
 class TestFromBuckets:
     @given(st.lists(durations | beyond, max_size=60))
     def test_is_the_way_back_from_buckets(self, values: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""Closed loops: who may send, and when; the connections are up or down as the test says."""
+"""Who may send, and when, without a schedule; the connections are up or down as the test says."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.clock import ManualClock
 from loadgen.core.connection import Connection
 from loadgen.core.lifecycle import State
-from loadgen.core.load_models import ClosedLoop, Thinking
+from loadgen.core.load_models import ClosedLoop, OnCall, Thinking
 
 
 class TestClosedLoop:
@@ -102,3 +102,56 @@ class TestThinking:
         broken.state = State.FAILED
         assert scene.senders_at(MS) == []
         assert scene.model.next_ns() is None
+
+
+class Owner:
+    """Notes when its connections are free."""
+
+    def __init__(self) -> None:
+        self.free: list[Connection] = []
+
+    def when_free(self, connection: Connection) -> None:
+        self.free.append(connection)
+
+
+class TestOnCall:
+    def test_tells_the_owner_of_each_connection_that_it_is_free(self) -> None:
+        owners = [Owner(), Owner()]
+        model = OnCall(owners)
+        one, other = crowd(2, ManualClock(), scheduled=True)
+        model.admit(other)
+        assert [owner.free for owner in owners] == [[], [other]]
+        assert model.offer(one)
+        assert [owner.free for owner in owners] == [[one], [other]]
+
+    def test_knows_the_owners_who_come_later(self) -> None:
+        owners: list[Owner] = []
+        model = OnCall(owners)
+        [connection] = crowd(1, ManualClock(), scheduled=True)
+        owners.append(Owner())
+        model.admit(connection)
+        assert owners[0].free == [connection]
+
+    def test_says_nothing_of_who_is_busy_or_may_say_no_more(self) -> None:
+        owner = Owner()
+        model = OnCall([owner, owner])
+        busy, silent = crowd(2, ManualClock(), scheduled=True)
+        busy.in_flight = 1
+        silent.revoke()
+        assert not model.offer(busy)
+        assert not model.offer(silent)
+        assert owner.free == []
+
+    def test_sends_nothing_by_itself(self) -> None:
+        model = OnCall([Owner()])
+        [connection] = crowd(1, ManualClock(), scheduled=True)
+        model.begin(START_NS)
+        model.admit(connection)
+        model.send_due(lambda *_: None, lambda *_: None)
+        assert connection.submitted == 0
+        assert model.next_ns() is None
+        assert model.overdue(START_NS, START_NS + MS) == 0
+
+    def test_lets_those_conclude_who_have_something_to_conclude(self) -> None:
+        replied = crowd(2, ManualClock(), scheduled=True)
+        assert OnCall([]).next_senders(replied) == replied

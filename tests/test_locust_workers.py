@@ -5,7 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from locusts import FULL_SPEED, LOAD, MESSAGE_BYTES, NEEDED, PACED, Accounts, Locust, Locusts
+from locust_accounts import MESSAGE_BYTES, Accounts
+from locusts import FULL_SPEED, LOAD, NEEDED, PACED, Locust, Locusts
 from servers import ScriptedServer, echoes
 
 from loadgen.server.embedded import EmbeddedServer

@@ -11,6 +11,7 @@ from loadgen.core.clock import ManualClock
 from loadgen.core.connection import Connection
 from loadgen.core.lifecycle import Step
 from loadgen.core.load_models import SENDS_AT_ONCE, OpenLoop
+from loadgen.core.timers import NEVER_NS
 from loadgen.failure import Cause, ConnectionFailed, Phase
 
 
@@ -162,6 +163,28 @@ class TestOpenLoop:
         assert connection is broken
         assert error.failure == (Phase.SEND, Cause.RESET)
         assert len(scene.offsets()) == 2
+
+    def test_moves_the_message_to_come_where_the_schedule_itself_has_changed(self) -> None:
+        scene = Schedule(10 * MS, 20 * MS, 30 * MS)
+        everyone = scene.crowd(3)
+        scene.model.reschedule(4 * MS)
+        assert scene.model.next_ns() == START_NS + 4 * MS
+        assert scene.senders_at(4 * MS) == everyone[:1]
+        assert scene.model.next_ns() == START_NS + 20 * MS
+        scene.model.reschedule(25 * MS)
+        assert scene.senders_at(24 * MS) == []
+        assert scene.senders_at(25 * MS) == everyone[1:2]
+        assert [intended_ns for intended_ns, _, _ in scene.offsets()] == [4 * MS, 25 * MS]
+
+    def test_waits_for_ever_for_a_message_that_is_never_due(self) -> None:
+        scene = Schedule(10 * MS)
+        everyone = scene.crowd(1)
+        scene.model.reschedule(NEVER_NS)
+        assert scene.model.next_ns() is None
+        assert scene.senders_at(10**15) == []
+        scene.model.reschedule(7 * MS)
+        assert scene.model.next_ns() == START_NS + 7 * MS
+        assert scene.senders_at(10**15) == everyone
 
     def test_counts_what_is_overdue_and_ends_with_that(self) -> None:
         scene = Schedule(offsets=itertools.count(0, MS))

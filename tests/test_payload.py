@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from loadgen import payload
 from loadgen.errors import UsageError
-from loadgen.payload import FilePayload, LinesPayload, PayloadQueue, PayloadSource, SizePayload
+from loadgen.payload import (
+    FilePayload,
+    LinesPayload,
+    MadePayload,
+    PayloadQueue,
+    PayloadSource,
+    SizePayload,
+)
 
 
 def written(directory: Path, content: bytes) -> str:
@@ -79,6 +86,10 @@ class TestRefusals:
     @pytest.mark.parametrize("content", [b"a\n\nb\n", b"a\n\r\nb"])
     def test_an_empty_line_by_its_number(self, tmp_path: Path, content: bytes) -> None:
         assert "line 2 of" in refusal_of(LinesPayload(written(tmp_path, content)))
+
+    def test_what_is_only_made_while_a_run_goes_on(self) -> None:
+        refusal = refusal_of(MadePayload("Ping.payload"))
+        assert refusal.startswith("payloads: Ping.payload makes them as it runs; give a text")
 
     def test_a_wrong_escape_by_its_line_number(self, tmp_path: Path) -> None:
         refusal = refusal_of(LinesPayload(written(tmp_path, b"a\nb\nc\\q\n")))

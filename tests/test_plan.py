@@ -7,7 +7,7 @@ import pytest
 from loadgen import framing
 from loadgen.core import backends
 from loadgen.errors import UsageError
-from loadgen.payload import FilePayload, LinesPayload, SizePayload
+from loadgen.payload import FilePayload, LinesPayload, MadePayload, SizePayload
 from loadgen.plan import DEFAULT_DURATION_S, Plan
 
 
@@ -129,7 +129,10 @@ class TestValue:
     def test_survives_json_with_every_kind_of_payload(self) -> None:
         plan = Plan(
             target="unix:///run/x",
-            payloads=(b"\x00\xff", FilePayload("f"), LinesPayload("l", raw=True), SizePayload(9)),
+            payloads=(
+                *(b"\x00\xff", FilePayload("f"), LinesPayload("l", raw=True)),
+                *(SizePayload(9), MadePayload("Ping.payload")),
+            ),
             first_message=b"hello\n",
             duration_s=1.5,
         )

@@ -42,3 +42,21 @@ def test_a_long_wait_in_the_selector_is_no_gap() -> None:
     pulse.polled(START_NS, START_NS + 60_000 * MS, 1)
     pulse.polled(START_NS + 60_000 * MS, START_NS + 60_000 * MS, 0)
     assert (pulse.gaps, pulse.longest_gap_ns) == (0, 0)
+
+
+def test_sleep_in_a_loop_around_this_one_is_waiting_and_no_gap() -> None:
+    pulse = Pulse()
+    pulse.polled(START_NS, START_NS, 1)
+    pulse.slept(20 * MS)
+    pulse.slept(30 * MS)
+    pulse.polled(START_NS + 52 * MS, START_NS + 52 * MS, 1)
+    assert (pulse.waited_ns, pulse.gaps, pulse.longest_gap_ns) == (50 * MS, 0, 2 * MS)
+    pulse.polled(START_NS + 60 * MS, START_NS + 60 * MS, 0)
+    assert (pulse.gaps, pulse.gaps_total_ns) == (1, 8 * MS)
+
+
+def test_sleep_before_the_first_look_is_waiting() -> None:
+    pulse = Pulse()
+    pulse.slept(20 * MS)
+    pulse.polled(START_NS, START_NS, 0)
+    assert (pulse.waited_ns, pulse.longest_gap_ns) == (20 * MS, 0)

@@ -30,8 +30,8 @@ from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
 from loadgen.evidence import ClockStep
 from loadgen.failure import Cause, Failure, Phase
-from loadgen.framing import Echo
 from loadgen.findings import Findings
+from loadgen.framing import Echo
 from loadgen.freeze import freeze
 from loadgen.payload import FilePayload, LinesPayload, PayloadQueue, SizePayload
 from loadgen.plan import Plan

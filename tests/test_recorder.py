@@ -280,6 +280,14 @@ class TestConnections:
         assert found.max_ns[[0, index]].tolist() == [300, 700]
         assert int(found.replies.sum()) == 3
 
+    @pytest.mark.parametrize("count", [1, 2, 3, 50])
+    def test_have_a_row_each_that_never_had_a_reply(self, count: int) -> None:
+        found = recorded(100, 300).by_connection(count)
+        assert found.replies[:count].tolist() == [2] + [0] * (count - 1)
+        assert found.mean_ns[:count].tolist() == [200] + [0] * (count - 1)
+        assert found.min_ns[:count].tolist() == [100] + [0] * (count - 1)
+        assert found.p99_ns.size >= count
+
     def test_span_all_intervals(self) -> None:
         recorder = recorded(100)
         recorder.end_interval(0, 1)

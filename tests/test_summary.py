@@ -20,7 +20,13 @@ from records import (
 )
 
 from loadgen.failure import Cause, Phase
-from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
+from loadgen.payload import (
+    FilePayload,
+    LinesPayload,
+    MadePayload,
+    PayloadSource,
+    SizePayload,
+)
 from loadgen.record import RunRecord
 from loadgen.summary import summarise
 
@@ -261,6 +267,7 @@ def test_names_the_embedded_server() -> None:
         ((b"PING\r\n",), "6 B payload"),
         ((FilePayload("request.bin"),), "payload from request.bin"),
         ((LinesPayload("words.txt"),), "payloads from the lines of words.txt"),
+        ((MadePayload("Ping.payload"),), "payloads made by Ping.payload"),
         ((b"a", SizePayload(9)), "2 payloads in turn"),
     ],
 )

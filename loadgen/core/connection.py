@@ -109,12 +109,12 @@ class Connection(Exchange):
             sock.shutdown(socket.SHUT_WR)
         sock.close()
 
-    @property
-    def answered(self) -> int:
-        """Messages whose reply is whole (one way: that the kernel has taken whole)."""
+    def counts(self) -> tuple[int, int, int, int]:
+        """Return messages submitted and answered, bytes sent and received so far."""
+        submitted, answered, sent, received = super().counts()
         if self.state is State.GREETING:  # the first message is in flight, and no message
-            return self.submitted - self.unanswered
-        return super().answered
+            answered += self.in_flight
+        return submitted, answered, sent, received
 
     @property
     def is_up(self) -> bool:
@@ -135,7 +135,7 @@ class Connection(Exchange):
     @property
     def was_heard(self) -> bool:
         """Whether the server has said anything since the last connect."""
-        return self.bytes_received > self._received_before
+        return bool(self.bytes_received > self._received_before)
 
     def has_news(self) -> bool:
         """Whether what is waited for is there, and has only not been looked at yet.

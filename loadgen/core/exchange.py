@@ -149,6 +149,10 @@ class Exchange(Laps):
             if not replies:
                 raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
             self.ended_by_reply = True
+        if replies == 1 == self.in_flight and not self._later:  # the usual case, quickly done
+            self.in_flight = 0
+            self._record((self.index, 1, self.intended_ns, self.sent_ns, stamp_ns, read_ns))
+            return True
         self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns)
         return replies > 0
 
@@ -193,6 +197,8 @@ class Exchange(Laps):
         self._unscheduled -= 1
         self._remaining += 1
         self._submit(1, intended_ns)
+        if self._unsent is None and not self._conversation.framing.one_way:
+            return READ
         return self._transmit_general()
 
     def _fill_window(self) -> None:
@@ -256,28 +262,24 @@ class Exchange(Laps):
 
     # ---- counts ---------------------------------------------------------------------------
 
-    @property
-    def submitted(self) -> int:
-        """Messages submitted so far."""
-        in_laps = self._laps_left * self._lap.messages
-        return self._limit - self._held - self._remaining - self._unscheduled - in_laps
+    def counts(self) -> tuple[int, int, int, int]:
+        """Return messages submitted and answered (one way: taken), bytes sent and received."""
+        lap, laps_left = self._lap, self._laps_left
+        laps = self._laps_granted - laps_left
+        waiting = self._held + self._remaining + self._unscheduled + laps_left * lap.messages
+        submitted = self._limit - waiting
+        return (
+            submitted,
+            submitted - self.in_flight - self.unanswered,
+            self._general_bytes_sent + laps * len(lap.batch),
+            self._general_bytes_received
+            + (laps - (self._awaited_bytes != NO_LAP)) * lap.reply_bytes,
+        )
 
-    @property
-    def answered(self) -> int:
-        """Messages whose reply is whole (one way: that the kernel has taken whole)."""
-        return self.submitted - self.in_flight - self.unanswered
-
-    @property
-    def bytes_sent(self) -> int:
-        """Bytes that the kernel has taken."""
-        laps = self._laps_granted - self._laps_left
-        return self._general_bytes_sent + laps * len(self._lap.batch)
-
-    @property
-    def bytes_received(self) -> int:
-        """Bytes that have been read."""
-        laps = self._laps_granted - self._laps_left - (self._awaited_bytes != NO_LAP)
-        return self._general_bytes_received + laps * self._lap.reply_bytes
+    submitted = property(lambda self: self.counts()[0])
+    answered = property(lambda self: self.counts()[1])
+    bytes_sent = property(lambda self: self.counts()[2])
+    bytes_received = property(lambda self: self.counts()[3])
 
     @property
     def has_more(self) -> bool:

@@ -43,6 +43,8 @@ class SocketClient:
         self._said = _Said(self._form, load)
         self._connection: Connection | None = None
         self._is_asking = False
+        self.has_given_way = False
+        """Whether others have run since this was last set to False."""
         hub = get_hub()
         self._give_way, self._run_callback = hub.switch, hub.loop.run_callback
         self._waiting: Any = None
@@ -116,6 +118,7 @@ class SocketClient:
         if failure is not None:
             raise (RequestTimeout if failure.cause is Cause.TIMEOUT else RequestFailed)(failure)
         self._waiting = getcurrent()
+        self.has_given_way = True
         try:
             self._give_way()
         finally:
@@ -168,7 +171,8 @@ class _Said:
         return self.message, (len(self.message),)
 
     def decoder(self) -> "_Keeper":
-        """Return a decoder for the connection's next life."""
+        """Return a decoder for the connection's next life, in which a greeting is answered."""
+        self.one_way = self._form.one_way
         return _Keeper(self._form.decoder(), self)
 
     def reply_bytes(self, message_bytes: int) -> int | None:

@@ -146,6 +146,10 @@ class Driver:
         self._timer = self._loop.timer(timeout_s, ref=False)
         self._timer.start(self._ring)
 
+    def call_soon(self, do: Callable[[], None]) -> None:
+        """Have ``do`` called in the loop's next round, and not interrupted."""
+        self._loop.run_callback(self._do, do)
+
     def close(self) -> None:
         """Close the engine, and before that all that watches it; doing so twice is fine."""
         self._stop()
@@ -165,10 +169,18 @@ class Driver:
         self._timer = None
 
     def _step(self) -> None:
+        self._do(self._turn)
+
+    def _turn(self) -> None:
+        self._engine.turn(0)
+        self.arm()
+
+    def _do(self, do: Callable[[], None]) -> None:
+        if not self._is_running:
+            return
         with self._interrupts:
             try:
-                self._engine.turn(0)
-                self.arm()
+                do()
             except Exception as bug:  # noqa: BLE001 - whatever it is, gevent would drop it
                 self._stop()
                 gevent.spawn(self._on_bug, bug)

@@ -14,6 +14,7 @@ from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import LoadgenError
 from loadgen.files import write_atomically
+from loadgen.health import generator_findings
 from loadgen.locust.report import PartReport
 from loadgen.merge import merge
 from loadgen.record import IntervalRecord, RunRecord
@@ -72,10 +73,11 @@ class Gathered:
     def _accuse(self, worker: str, known: Contribution) -> None:
         """Name a worker that is at its limit, once."""
         verdict = known.report.record.health
-        if verdict is None or verdict.verdict != "generator-bound" or known.is_accused:
+        findings = [] if verdict is None else generator_findings(verdict)
+        if not findings or known.is_accused:
             return
         known.is_accused = True
-        finding = verdict.findings[0]
+        finding = findings[0]
         _log.warning(
             "worker %s is generator-bound for %s: %s; %s",
             worker,

@@ -91,11 +91,11 @@ class Part:
         """
         findings = self.findings
         is_over = bool(findings.marks.drain_ended_ns)
-        if self._is_loading:
-            self._look(now_ns)
         if not is_over:
             self.end_interval(now_ns)  # nobody knows whether there will be another report
             findings.at_end = self._concluded()
+        if self._is_loading:
+            self._look(now_ns)
         findings.cut_off = self._engine.cut_off
         findings.connections = self._engine.connections
         findings.opened, findings.closed = self._engine.opened, self._engine.closed
@@ -111,7 +111,7 @@ class Part:
 
     def _concluded(self) -> Totals:
         """Return the totals without what is in flight: nothing is known of it yet."""
-        totals = self._engine.totals()
+        totals = self._totals
         lost = sum(connection.unanswered for connection in self._engine.connections)
         return totals._replace(submitted=totals.answered + lost)
 
@@ -119,7 +119,7 @@ class Part:
         findings = self.findings
         findings.marks.load_ended_ns = now_ns
         findings.marks.drain_ended_ns = 0
-        findings.at_load_end = self._engine.totals()
+        findings.at_load_end = self._totals
         findings.pulse = self._engine.pulse
         findings.processor = ProcessorUse.so_far().since(self._processor)
         findings.overdue = None  # not counted, as long as the schedule goes on

@@ -165,6 +165,7 @@ class Session:
         for second_ends in _half_seconds():
             self.merge()
             if second_ends:
+                gevent.sleep(0)  # each takes a while where connections are many
                 with self._interrupts:
                     now_ns = monotonic_ns()
                     for load in self._loads.values():

@@ -122,6 +122,8 @@ class TallyingRecorder(Recorder):
         self.tally = RequestTally()
         self.name_by_owner: dict[int, str] = {}
         """What is in flight on each connection, by index, where requests have their own names."""
+        self.reply_bytes: int | None = None
+        """How long each reply is, where they are all the same."""
         self._name = name
         self._wall_offset_ns = wall_offset_ns
 
@@ -141,6 +143,10 @@ class TallyingRecorder(Recorder):
 
     def _tell(self, latency_ns: Integers, replies: Integers, seconds: Integers) -> None:
         self.tally.add(self._name, latency_ns, replies, seconds)
+        if self.reply_bytes is not None:
+            self.tally.add_bytes(
+                self._name, int(seconds[-1]), self.reply_bytes * int(replies.sum())
+            )
 
     def _arrived_ns(self, rows: Integers) -> Integers:
         read_ns: Integers = rows[_READ]

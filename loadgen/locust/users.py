@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
+import gevent
+import msgspec
 from locust import User, task
 from locust.user.task import LOCUST_STATE_STOPPING
 
@@ -57,11 +59,11 @@ class _EngineUser(User):
     @classmethod
     def check(cls, options: Any) -> tuple[Plan, Manner]:
         """Return the plan of one user, and its manner. Raises UsageError as `work` does."""
-        overrides = arguments.overrides(options)
+        plan = plan_of(cls, cls._words, arguments.overrides(options))
         made_by = cls._maker()
         if made_by:
-            overrides["payloads"] = (MadePayload(f"{cls.__name__}.{made_by}"),)
-        plan = plan_of(cls, cls._words, overrides)
+            made = MadePayload(f"{cls.__name__}.{made_by}")
+            plan = msgspec.structs.replace(plan, payloads=(made,))
         return plan, cls._manner(plan.rate)
 
     @classmethod
@@ -186,7 +188,20 @@ class ScriptedSocketUser(_EngineUser):
         """The user's connection; made when it is first asked for."""
         if self._client is None:
             self._client = SocketClient(self._load())
+            # Locust's own, and private: how its tasks wait. It is only a matter of speed.
+            if hasattr(self._taskset_instance, "_sleep"):
+                setattr(self._taskset_instance, "_sleep", self._rest)  # noqa: B010
         return self._client
+
+    def _rest(self, seconds: float) -> None:
+        """Wait between two tasks; not at all if there is no wait, and a request has let others run.
+
+        Locust would go round its loop once more for each task.
+        """
+        client = self.client
+        if seconds > 0 or not client.has_given_way:
+            gevent.sleep(seconds)
+        client.has_given_way = False
 
     def start(self, group: Any) -> Any:
         """Start the user in ``group``; its connection ends when the user does."""

@@ -19,11 +19,12 @@ WORDS: Final = (
 """The attributes of a user class that mean what they mean in a Plan. `rate` and `connections` are
 those of one user."""
 
-SCRIPTED_WORDS: Final = tuple(
-    word
-    for word in WORDS
-    if word not in ("pipeline", "connections", "rate", "arrivals", "unlimited", "verify", "seed")
+_NOT_OF_SCRIPTS: Final = (
+    *("payloads", "verify", "pipeline", "connections"),
+    *("rate", "arrivals", "unlimited", "seed"),
 )
+
+SCRIPTED_WORDS: Final = tuple(word for word in WORDS if word not in _NOT_OF_SCRIPTS)
 """Those that mean something where a script says what is sent, and when."""
 
 _INSTEAD: Final = {
@@ -92,21 +93,23 @@ def checked(message: object) -> bytes:
 def _check_spelling(user_class: type, words: tuple[str, ...]) -> None:
     """Refuse attributes that look like a word and are none: they would do nothing."""
     understood = set(words)
-    own = []
+    own: list[tuple[str, Any]] = []
     for base in user_class.__mro__:
         if base.__module__.partition(".")[0] in ("locust", "loadgen", "builtins"):
             understood |= set(dir(base))
         else:
-            own += list(vars(base))
-    for name in own:
+            own += vars(base).items()
+    for name, value in own:
         if name not in understood and not name.startswith("_"):
-            _check_word(f"{user_class.__name__}.{name}", name, words)
+            _check_word(f"{user_class.__name__}.{name}", name, value, words)
 
 
-def _check_word(place: str, name: str, words: tuple[str, ...]) -> None:
+def _check_word(place: str, name: str, value: object, words: tuple[str, ...]) -> None:
     if name in Plan.__struct_fields__:
         instead = _INSTEAD.get(name, "a SocketUser")
         raise UsageError(f"{place} is a word of a plan that does nothing here; use {instead}")
+    if hasattr(value, "__get__"):
+        return  # a method, and no value
     with_unit = [word for word in words if word.rpartition("_")[2] in ("s", "bytes")]
     meant = [word for word in with_unit if word.rpartition("_")[0] == name]
     meant += difflib.get_close_matches(name, words, n=1, cutoff=0.85)

@@ -36,7 +36,7 @@ class Scene:
     """
 
     def __init__(self, *user_classes: type[User], arguments: str = "", **options: Any) -> None:
-        events = Events()
+        events: Any = Events()  # type: ignore[no-untyped-call]
         plugin.install(events)
         self.environment = Environment(
             user_classes=list(user_classes),
@@ -60,6 +60,10 @@ class Scene:
         self.runner.start(users, spawn_rate=100)
         wait_for(lambda: len(self.users) == users)
         return self.users
+
+    def listen(self, listener: Callable[..., None]) -> None:
+        """Let ``listener`` hear of each request; to be said before the run begins."""
+        self.environment.events.request.add_listener(listener)  # type: ignore[no-untyped-call]
 
     @property
     def users(self) -> list[Any]:
@@ -99,7 +103,7 @@ def scripted(address: str, **words: Any) -> Iterator[tuple[Any, Scene]]:
     words = {"host": address, "__module__": __name__, **words}
     user_class = type("Shopper", (ScriptedSocketUser,), words)
     scene = Scene(user_class)
-    events = scene.environment.events
+    events: Any = scene.environment.events
     events.test_start.fire(environment=scene.environment)
     user = user_class(scene.environment)
     try:

@@ -93,17 +93,15 @@ def check_same_tables(one: RequestStats, other: RequestStats) -> None:
     assert occurrences[0] == occurrences[1]
 
 
-places = st.tuples(
-    st.sampled_from(["login", "buy", "connect"]), st.integers(SECOND, SECOND + 3)
-)
+places = st.tuples(st.sampled_from(["login", "buy", "connect"]), st.integers(SECOND, SECOND + 3))
 answers = st.builds(
-    lambda place, latency_ns, reply_bytes: One(*place, latency_ns, reply_bytes),
+    lambda place, latency_ns, reply_bytes: One(place[0], place[1], latency_ns, reply_bytes),
     places,
     st.none() | st.integers(0, 3600 * NS_PER_S),
     st.integers(0, 10**6),
 )
 failures = st.builds(
-    lambda place, text: One(*place, failure=text),
+    lambda place, text: One(place[0], place[1], failure=text),
     places,
     st.sampled_from(["receive: reset", "connect: refused"]),
 )
@@ -159,9 +157,10 @@ class TestMerging:
         some = [One("buy", latency_ns=time_ns) for time_ns in times_ns]
         in_bulk(tables, some)
         one_by_one(logged, some)
-        pairs = zip(*(sorted(Counter(each.total.response_times).elements()) for each in (
-            tables, logged
-        )), strict=True)
+        pairs = zip(
+            *(sorted(Counter(each.total.response_times).elements()) for each in (tables, logged)),
+            strict=True,
+        )
         assert all(abs(one - other) <= max(1, 0.12 * other) for one, other in pairs)
 
     def test_takes_a_rounding_of_the_users_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +174,7 @@ class TestMerging:
         some = [One("buy", latency_ns=5 * MS, reply_bytes=7), One("buy", failure="receive: reset")]
         for begin_anew in (tables.clear_all, tables.reset_all, tables.clear_all):
             in_bulk(tables, some)
-            begin_anew()  # type: ignore[no-untyped-call]
+            begin_anew()
             assert (tables.num_requests, tables.errors) == (0, {})
             in_bulk(tables, some)
             entry = tables.get("buy", METHOD)
@@ -298,7 +297,7 @@ class TestRequestEvents:
 
             scene = Scene(Ping)
             if listens:
-                scene.environment.events.request.add_listener(heard.listen)
+                scene.listen(heard.listen)
             with scene:
                 scene.start(2)
                 wait_for(lambda: scene.answered(Ping) > 200)
@@ -317,11 +316,6 @@ class TestRequestEvents:
                 assert "Heard.listen listens" in said[0]
 
     def test_tell_of_failures_and_of_requests_without_a_reply(self, heard: Heard) -> None:
-        def tells_twice_then_asks(user: Any) -> None:
-            user.client.send(b"tell", name="tell")
-            user.client.send(b"tell", name="tell")
-            user.client.request(b"ask", name="ask")
-
         def answers_every_other(peer: Peer) -> None:
             if len(peer.receive_exactly(11)) == 11:
                 peer.send(b"answered")
@@ -332,10 +326,15 @@ class TestRequestEvents:
             class Shopper(ScriptedSocketUser):
                 host = server.address
                 reply = "fixed:8"
-                tasks = [tells_twice_then_asks]
+
+                @task
+                def tell_twice_then_ask(self) -> None:
+                    self.client.send(b"tell", name="tell")
+                    self.client.send(b"tell", name="tell")
+                    self.client.request(b"ask", name="ask")
 
             scene = Scene(Shopper)
-            scene.environment.events.request.add_listener(heard.listen)
+            scene.listen(heard.listen)
             with scene:
                 scene.start(1)
                 wait_for(lambda: scene.entry("ask").num_requests > 3)
@@ -362,7 +361,7 @@ class TestRequestEvents:
                 request_events = False
 
             scene = Scene(Loud, Quiet)
-            scene.environment.events.request.add_listener(heard.listen)
+            scene.listen(heard.listen)
             with scene:
                 scene.start(2)
                 wait_for(lambda: min(scene.answered(Loud), scene.answered(Quiet)) > 50)
@@ -383,7 +382,7 @@ class TestRequestEvents:
                 host = server.address
 
             scene = Scene(Ping)
-            scene.environment.events.request.add_listener(fails)
+            scene.listen(fails)
             with scene:
                 scene.start(1)
                 wait_for(lambda: scene.entry("Ping").num_requests > 50)

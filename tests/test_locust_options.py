@@ -1,0 +1,143 @@
+"""What is asked of loadgen inside Locust: on the command line, in the classes, and by mistake."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+from command import ROOT
+from locusts import NEEDED, PACED, Locust, Locusts
+
+from loadgen.server.embedded import EmbeddedServer
+
+pytestmark = NEEDED
+
+PACES: Final = """
+from locust import constant, constant_throughput, task
+
+from loadgen.locust import ScriptedSocketUser, SocketUser
+
+
+class Open(SocketUser):
+    payloads = (bytes(64),)
+    rate = 50
+
+
+class Throughput(SocketUser):
+    payloads = (bytes(64),)
+    connections = 3
+    wait_time = constant_throughput(20)
+
+
+class Pause(SocketUser):
+    payloads = (bytes(64),)
+    connections = 3
+    wait_time = constant(0.05)
+
+
+class Script(ScriptedSocketUser):
+    wait_time = constant_throughput(20)
+
+    @task
+    def say(self):
+        self.client.request(bytes(64))
+"""
+PER_S: Final = 20
+
+
+def test_the_masters_options_reach_its_workers(tmp_path: Path) -> None:
+    file = (ROOT / "bench" / "locustfile.py").read_text(encoding="utf-8")
+    form = r"delimiter:\r\n"
+    options = ("--payload", r"PING\r\n", "--reply", form, "--connections-per-user", "3")
+    with EmbeddedServer() as server, Locusts(tmp_path, file) as locusts:
+        worker = locusts.worker()
+        where = ("--host", f"tcp://{server.address}")
+        master = locusts.master(1, "-u", "2", "-t", "2s", *where, *options, "--pipeline", "2")
+        assert (master.end(), worker.end()) == (0, 0)
+    found = locusts.accounts
+    [record] = found.records.values()
+    assert server.counts.accepted == record.actual.opened == 6
+    assert (record.plan.reply, record.plan.pipeline) == (form, 2)
+    assert found.check() * len(b"PING\r\n") == server.counts.bytes_received > 0
+
+
+def test_a_rate_and_waiting_times_pace_each_connection(tmp_path: Path) -> None:
+    with EmbeddedServer() as server, Locusts(tmp_path, PACES) as locusts:
+        load = ("-u", "8", "-r", "100", "-t", "3s")
+        assert locusts.run(*load, "--host", f"tcp://{server.address}") == 0
+    found = locusts.accounts
+    found.check_against(server.counts)
+
+    scheduled = found.records.pop("Open")
+    actual, response = scheduled.actual, scheduled.response_time_ns
+    assert actual.due is not None
+    assert actual.overdue is not None
+    assert response is not None
+    assert actual.due == actual.messages + actual.overdue > 0
+    assert actual.due <= 2 * 50 * actual.duration_s + 1
+    assert response.count == scheduled.service_time_ns.count
+    for name, record in found.records.items():
+        answered = record.connections.ledger["answered"]
+        assert len(answered) == (2 if name == "Script" else 6)
+        # One comes at once, and Locust counts from when the user was made, not from its first.
+        assert max(answered) <= PER_S * record.actual.duration_s + 2, name
+        assert 2 * min(answered) >= max(answered) > 1, name
+
+
+class Mistake(NamedTuple):
+    """What somebody may get wrong, and what Locust then says in one line."""
+
+    said: str
+    options: tuple[str, ...] = ()
+    file: str = PACED
+    host: str | None = "tcp://127.0.0.1:9"
+
+
+def in_talk(line: str) -> str:
+    """Return a Locust file whose declarative class has that line instead of its wait."""
+    return PACED.replace("    wait_time = constant(0.005)", f"    {line}", 1)
+
+
+MISTAKES: Final = {
+    "reply": Mistake(
+        "Talk: --reply: 'nonsense' is not accepted; write echo, ", ("--reply", "nonsense")
+    ),
+    "backend": Mistake("Talk: --backend: 'poll' is not accepted; .*epoll", ("--backend", "poll")),
+    "size": Mistake("--size: 'much' is not accepted; write ", ("--size", "much")),
+    "two-payloads": Mistake("--payload and --size both", ("--size", "1", "--payload", "a")),
+    "record": Mistake(
+        "--loadgen-json: '/nowhere/at/all' is not accepted; ", ("--loadgen-json", "/nowhere/at/all")
+    ),
+    "spelling": Mistake(
+        r"Talk\.pipelines is no word.* did you mean pipeline\?", file=in_talk("pipelines = 3")
+    ),
+    "rate-and-wait": Mistake(
+        "Talk: wait_time paces a closed loop; it does not go with rate",
+        file=PACED.replace("    weight = 2", "    rate = 10"),
+    ),
+    "unknown-host": Mistake("nowhere.invalid", host="tcp://nowhere.invalid:1"),
+    "bad-host": Mistake("nonsense", host="nonsense"),
+    "no-host": Mistake("Talk has no host|Script has no host", host=None),
+}
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Locust]]:
+    """Locusts that have made one mistake each; they start at once, for each takes a second."""
+    with contextlib.ExitStack() as stack:
+        started = {}
+        for name, mistake in MISTAKES.items():
+            locusts = stack.enter_context(Locusts(tmp_path_factory.mktemp(name), mistake.file))
+            host = () if mistake.host is None else ("--host", mistake.host)
+            started[name] = locusts.headless("-u", "4", "-t", "20s", *host, *mistake.options)
+        yield started
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_ends_the_run_with_one_line(name: str, mistaken: dict[str, Locust]) -> None:
+    locust = mistaken[name]
+    assert locust.end() == 2, locust.text
+    [line] = [line for line in locust.text.splitlines() if "/ERROR/" in line]
+    assert re.search(MISTAKES[name].said, line), line
