@@ -1,5 +1,6 @@
 """The real standard library, whoever has patched it; each test in a process of its own."""
 
+import importlib.util
 import json
 import select
 import socket
@@ -22,6 +23,9 @@ import gevent.monkey; gevent.monkey.patch_all()
 """
 BY_LOCUST: Final = "import loadgen.locust"
 
+needs_locust = pytest.mark.skipif(
+    importlib.util.find_spec("locust") is None, reason="Locust is not installed"
+)
 in_every_order = pytest.mark.parametrize("first", [PATCHED_BEFORE, PATCHED_AFTER, BY_LOCUST])
 
 LOOK: Final = """
@@ -69,6 +73,7 @@ def output_of(program: str, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.skipif(not has_original("select", "epoll"), reason="there is no epoll here")
+@needs_locust
 @in_every_order
 def test_under_gevent_everything_is_there_and_real(first: str) -> None:
     seen = python(first + LOOK)
@@ -82,6 +87,7 @@ def test_under_gevent_everything_is_there_and_real(first: str) -> None:
     assert seen["has"] == [True, False]
 
 
+@needs_locust
 @pytest.mark.parametrize("first", [PATCHED_BEFORE, PATCHED_AFTER])
 def test_under_gevent_a_run_is_an_ordinary_run(first: str) -> None:
     messages, backend, failures = python(first + LOAD)
@@ -141,5 +147,6 @@ def test_without_locust_the_package_for_it_says_what_to_install() -> None:
     assert said == ("loadgen.locust needs Locust; install it with: pip install 'loadgen[locust]'\n")
 
 
+@needs_locust
 def test_a_locust_that_is_broken_is_not_taken_for_a_missing_one() -> None:
     assert output_of(WITHOUT, "gevent").stdout == "No module named 'gevent'\n"

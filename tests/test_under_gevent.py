@@ -1,5 +1,6 @@
 """Tests that need Locust, and with it a patched standard library: in a process of their own."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ HERE: Final = Path(__file__).parent
 BOUND_S: Final = 300
 
 
+@pytest.mark.skipif(importlib.util.find_spec("locust") is None, reason="Locust is not installed")
 @pytest.mark.timeout(BOUND_S + 30)
 def test_they_pass_in_a_process_that_gevent_has_patched() -> None:
     command = [sys.executable, "-m", "pytest", "tests/under_gevent", "-q", "-p", "no:cacheprovider"]

@@ -90,9 +90,9 @@ class SocketClient:
                 self._wait()
             said = self._said
             said.message, said.name = message, name or self._load.work.name
-            said.reply, said.one_way = None, one_way
+            said.reply, said.one_way, said.is_out = None, one_way, False
             self._load.send_now(connection, said.name)
-            while not (connection.is_free if one_way else said.reply is not None):
+            while not (said.is_out and connection.is_free if one_way else said.reply is not None):
                 self._wait()
         except RequestFailed:
             raise
@@ -161,13 +161,15 @@ class _Said:
     def __init__(self, form: Framing, load: Load) -> None:
         self.one_way = form.one_way
         self.message = b""
+        self.is_out = False
         self.name = ""
         self.reply: bytes | None = None
         self.load = load
         self._form = form
 
     def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
-        """Return the message that is ready."""
+        """Return the message that is ready: it goes out."""
+        self.is_out = True
         return self.message, (len(self.message),)
 
     def decoder(self) -> "_Keeper":

@@ -179,6 +179,8 @@ class Load:
         for connection in connections:
             if connection.is_free:  # and was neither closed nor lost meanwhile
                 self.engine.send_now(connection)
+                if connection.is_free:  # it is out, and there is no reply to it
+                    self._members[connection.index].when_free(connection)
         self._driver.arm()
 
     def _resize(self) -> None:

@@ -67,7 +67,8 @@ class Scene:
 
     @property
     def users(self) -> list[Any]:
-        return [greenlet.args[0] for greenlet in self.runner.user_greenlets]
+        # A greenlet that has just ended has no arguments any more.
+        return [greenlet.args[0] for greenlet in self.runner.user_greenlets if greenlet.args]
 
     @property
     def session(self) -> Session:

@@ -392,6 +392,18 @@ class TestGivingUp:
             asking.join()
             assert slept == [True]
 
+    def test_before_the_message_is_out_leaves_it_unsent(self) -> None:
+        with ScriptedServer(numbered) as server:
+            with scripted(server.address, reply=r"delimiter:\n") as (user, scene):
+                assert user.client.request(b"one\n") == b"1 one\n"
+                asking = gevent.spawn(user.client.request, b"two\n")
+                get_hub().loop.run_callback(lambda: asking.throw(gevent.GreenletExit()))
+                asking.join()
+                assert user.client.request(b"new\n") == b"1 new\n"
+            assert scene.entry("Shopper").num_requests == 2
+            assert scene.errors() == {}
+            assert server.streams == [b"one\n", b"new\n"]
+
     def test_by_a_user_that_is_killed(self) -> None:
         replies = []
         with ScriptedServer(numbered_late) as server:
