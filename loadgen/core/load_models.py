@@ -23,7 +23,7 @@ from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.clock import Clock
 from loadgen.core.connection import Connection
 from loadgen.core.timers import NEVER_NS
-from loadgen.failure import ConnectionFailed
+from loadgen.failure import Cause, ConnectionFailed
 
 SENDS_AT_ONCE: Final = 16
 """Scheduled messages that go out between two reads: a loop that is late catches up with many at a
@@ -227,6 +227,9 @@ class OpenLoop(Schedule):
                 interest = connection.submit(intended_ns)
             except ConnectionFailed as broken:
                 fail(connection, broken)
+                if broken.failure.cause is Cause.USER_CODE:  # there was no message to send
+                    self._intended_ns = self._began_ns + next(offsets_ns, NEVER_NS)
+                    continue
             else:
                 if interest != connection.interest:
                     settle(connection, interest)

@@ -56,7 +56,7 @@ class Scene:
         self.runner.quit()
 
     def start(self, users: int) -> list[Any]:
-        """Start so many users, and return all there are once they have connected."""
+        """Let there be so many users, and return them."""
         self.runner.start(users, spawn_rate=100)
         wait_for(lambda: len(self.users) == users)
         return self.users
