@@ -74,7 +74,8 @@ class Attached:
     # ---- where the load is made -----------------------------------------------------------
 
     def _begin(self, **_: Any) -> None:
-        self.session.begin()
+        with self._finishing:  # Locust lets a run start while the last one drains
+            self.session.begin()
         if not self.is_worker:
             self._begin_gathering()
             self._reporter = gevent.spawn(self._report_to_ourselves)
@@ -111,6 +112,7 @@ class Attached:
         runner = self.environment.runner
         if runner is not None:
             runner.stop()
+            self._finish()  # whoever has stopped it may not be done
             runner.send_message(_FINISHED)
 
     def _refuse(self, why: str) -> None:
@@ -168,6 +170,14 @@ class Attached:
         with gevent.Timeout(_PATIENCE_S, False):  # type: ignore[arg-type]
             while not self._finished.issuperset(_there(runner)):
                 gevent.sleep(0.02)
+        silent = _there(runner) - self._finished
+        if silent:
+            _log.error(
+                "no last report within %g s from %s: what it had found since the one before is "
+                "missing in the record",
+                _PATIENCE_S,
+                ", ".join(sorted(silent)),
+            )
 
     def _hear_finished(self, msg: Any, **_: Any) -> None:
         self._finished.add(msg.node_id)

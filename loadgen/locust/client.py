@@ -174,7 +174,7 @@ class _Said:
 
     def decoder(self) -> "_Keeper":
         """Return a decoder for the connection's next life, in which a greeting is answered."""
-        self.one_way = self._form.one_way
+        self.one_way, self.name = self._form.one_way, ""
         return _Keeper(self._form.decoder(), self)
 
     def reply_bytes(self, message_bytes: int) -> int | None:

@@ -107,7 +107,7 @@ class Driver:
         engine: Engine,
         clock: Clock,
         interrupts: Interrupts,
-        on_bug: Callable[[Exception], None],
+        on_bug: Callable[[BaseException], None],
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -181,7 +181,7 @@ class Driver:
         with self._interrupts:
             try:
                 do()
-            except Exception as bug:  # noqa: BLE001 - whatever it is, gevent would drop it
+            except BaseException as bug:  # noqa: BLE001 - whatever it is, gevent would drop it
                 self._stop()
                 gevent.spawn(self._on_bug, bug)
 

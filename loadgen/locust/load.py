@@ -38,7 +38,7 @@ from loadgen.plan import Plan
 from loadgen.target import Target
 from loadgen.timestamping import kernel_timestamps
 
-GiveUp = Callable[[Exception], None]
+GiveUp = Callable[[BaseException], None]
 
 Manner = Literal["closed", "paced", "open", "scripted"]
 """What lets a message go out: the last reply; a ``wait_time`` after it; a schedule; a script."""
@@ -91,6 +91,7 @@ class Load:
         self._interrupts = interrupts
         self.users = 0
         self._members: list[Member] = []
+        self._is_stopping = False
         self._to_send: list[Connection] = []
         self._said: dict[str, Requests] = defaultdict(Requests)
         self._booked = NONE
@@ -184,7 +185,7 @@ class Load:
         self._driver.arm()
 
     def _resize(self) -> None:
-        if self._crowd is not None:
+        if self._crowd is not None and not self._is_stopping:
             offset_ns = monotonic_ns() - self._began_ns
             model = self.engine.model
             assert isinstance(model, OpenLoop)
@@ -242,16 +243,20 @@ class Load:
         self.part.begin_measuring(monotonic_ns(), _now())
 
     def stop(self) -> None:
-        """Let nothing more be sent; what is in flight may come home."""
-        self.part.end_load(monotonic_ns())
-        self.engine.drain()
-        self._driver.arm()
+        """Let nothing more be sent; what is in flight may come home. Doing so twice is fine."""
+        with self._interrupts:
+            if not self._is_stopping:
+                self._is_stopping = True
+                self.part.end_load(monotonic_ns())
+            self.engine.drain()
+            self._driver.arm()
 
     def close(self) -> None:
         """Close every connection, and the engine."""
-        self._cleanup.close()
-        self.flush()
-        self.part.end(monotonic_ns())
+        with self._interrupts:
+            self._cleanup.close()
+            self.flush()
+            self.part.end(monotonic_ns())
 
 
 def _endpoint(target: Target, patience_s: float) -> Endpoint:

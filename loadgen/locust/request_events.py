@@ -13,12 +13,20 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 from locust.env import Environment
+from locust.exception import (
+    InterruptTaskSet,
+    RescheduleTask,
+    RescheduleTaskImmediately,
+    StopTest,
+    StopUser,
+)
 
 from loadgen.core.histogram import Integers
 from loadgen.locust.statistics import METHOD
 
 _log = logging.getLogger("loadgen.locust")
 
+_ALLOWED: Final = (StopUser, StopTest, RescheduleTask, RescheduleTaskImmediately, InterruptTaskSet)
 _NS_PER_MS: Final = 1e6
 _AT_ONCE: Final = 200  # events between two looks at everybody else: some 0.5 ms
 
@@ -37,6 +45,7 @@ class RequestEvents:
         self._events: Any = environment.events.request
         self._waiting: deque[tuple[str, float | None, str]] = deque()
         self._has_some = Event()
+        self._has_told = False
         self._greenlet = gevent.spawn(self._fire_all)
 
     @classmethod
@@ -52,7 +61,7 @@ class RequestEvents:
             return None
         reason = "request_events = True" if True in wishes else f"{_names(listeners)} listens"
         _log.info(
-            "events.request is fired for every request, since %s; that costs about a third of the "
+            "events.request is fired for every request, since %s; that costs much of the "
             "highest rate (request_events = False merges in bulk)",
             reason,
         )
@@ -73,7 +82,9 @@ class RequestEvents:
         """Fire for all that wait, now; then end."""
         self._greenlet.kill()
         while self._waiting:
-            self._fire_one()
+            for _ in range(min(_AT_ONCE, len(self._waiting))):
+                self._fire_one()
+            gevent.sleep(0)
 
     def _fire_all(self) -> None:
         while True:
@@ -86,14 +97,23 @@ class RequestEvents:
 
     def _fire_one(self) -> None:
         name, latency_ms, text = self._waiting.popleft()
-        self._events.fire(
-            request_type=METHOD,
-            name=name,
-            response_time=latency_ms,
-            response_length=0,
-            exception=RequestFailure(text) if text else None,
-            context={},
-        )
+        try:
+            self._events.fire(
+                request_type=METHOD,
+                name=name,
+                response_time=latency_ms,
+                response_length=0,
+                exception=RequestFailure(text) if text else None,
+                context={},
+            )
+        except _ALLOWED as wish:  # Locust lets these through, for the user whose request it is
+            if not self._has_told:
+                self._has_told = True
+                _log.warning(
+                    "a listener of events.request raised %s; the request belongs to no task that "
+                    "could be ended, so nothing comes of it",
+                    type(wish).__name__,
+                )
 
 
 def _names(handlers: list[Any]) -> str:

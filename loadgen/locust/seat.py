@@ -75,7 +75,7 @@ class Seat:
         try:
             waiter = self._waiter(connection)
             return max(0, seconds_to_ns(float(self._wait_time(waiter))))
-        except Exception as error:  # noqa: BLE001 - it is the user's code
+        except BaseException as error:  # noqa: BLE001 - it is the user's code
             report(self._user, error)
             return _PAUSE_AFTER_ERROR_NS
 
@@ -123,13 +123,13 @@ class _Made:
         """Return ``count`` messages. Raises ConnectionFailed if the user's code does not work."""
         try:
             messages = [checked(self._make()) for _ in range(count)]
-        except Exception as error:
+        except BaseException as error:
             report(self._user, error)
             raise ConnectionFailed(Failure(Phase.SEND, Cause.USER_CODE), repr(error)) from error
         return b"".join(messages), tuple(map(len, messages))
 
 
-def report(user: User, error: Exception) -> None:
+def report(user: User, error: BaseException) -> None:
     """Let Locust know of an error in the user's code, which was met in the midst of a turn."""
     _log.error("%s: %s: %s", type(user).__name__, type(error).__name__, error)
     hook = user.environment.events.user_error

@@ -149,7 +149,7 @@ class Session:
             self._events.drain()
         self._interrupts.remove()
 
-    def give_up(self, error: Exception) -> None:
+    def give_up(self, error: BaseException) -> None:
         """End the run, since ``error`` makes it impossible to go on; once is enough."""
         if self._has_given_up:
             return

@@ -113,6 +113,15 @@ class SocketUser(_EngineUser):
         return "" if cls.payload is None else "payload"
 
     @classmethod
+    def check(cls, options: Any) -> tuple[Plan, Manner]:
+        """Return the plan of one user, and its manner. Raises UsageError as `work` does."""
+        if any(each is not SocketUser.drive for each in cls.tasks):
+            raise UsageError(
+                f"{cls.__name__}: a SocketUser has no tasks of its own; use a ScriptedSocketUser"
+            )
+        return super().check(options)
+
+    @classmethod
     def _manner(cls, rate: float | str | None) -> Manner:
         is_paced = cls.wait_time is not _NO_WAIT
         if rate is None:

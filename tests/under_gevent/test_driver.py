@@ -62,9 +62,9 @@ class Ticking:
 
 
 @contextlib.contextmanager
-def driving(engine: Ticking) -> Iterator[tuple[Driver, list[Exception]]]:
+def driving(engine: Ticking) -> Iterator[tuple[Driver, list[BaseException]]]:
     """A driver of ``engine``, and the bugs that it has heard of."""
-    bugs: list[Exception] = []
+    bugs: list[BaseException] = []
     interrupts = Interrupts()
     interrupts.install()
     driver = Driver(cast("Engine", engine), monotonic_ns, interrupts, bugs.append)
