@@ -17,6 +17,7 @@ from loadgen.server.listener import address_of, bind_socket
 from loadgen.server.options import ServerOptions
 from loadgen.server.peers import ServerCounts
 
+_LOOK_S: Final = 0.5
 STOP_S: Final = 5.0
 """Seconds within which a server must stop when told to; after that it is killed."""
 
@@ -76,9 +77,11 @@ class ServerProcesses:
         serving = set(self._processes)
         while serving:
             descriptors = [] if self._end is None else [self._end]
-            ready = connection.wait([*serving, *descriptors], STOP_S if self._stopping else None)
-            if not ready:
+            was_stopping = self._stopping
+            ready = connection.wait([*serving, *descriptors], STOP_S if was_stopping else _LOOK_S)
+            if not ready and was_stopping:
                 raise LoadgenError(f"a server process did not stop within {STOP_S:g} s")
+            # A signal that came just before the wait has not ended it: hence no wait for ever.
             for item in ready:
                 if isinstance(item, connection.Connection):
                     self.counts += self._receive(item)

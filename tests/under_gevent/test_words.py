@@ -277,7 +277,20 @@ class TestOrdinaryClasses:
     def test_are_let_alone(self, base: type[User]) -> None:
         ordinary = {name: value for name, value in vars(Ordinary).items() if name[:7] != "__dict_"}
         ordinary.pop("__weakref__", None)
+        if base is SocketUser:
+            ordinary = {
+                name: value
+                for name, value in ordinary.items()
+                if name != "tasks" and not hasattr(value, "locust_task_weight")
+            }
         assert plan_of(user_class(base, **ordinary)).reconnect
+
+    def test_that_are_declarative_have_no_tasks_of_their_own(self) -> None:
+        @task
+        def buy(self: Any) -> None: ...
+
+        with pytest.raises(UsageError, match="use a ScriptedSocketUser"):
+            plan_of(user_class(buy=buy))
 
     @BOTH
     def test_may_be_mixed_with_others(self, base: type[User]) -> None:
