@@ -4,7 +4,7 @@
 
 Without --host the master, or a Locust of one process, starts loadgen's echo server on a free port
 of the loopback interface. What is sent, and what else is to happen, is said on the command line or
-in the start form: see the group "loadgen" of locust --help.
+in the start form: docs/locust.md lists the options.
 """
 
 import atexit
