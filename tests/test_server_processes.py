@@ -74,6 +74,23 @@ def test_run_server_serves_until_a_signal(
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_run_server_hears_a_signal_that_does_not_interrupt_its_wait(processes: int) -> None:
+    wakes_before = signal.set_wakeup_fd(-1)
+
+    def load(address: str) -> None:
+        def client() -> None:
+            echo(address, b"hello")
+            # In another thread: the one that waits goes on, as with a signal just before its wait.
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+        threading.Thread(target=client).start()
+
+    counts = run_server(ServerOptions(processes=processes), on_ready=load)
+    assert counts == ServerCounts(1, 1, 5, 5)
+    assert signal.set_wakeup_fd(wakes_before) == -1
+
+
 SERVE_TWO = """
 import msgspec
 from loadgen.server import ServerOptions

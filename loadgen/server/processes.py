@@ -17,7 +17,6 @@ from loadgen.server.listener import address_of, bind_socket
 from loadgen.server.options import ServerOptions
 from loadgen.server.peers import ServerCounts
 
-_LOOK_S: Final = 0.5
 STOP_S: Final = 5.0
 """Seconds within which a server must stop when told to; after that it is killed."""
 
@@ -35,7 +34,7 @@ class ServerProcesses:
         self.counts = ServerCounts()
         self._processes: dict[connection.Connection, BaseProcess] = {}
         self._stopping = False
-        self._end: int | None = None
+        self._ends: set[int] = set()
         # Bound but not listening, it gets no connection; it only keeps the port.
         self._reserved = bind_socket(options)
         self.address = address_of(self._reserved)
@@ -76,20 +75,18 @@ class ServerProcesses:
         """Wait until `stop` is called, then gather the counts of all."""
         serving = set(self._processes)
         while serving:
-            descriptors = [] if self._end is None else [self._end]
-            was_stopping = self._stopping
-            ready = connection.wait([*serving, *descriptors], STOP_S if was_stopping else _LOOK_S)
-            if not ready and was_stopping:
+            patience_s = STOP_S if self._stopping else None
+            ready = connection.wait([*serving, *self._ends], patience_s)
+            if not ready:
                 raise LoadgenError(f"a server process did not stop within {STOP_S:g} s")
-            # A signal that came just before the wait has not ended it: hence no wait for ever.
             for item in ready:
                 if isinstance(item, connection.Connection):
                     self.counts += self._receive(item)
                     serving.remove(item)
                     if not self._stopping:
                         raise LoadgenError("a server process stopped without being told to")
-                elif not os.read(descriptors[0], 4096):
-                    self._end = None
+                elif isinstance(item, int) and not os.read(item, 4096):
+                    self._ends.remove(item)
                     self.stop()
 
     def stop(self) -> None:
@@ -100,7 +97,7 @@ class ServerProcesses:
 
     def stop_at_end_of(self, descriptor: int) -> None:
         """Stop when ``descriptor``, a pipe or socket, is at its end; its data is dropped."""
-        self._end = descriptor
+        self._ends.add(descriptor)
 
     def close(self) -> None:
         """Stop all processes and release the port; a process that does not stop is killed."""

@@ -6,6 +6,7 @@ closes with it, however it ends (_exit(2)), and the server stops at the end of t
 
 import contextlib
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def run_server(
     with (
         least_timer_slack(),
         server,
-        _stopped_by_signals(server.stop),
+        _stopped_by_signals(server),
         _announced(server.address, ready_file),
     ):
         if stop_on is not None:
@@ -64,14 +65,26 @@ def _raise_descriptor_limit(backend: str) -> None:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+def _stopped_by_signals(server: EchoServer | ServerProcesses) -> Iterator[None]:
+    """Stop ``server`` on a signal, also on one that comes just before it begins to wait.
+
+    Python calls a handler only when it gets to run again, and a system call that has yet to begin
+    is not interrupted; the byte that the signal leaves in a pipe ends any wait (set_wakeup_fd,
+    https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd).
+    """
     numbers = (signal.SIGTERM, signal.SIGINT)
-    previous = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        sender.setblocking(False)
+        server.stop_at_end_of(receiver.fileno())
+        wakes_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        previous = {number: signal.signal(number, lambda *_: server.stop()) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(wakes_before)
 
 
 @contextlib.contextmanager
