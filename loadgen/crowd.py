@@ -16,10 +16,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+from loadgen.core.timers import NEVER_NS
 from loadgen.schedule import Profile, arrivals
 from loadgen.units import NS_PER_S
-
-NEVER_NS: Final = 2**62
 
 # Counts are drawn as the times of a process of this rate: fine enough, and enough of them.
 _UNIT_RATE_PER_S: Final = 1000.0

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.crowd import NEVER_NS, Crowd, Later
+from loadgen.core.timers import NEVER_NS
+from loadgen.crowd import Crowd, Later
 from loadgen.errors import UsageError
 from loadgen.schedule import Profile, arrivals
 from loadgen.units import NS_PER_S

@@ -135,7 +135,7 @@ class Connection(Exchange):
     @property
     def was_heard(self) -> bool:
         """Whether the server has said anything since the last connect."""
-        return bool(self.bytes_received > self._received_before)
+        return self.bytes_received > self._received_before
 
     def has_news(self) -> bool:
         """Whether what is waited for is there, and has only not been looked at yet.

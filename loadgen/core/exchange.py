@@ -276,11 +276,6 @@ class Exchange(Laps):
             + (laps - (self._awaited_bytes != NO_LAP)) * lap.reply_bytes,
         )
 
-    submitted = property(lambda self: self.counts()[0])
-    answered = property(lambda self: self.counts()[1])
-    bytes_sent = property(lambda self: self.counts()[2])
-    bytes_received = property(lambda self: self.counts()[3])
-
     @property
     def has_more(self) -> bool:
         """Whether messages are left to submit."""

@@ -30,6 +30,9 @@ Row = tuple[int, int, int, int, int, int]
 one time, to messages that were sent at one time. ``intended_ns`` is 0 in a closed loop; of
 ``stamp_ns`` see `loadgen.core.stamps`; where it is a time, it is that of the last reply."""
 
+OWNER, REPLIES, INTENDED_NS, SENT_NS, STAMP_NS, READ_NS = range(6)
+"""The columns of a `Row`."""
+
 RecordReplies = Callable[[Row], None]
 
 NOTHING: Final = 0
@@ -162,3 +165,29 @@ class Laps(ABC):
     @abstractmethod
     def _cut_short(self, batch: bytes, sent_bytes: int) -> int:
         """Take over a lap of whose ``batch`` the kernel has taken only ``sent_bytes``."""
+
+    # ---- counts ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def counts(self) -> tuple[int, int, int, int]:
+        """Return messages submitted and answered, bytes sent and received so far."""
+
+    @property
+    def submitted(self) -> int:
+        """Messages submitted so far."""
+        return self.counts()[0]
+
+    @property
+    def answered(self) -> int:
+        """Messages whose reply is whole (one way: that the kernel has taken whole)."""
+        return self.counts()[1]
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes that the kernel has taken."""
+        return self.counts()[2]
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that have been read."""
+        return self.counts()[3]

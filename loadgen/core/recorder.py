@@ -24,7 +24,7 @@ import numpy as np
 
 from loadgen.core.connection_tables import ConnectionTables, ConnectionTimes
 from loadgen.core.histogram import Histogram, Integers
-from loadgen.core.laps import RecordReplies
+from loadgen.core.laps import READ_NS, REPLIES, SENT_NS, STAMP_NS, RecordReplies
 from loadgen.core.stamps import MISSING, NOT_ASKED, UPPER_BOUND
 from loadgen.core.tally import SendGaps, TimesTally
 from loadgen.core.wall_clock import Step, WallClock
@@ -37,7 +37,6 @@ FLUSH_NS: Final = 100_000_000
 Booleans = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 _COLUMNS: Final = 6  # of a row of replies
-_REPLIES, _SENT, _STAMP, _READ = 1, 3, 4, 5
 _SEND_COLUMNS: Final = 3
 
 # The offset between the clocks is known this well: a stamp that is off by less is not implausible.
@@ -138,7 +137,7 @@ class Recorder:
         self._polls.clear()
 
     def _flush_rows(self, rows: Integers) -> None:
-        self._interval.user_space.record(rows[_READ] - rows[_SENT], rows[_REPLIES])
+        self._interval.user_space.record(rows[READ_NS] - rows[SENT_NS], rows[REPLIES])
         if self._wall_clock is None:
             self._flush_read(rows)
         else:
@@ -168,15 +167,11 @@ class Recorder:
         offset_ns = wall_clock.offset_ns
         self._note_step(wall_clock.look())
         rows = self._without_stepped(rows)
-        owners, replies, intended_ns, sent_ns, stamp_ns, read_ns = rows
-        arrived_ns = stamp_ns - offset_ns
-        early_ns, late_ns = sent_ns - arrived_ns, arrived_ns - read_ns
-        good = (stamp_ns > 0) & (np.maximum(early_ns, late_ns) <= _TOLERANCE_NS)
-        if not good.all() or replies.size != int(replies.sum()):
+        arrived_ns, good = arrivals(rows, offset_ns)
+        if not good.all() or rows[REPLIES].size != int(rows[REPLIES].sum()):
             self._count_unstamped(rows, good)
-            owners, replies, intended_ns, sent_ns, stamp_ns, read_ns = rows[:, good]
-            arrived_ns = arrived_ns[good]
-        arrived_ns = np.clip(arrived_ns, sent_ns, read_ns)
+            rows, arrived_ns = rows[:, good], arrived_ns[good]
+        owners, _, intended_ns, sent_ns, _, read_ns = rows
         service_ns = arrived_ns - sent_ns
         each = np.ones_like(service_ns)
         self._interval.stamped += service_ns.size
@@ -201,13 +196,13 @@ class Recorder:
         if not self.steps:
             return rows
         step = self.steps[-1]
-        clear = (rows[_READ] <= step.since_ns) | (rows[_SENT] >= step.until_ns)
-        self._interval.left_out += int(rows[_REPLIES, ~clear].sum())
+        clear = (rows[READ_NS] <= step.since_ns) | (rows[SENT_NS] >= step.until_ns)
+        self._interval.left_out += int(rows[REPLIES, ~clear].sum())
         return rows[:, clear]
 
     def _count_unstamped(self, rows: Integers, good: Booleans) -> None:
         """Count the replies without a time of arrival of their own; ``good`` rows have one each."""
-        replies, stamp_ns = rows[_REPLIES], rows[_STAMP]
+        replies, stamp_ns = rows[REPLIES], rows[STAMP_NS]
         interval = self._interval
         interval.upper_bounds += int((replies[good] - 1).sum())
         interval.upper_bounds += int(replies[stamp_ns == UPPER_BOUND].sum())
@@ -239,6 +234,19 @@ class Recorder:
         self.flush()
         self._tables.make_room(connections)
         return self._tables.summarise()
+
+
+def arrivals(rows: Integers, offset_ns: int) -> tuple[Integers, Booleans]:
+    """Return when the replies in a table of `Row` arrived, and of which that is known.
+
+    offset_ns: what stamps are ahead of the clock that the other times are read off. A stamp that
+    does not lie between sent and read is no time.
+    """
+    sent_ns, stamp_ns, read_ns = rows[SENT_NS], rows[STAMP_NS], rows[READ_NS]
+    arrived_ns = stamp_ns - offset_ns
+    early_ns, late_ns = sent_ns - arrived_ns, arrived_ns - read_ns
+    is_known = (stamp_ns > 0) & (np.maximum(early_ns, late_ns) <= _TOLERANCE_NS)
+    return np.clip(arrived_ns, sent_ns, read_ns), is_known
 
 
 def _table(numbers: list[int], columns: int) -> Integers:

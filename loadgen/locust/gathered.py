@@ -1,8 +1,7 @@
 """What the workers have found, put together at the master (or in the one process there is)."""
 
-import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -90,19 +89,16 @@ class Gathered:
 
     def records(self) -> dict[str, RunRecord]:
         """Return the record of each user class, over all workers."""
-        records = {}
-        for user_class, workers in self.contributions.items():
-            parts = {worker: each.record for worker, each in workers.items()}
-            with _told(user_class):
-                records[user_class] = merge(parts)
-        return records
+        merged = {
+            user_class: _merged(user_class, {name: each.record for name, each in workers.items()})
+            for user_class, workers in self.contributions.items()
+        }
+        return {name: record for name, record in merged.items() if record is not None}
 
     def recent_record(self, user_class: str) -> RunRecord | None:
         """Return the record of ``user_class`` with its latest intervals alone."""
         workers = self.contributions[user_class]
-        with _told(user_class):
-            return merge({worker: each.recent for worker, each in workers.items()})
-        return None
+        return _merged(user_class, {name: each.recent for name, each in workers.items()})
 
     def names(self, user_class: str) -> dict[str, Distribution]:
         """Return the latencies of ``user_class`` over all workers, by the name of the request."""
@@ -124,10 +120,10 @@ class Gathered:
                 _log.error("--loadgen-json: cannot write %s: %s", place, error.strerror)
 
 
-@contextlib.contextmanager
-def _told(user_class: str) -> Iterator[None]:
-    """Log what the records of the workers cannot be merged for."""
+def _merged(user_class: str, parts: Mapping[str, RunRecord]) -> RunRecord | None:
+    """Return the record that ``parts`` make; none, and a word in the log, if they do not fit."""
     try:
-        yield
+        return merge(parts)
     except LoadgenError as error:
         _log.error("%s: %s", user_class, error)
+        return None

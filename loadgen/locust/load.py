@@ -6,7 +6,7 @@ first in the same loop, and a record of its own; no record has two plans.
 """
 
 import contextlib
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,13 +27,7 @@ from loadgen.errors import LocalLimitError, UnreachableError
 from loadgen.failure import Failure
 from loadgen.locust.driver import Driver, Interrupts
 from loadgen.locust.part import Part
-from loadgen.locust.tally import (
-    CONNECT,
-    NamingRecorder,
-    Requests,
-    RequestTally,
-    TallyingRecorder,
-)
+from loadgen.locust.tally import CONNECT, NamingRecorder, RequestTally, TallyingRecorder
 from loadgen.plan import Plan
 from loadgen.target import Target
 from loadgen.timestamping import kernel_timestamps
@@ -93,7 +87,9 @@ class Load:
         self._members: list[Member] = []
         self._is_stopping = False
         self._to_send: list[Connection] = []
-        self._said: dict[str, Requests] = defaultdict(Requests)
+        self._open_loop: OpenLoop | None = None
+        self._reply_bytes: Counter[str] = Counter()
+        self._one_way: Counter[str] = Counter()
         self._booked = NONE
         plan = work.plan
         endpoint = _endpoint(work.target, plan.connect_timeout_s)
@@ -126,7 +122,8 @@ class Load:
                 assert profile is not None
                 seed = (plan.seed + number * _MIXED) % 2**63
                 crowd = Crowd(profile.start_per_s, plan.arrivals, seed)
-                return crowd, OpenLoop(crowd, monotonic_ns, self.recorder.record_send)
+                self._open_loop = OpenLoop(crowd, monotonic_ns, self.recorder.record_send)
+                return crowd, self._open_loop
             case "paced":
                 return None, Thinking(self._pause_ns, monotonic_ns)
             case "scripted":
@@ -185,11 +182,10 @@ class Load:
         self._driver.arm()
 
     def _resize(self) -> None:
-        if self._crowd is not None and not self._is_stopping:
+        crowd, open_loop = self._crowd, self._open_loop
+        if crowd is not None and open_loop is not None and not self._is_stopping:
             offset_ns = monotonic_ns() - self._began_ns
-            model = self.engine.model
-            assert isinstance(model, OpenLoop)
-            model.reschedule(self._crowd.resize(self.users, offset_ns))
+            open_loop.reschedule(crowd.resize(self.users, offset_ns))
 
     # ---- what the engine asks and tells ---------------------------------------------------
 
@@ -212,11 +208,11 @@ class Load:
 
     def count_reply(self, name: str, reply_bytes: int) -> None:
         """Count the bytes of a reply to a script's request of ``name``."""
-        self._said[name].reply_bytes += reply_bytes
+        self._reply_bytes[name] += reply_bytes
 
     def count_one_way(self, name: str) -> None:
         """Count a script's request of ``name`` to which there is no reply."""
-        self._said[name].untimed += 1
+        self._one_way[name] += 1
 
     def flush(self) -> None:
         """Bring `tally` up to date."""
@@ -224,17 +220,20 @@ class Load:
         second = self.recorder.second_of(monotonic_ns())
         if self.recorder.reply_bytes is None and self.work.manner != "scripted":
             self._count_all()
-        for name, said in self._said.items():
-            self.tally.add_untimed(name, second, said.untimed)
-            self.tally.add_bytes(name, second, said.reply_bytes)
-        self._said.clear()
+        for name, reply_bytes in self._reply_bytes.items():
+            self.tally.add_bytes(name, second, reply_bytes)
+        for name, count in self._one_way.items():
+            self.tally.add_untimed(name, second, count)
+        self._reply_bytes.clear()
+        self._one_way.clear()
 
     def _count_all(self) -> None:
+        """Count what nobody has counted one by one."""
         booked, self._booked = self._booked, self.engine.totals()
-        said = self._said[self.work.name]
-        said.reply_bytes = self._booked.bytes_received - booked.bytes_received
+        name = self.work.name
+        self._reply_bytes[name] += self._booked.bytes_received - booked.bytes_received
         if self.work.plan.framing().one_way:
-            said.untimed = self._booked.answered - booked.answered
+            self._one_way[name] += self._booked.answered - booked.answered
 
     def begin_measuring(self) -> None:
         """Forget what was measured so far: the users were still coming."""

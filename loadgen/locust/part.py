@@ -70,6 +70,11 @@ class Part:
         self._fresh.append(freeze_interval(interval, before, after, stage, self.findings))
         self._totals, self._interval_began_ns = after, now_ns
 
+    @property
+    def connections_up(self) -> int:
+        """How many connections were up when the last interval ended."""
+        return self._totals.up
+
     def end_load(self, now_ns: int) -> None:
         """Let nothing be submitted any more."""
         self.end_interval(now_ns)

@@ -1,7 +1,5 @@
 """What travels from a worker to the master, inside Locust's own reports."""
 
-from typing import Any
-
 import msgspec
 
 from loadgen.distribution import Distribution
@@ -23,22 +21,6 @@ class PartReport(msgspec.Struct, frozen=True, kw_only=True):
     record: RunRecord
     names: dict[str, Distribution]
     is_last: bool
-
-    @classmethod
-    def of(cls, load: Any, record: RunRecord, *, is_last: bool) -> "PartReport":
-        """Return the report of ``load``, a `loadgen.locust.load.Load`."""
-        return cls(
-            user_class=load.work.user_class,
-            users=load.users,
-            connections_up=load.engine.totals().up,
-            record=record,
-            names={
-                name: Distribution.of(requests.latency)
-                for name, requests in load.tally.by_name.items()
-                if requests.latency.count
-            },
-            is_last=is_last,
-        )
 
 
 def encode(reports: list[PartReport]) -> bytes:

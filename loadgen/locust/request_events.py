@@ -22,12 +22,11 @@ from locust.exception import (
 )
 
 from loadgen.core.histogram import Integers
-from loadgen.locust.statistics import METHOD
+from loadgen.locust.statistics import METHOD, NS_PER_MS
 
 _log = logging.getLogger("loadgen.locust")
 
 _ALLOWED: Final = (StopUser, StopTest, RescheduleTask, RescheduleTaskImmediately, InterruptTaskSet)
-_NS_PER_MS: Final = 1e6
 _AT_ONCE: Final = 200  # events between two looks at everybody else: some 0.5 ms
 
 
@@ -70,7 +69,7 @@ class RequestEvents:
     def add(self, name: str, latency_ns: Integers, replies: Integers) -> None:
         """Fire, soon, for replies to requests of ``name``."""
         for each_ns, count in zip(latency_ns.tolist(), replies.tolist(), strict=True):
-            self._waiting.extend([(name, each_ns / _NS_PER_MS, "")] * count)
+            self._waiting.extend([(name, each_ns / NS_PER_MS, "")] * count)
         self._has_some.set()
 
     def add_others(self, name: str, text: str, count: int) -> None:
@@ -82,8 +81,7 @@ class RequestEvents:
         """Fire for all that wait, now; then end."""
         self._greenlet.kill()
         while self._waiting:
-            for _ in range(min(_AT_ONCE, len(self._waiting))):
-                self._fire_one()
+            self._fire_some()
             gevent.sleep(0)
 
     def _fire_all(self) -> None:
@@ -91,9 +89,12 @@ class RequestEvents:
             self._has_some.wait()
             self._has_some.clear()
             while self._waiting:
-                for _ in range(min(_AT_ONCE, len(self._waiting))):
-                    self._fire_one()
+                self._fire_some()
                 gevent.sleep(0.0005)
+
+    def _fire_some(self) -> None:
+        for _ in range(min(_AT_ONCE, len(self._waiting))):
+            self._fire_one()
 
     def _fire_one(self) -> None:
         name, latency_ms, text = self._waiting.popleft()

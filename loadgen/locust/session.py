@@ -19,6 +19,7 @@ from locust import User
 from locust.env import Environment
 
 from loadgen.core.clock import monotonic_ns, wall_ns
+from loadgen.distribution import Distribution
 from loadgen.errors import LoadgenBug, LoadgenError
 from loadgen.locust import statistics
 from loadgen.locust.driver import Interrupts
@@ -116,9 +117,20 @@ class Session:
             return [self._report(load) for load in self._loads.values()]
 
     def _report(self, load: Load) -> PartReport:
-        now_ns = monotonic_ns()
         load.flush()
-        return PartReport.of(load, load.part.record(now_ns), is_last=self._is_closed)
+        record = load.part.record(monotonic_ns())
+        return PartReport(
+            user_class=load.work.user_class,
+            users=load.users,
+            connections_up=load.part.connections_up,
+            record=record,
+            names={
+                name: Distribution.of(requests.latency)
+                for name, requests in load.tally.by_name.items()
+                if requests.latency.count
+            },
+            is_last=self._is_closed,
+        )
 
     # ---- the end --------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from loadgen.units import ns_to_seconds
 METHOD: Final = "TCP"
 """What Locust lists as the type of the requests."""
 
-_NS_PER_MS: Final = 1e6
+NS_PER_MS: Final = 1e6
 
 
 def merge(tables: RequestStats, requests: Mapping[NameAndSecond, Requests]) -> None:
@@ -48,14 +48,14 @@ def _entry(tables: RequestStats, name: str, second: int, group: Requests) -> Sta
     entry.num_failures = failures
     entry.total_content_length = group.reply_bytes
     # Locust declares whole milliseconds, and computes with fractions all the same.
-    entry.total_response_time = latency.sum_ns / _NS_PER_MS  # type: ignore[assignment]
+    entry.total_response_time = latency.sum_ns / NS_PER_MS  # type: ignore[assignment]
     if latency.count:
-        entry.min_response_time = latency.min_ns / _NS_PER_MS  # type: ignore[assignment]
-        entry.max_response_time = latency.max_ns / _NS_PER_MS  # type: ignore[assignment]
+        entry.min_response_time = latency.min_ns / NS_PER_MS  # type: ignore[assignment]
+        entry.max_response_time = latency.max_ns / NS_PER_MS  # type: ignore[assignment]
     # Looked up each time: a locustfile may put in a function of its own.
     rounded = locust_stats.bucket_response_time
     for latency_ns, count in latency.values():
-        entry.response_times[rounded(latency_ns / _NS_PER_MS)] += count
+        entry.response_times[rounded(latency_ns / NS_PER_MS)] += count
     if entry.num_requests:
         entry.num_reqs_per_sec[second] = entry.num_requests
         entry.last_request_timestamp = _last_moment(second)

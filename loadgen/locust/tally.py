@@ -11,16 +11,13 @@ from typing import Final, Protocol
 import numpy as np
 
 from loadgen.core.histogram import Histogram, Integers
-from loadgen.core.laps import Row
-from loadgen.core.recorder import Recorder
+from loadgen.core.laps import INTENDED_NS, OWNER, READ_NS, REPLIES, SENT_NS, Row
+from loadgen.core.recorder import Recorder, arrivals
 from loadgen.core.wall_clock import WallClock
 from loadgen.units import NS_PER_S
 
 CONNECT: Final = "connect"
 """The name under which Locust lists what went wrong while no message was under way."""
-
-_OWNER, _REPLIES, _INTENDED, _SENT, _STAMP, _READ = range(6)
-_FURTHEST_OFF_NS: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -137,8 +134,8 @@ class TallyingRecorder(Recorder):
 
     def _flush_rows(self, rows: Integers) -> None:
         latency_ns = np.maximum(self._arrived_ns(rows) - self._began_ns(rows), 0)
-        seconds = (rows[_READ] + self._wall_offset_ns) // NS_PER_S
-        self._tell(latency_ns, rows[_REPLIES], seconds)
+        seconds = (rows[READ_NS] + self._wall_offset_ns) // NS_PER_S
+        self._tell(latency_ns, rows[REPLIES], seconds)
         super()._flush_rows(rows)
 
     def _tell(self, latency_ns: Integers, replies: Integers, seconds: Integers) -> None:
@@ -149,17 +146,14 @@ class TallyingRecorder(Recorder):
             )
 
     def _arrived_ns(self, rows: Integers) -> Integers:
-        read_ns: Integers = rows[_READ]
+        read_ns: Integers = rows[READ_NS]
         if self._wall_clock is None:
             return read_ns
-        arrived_ns: Integers = rows[_STAMP] - self._wall_clock.offset_ns
-        early_ns, late_ns = rows[_SENT] - arrived_ns, arrived_ns - read_ns
-        is_time = np.maximum(early_ns, late_ns) <= _FURTHEST_OFF_NS
-        within_ns: Integers = np.clip(arrived_ns, rows[_SENT], read_ns)
-        return np.where(is_time, within_ns, read_ns)
+        arrived_ns, is_known = arrivals(rows, self._wall_clock.offset_ns)
+        return np.where(is_known, arrived_ns, read_ns)
 
     def _began_ns(self, rows: Integers) -> Integers:
-        began_ns: Integers = np.where(rows[_INTENDED] > 0, rows[_INTENDED], rows[_SENT])
+        began_ns: Integers = np.where(rows[INTENDED_NS] > 0, rows[INTENDED_NS], rows[SENT_NS])
         return began_ns
 
 
@@ -173,7 +167,7 @@ class NamingRecorder(TallyingRecorder):
 
     def _record_named(self, row: Row) -> None:
         self._rows.extend(row)
-        self._row_names.append(self.name_by_owner[row[_OWNER]])
+        self._row_names.append(self.name_by_owner[row[OWNER]])
 
     def _tell(self, latency_ns: Integers, replies: Integers, seconds: Integers) -> None:
         names = np.array(self._row_names)

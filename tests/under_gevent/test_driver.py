@@ -334,6 +334,25 @@ class TestPayloadHook:
             assert [(kind.cause, kind.count) for kind in record.failures] == [("user_code", 1)]
             assert record.actual.messages == user.made - 1
 
+    def test_that_raises_what_ends_greenlets_is_in_error(self) -> None:
+        with ScriptedServer(echoes) as server:
+
+            class Leaving(SocketUser):
+                host = server.address
+                made = 0
+
+                def payload(self) -> bytes:
+                    self.made += 1
+                    if self.made == 3:
+                        raise gevent.GreenletExit
+                    return b"ping"
+
+            with Scene(Leaving) as scene:
+                [user] = scene.start(1)
+                wait_for(lambda: user.made > 50)
+            record = scene.record(Leaving)
+            assert [(kind.cause, kind.count) for kind in record.failures] == [("user_code", 1)]
+
     @pytest.mark.parametrize("made", [b"", "text", None, bytearray(b"ping"), 7])
     def test_that_makes_no_message_is_in_error(self, made: Any) -> None:
         with ScriptedServer(echoes) as server:

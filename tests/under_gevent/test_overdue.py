@@ -1,11 +1,9 @@
 """An open loop inside Locust, where what is due must not be forgotten at the end."""
 
-from gevent import GreenletExit
 from scenes import Scene, wait_for
-from servers import ScriptedServer, echoes, never_answers
+from servers import ScriptedServer, never_answers
 
 from loadgen.core.clock import monotonic_ns
-from loadgen.failure import Cause
 from loadgen.locust import SocketUser
 
 
@@ -29,23 +27,3 @@ def test_what_a_silent_server_left_undone_is_overdue() -> None:
     assert actual.due == actual.overdue + 2
     # 0.2 s and more at 2000/s; the load may have gone on for longer, and never for less.
     assert 300 <= actual.overdue <= 2 + 2000 * (actual.duration_s + 0.01)
-
-
-def test_a_hook_that_raises_what_ends_greenlets_costs_one_message() -> None:
-    with ScriptedServer(echoes) as server:
-
-        class Leaving(SocketUser):
-            host = server.address
-            made = 0
-
-            def payload(self) -> bytes:
-                self.made += 1
-                if self.made == 3:
-                    raise GreenletExit
-                return b"ping"
-
-        with Scene(Leaving) as scene:
-            [user] = scene.start(1)
-            wait_for(lambda: user.made > 50)
-        record = scene.record(Leaving)
-    assert [(kind.cause, kind.count) for kind in record.failures] == [(Cause.USER_CODE, 1)]
