@@ -43,7 +43,8 @@ class Accounts(NamedTuple):
             timed = each["num_requests"] - each["num_none_requests"]
             assert timed == sum(each["response_times"].values())
             assert each["num_requests"] == sum(each["num_reqs_per_sec"].values())
-        assert _count(total) == tuple(map(sum, zip(*in_csv.values(), strict=True)))
+        requests, failures = zip(*in_csv.values(), strict=True) if in_csv else ((), ())
+        assert _count(total) == (sum(requests), sum(failures))
         errors = _rows(folder / "out_failures.csv")
         return cls(
             _count(total),

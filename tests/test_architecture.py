@@ -69,7 +69,7 @@ FLOORS = [
         *("locust.client", "locust.seat", "locust.load", "locust.driver", "locust.words"),
         *("locust.tally", "locust.statistics", "locust.request_events", "locust.part"),
         *("locust.report", "locust.gathered", "locust.overview", "locust.page"),
-        "locust.arguments",
+        *("locust.arguments", "locust.roles", "locust.worker", "locust.master", "locust.alone"),
     ],
     [
         *("cli", "__init__"),
@@ -91,7 +91,8 @@ FAMILIES = [
         "locust.driver locust.words locust.tally locust.report locust.arguments locust.page",
         "locust.statistics locust.part locust.gathered",
         "locust.load locust.request_events locust.overview",
-        *("locust.client locust.seat locust.session", "locust.attached", "locust.users"),
+        *("locust.client locust.seat locust.session", "locust.roles"),
+        *("locust.worker locust.alone", "locust.master", "locust.attached", "locust.users"),
         *("locust.plugin", "locust"),
     ],
     [
