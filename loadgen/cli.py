@@ -17,6 +17,7 @@ UNREACHABLE: Final = 3
 # Modules by name: a word that is not used costs no import.
 COMMANDS: Final = {
     "run": "loadgen.commands.run",
+    "compare": "loadgen.commands.compare",
     "server": "loadgen.commands.server",
 }
 

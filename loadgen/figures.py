@@ -116,6 +116,10 @@ class Time:
             return _UNSCHEDULED
         return ""
 
+    def why_missing(self, record: RunRecord) -> str:
+        """Return why the time is not there, or left to chance; empty where it is worth a look."""
+        return self._absence(record) or self._scarcity(record)
+
     def _absence(self, record: RunRecord) -> str:
         found = self._distribution(record)
         if self.kind in _OF_REPLIES and record.plan.reply == "none":

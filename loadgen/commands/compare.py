@@ -1,0 +1,243 @@
+"""``loadgen compare``: is the second slower than the first?"""
+
+import argparse
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from loadgen.commands import options, outputs
+from loadgen.compare import files, gates
+from loadgen.compare.alternating import Command, Turns, run_in_turn
+from loadgen.compare.comparison import DEFAULT_LEVEL, DEFAULT_MARGIN, Terms, compare
+from loadgen.compare.rounds import Rounds
+from loadgen.compare.text import lines, markdown
+from loadgen.errors import UsageError
+from loadgen.terminal import print_lines
+
+OK: Final = 0
+DEFAULT_ROUNDS: Final = 10
+LONGEST_S: Final = 600.0
+
+GATE_FAILED: Final = 1
+UNDECIDED: Final = 4
+
+_PERCENT: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*%?")
+
+_USAGE: Final = """\
+loadgen compare A B [options]
+       loadgen compare --run COMMAND_A --run COMMAND_B [options]"""
+
+_DESCRIPTION: Final = """\
+Is B slower than A? Each is a file or a folder of records, several rounds of each
+(`loadgen --json`, or pytest-benchmark's files), or a command that makes them: those
+are run in turn, A B B A. For each figure: slower, faster, same, or inconclusive."""
+
+_EPILOG: Final = """\
+examples:
+  loadgen compare base/ head/                     # folders, a record for each round
+  loadgen compare base.json head.json --fail-on 'p99>5%' --fail-on 'errors>0.1%'
+  loadgen compare --run 'loadgen :9001 -d 5s --json {out}' \\
+                  --run 'loadgen :9002 -d 5s --json {out}' --rounds 10 --keep rounds
+  loadgen compare --run 'old/bin/pytest bench --benchmark-json {out}' \\
+                  --run 'new/bin/pytest bench --benchmark-json {out}' --fail-on 'time>5%'
+
+figures for --fail-on: messages_per_s, errors, service_p50, service_p99, service_p999,
+response_p50 and so on (open loop), p50, p99, p999 (of response time in an open loop,
+otherwise service time), connect_p99, cpu_per_message; of pytest-benchmark the names of
+the benchmarks, or time for all of them.
+
+exit codes: 0 compared, 1 a --fail-on is broken: by more than it allows, and noise is
+excluded, 2 usage, or unlike records, 4 with --strict a --fail-on could not be decided."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return the exit code."""
+    chosen = new_parser().parse_args(arguments)
+    if chosen.strict and not chosen.gates:
+        raise UsageError("--strict is about --fail-on; say what to fail on")
+    terms = Terms(tuple(chosen.gates), chosen.level, chosen.margin, also_unlike=chosen.force)
+    with _sides(chosen) as (base, head):
+        comparison = compare(base, head, terms)
+    for_people = sys.stderr if Path("-") in (chosen.json, chosen.markdown) else sys.stdout
+    try:
+        outputs.write_all(
+            ("--json", chosen.json, comparison.to_json),
+            ("--markdown", chosen.markdown, lambda: markdown(comparison).encode()),
+        )
+    finally:
+        print_lines(lines(comparison), for_people)
+    outcomes = {gate.outcome for gate in comparison.gates}
+    if "failed" in outcomes:
+        return GATE_FAILED
+    return UNDECIDED if chosen.strict and "inconclusive" in outcomes else OK
+
+
+def new_parser() -> options.Parser:
+    """Return the parser of ``loadgen compare``."""
+    parser = options.new_parser("compare", _DESCRIPTION, _EPILOG)
+    parser.usage = _USAGE
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="A B",
+        help="records of each: a file, or a folder with a .json file for each round",
+    )
+    _add_runs(parser.add_argument_group("commands instead of records"))
+    _add_judgement(parser.add_argument_group("judgement"))
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--markdown",
+        type=options.output_file,
+        metavar="FILE",
+        help="write a pull request's comment there; - is standard output",
+    )
+    output.add_argument(
+        "--json",
+        type=options.output_file,
+        metavar="FILE",
+        help="write the comparison there; - is standard output",
+    )
+    return parser
+
+
+def _add_runs(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--run",
+        dest="commands",
+        action="append",
+        default=[],
+        metavar="COMMAND",
+        type=Command.parse,
+        help="twice: what makes a round of A and of B; {out} in it is where its JSON goes",
+    )
+    group.add_argument(
+        "--rounds", type=options.count, metavar="N", help="how often to run each (10)"
+    )
+    group.add_argument(
+        "--run-timeout",
+        dest="longest_s",
+        type=options.duration_s,
+        metavar="TIME",
+        help="how long one run may take (10m)",
+    )
+    group.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="keep the records there, for `loadgen compare FOLDER/A FOLDER/B`",
+    )
+    group.add_argument("-q", "--quiet", action="store_true", help="do not tell of each run")
+
+
+def _add_judgement(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--fail-on",
+        dest="gates",
+        action="append",
+        default=[],
+        metavar="FIGURE>PERCENT",
+        type=gates.parse,
+        help="exit with 1 where B is worse by more, and not by chance; repeatable",
+    )
+    group.add_argument(
+        "--strict", action="store_true", help="exit with 4 where a --fail-on is undecided"
+    )
+    group.add_argument(
+        "--same-within",
+        dest="margin",
+        type=_percent,
+        default=DEFAULT_MARGIN,
+        metavar="PERCENT",
+        help="how large a change does not matter (5%%)",
+    )
+    group.add_argument(
+        "--confidence",
+        dest="level",
+        type=_percent,
+        default=DEFAULT_LEVEL,
+        metavar="PERCENT",
+        help="how often all intervals together hold the truth (95%%)",
+    )
+    group.add_argument(
+        "--force", action="store_true", help="compare what is not alike, and say what is not"
+    )
+
+
+def _percent(text: str) -> float:
+    match = _PERCENT.fullmatch(text.strip())
+    if match is None or not 0 < float(match[1]) < 100:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not accepted; write a percentage such as 5%, above 0 and below 100"
+        )
+    return float(match[1]) / 100
+
+
+# ---- what is compared ---------------------------------------------------------------------
+
+
+@contextmanager
+def _sides(chosen: argparse.Namespace) -> Iterator[tuple[Rounds, Rounds]]:
+    """Yield both sides, as read from files or as just made. Raises UsageError."""
+    if not chosen.commands:
+        base, head = _two_files(chosen)
+        yield files.read(str(base), base), files.read(str(head), head)
+        return
+    if chosen.files:
+        raise UsageError(f"--run and {chosen.files[0]}: compare files, or commands, not both")
+    if len(chosen.commands) != 2:
+        raise UsageError(f"--run: given {len(chosen.commands)} times; two are compared")
+    count = DEFAULT_ROUNDS if chosen.rounds is None else chosen.rounds
+    longest_s = LONGEST_S if chosen.longest_s is None else chosen.longest_s
+    for option, value in (("--rounds", count), ("--run-timeout", longest_s)):
+        if not value:
+            raise UsageError.of(option, f"{value:g}", "write more than 0")
+    with _folder(chosen.keep) as folder:
+        turns = Turns(count, folder, longest_s)
+        base, head = chosen.commands
+        run_in_turn({"A": base, "B": head}, turns, _silent if chosen.quiet else _tell)
+        yield files.read(base.text, folder / "A"), files.read(head.text, folder / "B")
+
+
+def _two_files(chosen: argparse.Namespace) -> tuple[Path, Path]:
+    for option, value in (
+        ("--rounds", chosen.rounds),
+        ("--keep", chosen.keep),
+        ("--run-timeout", chosen.longest_s),
+    ):
+        if value is not None:
+            raise UsageError(f"{option} is about commands that are run; give --run twice")
+    if len(chosen.files) != 2:
+        raise UsageError(
+            f"{len(chosen.files)} files or folders given; two are compared, several rounds of each "
+            "in one file or one folder (or give --run twice)"
+        )
+    base, head = chosen.files
+    if base == head == Path("-"):
+        raise UsageError("- and -: both cannot come from standard input")
+    return base, head
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """Yield the folder for the records: ``keep``, or one that is gone in the end."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="loadgen-compare-") as folder:
+            yield Path(folder)
+        return
+    for side in ("A", "B"):
+        if any((keep / side).glob("*.json")):
+            raise UsageError(f"--keep {keep}: it holds records already; name another folder")
+    yield keep
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _silent(text: str) -> None:
+    pass

@@ -1,0 +1,105 @@
+"""Two commands run in turn, A B B A, so that what drifts on a machine drifts for both alike."""
+
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from loadgen.errors import UsageError
+
+Side = Literal["A", "B"]
+
+PLACE: Final = "{out}"
+"""Where the name of the file for the JSON record goes."""
+
+_NOT_A_RUN: Final = (2, 3, 130)  # wrong usage, nobody there, interrupted
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line with `PLACE` in it, as its words."""
+
+    text: str
+    words: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str, option: str = "--run") -> "Command":
+        """Return the command that ``text`` means to a shell; nothing is expanded.
+
+        Raises UsageError, which names ``option``.
+        """
+        try:
+            words = tuple(shlex.split(text))
+        except ValueError as error:
+            raise UsageError(f"{option}: {text!r} is no command line: {error}") from None
+        if not any(PLACE in word for word in words):
+            raise UsageError(
+                f"{option}: {text!r} says nowhere where its JSON goes; write {PLACE} there, as in "
+                f"'loadgen localhost:9999 --json {PLACE}'"
+            )
+        return cls(text, words)
+
+    def writing_to(self, path: Path) -> list[str]:
+        """Return the words with ``path`` in its place."""
+        return [word.replace(PLACE, str(path)) for word in self.words]
+
+
+def order(rounds: int) -> Iterator[tuple[int, Side]]:
+    """Yield number and side of every run: 1 A, 1 B, 2 B, 2 A, 3 A, 3 B and so on."""
+    sides: tuple[Side, Side] = ("A", "B")
+    for number in range(1, rounds + 1):
+        for side in sides if number % 2 else reversed(sides):
+            yield number, side
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How often to run each, where the files go, and how long one run may take.
+
+    Files are called ``A/0001.json`` and so on, in ``folder``.
+    """
+
+    count: int
+    folder: Path
+    longest_s: float
+
+
+def run_in_turn(commands: dict[Side, Command], turns: Turns, tell: Callable[[str], None]) -> None:
+    """Run each of ``commands`` so often, one at a time; ``tell`` hears of each before it begins.
+
+    Raises UsageError for a command that cannot be started, takes too long, ends badly, or writes no
+    file.
+    """
+    for number, side in order(turns.count):
+        tell(f"round {number} of {turns.count}: {side}")
+        file = turns.folder / side / f"{number:04}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
+        _run(commands[side], file, turns.longest_s)
+
+
+def _run(command: Command, file: Path, longest_s: float) -> None:
+    try:
+        ended = subprocess.run(
+            command.writing_to(file),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=longest_s,
+            check=False,
+        )
+    except OSError as error:
+        raise UsageError(f"--run: {command.text!r} cannot be started: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"--run: {command.text!r} was not done after {longest_s:g} s; --run-timeout allows more"
+        ) from None
+    if ended.returncode in _NOT_A_RUN or ended.returncode < 0 or not file.is_file():
+        last = ended.stdout.decode(errors="replace").strip().splitlines()[-3:]
+        missing = "" if file.is_file() else f", and wrote no {file.name}"
+        raise UsageError(
+            f"--run: {command.text!r} ended with {ended.returncode}{missing}"
+            + "".join(f"\n  | {line}" for line in last)
+        )

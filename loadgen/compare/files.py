@@ -1,0 +1,89 @@
+"""Files with the rounds of one side: RunRecords or files of pytest-benchmark, one or many."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from loadgen.compare.rounds import Rounds, of_benchmarks, of_records
+from loadgen.errors import RecordError, UsageError
+from loadgen.record import SCHEMA, from_json
+
+_FORM: Final = (
+    "name a file that `loadgen --json` or pytest-benchmark has written, several of them one after "
+    "the other in one file, or a folder with a file for each round"
+)
+
+
+def read(label: str, path: Path) -> Rounds:
+    """Return the rounds in ``path``: a file, a folder of ``.json`` files, ``-`` for standard input.
+
+    Raises UsageError for what cannot be read, RecordError for what holds no rounds.
+    """
+    documents = [
+        (file, document) for file in _files(path) for document in _documents(_text(file), file)
+    ]
+    if not documents:
+        raise RecordError(f"{path}: it is empty; {_FORM}")
+    are_records = {_is_record(document, file) for file, (document, _) in documents}
+    if len(are_records) > 1:
+        raise RecordError(f"{path}: records of loadgen's and of pytest-benchmark's do not mix")
+    if are_records == {True}:
+        return of_records(label, [_record(text, file) for file, (_, text) in documents])
+    try:
+        return of_benchmarks(label, [document for _, (document, _) in documents])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(
+            f"{path}: this is no file of pytest-benchmark: {type(error).__name__} {error}"
+        ) from None
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("*.json"))
+    if not files:
+        raise UsageError(f"{path}: there is no .json file in this folder; {_FORM}")
+    return files
+
+
+def _text(file: Path) -> str:
+    try:
+        return sys.stdin.read() if file == Path("-") else file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}; {_FORM}") from None
+    except UnicodeDecodeError:
+        raise RecordError(f"{file}: this is no text; {_FORM}") from None
+
+
+def _documents(text: str, file: Path) -> Iterator[tuple[Any, str]]:
+    """Yield each JSON document in ``text``, and its part of the text; they follow one another."""
+    decoder = json.JSONDecoder()
+    position = 0
+    while position < len(text.rstrip()):
+        start = position + len(text[position:]) - len(text[position:].lstrip())
+        try:
+            document, position = decoder.raw_decode(text, start)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise RecordError(f"{file}: this is no JSON: {error}; {_FORM}") from None
+        yield document, text[start:position]
+
+
+def _is_record(document: Any, file: Path) -> bool:
+    if isinstance(document, dict):
+        schema = document.get("schema")
+        if schema == SCHEMA:
+            return True
+        if schema is None and "benchmarks" in document:
+            return False
+        if schema is not None:
+            raise RecordError(f"{file}: this is a {schema}, not a {SCHEMA}; {_FORM}")
+    raise RecordError(f"{file}: it holds no round of either kind; {_FORM}")
+
+
+def _record(text: str, file: Path) -> Any:
+    try:
+        return from_json(text.encode())
+    except RecordError as error:
+        raise RecordError(f"{file}: {error}") from None

@@ -1,0 +1,126 @@
+"""Gates: how much worse a figure may become, such as ``p99>5%``, and what became of them.
+
+A gate fails only where the change is larger than it allows and its interval excludes no change. It
+passes where the interval excludes more than it allows. Otherwise it is inconclusive.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from loadgen.errors import UsageError
+
+GATE_FORM: Final = (
+    "write FIGURE>PERCENT, by how much it may be worse, such as p99>5%, messages_per_s>5% or "
+    "errors>0.1%"
+)
+
+Word = Literal["slower", "faster", "same", "inconclusive"]
+Unit = Literal["ns", "per_s", "share"]
+GateOutcome = Literal["passed", "failed", "inconclusive"]
+
+_GATE: Final = re.compile(r"(\S.*?)\s*>\s*(\d+(?:\.\d*)?|\.\d+)\s*%")
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one figure.
+
+    base, head: its medians, in ``unit``: nanoseconds, per second, or a share from 0 to 1.
+    ratio: head over base; of shares, null.
+    worse: by how much head is worse: 0.1 is 10 % more of what should be little, or 10 % less of
+    what should be much; of shares the difference. Negative is better.
+    worse_low, worse_high: its interval; null where there is none.
+    rounds_needed: about how many of each side would narrow the interval to the margin; null if that
+    is not asked for, or too many.
+    why: why it is inconclusive, where that is not plain from the interval.
+    """
+
+    figure: str
+    title: str
+    unit: Unit
+    base: float
+    head: float
+    ratio: float | None
+    worse: float | None
+    worse_low: float | None
+    worse_high: float | None
+    word: Word
+    rounds_needed: int | None = None
+    why: str = ""
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one gate, for one figure."""
+
+    gate: str
+    figure: str
+    outcome: GateOutcome
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How much worse a figure may be: ``limit`` 0.05 is 5 %. ``text`` is what the user wrote."""
+
+    text: str
+    figure: str
+    limit: float
+
+
+def parse(text: str, option: str = "--fail-on") -> Gate:
+    """Return the gate that ``text`` means. Raises UsageError, which names ``option``."""
+    match = _GATE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError.of(option, text, GATE_FORM)
+    return Gate(text, match[1], float(match[2]) / 100)
+
+
+def figures_of(
+    gate: Gate, aliases: Mapping[str, tuple[str, ...]], known: set[str]
+) -> tuple[str, ...]:
+    """Return the figures that ``gate`` is about, of those ``known``. Raises UsageError."""
+    meant = tuple(name for name in aliases.get(gate.figure, (gate.figure,)) if name in known)
+    if meant:
+        return meant
+    names = sorted({*known, *aliases})
+    close = difflib.get_close_matches(gate.figure, names, n=1, cutoff=0.4)
+    suggestion = f"; did you mean {close[0]}?" if close else ""
+    raise UsageError(
+        f"--fail-on {gate.text}: no figure here is called {gate.figure}{suggestion} "
+        f"(figures are {', '.join(names)})"
+    )
+
+
+def judge(gate: Gate, name: str, change: Change | None, missing: Mapping[str, str]) -> GateResult:
+    """Return what becomes of ``gate``; where there is no ``change``, ``missing`` says why."""
+    outcome: GateOutcome = "inconclusive"
+    if change is None:
+        return GateResult(gate=gate.text, figure=name, outcome=outcome, reason=missing[name])
+    low, high = change.worse_low, change.worse_high
+    if change.worse is None or low is None or high is None:
+        reason = change.why
+    else:
+        if change.worse > gate.limit and low > 0:
+            outcome = "failed"
+        elif high <= gate.limit:
+            outcome = "passed"
+        reason = f"{change.title} is {in_words(change)}"
+    return GateResult(gate=gate.text, figure=name, outcome=outcome, reason=reason)
+
+
+def in_words(change: Change) -> str:
+    """Return how much worse or better, with the interval, for people."""
+    if change.worse is None or change.worse_low is None or change.worse_high is None:
+        return change.why
+    word = "better" if change.worse < 0 else "worse"
+    low, high = percent(change.worse_low), percent(change.worse_high)
+    return f"{100 * abs(change.worse):.1f} % {word} (worse by {low} to {high})"
+
+
+def percent(share: float) -> str:
+    """Return a change for people: ``+9.8 %``."""
+    return f"{100 * share:+.1f} %"

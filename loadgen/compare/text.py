@@ -1,0 +1,154 @@
+"""A comparison for people: as lines for a terminal, and as Markdown for a pull request."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from loadgen.compare.comparison import Comparison
+from loadgen.compare.gates import Change, GateOutcome, Unit, Word, percent
+from loadgen.summary_times import Line, Style, format_rate, wrapped
+from loadgen.units import format_duration_ns
+
+_STYLES: Final[dict[Word, Style]] = {
+    "slower": "bad",
+    "faster": "good",
+    "same": "plain",
+    "inconclusive": "faint",
+}
+_GATE_WORDS: Final[dict[GateOutcome, tuple[str, Style]]] = {
+    "failed": ("FAILED", "bad"),
+    "inconclusive": ("undecided", "bad"),
+    "passed": ("passed", "good"),
+}
+_SIGNS: Final[dict[Word, str]] = {
+    "slower": "🔴 slower",
+    "faster": "🟢 faster",
+    "same": "same",
+    "inconclusive": "inconclusive",
+}
+_WRITERS: Final[dict[Unit, Callable[[float], str]]] = {
+    "ns": format_duration_ns,
+    "per_s": format_rate,
+    "share": lambda share: f"{100 * share:.3g} %",
+}
+_HEADINGS: Final = ("", "A", "B", "B is worse by", "interval", "")
+
+
+def lines(comparison: Comparison) -> Iterator[Line]:
+    """Yield the comparison for a terminal."""
+    yield Line(f"A is {comparison.base}", "heading")
+    yield Line(f"B is {comparison.head}", "heading")
+    yield from wrapped(_rounds(comparison), style="faint")
+    for each in comparison.unlike:
+        yield from wrapped(f"not alike: {each}", style="bad")
+    yield Line("")
+    rows = [_row(change) for change in comparison.changes]
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
+    yield Line(_aligned(_HEADINGS, widths), "faint")
+    for change, row in zip(comparison.changes, rows, strict=True):
+        yield Line(_aligned(row, widths), _STYLES[change.word])
+    yield Line("")
+    for note in _notes(comparison):
+        yield from wrapped(note, style="faint")
+    for remark in comparison.remarks:
+        yield from wrapped(remark, style="bad")
+    yield Line("")
+    yield Line(conclusion(comparison), "heading")
+    for gate in comparison.gates:
+        word, style = _GATE_WORDS[gate.outcome]
+        yield from wrapped(f"{word} {gate.gate}: {gate.reason}", style=style)
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return the comparison as a comment for a pull request."""
+    rows = [_row(change)[:-1] for change in comparison.changes]
+    words = [_SIGNS[change.word] + _needed(change) for change in comparison.changes]
+    table = [
+        _markdown_row(_HEADINGS),
+        "|---|---:|---:|---:|---:|---|",
+        *(_markdown_row((*row, word)) for row, word in zip(rows, words, strict=True)),
+    ]
+    gates = [
+        f"- **{_GATE_WORDS[gate.outcome][0]}** `{gate.gate}`: {_escaped(gate.reason)}"
+        for gate in comparison.gates
+    ]
+    remarks = [f"- {_escaped(remark)}" for remark in (*comparison.unlike, *comparison.remarks)]
+    about = f"A is `{comparison.base}`, B is `{comparison.head}`; {_rounds(comparison)}."
+    small = f"<sub>{_escaped('; '.join(_notes(comparison)))}</sub>"
+    title = f"### loadgen compare: {conclusion(comparison)}"
+    parts = ([title], [about], gates, table, remarks, [small])
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def conclusion(comparison: Comparison) -> str:
+    """Return the comparison in one line."""
+    by_word: dict[Word, list[str]] = {}
+    for change in comparison.changes:
+        by_word.setdefault(change.word, []).append(change.title)
+    said = [
+        f"{word}: {', '.join(by_word[word])}" for word in ("slower", "faster") if word in by_word
+    ]
+    undecided = len(by_word.get("inconclusive", ()))
+    if undecided == len(comparison.changes):
+        return "inconclusive"
+    if not said:
+        said = ["the same" if not undecided else "the same where it can be told"]
+    if undecided:
+        said.append(f"inconclusive: {undecided} of {len(comparison.changes)}")
+    return "; ".join(said)
+
+
+def _rounds(comparison: Comparison) -> str:
+    base, head = comparison.rounds
+    if comparison.in_turn:
+        return f"{base} rounds of each, taken in turn: neighbours are compared"
+    return (
+        f"{base} and {head} rounds, not taken in turn: a machine that changed in between looks "
+        "like a change of what is compared"
+    )
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    yield (
+        "worse: a longer time, or a lower rate; a minus is better; all intervals together hold the "
+        f"truth in {100 * comparison.level:g} of 100 comparisons; same: within "
+        f"{100 * comparison.margin:g} %"
+    )
+    if comparison.missing:
+        reasons = (f"{name}: {why}" for name, why in comparison.missing.items())
+        yield f"not compared: {'; '.join(reasons)}"
+
+
+def _row(change: Change) -> tuple[str, ...]:
+    write = _WRITERS[change.unit]
+    if change.worse is None or change.worse_low is None or change.worse_high is None:
+        worse, interval = "-", "-"
+    else:
+        worse = percent(change.worse)
+        interval = f"{percent(change.worse_low)} to {percent(change.worse_high)}"
+    said = change.word + _needed(change)
+    return change.title, write(change.base), write(change.head), worse, interval, said
+
+
+def _needed(change: Change) -> str:
+    if change.why:
+        return f" ({change.why})"
+    if change.word != "inconclusive":
+        return ""
+    needed = change.rounds_needed
+    return f" (about {needed} rounds would tell)" if needed else " (too noisy to tell)"
+
+
+def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
+    title, *values, said = row
+    cells = (f"{cell:>{width}}" for cell, width in zip(values, widths[1:-1], strict=True))
+    return f"  {title:<{widths[0]}}  {'  '.join(cells)}  {said}".rstrip()
+
+
+def _markdown_row(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(map(_escaped, cells))} |"
+
+
+def _escaped(text: str) -> str:
+    """Return ``text`` such that no character of it is taken for markup."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{each}" if each in r"\`*_[]|" else each for each in escaped)
