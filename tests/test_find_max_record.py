@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import ended, loadgen_here, running
+from command import ended, loadgen, loadgen_here, running
 from searches import PROMISE, record_of, wall_at
 from servers import ScriptedServer, closes_after, echoes
 
@@ -97,6 +97,15 @@ def test_it_is_written_to_a_file_too(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert done.stderr == ""
     assert "looking for the highest rate with errors<1" in done.stdout
     assert len(from_json(path.read_bytes()).steps) == 1
+
+
+def test_each_step_sends_what_came_from_standard_input() -> None:
+    with ScriptedServer(closes_after(1, 64)) as server:
+        load = ("-c", "1", "--rate", "8", "-d", "100ms", "--payload-file", "-")
+        options = ("--find-max", "errors<1", "--json", "-")
+        done = loadgen(server.address, *load, *options, stdin=bytes(64))
+    assert done.code == 1
+    assert len(from_json(done.stdout.encode()).steps) > 1
 
 
 def test_an_interrupt_ends_it_with_what_was_found() -> None:

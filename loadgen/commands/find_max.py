@@ -3,7 +3,9 @@
 import argparse
 from typing import Final, TextIO
 
-from loadgen import checks, curve
+import msgspec
+
+from loadgen import checks, curve, payload
 from loadgen.errors import UsageError
 from loadgen.find_max import (
     SHORTEST_STEP_S,
@@ -61,7 +63,10 @@ def search(
 
 
 def _measuring(plan: Plan, surroundings: Surroundings) -> Measure:
+    items = payload.load(plan.payloads).items  # once: standard input can be read only once
+    loaded = msgspec.structs.replace(plan, payloads=items)
+
     def measure(rate_per_s: float, duration_s: float) -> RunRecord:
-        return run(plan_of_step(plan, rate_per_s, duration_s), surroundings)
+        return run(plan_of_step(loaded, rate_per_s, duration_s), surroundings)
 
     return measure
