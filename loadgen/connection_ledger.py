@@ -8,7 +8,7 @@ import numpy as np
 
 from loadgen.core.connection import Connection
 from loadgen.core.connection_tables import ConnectionTimes
-from loadgen.record import ConnectionRecord, ConnectionsRecord, jain_index
+from loadgen.record import ConnectionRecord, ConnectionsRecord
 
 WORST: Final = 10
 
@@ -83,3 +83,13 @@ def _ledger(connections: Sequence[Connection], seen: ConnectionTimes) -> dict[st
         "service_time_p99_ns": seen.p99_ns[:count].tolist(),
         "service_time_max_ns": seen.max_ns[:count].tolist(),
     }
+
+
+def jain_index(amounts: list[int]) -> float | None:
+    """Return how evenly ``amounts`` are spread: (Σx)² / (n Σx²); None if there is nothing.
+
+    R. Jain, D. Chiu, W. Hawe, "A Quantitative Measure of Fairness and Discrimination", DEC-TR-301,
+    1984.
+    """
+    squares = sum(amount * amount for amount in amounts)
+    return sum(amounts) ** 2 / (len(amounts) * squares) if squares else None

@@ -29,8 +29,12 @@ from loadgen.evidence import (
 )
 from loadgen.failure import Cause, Phase
 from loadgen.plan import Plan
+from loadgen.units import NS_PER_S
 
 SCHEMA: Final = "loadgen.run/2"
+
+LEAST_CPU_S: Final = 0.05
+"""Processor time is counted in hundredths of a second (times(2)); less of it tells nothing."""
 
 Stage = Literal["opening", "warming", "loading", "draining"]
 """What a run is at: connecting, submitting messages that do not count yet, submitting those that
@@ -120,6 +124,14 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     def cpu_s(self) -> float:
         """All processor time of this process within ``duration_s``."""
         return self.cpu_user_s + self.cpu_system_s
+
+    @property
+    def cpu_per_message_ns(self) -> float | None:
+        """That time for each message; None without any, or with less of it than `LEAST_CPU_S`."""
+        messages = self.messages_per_s * self.duration_s  # those of the drain are not in it
+        if not messages or self.cpu_s < LEAST_CPU_S:
+            return None
+        return self.cpu_s * NS_PER_S / messages
 
 
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -280,16 +292,6 @@ def json_schema() -> dict[str, Any]:
             lines = definition["description"].splitlines()
             definition["description"] = "\n".join(line.strip() for line in lines)
     return schema
-
-
-def jain_index(amounts: list[int]) -> float | None:
-    """Return how evenly ``amounts`` are spread: (Σx)² / (n Σx²); None if there is nothing.
-
-    R. Jain, D. Chiu, W. Hawe, "A Quantitative Measure of Fairness and Discrimination", DEC-TR-301,
-    1984.
-    """
-    squares = sum(amount * amount for amount in amounts)
-    return sum(amounts) ** 2 / (len(amounts) * squares) if squares else None
 
 
 if __name__ == "__main__":  # renews loadgen/record.schema.json

@@ -52,7 +52,7 @@ FLOORS = [
     ["health"],
     ["figures", "merge", "findings"],
     ["checks"],
-    ["find_max"],
+    ["find_max", "backends_compared"],
     ["surroundings"],
     [
         *("assembly", "timestamping", "probe"),
@@ -63,7 +63,11 @@ FLOORS = [
     ],
     ["runner"],
     ["summary_times", "progress", "dump"],
-    ["summary", "curve", "terminal"],
+    ["summary", "curve", "terminal", "backend_table"],
+    [
+        *("compare", "compare.bootstrap", "compare.gates", "compare.alternating"),
+        *("compare.rounds", "compare.files", "compare.comparison", "compare.text"),
+    ],
     [
         *("locust", "locust.plugin", "locust.users", "locust.attached", "locust.session"),
         *("locust.client", "locust.seat", "locust.load", "locust.driver", "locust.words"),
@@ -74,7 +78,8 @@ FLOORS = [
     [
         *("cli", "__init__"),
         *("commands.options", "commands.load_options", "commands.run_options"),
-        *("commands.find_max", "commands.run", "commands.server"),
+        *("commands.find_max", "commands.run", "commands.server", "commands.backends"),
+        *("commands.compare", "commands.outputs"),
     ],
     ["__main__"],
 ]
@@ -96,8 +101,13 @@ FAMILIES = [
         *("locust.plugin", "locust"),
     ],
     [
-        *("commands.options", "commands.load_options", "commands.run_options"),
-        *("commands.find_max commands.server", "commands.run"),
+        "compare.bootstrap compare.gates compare.alternating",
+        *("compare.rounds", "compare.files compare.comparison", "compare compare.text"),
+    ],
+    [
+        *("commands.options commands.outputs", "commands.load_options", "commands.run_options"),
+        "commands.find_max commands.server commands.backends commands.compare",
+        "commands.run",
     ],
 ]
 

@@ -81,6 +81,17 @@ def test_no_color_is_heeded() -> None:
     assert not COLOUR.search(output)
 
 
+@pytest.mark.parametrize("extra", [{}, {"NO_COLOR": "1"}], ids=["colours", "NO_COLOR"])
+def test_a_table_of_backends_is_live_and_coloured_on_a_terminal(extra: dict[str, str]) -> None:
+    with ScriptedServer(closes_after(1, 64)) as server:
+        options = ("-c", "1,2", "-n", "3", "--rounds", "1")
+        code, output = on_terminal(server.address, *options, **extra)
+    assert code == 0
+    assert b"2 of 2 connections up" in output  # the progress of a run
+    assert b"inconclusive" in output
+    assert bool(COLOUR.search(output)) == (not extra)
+
+
 def test_the_lines_of_a_summary_are_not_broken_in_a_narrow_pipe(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -27,6 +27,7 @@ from records import (
 )
 
 from loadgen import health, record
+from loadgen.connection_ledger import jain_index
 from loadgen.core.histogram import HIGHEST_NS
 from loadgen.errors import RecordError
 from loadgen.evidence import ClockStep, Finding, Health, Verdict
@@ -39,7 +40,6 @@ from loadgen.record import (
     RunRecord,
     Stage,
     from_json,
-    jain_index,
 )
 
 NO_VALUES = distribution()

@@ -19,6 +19,7 @@ from records import (
 )
 
 from loadgen import record
+from loadgen.connection_ledger import jain_index
 from loadgen.core.clock import ManualClock
 from loadgen.core.connection import Connection
 from loadgen.core.conversation import Conversation
@@ -35,7 +36,7 @@ from loadgen.framing import Echo
 from loadgen.freeze import freeze
 from loadgen.payload import FilePayload, LinesPayload, PayloadQueue, SizePayload
 from loadgen.plan import Plan
-from loadgen.record import RunRecord, from_json, jain_index
+from loadgen.record import RunRecord, from_json
 
 SCHEMA_FILE = Path(record.__file__).with_name("record.schema.json")
 TARGET = HEALTHY.target

@@ -1,11 +1,48 @@
 """The options of ``loadgen run`` that say what load there is, and what its figures are worth."""
 
-from typing import Any
+import argparse
+import difflib
+import itertools
+from typing import Any, Final
 
+from loadgen.backends_compared import CONNECTIONS, DURATION_S, ROUNDS
 from loadgen.commands import options
 from loadgen.core import backends, pacing
 from loadgen.plan import DEFAULT_CONNECTIONS, DEFAULT_DURATION_S, TIMESTAMPS
 from loadgen.schedule import ARRIVALS
+
+ALL: Final = "all"
+
+
+def _several_counts(text: str) -> tuple[int, ...]:
+    """Return the numbers of ``10,100,1k``, rising. Raises argparse.ArgumentTypeError."""
+    counts = sorted(options.count(part) for part in text.split(","))
+    for number, following in itertools.pairwise(counts):
+        if number == following:
+            raise argparse.ArgumentTypeError(f"{text!r} is not accepted; it has {number} twice")
+    return tuple(counts)
+
+
+def _several_backends(text: str) -> tuple[str, ...]:
+    """Return the names of ``epoll,poll``, or of ``all``. Raises argparse.ArgumentTypeError."""
+    if text == ALL:
+        return backends.available()
+    names = tuple(part.strip() for part in text.split(","))
+    for name in names:
+        if name not in backends.NAMES:
+            meant = difflib.get_close_matches(name, (*backends.NAMES, ALL), n=1)
+            guess = f"did you mean {meant[0]}? " if meant else ""
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is not accepted; {guess}choose one of {', '.join(backends.NAMES)}, "
+                f"several such as poll,select, or {ALL}"
+            )
+        if name == "auto" and len(names) > 1:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not accepted; auto is {backends.resolve(name)} here: name that"
+            )
+        if names.count(name) > 1:
+            raise argparse.ArgumentTypeError(f"{text!r} is not accepted; it has {name} twice")
+    return names
 
 
 def add_load(group: Any) -> None:
@@ -14,10 +51,10 @@ def add_load(group: Any) -> None:
         "-c",
         "--connections",
         "--conns",
-        type=options.count,
-        default=DEFAULT_CONNECTIONS,
+        type=_several_counts,
         metavar="N",
-        help=f"connections open at the same time ({DEFAULT_CONNECTIONS})",
+        help=f"connections open at the same time ({DEFAULT_CONNECTIONS}); several numbers, such as "
+        "10,100,1000, are run in turn, and end in one table",
     )
     group.add_argument(
         "-d",
@@ -25,7 +62,8 @@ def add_load(group: Any) -> None:
         dest="duration_s",
         type=options.duration_s,
         metavar="TIME",
-        help=f"how long to load, such as 30s or 2m ({DEFAULT_DURATION_S:g}s, unless -n is given)",
+        help=f"how long to load, such as 30s or 2m ({DEFAULT_DURATION_S:g}s, unless -n is given; "
+        f"{DURATION_S:g}s for each run that ends in a table)",
     )
     group.add_argument(
         "--warmup",
@@ -63,9 +101,18 @@ def _add_manner(group: Any) -> None:
     )
     group.add_argument(
         "--backend",
+        type=_several_backends,
         default="auto",
         metavar="NAME",
-        help=f"I/O multiplexer: {', '.join(backends.NAMES)} (auto: the platform's best)",
+        help=f"I/O multiplexer: {', '.join(backends.NAMES)} (auto: the platform's best); several, "
+        f"such as poll,select, or {ALL}, are run in turn on the same server, with "
+        f"{','.join(map(str, CONNECTIONS))} connections unless -c is given, and end in one table",
+    )
+    group.add_argument(
+        "--rounds",
+        type=options.count,
+        metavar="N",
+        help=f"how often each is run for such a table, every other time backwards ({ROUNDS})",
     )
 
 

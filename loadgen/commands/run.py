@@ -15,13 +15,13 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, Final, TextIO
 
-from loadgen.commands.run_options import new_parser, plan_of
+from loadgen.backends_compared import Grid
+from loadgen.commands import outputs
+from loadgen.commands.run_options import grid_of, new_parser, plan_of, plan_of_each_run
 from loadgen.dump import dumping_first
-from loadgen.errors import UsageError
 from loadgen.failure import Cause
-from loadgen.files import write_atomically
 from loadgen.plan import Plan
-from loadgen.record import RunRecord
+from loadgen.record import FailureRecord, RunRecord
 from loadgen.runner import UnreachableTargetError, run
 from loadgen.summary import summarise
 from loadgen.surroundings import Surroundings
@@ -37,7 +37,8 @@ _UNTRUSTWORTHY: Final = ("generator-bound", "inconclusive")
 def main(arguments: list[str]) -> int:
     """Run the command; return the exit code."""
     chosen = new_parser().parse_args(arguments)
-    plan = plan_of(chosen)
+    grid = grid_of(chosen)
+    plan = plan_of_each_run(chosen) if grid else plan_of(chosen)
     if chosen.verbose:
         _log_to_stderr()
     # Where the record goes to standard output, the words for people step aside.
@@ -46,6 +47,8 @@ def main(arguments: list[str]) -> int:
         surroundings = Surroundings(
             should_stop=should_stop, socket_factory=_dumping() if chosen.dump_one else None
         )
+        if grid is not None:
+            return _compare_backends(plan, grid, chosen, surroundings)
         if chosen.find_max is not None:
             return _find_max(plan, chosen, surroundings)
         try:
@@ -66,7 +69,7 @@ def _find_max(plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings
         plan, chosen, surroundings, sys.stderr if to_stdout else sys.stdout
     )
     if chosen.json is not None:
-        _write("--json", chosen.json, record.to_json())
+        outputs.write("--json", chosen.json, record.to_json())
     if surroundings.should_stop():
         return INTERRUPTED
     if record.found_per_s is not None:
@@ -74,22 +77,45 @@ def _find_max(plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings
     return CHECK_FAILED if record.limited_by == "server" else NOT_TO_BE_BELIEVED
 
 
+def _compare_backends(
+    plan: Plan, grid: Grid, chosen: argparse.Namespace, surroundings: Surroundings
+) -> int:
+    for_people = sys.stderr if chosen.json == Path("-") else sys.stdout
+    live = None if _is_silent(chosen) else for_people
+    record = import_module("loadgen.commands.backends").compare_backends(
+        plan,
+        grid,
+        lambda each: _run(each, surroundings, live),
+        surroundings.should_stop,
+        for_people,
+    )
+    if chosen.json is not None:
+        outputs.write("--json", chosen.json, record.to_json())
+    if record.is_interrupted:
+        return INTERRUPTED
+    runs = [run for row in record.rows for run in row.runs]
+    if plan.verify and not all(_is_verified(run.messages, run.failures) for run in runs):
+        return CHECK_FAILED
+    return OK
+
+
 def _exit_code(record: RunRecord, is_strict: bool) -> int:
     outcomes = {check.outcome for check in record.checks}
     verdict = record.health.verdict if record.health else None
     if record.outcome == "interrupted":
         return INTERRUPTED
-    if "failed" in outcomes or (record.plan.verify and not _is_verified(record)):
+    is_verified = _is_verified(record.actual.messages, record.failures)
+    if "failed" in outcomes or (record.plan.verify and not is_verified):
         return CHECK_FAILED
     if "inconclusive" in outcomes or (is_strict and verdict in _UNTRUSTWORTHY):
         return NOT_TO_BE_BELIEVED
     return OK
 
 
-def _is_verified(record: RunRecord) -> bool:
+def _is_verified(messages: int, failures: list[FailureRecord]) -> bool:
     """Whether echoes came, and none of them had other bytes than were sent."""
     wrong = (Cause.MISMATCH, Cause.UNEXPECTED_BYTES)
-    return record.actual.messages > 0 and not any(each.cause in wrong for each in record.failures)
+    return messages > 0 and not any(each.cause in wrong for each in failures)
 
 
 def _run(plan: Plan, surroundings: Surroundings, live: TextIO | None) -> RunRecord:
@@ -151,29 +177,10 @@ def _stop_on_signals() -> Iterator[Callable[[], bool]]:
 
 
 def _write_files(record: RunRecord, chosen: argparse.Namespace) -> None:
-    complaints = []
-    for option, path, content in (
+    outputs.write_all(
         ("--json", chosen.json, record.to_json),
         ("--connections-csv", chosen.connections_csv, lambda: _csv(record)),
-    ):
-        if path is not None:
-            try:
-                _write(option, path, content())
-            except UsageError as error:
-                complaints.append(str(error))
-    if complaints:
-        raise UsageError("; ".join(complaints))
-
-
-def _write(option: str, path: Path, content: bytes) -> None:
-    if path == Path("-"):
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
-        return
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise UsageError(f"{option} {path}: {error.strerror}") from error
+    )
 
 
 def _csv(record: RunRecord) -> bytes:

@@ -2,15 +2,28 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from loadgen import framing
 from loadgen._version import __version__
+from loadgen.backends_compared import CONNECTIONS, DURATION_S, ROUNDS, Grid
 from loadgen.commands import load_options, options
+from loadgen.core import backends
 from loadgen.errors import UsageError
 from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
-from loadgen.plan import Plan
+from loadgen.plan import DEFAULT_CONNECTIONS, Plan
 from loadgen.units import parse_escapes
+
+_MOST_ROUNDS: Final = 1000
+_OF_ONE_RUN: Final = {
+    "find_max": "--find-max",
+    "checks": "--check",
+    "strict": "--strict",
+    "connections_csv": "--connections-csv",
+    "dump_one": "--dump-one",
+}
 
 _USAGE = """\
 loadgen [run] [TARGET] [options]
@@ -29,6 +42,7 @@ examples:
   loadgen localhost:6379 --payload 'PING\\r\\n' --reply 'delimiter:\\r\\n' --json run.json
   loadgen 10.0.0.5:9999 --rate 50k -d 1m --warmup 5s --check 'response_p99<20ms'
   loadgen 10.0.0.5:9999 --find-max 'service_p99<=5ms,errors<0.1%'
+  loadgen 10.0.0.5:9999 --backend all -c 10,100,1000
   loadgen unix:///run/app.sock -n 100 --payload-lines requests.txt --reply length:u32
 
 exit codes: 0 ran, 1 a requested check failed (--check, --verify), 2 usage, 3 target
@@ -181,20 +195,57 @@ def _add_output(group: Any) -> None:
     )
 
 
+def grid_of(chosen: argparse.Namespace) -> Grid | None:
+    """Return what the parsed options compare; None if they describe one run. Raises UsageError."""
+    names, counts = chosen.backend, chosen.connections or ()
+    if len(names) == 1 and len(counts) < 2:
+        if chosen.rounds is not None:
+            raise UsageError(
+                f"--rounds {chosen.rounds} is for several backends or numbers of connections; give "
+                "--backend all, or -c 10,100,1000"
+            )
+        return None
+    several = f"--backend {','.join(names)}" if len(names) > 1 else "several --connections"
+    for field, option in _OF_ONE_RUN.items():
+        if getattr(chosen, field) not in (None, False, []):
+            raise UsageError(f"{several} ends in one table; it does not go with {option}")
+    rounds = ROUNDS if chosen.rounds is None else chosen.rounds
+    if not 1 <= rounds <= _MOST_ROUNDS:
+        raise UsageError.of("--rounds", rounds, f"give a whole number from 1 to {_MOST_ROUNDS}")
+    if names == ("auto",):
+        names = (backends.resolve("auto"),)
+    return Grid(backends=names, connections=counts or CONNECTIONS, rounds=rounds)
+
+
 def plan_of(chosen: argparse.Namespace) -> Plan:
-    """Return the plan that the parsed options describe. Raises UsageError."""
+    """Return the plan that the parsed options describe; of several runs, the first.
+
+    Raises UsageError.
+    """
     if chosen.json is not None and chosen.json == chosen.connections_csv:
         shared = "standard output" if chosen.json == Path("-") else chosen.json
         raise UsageError(f"--json and --connections-csv cannot share {shared}; name two files")
     fields = {
         name: getattr(chosen, name) for name in Plan.__struct_fields__ if hasattr(chosen, name)
     }
+    fields["backend"] = chosen.backend[0]
+    fields["connections"] = chosen.connections[0] if chosen.connections else DEFAULT_CONNECTIONS
     fields["first_message"] = _text("--first-message", chosen.first_message, chosen.raw)
     fields["payloads"] = tuple(_source(kind, value, chosen.raw) for kind, value in chosen.payloads)
     fields["checks"] = tuple(chosen.checks)
     if not fields["payloads"]:
         del fields["payloads"]
     return Plan(**fields)
+
+
+def plan_of_each_run(chosen: argparse.Namespace) -> Plan:
+    """Return the plan of the runs of a grid; they are shorter if nothing says how long."""
+    plan = plan_of(chosen)
+    profile = plan.profile()
+    has_an_end = profile is not None and profile.duration_s
+    if chosen.duration_s is not None or plan.messages is not None or has_an_end:
+        return plan
+    return msgspec.structs.replace(plan, duration_s=DURATION_S)
 
 
 def _source(kind: str, value: Any, raw: bool) -> PayloadSource:

@@ -70,12 +70,11 @@ class Rounds:
 # ---- of RunRecords ------------------------------------------------------------------------
 
 
-class _CpuForMessage:
-    """Processor time of the generator for each message, in nanoseconds."""
+class _CpuPerMessage:
+    """What of loadgen's own processor time a message takes, in nanoseconds."""
 
     def measure(self, record: RunRecord) -> float | None:
-        messages = record.actual.messages_per_s * record.actual.duration_s
-        return record.actual.cpu_s * NS_PER_S / messages if messages else None
+        return record.actual.cpu_per_message_ns
 
 
 _PERCENTILES: Final = {"50": 50.0, "99": 99.0, "999": 99.9}
@@ -88,7 +87,7 @@ _OF_RECORDS: Final[Mapping[str, tuple[Kind, Any]]] = {
         for name, percent in _PERCENTILES.items()
     },
     "connect_p99": (Kind("connect p99"), Time("connect", 99.0)),
-    "cpu_per_message": (Kind("CPU per message"), _CpuForMessage()),
+    "cpu_per_message": (Kind("CPU per message"), _CpuPerMessage()),
 }
 _FREE: Final = frozenset({"target", "checks", "seed"})
 """Of the plan: what two sides may differ in."""

@@ -1,0 +1,82 @@
+"""``loadgen --backend epoll,poll``: backends beside each other on one server."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TextIO
+
+import msgspec
+
+from loadgen import backend_table, environment, payload
+from loadgen._version import __version__
+from loadgen.backends_compared import BackendsRecord, Grid, Turns
+from loadgen.core import backends
+from loadgen.errors import UsageError
+from loadgen.plan import Plan
+from loadgen.record import RunRecord
+from loadgen.server.embedded import EmbeddedServer
+from loadgen.summary import plan_in_words
+from loadgen.summary_times import Line, wrapped
+from loadgen.target import Target
+from loadgen.terminal import print_lines
+
+CarryOut = Callable[[Plan], RunRecord]
+
+
+def compare_backends(
+    plan: Plan,
+    grid: Grid,
+    carry_out: CarryOut,
+    should_stop: Callable[[], bool],
+    for_people: TextIO,
+) -> BackendsRecord:
+    """Make the runs, with lines on ``for_people``. Raises UsageError, UnreachableError.
+
+    Where this machine refuses all of it, the UsageError has the reasons.
+    """
+    items = payload.load(plan.payloads).items  # once: standard input can be read only once
+    plans = {
+        (backend, count): msgspec.structs.replace(
+            plan, backend=backend, connections=count, payloads=items
+        )
+        for backend, count in grid.pairs()
+    }
+    turns = Turns(grid)
+    with contextlib.ExitStack() as cleanup:
+        server = cleanup.enter_context(EmbeddedServer()) if plan.target is None else None
+        target = server.address if server else str(Target.parse(plan.target or ""))
+        print_lines(_heading(plan, grid, target), for_people)
+
+        def measure(backend: str, connections: int) -> RunRecord:
+            return carry_out(msgspec.structs.replace(plans[backend, connections], target=target))
+
+        def show(number: int) -> None:
+            print_lines([backend_table.round_line(grid, number)], for_people)
+            for_people.flush()
+
+        turns.run(measure, should_stop, show)
+    record = BackendsRecord(
+        plan=plan,
+        grid=grid,
+        is_interrupted=should_stop(),
+        target=target,
+        server=server.counts_if_known() if server else None,
+        environment=environment.observe(),
+        rows=turns.rows(),
+    )
+    _check_any(record)
+    print_lines([Line(""), *backend_table.table(record)], for_people)
+    return record
+
+
+def _heading(plan: Plan, grid: Grid, target: str) -> Iterator[Line]:
+    embedded = "" if plan.target else " (the embedded echo server; no target was named)"
+    yield Line(f"loadgen {__version__}: {target}{embedded}", "heading")
+    yield from wrapped(plan_in_words(plan), style="faint")
+    runnable = len(set(grid.backends) & set(backends.available()))
+    yield from backend_table.announcement(grid, plan, runnable)
+
+
+def _check_any(record: BackendsRecord) -> None:
+    """Raise UsageError if this machine has refused all of it."""
+    if not record.is_interrupted and all(row.refused and not row.rounds for row in record.rows):
+        raise UsageError("; ".join(dict.fromkeys(row.refused for row in record.rows)))

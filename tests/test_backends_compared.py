@@ -1,0 +1,398 @@
+"""Backends beside each other: order, medians and words, with runs that are made up."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from records import HEALTHY, LONG, closed_loop, failure, generator, plan, spread, timestamps
+
+from loadgen import backend_table, health
+from loadgen.backends_compared import (
+    BackendRow,
+    BackendRun,
+    BackendsRecord,
+    Grid,
+    Spread,
+    Turns,
+    from_json,
+)
+from loadgen.errors import LocalLimitError, RecordError, UnreachableError, UsageError
+from loadgen.evidence import Health, Verdict
+from loadgen.failure import Cause, Phase
+from loadgen.record import RunRecord
+
+US = 1000
+MS = 1_000_000
+GRID = Grid(backends=("epoll", "poll"), connections=(10, 100), rounds=3)
+BUSY: dict[str, Any] = {"generator": generator(polls=10_000, waiting_share=0.02)}
+
+Made = Callable[[str, int, int], RunRecord]
+
+
+def made_up(messages_per_s: float = 1000.0, cpu_s: float = 1.0, **changes: Any) -> RunRecord:
+    """A run of 10 s; its times tell 10 000 messages."""
+    actual = msgspec.structs.replace(
+        LONG["actual"],
+        messages_per_s=messages_per_s,
+        cpu_user_s=cpu_s / 4,
+        cpu_system_s=cpu_s * 3 / 4,
+    )
+    record = closed_loop(actual=actual, **changes)
+    return msgspec.structs.replace(record, health=health.judge(record))
+
+
+class Runs:
+    """Carries out runs: ``made`` says what comes of (backend, connections, how many before)."""
+
+    def __init__(self, made: Made) -> None:
+        self.done: list[tuple[str, int]] = []
+        self.shown: list[int] = []
+        self._made = made
+
+    def measure(self, backend: str, connections: int) -> RunRecord:
+        before = self.done.count((backend, connections))
+        self.done.append((backend, connections))
+        return self._made(backend, connections, before)
+
+    def rows(self, grid: Grid = GRID, stop_after: int | None = None) -> list[BackendRow]:
+        turns = Turns(grid)
+        turns.run(self.measure, lambda: len(self.done) == stop_after, self.shown.append)
+        return turns.rows()
+
+
+def rows_of(made: Made, grid: Grid = GRID) -> list[BackendRow]:
+    return Runs(made).rows(grid)
+
+
+def same(**changes: Any) -> Made:
+    return lambda backend, connections, before: made_up(**changes)
+
+
+def record_of(
+    rows: list[BackendRow], grid: Grid = GRID, is_interrupted: bool = False
+) -> BackendsRecord:
+    return BackendsRecord(
+        plan=plan(),
+        grid=grid,
+        is_interrupted=is_interrupted,
+        target="10.0.0.5:9999",
+        server=None,
+        environment=HEALTHY.environment,
+        rows=rows,
+    )
+
+
+def text_of(rows: list[BackendRow], **options: Any) -> str:
+    return "\n".join(line.text for line in backend_table.table(record_of(rows, **options)))
+
+
+# ---- order --------------------------------------------------------------------------------
+
+
+def test_each_round_is_the_one_before_backwards() -> None:
+    runs = Runs(same())
+    rows = runs.rows()
+    once = [("epoll", 10), ("poll", 10), ("epoll", 100), ("poll", 100)]
+    assert runs.done == [*once, *once[::-1], *once]
+    assert runs.shown == [1, 2, 3]
+    assert [(row.backend, row.connections) for row in rows] == once
+    assert [[run.round for run in row.runs] for row in rows] == [[1, 2, 3]] * 4
+
+
+def test_what_drifts_hits_all_alike() -> None:
+    """A machine that slows down evenly: over two rounds each has the same share of it."""
+    grid = msgspec.structs.replace(GRID, rounds=2)
+    runs = Runs(lambda *_: made_up(messages_per_s=1000.0 - 10 * len(runs.done)))
+    rates = {row.messages_per_s.median for row in runs.rows(grid) if row.messages_per_s}
+    assert rates == {1000.0 - 10 * 4.5}
+
+
+# ---- figures ------------------------------------------------------------------------------
+
+
+def test_medians_stand_between_the_lowest_and_the_highest() -> None:
+    rates, p99s_ms = (900.0, 1100.0, 1000.0), (3, 5, 4)
+
+    def made(backend: str, connections: int, before: int) -> RunRecord:
+        service = spread(MS, 2 * MS, p99s_ms[before] * MS)
+        return made_up(rates[before], cpu_s=0.1 * (before + 1), service_time_ns=service)
+
+    row = rows_of(made)[0]
+    assert row.messages_per_s == Spread(median=1000.0, lowest=900.0, highest=1100.0)
+    assert row.service_p50_ns is not None
+    assert row.service_p50_ns.median == pytest.approx(MS, rel=0.004)
+    assert row.service_p99_ns is not None
+    assert row.service_p99_ns.median == pytest.approx(4 * MS, rel=0.004)
+    assert row.service_p99_ns.lowest < row.service_p99_ns.median < row.service_p99_ns.highest
+    assert row.cpu_per_message_ns is not None
+    assert row.cpu_per_message_ns.lowest == pytest.approx(0.1e9 / 9000)
+    assert row.cpu_per_message_ns.highest == pytest.approx(0.3e9 / 10_000)
+
+
+def test_processor_time_is_that_of_the_messages_of_the_load_without_the_drain() -> None:
+    record = made_up(messages_per_s=500.0, cpu_s=2.0)
+    assert record.actual.messages == 10_000
+    run = BackendRun.of(record, 1)
+    assert run.cpu_per_message_ns == 2e9 / 5000
+    assert run.cpu_user_s + run.cpu_system_s == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("told", [{"cpu_s": 0.02}, {"messages_per_s": 0.0}])
+def test_too_little_processor_time_tells_nothing(told: dict[str, float]) -> None:
+    assert BackendRun.of(made_up(**told), 1).cpu_per_message_ns is None
+
+
+def test_growth_is_over_the_fewest_connections_and_the_share_over_the_best_backend() -> None:
+    def made(backend: str, connections: int, before: int) -> RunRecord:
+        is_poll = backend == "poll"
+        slower = 2 if is_poll and connections == 100 else 1
+        return made_up(1000.0 / slower, cpu_s=0.2 if is_poll else 0.1)
+
+    rows = {(row.backend, row.connections): row for row in rows_of(made)}
+    assert rows["epoll", 10].cpu_growth == rows["poll", 10].cpu_growth == 1
+    assert rows["epoll", 100].cpu_growth == 1
+    assert rows["poll", 100].cpu_growth == pytest.approx(2)
+    assert rows["poll", 10].rate_share == rows["epoll", 100].rate_share == 1
+    assert rows["poll", 100].rate_share == 0.5
+
+
+def test_only_runs_that_ended_as_planned_have_a_say_in_the_medians() -> None:
+    def made(backend: str, connections: int, before: int) -> RunRecord:
+        reset = failure(Phase.RECEIVE, Cause.RESET, count=7)
+        lost: dict[str, Any] = {"outcome": "lost", "failures": [reset]} if before == 1 else {}
+        return made_up(5.0 if before == 1 else 1000.0, **lost)
+
+    rows = rows_of(made)
+    assert {row.messages_per_s for row in rows} == {
+        Spread(median=1000.0, lowest=1000.0, highest=1000.0)
+    }
+    assert {row.verdict for row in rows} == {"inconclusive"}
+    text = text_of(rows)
+    assert "inconclusive 1/3" in text
+    assert "1 of 3 rounds inconclusive: every connection had failed" in text
+    assert f"receive: {Cause.RESET.text}: 7" in text
+
+
+def test_what_was_lost_in_every_round_has_no_figures() -> None:
+    rows = rows_of(same(outcome="lost"))
+    assert all(row.messages_per_s is None and row.rate_share is None for row in rows)
+    line = next(line for line in text_of(rows).splitlines() if "epoll" in line)
+    assert line.split() == ["epoll", *"------", "inconclusive"]
+
+
+def test_a_percentile_that_one_run_does_not_know_is_not_that_of_the_others() -> None:
+    def made(backend: str, connections: int, before: int) -> RunRecord:
+        return made_up(service_time_ns=spread(MS, MS, MS, count=100 if before else 10_000))
+
+    row = rows_of(made)[0]
+    assert (row.service_p99_ns, row.service_p50_ns is None) == (None, False)
+
+
+def test_a_tail_that_was_never_answered_is_not_known() -> None:
+    record = made_up()
+    short = msgspec.structs.replace(record.actual, submitted=10_200)
+    run = BackendRun.of(msgspec.structs.replace(record, actual=short), 1)
+    assert (run.service_p99_ns, run.service_p50_ns is None) == (None, False)
+
+
+def test_the_gravest_verdict_of_the_rounds_is_seen() -> None:
+    rows = rows_of(lambda backend, connections, before: made_up(**(BUSY if before == 1 else {})))
+    assert {row.verdict for row in rows} == {"generator-bound"}
+    text = text_of(rows)
+    assert text.count("generator-bound 1/3") == 4
+    assert "this process was the limit" in text
+    assert "generator-bound" not in text_of(rows_of(same()))
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        (("busy", "valid", "valid"), "busy 1/3"),
+        (("busy", "inconclusive", "generator-bound"), "inconclusive 1/3"),
+        (("server-bound", "busy", "server-bound"), "server-bound 2/3"),
+        (("generator-bound", "server-bound", "generator-bound"), "generator-bound 2/3"),
+        (("busy", "busy", "busy"), "busy"),
+    ],
+)
+def test_of_several_verdicts_the_gravest_stands(verdicts: tuple[Verdict, ...], said: str) -> None:
+    def made(backend: str, connections: int, before: int) -> RunRecord:
+        judged = Health(verdict=verdicts[before], findings=[])
+        return msgspec.structs.replace(made_up(), health=judged)
+
+    lines = text_of(rows_of(made)).splitlines()
+    assert sum(line.endswith(f"  {said}") for line in lines) == 4
+
+
+# ---- what does not go as planned ----------------------------------------------------------
+
+
+def refusing(backend: str, connections: int, before: int) -> RunRecord:
+    if backend == "poll":
+        raise LocalLimitError(f"no more than 5 connections, {connections} were asked for")
+    return made_up()
+
+
+def test_what_is_refused_is_listed_with_the_reason_and_the_others_go_on() -> None:
+    runs = Runs(refusing)
+    rows = runs.rows()
+    assert len(runs.done) == 2 * 3 + 2  # and is not tried again
+    assert [len(row.runs) for row in rows] == [3, 0, 3, 0]
+    text = text_of(rows)
+    assert "refused: poll with 10 connections\n    no more than 5 connections, 10 were" in text
+    assert "refused: poll with 100 connections\n" in text
+
+
+def test_a_reason_that_many_share_is_said_once() -> None:
+    def made(backend: str, connections: int, before: int) -> RunRecord:
+        raise LocalLimitError("not here")
+
+    runs = Runs(made)
+    text = text_of(runs.rows())
+    assert text == "  refused: epoll with 10, 100; poll with 10, 100 connections\n    not here"
+    assert (len(runs.done), runs.shown) == (4, [1])
+
+
+def test_a_wrong_value_ends_it() -> None:
+    def made(backend: str, connections: int, before: int) -> RunRecord:
+        raise UsageError("--payload-file: cannot read it")
+
+    with pytest.raises(UsageError, match="--payload-file"):
+        rows_of(made)
+
+
+def test_a_target_that_was_never_there_ends_it() -> None:
+    def made(backend: str, connections: int, before: int) -> RunRecord:
+        raise UnreachableError("nobody there")
+
+    with pytest.raises(UnreachableError, match="nobody there"):
+        rows_of(made)
+
+
+def test_a_target_that_goes_away_is_a_round_that_says_so() -> None:
+    def made(backend: str, connections: int, before: int) -> RunRecord:
+        if backend == "poll" and before == 2:
+            raise UnreachableError("gone")
+        return made_up()
+
+    rows = rows_of(made)
+    assert [len(row.unreachable) for row in rows] == [0, 1, 0, 1]
+    assert rows[1].unreachable[0].round == 3
+    assert rows[1].messages_per_s is not None
+    assert text_of(rows).count("1 of 3 rounds unreachable: gone") == 2
+
+
+def test_it_ends_when_it_is_told_to_with_what_there_is() -> None:
+    runs = Runs(same())
+    rows = runs.rows(stop_after=6)  # the sixth was cut short
+    assert [len(row.runs) for row in rows] == [1, 1, 1, 2]
+    text = text_of(rows, is_interrupted=True)
+    assert text.startswith("interrupted; until then:")
+    assert text.count(", 1 of 3 rounds") == 3
+    nothing = text_of(Runs(same()).rows(stop_after=1), is_interrupted=True)
+    assert nothing == "interrupted before a run was over"
+
+
+# ---- the record ---------------------------------------------------------------------------
+
+
+def test_a_record_survives_json() -> None:
+    record = record_of(rows_of(refusing))
+    text = record.to_json()
+    assert b'"schema": "loadgen.backends/1"' in text
+    assert from_json(text) == record
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b'{"schema": "loadgen.run/2"}', b"\xff"])
+def test_what_is_no_record_is_refused(text: bytes) -> None:
+    with pytest.raises(RecordError, match=r"loadgen\.backends/1"):
+        from_json(text)
+
+
+# ---- words --------------------------------------------------------------------------------
+
+
+def test_the_table_stands_in_columns() -> None:
+    def made(backend: str, connections: int, before: int) -> RunRecord:
+        service = spread(990 * US + 10 * US * before, 2 * MS, 140 * MS + MS * before)
+        return made_up(147_000.0 + 1000 * before, service_time_ns=service, **BUSY)
+
+    lines = list(backend_table.table(record_of(rows_of(made))))
+    header, block, row, ranges = lines[:4]
+    assert header.text.split("  ")[-1] == "verdict"
+    assert (block.text, block.style) == ("  10 connections", "heading")
+    verdict_column = header.text.index("verdict")
+    assert row.text[verdict_column:] == "generator-bound"
+    for name, end in (("messages/s", "148\xa0000"), ("service p50", "1.00 ms")):
+        right = header.text.index(name) + len(name)
+        assert row.text[:right].endswith(f" {end}"), name
+    assert "147\xa0000–149\xa0000" in ranges.text  # noqa: RUF001
+    assert "140–142 ms" in ranges.text  # noqa: RUF001 - the unit is said once
+    assert "990 µs–1.01 ms" in ranges.text  # noqa: RUF001
+    assert ranges.style == "faint"
+    assert max(len(line.text) for line in lines) <= 110
+
+
+def test_one_round_has_no_range() -> None:
+    grid = msgspec.structs.replace(GRID, rounds=1)
+    text = text_of(rows_of(same(), grid), grid=grid)
+    assert "–" not in text  # noqa: RUF001
+    assert "medians" not in text
+
+
+def test_user_space_times_are_called_so() -> None:
+    user = timestamps(mode="user", reason="none here", stamped=0, read_uncertainty_ns=None)
+    assert "user-space" in text_of(rows_of(same(timestamps=user)))
+    assert "user-space" not in text_of(rows_of(same()))
+
+
+@pytest.mark.parametrize(
+    ("grid", "changes", "said"),
+    [
+        (
+            ((10, 100, 1000), 3),
+            {"duration_s": 2.0},
+            "2 backends, 3 numbers of connections, 3 rounds of 2 s: about 36 s",
+        ),
+        (
+            ((10, 100, 1000), 3),
+            {"duration_s": 2.0, "warmup_s": 1.0},
+            "2 backends, 3 numbers of connections, 3 rounds of 2 s: about a minute",
+        ),
+        (
+            ((10,), 1),
+            {"duration_s": 600.0},
+            "2 backends, 10 connections, 1 round of 600 s: about 20",
+        ),
+        (((1,), 2), {"duration_s": 0.1}, "2 backends, 1 connection, 2 rounds of 100 ms: about 1 s"),
+        (
+            ((10,), 3),
+            {"duration_s": None, "messages": 5000},
+            "2 backends, 10 connections, 3 rounds of 5\xa0000 messages per connection",
+        ),
+        (
+            ((10,), 3),
+            {"duration_s": 2.0, "messages": 5000},
+            "3 rounds of at most 2 s: at most about 12 s",
+        ),
+    ],
+)
+def test_how_long_it_takes_is_said_before(
+    grid: tuple[tuple[int, ...], int], changes: dict[str, Any], said: str
+) -> None:
+    counts, rounds = grid
+    wanted = Grid(backends=("epoll", "poll"), connections=counts, rounds=rounds)
+    first, *others = backend_table.announcement(wanted, plan(**changes), 2)
+    assert said in first.text
+    assert bool(others) == (len(counts) == 1)
+    assert all("-c 10,100,1000" in line.text for line in others)
+
+
+def test_a_rate_per_connection_grows_with_them() -> None:
+    lines = backend_table.announcement(GRID, plan(rate_per_connection=5), 2)
+    assert "of 10 connections, and grows" in list(lines)[-1].text
+
+
+def test_the_order_of_a_round_is_said() -> None:
+    texts = [backend_table.round_line(GRID, number).text for number in (1, 2)]
+    assert texts == ["  round 1 of 3: epoll, poll", "  round 2 of 3: poll, epoll"]
