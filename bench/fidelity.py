@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from bench import peers
+from bench.peers import fidelity as peers
 from bench.truth import SOURCE, Bench, Truth, expected_in_stalls, percentile
 from bench.yardstick import Shape, UnavailableError, built, heading, print_title
 from loadgen import RunRecord

@@ -3,6 +3,7 @@
 python -m bench.footprint
 """
 
+import argparse
 import gc
 import socket
 import statistics
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -43,8 +44,10 @@ MANY = 10_000
 ROUNDS = 5
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.footprint", description=__doc__)
+    parser.parse_args(arguments)
     _report("start-up to first connect", [_start_up_s() for _ in range(ROUNDS)], "s")
     _report("CPU with nothing to do, 1000 connections", [_idle_share()], "of a core")
     try:

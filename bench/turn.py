@@ -3,10 +3,11 @@
 python -m bench.turn
 """
 
+import argparse
 import selectors
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from loadgen.core import backends
@@ -79,8 +80,9 @@ class EverReady:
         """Do nothing."""
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code."""
+    argparse.ArgumentParser(prog="python -m bench.turn", description=__doc__).parse_args(arguments)
     bare = _best_ns(_bare_turn())
     own = _best_ns(_loadgen_turn())
     print(f"a message, without the kernel: loadgen {own:.0f} ns, the barest loop {bare:.0f} ns")

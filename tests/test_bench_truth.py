@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import peers
+from bench.peers.printed import tcpkali_percentiles, wrk_percentiles
 from bench.truth import SOURCE, Truth, expected_in_stalls, percentile, serving
 from bench.yardstick import UnavailableError, built
 
@@ -151,10 +151,10 @@ class TestArithmeticOfStalls:
 
 def test_what_wrk_and_wrk2_print_is_understood() -> None:
     text = "  Latency Distribution\n     50%    1.04ms\n     90%  860.00us\n 99.000%    3.06s \n"
-    assert peers.wrk_percentiles(text) == {50: 1040, 90: 860, 99: 3_060_000}
+    assert wrk_percentiles(text) == {50: 1040, 90: 860, 99: 3_060_000}
 
 
 def test_what_tcpkali_prints_is_understood() -> None:
     text = "Message latency at percentiles: 1.1/1.2/2.5 (50.0/90.0/99.0%)\n"
-    assert peers.tcpkali_percentiles(text) == {50: 1100, 90: 1200, 99: 2500}
-    assert peers.tcpkali_percentiles("") == {}
+    assert tcpkali_percentiles(text) == {50: 1100, 90: 1200, 99: 2500}
+    assert tcpkali_percentiles("") == {}

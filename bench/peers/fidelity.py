@@ -1,12 +1,13 @@
-"""Other load tools for HTTP, where they are installed: how each is started, and what it prints."""
+"""What other load tools for HTTP say of a server's latency, beside what it knows itself."""
 
 import math
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from bench.peers.catalogue import wrk_arguments
+from bench.peers.printed import Percentiles, tcpkali_percentiles, wrk_percentiles
 from bench.truth import HTTP_REQUEST, Bench, Truth
 from bench.yardstick import Shape, output_of, print_title, two_cores
 from loadgen.distribution import Distribution
@@ -14,32 +15,7 @@ from loadgen.distribution import Distribution
 RATE_PER_S: Final = 10_000
 """What the open loops are asked for."""
 
-Percentiles = dict[float, float]
-"""Latency in microseconds by percentage, as far as the tool tells."""
-
 _PERCENTS: Final = (50.0, 90.0, 99.0)
-_US_OF: Final = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
-_WRK_LINE: Final = re.compile(r"^ *(\d+(?:\.\d+)?)% +(\d+(?:\.\d+)?)(us|ms|s|m) *$", re.MULTILINE)
-_TCPKALI_LINE: Final = re.compile(r"atency at percentiles: ([\d./]+) \(([\d./]+)%\)")
-
-
-def wrk_percentiles(text: str) -> Percentiles:
-    """Return what wrk and wrk2 print with --latency."""
-    return {
-        float(percent): float(value) * _US_OF[unit]
-        for percent, value, unit in _WRK_LINE.findall(text)
-    }
-
-
-def tcpkali_percentiles(text: str) -> Percentiles:
-    """Return what tcpkali prints with --latency-marker, in milliseconds there."""
-    found = _TCPKALI_LINE.search(text)
-    if found is None:
-        return {}
-    values, percents = found.group(1).split("/"), found.group(2).split("/")
-    return {
-        float(percent): float(value) * 1e3 for percent, value in zip(percents, values, strict=True)
-    }
 
 
 @dataclass(frozen=True)
@@ -59,8 +35,7 @@ class Peer:
 
 
 def _wrk(port: int, connections: int, seconds: int) -> list[str]:
-    load = ["-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency"]
-    return [*load, f"http://127.0.0.1:{port}/"]
+    return ["--latency", *wrk_arguments(port, connections, seconds)]
 
 
 def _wrk2(port: int, connections: int, seconds: int) -> list[str]:

@@ -1,0 +1,167 @@
+"""The peers: other load tools, each with the server it is made for, and clients in Python.
+
+All keep one message in flight on each connection, in one thread, as loadgen does then.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final
+
+from bench.locustfiles import MESSAGE
+from bench.peers import printed, servers
+from bench.peers.peer import Command, Library, Load, Need, Peer
+from bench.peers.printed import Told
+
+_NGINX: Final = Command("nginx", "nginx", ask="-v")
+_REDIS_PING: Final = r"*1\r\n$4\r\nPING\r\n"
+_SOCKPERF_MESSAGE: Final = (
+    r"\0\0\0\0\0\0\0\x01"  # its number
+    r"\0\x03"  # from a client, which wants an answer
+    r"\0\0\0\x40"  # its length
+) + "x" * (len(MESSAGE) - 14)
+_SEVERAL: Final = 8
+
+Options = AbstractContextManager[list[str]]
+
+
+# ---- HTTP, against nginx -------------------------------------------------------------
+
+
+def wrk_arguments(port: int, connections: int, seconds: float) -> list[str]:
+    """Return what wrk is to be told, and wrk2 beside its rate."""
+    load = ["-t", "1", "-c", str(connections), "-d", f"{seconds:.0f}s"]
+    return [*load, f"http://127.0.0.1:{port}/"]
+
+
+def _wrk(load: Load) -> list[str]:
+    return ["wrk", *wrk_arguments(load.port, load.connections, load.seconds)]
+
+
+def _h2load(load: Load) -> list[str]:
+    words = ["--h1", "-t", "1", "-m", "1", "-c", str(load.connections)]
+    duration = f"{round(load.seconds * 1000)}ms"
+    return ["h2load", *words, "-D", duration, f"http://127.0.0.1:{load.port}/"]
+
+
+def _http(port: int, header: str = "") -> Options:
+    request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{header}\r\n"
+    response_bytes = servers.http_response_bytes(port, request.encode())
+    payload = request.replace("\r\n", r"\r\n")
+    return nullcontext(["--payload", payload, "--reply", f"fixed:{response_bytes}"])
+
+
+def _wrk_options(port: int, _: int) -> Options:
+    return _http(port)
+
+
+def _h2load_options(port: int, _: int) -> Options:
+    return _http(port, "user-agent: h2load nghttp2/1.52.0\r\n")
+
+
+# ---- other tools, against their own servers ------------------------------------------
+
+
+def _redis_benchmark(load: Load) -> list[str]:
+    words = ["-p", str(load.port), "-c", str(load.connections), "-n", str(load.messages)]
+    return ["redis-benchmark", *words, "-t", "ping_mbulk", "--csv"]
+
+
+def _redis_told(text: str, load: Load) -> Told:
+    return printed.redis_benchmark(text, load.messages)
+
+
+def _redis_options(*_: int) -> Options:
+    return nullcontext(["--payload", _REDIS_PING, "--reply", r"delimiter:\r\n"])
+
+
+def _sockperf(load: Load) -> list[str]:
+    words = ["ping-pong", "--tcp", "-i", "127.0.0.1", "-p", str(load.port), "--full-rtt"]
+    return ["sockperf", *words, "-t", f"{load.seconds:.0f}", "-m", str(len(MESSAGE))]
+
+
+def _sockperf_options(*_: int) -> Options:
+    return nullcontext(["--payload", _SOCKPERF_MESSAGE])
+
+
+def _iperf3(load: Load) -> list[str]:
+    words = ["-c", "127.0.0.1", "-p", str(load.port), "-P", str(load.connections), "--json"]
+    return ["iperf3", *words, "-t", f"{load.seconds:.0f}", "-l", str(servers.BLOCK_BYTES)]
+
+
+def _iperf3_told(text: str, _: Load) -> Told:
+    return printed.iperf3(text, servers.BLOCK_BYTES)
+
+
+@contextmanager
+def _iperf3_options(port: int, connections: int) -> Iterator[list[str]]:
+    with servers.iperf3_test(port, connections) as cookie:
+        greeting = cookie.decode().replace("\0", r"\0")
+        yield [
+            *("--size", str(servers.BLOCK_BYTES), "--reply", "none"),
+            *("--first-message", greeting),
+        ]
+
+
+# ---- Python, against the echo server in C --------------------------------------------
+
+
+def _in_python(name: str, module: str, *needs: Need, note: str = "") -> Peer:
+    def command(load: Load) -> list[str]:
+        numbers = map(str, (load.port, load.connections, load.seconds))
+        return [sys.executable, "-m", f"bench.peers.clients.{module}", *numbers]
+
+    def told(text: str, _: Load) -> Told:
+        return printed.own_client(text)
+
+    def options(*_: int) -> Options:
+        return nullcontext(["--size", str(len(MESSAGE))])
+
+    return Peer(name, needs, servers.echo, command, told, options, note=note)
+
+
+PEERS: Final = (
+    Peer(
+        *("wrk", (Command("wrk", "wrk", ask="-v"), _NGINX), servers.nginx),
+        *(_wrk, lambda text, _: printed.wrk(text), _wrk_options),
+        has_whole_seconds=True,
+        note="GET from nginx; loadgen counts the bytes of a response whose length it was told, wrk "
+        "parses it; wrk's figure includes the time to connect",
+    ),
+    Peer(
+        *("h2load", (Command("h2load", "nghttp2-client"), _NGINX), servers.nginx),
+        *(_h2load, lambda text, _: printed.h2load(text), _h2load_options),
+        note="HTTP/1.1 from nginx (--h1); as for wrk, but without the time to connect",
+    ),
+    Peer(
+        "redis-benchmark",
+        (Command("redis-benchmark", "redis-tools"), Command("redis-server", "redis-server")),
+        *(servers.redis, _redis_benchmark, _redis_told, _redis_options),
+        note="PING to redis-server; it knows no duration, and is asked for as many messages as "
+        "loadgen had in the same round; its figure includes the time to connect",
+    ),
+    Peer(
+        *("sockperf", (Command("sockperf", "sockperf"),), servers.sockperf),
+        *(_sockperf, lambda text, _: printed.sockperf(text), _sockperf_options),
+        connections=(1,),
+        has_whole_seconds=True,
+        note="ping-pong to its own server, 64 bytes in its format; it has one message in flight "
+        "however many connections it has",
+    ),
+    Peer(
+        *("iperf3", (Command("iperf3", "iperf3"),), servers.iperf3),
+        *(_iperf3, _iperf3_told, _iperf3_options),
+        connections=(1, _SEVERAL),
+        has_whole_seconds=True,
+        note="one way to its own server; a message is a block of 128 KiB, of which loadgen counts "
+        "those that the kernel has taken whole",
+    ),
+    _in_python("asyncio streams", "asyncio_streams"),
+    _in_python("asyncio protocol", "asyncio_protocol"),
+    _in_python("uvloop protocol", "uvloop_protocol", Library("uvloop")),
+    _in_python("gevent sockets", "gevent_sockets", Library("gevent")),
+    _in_python(
+        *("Locust by hand", "locust_by_hand", Library("locust")),
+        note="a User with a gevent socket that fires a request event; from when all have connected",
+    ),
+)
