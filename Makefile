@@ -2,11 +2,13 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+BENCH = $(BIN)/python -m pytest bench --benchmark-sort=name \
+  --benchmark-columns=min,median,max,ops,rounds
 
-.PHONY: demo test check lint format types bench clean help
+.PHONY: demo test check lint format types bench bench-compare bench-once bench-limits clean help
 
 help:            ## Show what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 demo: .venv/done ## Load the embedded server with a thousand connections
 	$(BIN)/python -m loadgen --conns 1000 --backend epoll
@@ -27,14 +29,23 @@ format: .venv/done ## Format the code
 types: .venv/done ## Check the types
 	$(BIN)/mypy
 
-bench: .venv/done ## Compare with the limit of this machine
+bench: .venv/done ## Time loadgen and its runs, and save the figures (four minutes)
+	$(BENCH) --benchmark-autosave --benchmark-save-data
+
+bench-compare: .venv/done ## The same, beside the figures that were saved last
+	$(BENCH) --benchmark-compare
+
+bench-once: .venv/done ## Run every benchmark once, and time nothing
+	$(BIN)/python -m pytest bench --benchmark-disable
+
+bench-limits: .venv/done ## Compare with the limits of this machine (ten minutes)
 	$(BIN)/python -m bench.limit
 	$(BIN)/python -m bench.turn
 	$(BIN)/python -m bench.footprint
 	$(BIN)/python -m bench.fidelity
 
 clean:           ## Remove what the other commands have made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .benchmarks build dist
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .benchmarks .loadgen build dist
 
 .venv/done: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -81,7 +81,7 @@ FLOORS = [
         *("commands.find_max", "commands.run", "commands.server", "commands.backends"),
         *("commands.compare", "commands.outputs"),
     ],
-    ["__main__"],
+    ["__main__", "pytest_plugin"],
 ]
 
 # Modules of one floor that may import each other, each only those of the steps before its own.

@@ -1,0 +1,66 @@
+"""An engine whose connections are socketpairs: the kernel at its cheapest, nobody in between."""
+
+import contextlib
+import socket
+from typing import Any, Self
+
+from loadgen.core import backends
+from loadgen.core.clock import monotonic_ns
+from loadgen.core.conversation import Conversation
+from loadgen.core.dialer import Dialer
+from loadgen.core.engine import Engine
+from loadgen.core.policy import Policy
+from loadgen.core.recorder import Recorder
+from loadgen.core.watch import Watch
+from loadgen.framing import Echo
+from loadgen.payload import PayloadQueue
+
+MESSAGE = b"x" * 64
+CONNECTIONS = backends.TURN_EVENTS
+"""As many as one turn handles."""
+
+
+class PairDialer(Dialer):
+    """Dials nobody: each connection is one end of a new pair, and ``far_ends`` has the other."""
+
+    stamp_every = 0
+
+    def __init__(self) -> None:
+        self.far_ends: list[socket.socket] = []
+
+    def dial(self) -> Any:
+        """Return a socket that is connected."""
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        self.far_ends.append(far)
+        return near
+
+
+class PairedEngine:
+    """An engine with `CONNECTIONS` up and a message in flight on each, for a ``with``."""
+
+    def __init__(self, backend: str) -> None:
+        self._dialer = PairDialer()
+        watch = Watch(backends.open_selector(backend), monotonic_ns)
+        recorder = Recorder(CONNECTIONS)
+        self.engine = Engine(watch, self._dialer, recorder, monotonic_ns, Policy())
+
+    def __enter__(self) -> Self:
+        self.engine.add(Conversation(PayloadQueue((MESSAGE,)), Echo()), CONNECTIONS)
+        while self.engine.is_opening:
+            self.engine.turn(0)
+        self.engine.start()
+        while self.engine.totals().submitted < CONNECTIONS:
+            self.engine.turn(0)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with contextlib.ExitStack() as closing:
+            for far in self._dialer.far_ends:
+                closing.callback(far.close)
+            self.engine.close()
+
+    def answer(self) -> None:
+        """Echo, from the far ends, all that is in flight."""
+        for far in self._dialer.far_ends:
+            far.sendall(far.recv(65536))

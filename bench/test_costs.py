@@ -1,0 +1,138 @@
+"""What loadgen itself costs, piece by piece: seconds for one message, value or line.
+
+pytest bench/test_costs.py
+"""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.pairs import CONNECTIONS, PairedEngine
+from bench.timers import each_of, in_rounds
+from loadgen import Histogram, Plan, SizePayload, framing, schedule
+from loadgen.commands import run_options
+from loadgen.core import backends
+from loadgen.core.clock import monotonic_ns, wall_ns
+from loadgen.core.recorder import ROWS, Recorder
+from loadgen.core.wall_clock import WallClock
+
+REPLIES = 1000
+ARRIVALS = 20_000
+VALUES = 100_000
+TURNS = 300
+WARM_UP_TURNS = 10
+
+STREAMS = {
+    "echo": b"x" * 64,
+    "fixed:64": b"x" * 64,
+    r"delimiter:\r\n": b"x" * 62 + b"\r\n",
+    "length:u32be": (60).to_bytes(4, "big") + b"x" * 60,
+}
+"""A reply of 64 bytes in each form that can be fed for ever."""
+
+PROFILES = {
+    "even": (schedule.Profile.constant(50_000), "constant"),
+    "poisson": (schedule.Profile.constant(50_000), "poisson"),
+    "uniform": (schedule.Profile.constant(50_000), "uniform"),
+    "ramp": (schedule.Profile.parse_rate("0..50k/30s"), "poisson"),
+}
+
+COMMAND_LINE = [
+    *("10.0.0.5:9999", "-c", "1000", "--pipeline", "4", "--warmup", "2s"),
+    *("--stages", "0s:1k,10s:20k", "--arrivals", "poisson"),
+    *("--payload", r"PING\r\n", "--reply", r"delimiter:\r\n"),
+]
+
+
+@each_of(CONNECTIONS, "a message in the engine, over a socketpair")
+@pytest.mark.parametrize("backend", backends.available())
+def test_turn(benchmark: BenchmarkFixture, backend: str) -> None:
+    with PairedEngine(backend) as pairs:
+        before = pairs.engine.totals().answered
+        # The far ends answer between the rounds, where no time is taken.
+        in_rounds(
+            benchmark,
+            lambda: pairs.engine.turn(0),
+            setup=pairs.answer,
+            rounds=TURNS,
+            warmup_rounds=WARM_UP_TURNS,
+        )
+        answered = pairs.engine.totals().answered - before
+    assert answered == CONNECTIONS * (TURNS + WARM_UP_TURNS if benchmark.enabled else 1)
+
+
+@each_of(REPLIES, "a reply found, by framing")
+@pytest.mark.parametrize("reads", ["one-by-one", "all-at-once"])
+@pytest.mark.parametrize("form", STREAMS)
+def test_framing(benchmark: BenchmarkFixture, form: str, reads: str) -> None:
+    decoder, reply = framing.parse(form).decoder(), STREAMS[form]
+    together = 1 if reads == "one-by-one" else 16
+    batch, lengths = bytes(len(reply)) * together, (len(reply),) * together
+    view = memoryview(reply * together)
+
+    def feed() -> int:
+        whole = 0
+        while whole < REPLIES:
+            decoder.expect(batch, lengths)
+            whole += decoder.feed(view)
+        return whole
+
+    assert REPLIES <= benchmark(feed) < REPLIES + together
+    assert not decoder.partial
+
+
+@each_of(ROWS, "a reply recorded")
+@pytest.mark.parametrize("arrival", ["read", "stamped"])
+def test_recorder(benchmark: BenchmarkFixture, arrival: str) -> None:
+    wall_clock = WallClock(monotonic_ns, wall_ns)
+    recorder = Recorder(1000, wall_clock if arrival == "stamped" else None)
+    read_ns = monotonic_ns()
+    sent_ns, stamp_ns = read_ns - 300_000, read_ns - 100_000 + wall_clock.offset_ns
+    rows = [(number % 1000, 1, 0, sent_ns + number, stamp_ns, read_ns) for number in range(ROWS)]
+
+    def record_all() -> None:
+        for row in rows:
+            recorder.record(row)
+        recorder.end_turn(read_ns, read_ns)
+        recorder.flush()
+
+    benchmark(record_all)
+    times = recorder.end_interval(0, read_ns).times
+    assert times.user_space.count > 0
+    assert times.user_space.count % ROWS == 0
+    assert times.stamped == (times.user_space.count if arrival == "stamped" else 0)
+
+
+@each_of(VALUES, "a value binned, of many")
+def test_histogram(benchmark: BenchmarkFixture) -> None:
+    values_ns = np.random.default_rng(1).lognormal(12, 1, VALUES).astype(np.int64)
+    histogram = Histogram()
+    benchmark(histogram.record, values_ns)
+    assert histogram.count % VALUES == 0
+    assert histogram.percentile(50) == pytest.approx(float(np.median(values_ns)), rel=0.01)
+
+
+@each_of(ARRIVALS, "an intended time")
+@pytest.mark.parametrize("arrivals", PROFILES)
+def test_schedule(benchmark: BenchmarkFixture, arrivals: str) -> None:
+    profile, kind = PROFILES[arrivals]
+    times_ns = benchmark(lambda: list(islice(schedule.arrivals(profile, kind, 1), ARRIVALS)))
+    assert len(times_ns) == ARRIVALS
+    assert times_ns == sorted(times_ns)
+
+
+@pytest.mark.benchmark(group="a plan")
+class TestPlan:
+    def test_from_words(self, benchmark: BenchmarkFixture) -> None:
+        plan = benchmark(
+            lambda: run_options.plan_of(run_options.new_parser().parse_args(COMMAND_LINE))
+        )
+        assert (plan.connections, plan.pipeline, plan.payloads) == (1000, 4, (b"PING\r\n",))
+
+    def test_from_values(self, benchmark: BenchmarkFixture) -> None:
+        plan = benchmark(
+            lambda: Plan(target="10.0.0.5:9999", payloads=(SizePayload(64),), rate="50k")
+        )
+        assert plan.rate == "50k"
