@@ -10,6 +10,7 @@ MEASUREMENTS: Final = {
     "limit": "bench.limit",
     "turn": "bench.turn",
     "footprint": "bench.footprint",
+    "monitor": "bench.monitor",
     "fidelity": "bench.fidelity",
     "locust_compare": "bench.locust_compare",
     "peers": "bench.peers.__main__",

@@ -97,6 +97,56 @@ class ProbeRecord(msgspec.Struct, frozen=True, kw_only=True):
     latency_ns: Distribution
 
 
+class ProcessSamples(msgspec.Struct, frozen=True, kw_only=True):
+    """What some processes took together, a column each; as long as `MonitorRecord.at_s`.
+
+    name, pids: of those that were there in the beginning; the name is that of the first.
+    cpu_s, context_switches: since the first sample. memory_bytes: resident. Null where the platform
+    does not say, or does not let us look; zeros once all of them have ended.
+    """
+
+    name: str
+    pids: list[int]
+    cpu_s: list[float]
+    memory_bytes: list[int]
+    descriptors: list[int | None]
+    threads: list[int]
+    context_switches: list[int | None]
+
+
+class MachineSamples(msgspec.Struct, frozen=True, kw_only=True):
+    """What the machine did, a column each; as long as `MonitorRecord.at_s`.
+
+    cpu_share: of all processors, busy since the sample before, from 0 to 1.
+    sent_bytes, received_bytes: of all network interfaces, loopback included, since the first
+    sample.
+    """
+
+    cpu_share: list[float]
+    sent_bytes: list[int]
+    received_bytes: list[int]
+
+
+class MonitorRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What generator, target and machine took, every ``interval_s``.
+
+    at_s: when, counted from the start of the measured load as everything is; the first sample was
+    taken before the first connection.
+    generator: this process and its children, without the embedded server.
+    target: the processes that listen where the target is, and their children; null where that is
+    not known, and why_no_target says why.
+    target_ended_at_s: when it was noticed that none of them was left; null if that was not so.
+    """
+
+    interval_s: float
+    at_s: list[float]
+    generator: ProcessSamples
+    target: ProcessSamples | None
+    why_no_target: str
+    target_ended_at_s: float | None
+    machine: MachineSamples
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that bears on the verdict: its code, what was seen, and what to do about it."""
 

@@ -11,7 +11,7 @@ from loadgen.core.pulse import Pulse
 from loadgen.core.recorder import Recorder
 from loadgen.core.totals import NONE, Totals
 from loadgen.crowd import Offered
-from loadgen.evidence import ProbeRecord
+from loadgen.evidence import MonitorRecord, ProbeRecord
 from loadgen.plan import Plan
 from loadgen.processor import ProcessorUse
 from loadgen.record import IntervalRecord, Outcome
@@ -52,6 +52,7 @@ class Findings:
     overdue: int | None = 0
     why_user_space: str = ""
     probe: ProbeRecord | None = None
+    monitor: MonitorRecord | None = None
     outcome: Outcome = "completed"
     marks: Marks = field(default_factory=Marks)
     pulse: Pulse = field(default_factory=Pulse)
@@ -73,6 +74,15 @@ class Findings:
         if messages is None:
             return sys.maxsize
         return messages * self.plan.connections - self.at_load_end.submitted
+
+    def why_unreachable(self, address: str) -> str:
+        """Return one line on why nobody could connect to ``address``."""
+        failures = self.recorder.failures
+        tried = sum(seen.count for seen in failures.values())
+        most_common = max(failures, key=lambda failure: failures[failure].count)
+        asked = self.plan.connections
+        tries = f"all {tried} attempts" if tried >= asked else f"given up after {tried} of {asked}"
+        return f"{address} is unreachable: {most_common} ({tries})"
 
     def begin_load(self, now_ns: int) -> None:
         """Let the load begin now, and not when it was to; the intervals so far count from there."""

@@ -73,6 +73,7 @@ def freeze(
         timestamps=_timestamps(findings),
         generator=_generator(findings),
         probe=findings.probe,
+        monitor=findings.monitor,
         connect_latency_ns=Distribution.of(findings.recorder.connect),
         **_times(findings.recorder.times, findings),
         failures=_failures(findings),

@@ -33,12 +33,14 @@ _TIMES_AND_RATES: Final = (
     "io_timeout_s",
     "connect_rate_per_s",
     "warmup_s",
+    "sample_interval_s",
 )
 _MAY_BE_ZERO: Final = ("drain_s", "warmup_s")
 _HIGHEST_SEED: Final = 2**63 - 1
 _OPEN_LOOP: Final = ("rate", "rate_per_connection", "stages")
 
 TIMESTAMPS: Final = ("auto", "kernel", "user")
+WATCHED: Final = ("auto", "off")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,6 +80,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         kernel gives no timestamps and the load is more than a trickle.
     checks: conditions such as ``"service_p99<5ms"`` (`loadgen.checks`, which reads them when the
         run begins); the record says what became of them.
+    watch: the processes whose use of the machine is recorded as the target's: ``auto`` for those
+        that listen there, if that is on this machine; a process number; ``off`` for none, nor this
+        one's.
+    sample_interval_s: how often that is looked at.
     reply: when a reply is whole, in the form of `loadgen.framing.FORMS`.
     verify: compare echoed bytes with what was sent.
     connect_rate_per_s: connections opened each second, over all; None: as fast as they come up.
@@ -110,6 +116,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     timestamp_sample: int = 1
     probe: bool | None = None
     checks: tuple[str, ...] = ()
+    watch: str | int = "auto"
+    sample_interval_s: float = 0.5
     reply: str = "echo"
     verify: bool = False
     connect_rate_per_s: float | None = None
@@ -176,6 +184,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.unlimited and not given:
             raise UsageError("--open sends at the times of a schedule; give --rate or --stages")
         self.profile()
+        if isinstance(self.watch, str) and self.watch not in WATCHED:
+            accepted = f"choose one of {', '.join(WATCHED)}, or give a process with --watch-pid"
+            raise UsageError.of("--watch", self.watch, accepted)
         if not 0 <= self.seed <= _HIGHEST_SEED:
             raise UsageError.of("--seed", self.seed, "give a whole number from 0 to 2^63 - 1")
         for name, choices in (

@@ -6,11 +6,10 @@ nanoseconds; moments and spans are seconds, counted from the start of the measur
 History of the format:
 loadgen.run/1   the first: one latency, from send to read.
 loadgen.run/2   four times and what is made of them; the evidence of their worth; the warm-up.
-                It has since gained ``workers``, which is empty for a run of one process.
+                It has since gained ``workers``, which is empty for a run of one process, and
+                ``monitor``, which is null without one.
 """
 
-import json
-import sys
 from typing import Any, Final, Literal
 
 import msgspec
@@ -23,6 +22,7 @@ from loadgen.evidence import (
     CheckResult,
     GeneratorRecord,
     Health,
+    MonitorRecord,
     ProbeRecord,
     TimestampsRecord,
     WorkerRecord,
@@ -232,7 +232,7 @@ class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
 class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
     """All that one run has found; its `Times` are those of the measured load and of the drain.
 
-    health: null until it has been judged. probe: null where there was none.
+    health: null until it has been judged. probe, monitor: null where there was none.
     workers: the processes that carried it out together (`loadgen.merge`); empty if it was one.
     """
 
@@ -249,6 +249,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     timestamps: TimestampsRecord
     generator: GeneratorRecord
     probe: ProbeRecord | None = None
+    monitor: MonitorRecord | None = None
     connect_latency_ns: Distribution
     failures: list[FailureRecord]
     intervals: list[IntervalRecord]
@@ -281,18 +282,3 @@ def from_json(text: bytes) -> RunRecord:
         return msgspec.json.decode(text, type=RunRecord)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UsageError) as error:
         raise RecordError(f"this is no record of the form {SCHEMA}: {error}") from None
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a RunRecord."""
-    schema = msgspec.json.schema(RunRecord)
-    for definition in schema["$defs"].values():
-        if "description" in definition:
-            # Python 3.13 takes the indentation out of docstrings, earlier ones leave it in.
-            lines = definition["description"].splitlines()
-            definition["description"] = "\n".join(line.strip() for line in lines)
-    return schema
-
-
-if __name__ == "__main__":  # renews loadgen/record.schema.json
-    sys.stdout.write(json.dumps(json_schema(), indent=1) + "\n")

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Final
 
 import msgspec
@@ -61,7 +62,7 @@ def run(plan: Plan, surroundings: Surroundings | None = None) -> RunRecord:
     job = _Run(plan, backend, Conversation.of(plan, queue), surroundings)
     if plan.target is None:
         with EmbeddedServer() as server:
-            target = job.carry_out(Target.parse(server.address))
+            target = job.carry_out(Target.parse(server.address), server.pid)
         target = msgspec.structs.replace(target, embedded=True, server=server.counts_if_known())
     else:
         target = job.carry_out(Target.parse(plan.target))
@@ -70,7 +71,7 @@ def run(plan: Plan, surroundings: Surroundings | None = None) -> RunRecord:
     results = [checks.evaluate(check, record) for check in conditions]
     record = msgspec.structs.replace(record, checks=results)
     if record.outcome == "unreachable":
-        raise UnreachableTargetError(job.why_unreachable(target.address), record)
+        raise UnreachableTargetError(job.findings.why_unreachable(target.address), record)
     return record
 
 
@@ -95,11 +96,19 @@ class _Run:
             profile=plan.profile_with_warmup(),
         )
 
-    def carry_out(self, target: Target) -> TargetRecord:
-        """Load ``target``; what was found stands in ``findings``. Raises UnreachableError."""
+    def carry_out(self, target: Target, embedded_pid: int | None = None) -> TargetRecord:
+        """Load ``target``; what was found stands in ``findings``.
+
+        embedded_pid: of the embedded server. Raises UnreachableError, UsageError.
+        """
         endpoint = first_that_answers(resolve(target), self._plan.connect_timeout_s)
         findings, surroundings = self.findings, self._surroundings
-        with kernel_timestamps(self._plan, endpoint, surroundings.wall_clock) as why_not:
+        watch = import_module("loadgen.monitor").Monitor  # with psutil, which a run alone needs
+        monitor = watch(self._plan, endpoint, embedded_pid, self._clock)
+        with (
+            monitor,
+            kernel_timestamps(self._plan, endpoint, surroundings.wall_clock) as why_not,
+        ):
             findings.why_user_space = why_not
             if findings.backend == "select":
                 free_descriptors = descriptors.free_below(backends.FD_SETSIZE)
@@ -113,18 +122,10 @@ class _Run:
         findings.opened, findings.closed = engine.opened, engine.closed
         findings.cut_off = engine.cut_off
         findings.outcome = self._outcome()
+        findings.monitor = monitor.record(findings.marks.load_began_ns)
         return TargetRecord(
             address=str(target), resolved=str(endpoint), embedded=False, server=None
         )
-
-    def why_unreachable(self, address: str) -> str:
-        """Return one line on why nobody could connect."""
-        failures = self._recorder.failures
-        tried = sum(seen.count for seen in failures.values())
-        most_common = max(failures, key=lambda failure: failures[failure].count)
-        asked = self._plan.connections
-        tries = f"all {tried} attempts" if tried >= asked else f"given up after {tried} of {asked}"
-        return f"{address} is unreachable: {most_common} ({tries})"
 
     # ---- the stages -----------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from loadgen import shortfall, summary_times
+from loadgen.evidence import ProcessSamples
 from loadgen.failure import Cause
 from loadgen.payload import FilePayload, LinesPayload, MadePayload, PayloadSource, SizePayload
 from loadgen.plan import Plan
@@ -10,6 +11,7 @@ from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.schedule import ThinkTime
 from loadgen.summary_times import Line, format_rate, wrapped
 from loadgen.units import NS_PER_S, format_bytes, format_count, format_duration_ns
+from loadgen.usage import Usage, usage_of
 
 _SLOWEST_SHOWN = 3
 _FAR_FROM_USUAL = 1.5
@@ -121,9 +123,41 @@ def _load(record: RunRecord) -> Iterator[Line]:
     sent, received = sum(i.bytes_sent for i in counted), sum(i.bytes_received for i in counted)
     yield Line(f"  sent         {_traffic(sent, actual.bytes_sent_per_s)}")
     yield Line(f"  received     {_traffic(received, actual.bytes_received_per_s)}")
-    share = actual.cpu_s / actual.duration_s
+    yield from _usage(record)
+
+
+def _usage(record: RunRecord) -> Iterator[Line]:
+    """Say what this process and the target took of their machine."""
+    actual, monitor = record.actual, record.monitor
+    own = Usage(actual.cpu_s / actual.duration_s, actual.cpu_per_message_ns, None)
     whose = "workers     " if len(record.workers) > 1 else "this process"
-    yield Line(f"  {whose} {100 * share:.0f} % of one core", "faint")
+    if monitor is not None:
+        memory = usage_of(record, monitor.generator, monitor).bytes_per_connection
+        own = own._replace(bytes_per_connection=memory)
+    yield Line(f"  {whose} {_usage_in_words(own)}", "faint")
+    if monitor is None or monitor.target is None:
+        return
+    target = monitor.target
+    used = _usage_in_words(usage_of(record, target, monitor)) or "too little to tell"
+    yield Line(f"  the target   {used} ({_processes(target)})", "faint")
+    if monitor.target_ended_at_s is not None:
+        yield Line(f"  the target ended {monitor.target_ended_at_s:.1f} s after the start", "bad")
+
+
+def _usage_in_words(usage: Usage) -> str:
+    parts = []
+    if usage.cpu_share is not None:
+        parts.append(f"{100 * usage.cpu_share:.0f} % of one core")
+    if usage.cpu_per_message_ns is not None:
+        parts.append(f"{format_duration_ns(usage.cpu_per_message_ns)} a message")
+    if usage.bytes_per_connection is not None:
+        parts.append(f"{format_bytes(usage.bytes_per_connection)} of memory a connection")
+    return ", ".join(parts)
+
+
+def _processes(samples: ProcessSamples) -> str:
+    pids = samples.pids
+    return f"{samples.name}, {f'{len(pids)} processes' if len(pids) > 1 else f'process {pids[0]}'}"
 
 
 def _asked(record: RunRecord) -> str:

@@ -47,7 +47,7 @@ FLOORS = [
     ["distribution"],
     ["evidence"],
     ["record"],
-    ["connection_ledger", "shortfall", "timeline"],
+    ["connection_ledger", "shortfall", "timeline", "record_schema", "usage"],
     ["doubts"],
     ["health"],
     ["figures", "merge", "findings"],
@@ -55,7 +55,7 @@ FLOORS = [
     ["find_max", "backends_compared"],
     ["surroundings"],
     [
-        *("assembly", "timestamping", "probe"),
+        *("assembly", "timestamping", "probe", "monitor", "listeners"),
         *("freeze", "server", "server.program", "server.embedded", "server.processes"),
         *("server.echo", "server.listener", "server.held", "server.prompt", "server.options"),
         *("server.peers", "server.waiting", "server.arrivals", "server.ledger"),
@@ -86,6 +86,7 @@ FLOORS = [
 
 # Modules of one floor that may import each other, each only those of the steps before its own.
 FAMILIES = [
+    ["listeners", "monitor"],
     ["framing.base", "framing.counted framing.marked framing.ended", "framing"],
     [
         "server.delays server.stalls server.ledger server.arrivals server.waiting server.peers",

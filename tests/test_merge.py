@@ -26,7 +26,7 @@ from records import (
     timestamps,
 )
 
-from loadgen import health, record
+from loadgen import health
 from loadgen.connection_ledger import jain_index
 from loadgen.core.histogram import HIGHEST_NS
 from loadgen.errors import RecordError
@@ -41,6 +41,7 @@ from loadgen.record import (
     Stage,
     from_json,
 )
+from loadgen.record_schema import json_schema
 
 NO_VALUES = distribution()
 values_of_one = st.lists(st.integers(0, HIGHEST_NS + 9), max_size=20)
@@ -463,7 +464,7 @@ class TestJson:
     def test_is_read_as_it_was_written_and_as_its_schema_says(self) -> None:
         merged = merge(DIFFERENT)
         assert from_json(merged.to_json()) == merged
-        jsonschema.Draft202012Validator(record.json_schema()).validate(json.loads(merged.to_json()))
+        jsonschema.Draft202012Validator(json_schema()).validate(json.loads(merged.to_json()))
 
     def test_of_a_record_without_workers_has_none(self) -> None:
         content = json.loads(HEALTHY.to_json())

@@ -95,7 +95,7 @@ def test_of_a_healthy_run() -> None:
           in flight    less than 0.01 at the server, of 2 (rate times mean service time)
           sent         256 B   128 B/s
           received     256 B   128 B/s
-          this process 25 % of one core
+          this process 25 % of one core, 125 ms a message
 
                                min     mean      p50      p90      p99    p99.9      max
           connect           100 µs   110 µs        -        -        -        -   120 µs
@@ -125,7 +125,7 @@ def test_of_an_open_loop() -> None:
           in flight    less than 0.01 at the server, of 2 (rate times mean service time)
           sent         256 B   128 B/s
           received     256 B   128 B/s
-          this process 5 % of one core
+          this process 5 % of one core, 12.5 µs a message
 
                                min     mean      p50      p90      p99    p99.9      max
           connect           100 µs   110 µs        -        -        -        -   120 µs
@@ -204,7 +204,7 @@ def test_of_a_one_way_run() -> None:
         one_way(),
         """
           received     0 B   0 B/s
-          this process 25 % of one core
+          this process 25 % of one core, 125 ms a message
 
                                min     mean      p50      p90      p99    p99.9      max
           connect           100 µs   110 µs        -        -        -        -   120 µs

@@ -8,7 +8,7 @@ from typing import Any, Final
 from loadgen.backends_compared import CONNECTIONS, DURATION_S, ROUNDS
 from loadgen.commands import options
 from loadgen.core import backends, pacing
-from loadgen.plan import DEFAULT_CONNECTIONS, DEFAULT_DURATION_S, TIMESTAMPS
+from loadgen.plan import DEFAULT_CONNECTIONS, DEFAULT_DURATION_S, TIMESTAMPS, WATCHED
 from loadgen.schedule import ARRIVALS
 
 ALL: Final = "all"
@@ -210,4 +210,30 @@ def add_truth(group: Any) -> None:
         help="find the highest rate that keeps them, such as 'service_p99<=5ms,errors<0.1%%'; it "
         "begins at --rate (1000), and a step lasts --duration (2s), or longer if its percentile "
         "needs it",
+    )
+
+
+def add_watch(group: Any) -> None:
+    """Add whose use of the machine is recorded."""
+    group.add_argument(
+        "--watch",
+        default="auto",
+        metavar="WHOM",
+        help=f"whose use of the machine is recorded: {', '.join(WATCHED)} (auto: loadgen's own, "
+        "and that of who listens at the target, if that is here and may be seen)",
+    )
+    group.add_argument(
+        "--watch-pid",
+        dest="watch",
+        type=options.process,
+        metavar="PID",
+        help="that process is the target, with its children",
+    )
+    group.add_argument(
+        "--sample-interval",
+        dest="sample_interval_s",
+        type=options.duration_s,
+        default=0.5,
+        metavar="TIME",
+        help="how often it is looked at (500ms)",
     )

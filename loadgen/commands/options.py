@@ -64,6 +64,7 @@ duration_s = _typed(units.parse_duration_s, units.DURATION_FORM)
 rate_per_s = _typed(units.parse_rate_per_s, units.RATE_FORM)
 count = _typed(units.parse_count, units.COUNT_FORM)
 size_bytes = _typed(units.parse_size_bytes, units.SIZE_FORM)
+process = _typed(int, "write the number of a process, as ps shows it")
 port = _typed(int, "write a whole number from 1 to 65535, or 0 for a free port")
 
 

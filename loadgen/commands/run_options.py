@@ -65,6 +65,7 @@ def new_parser() -> options.Parser:
     load_options.add_load(parser.add_argument_group("load"))
     load_options.add_schedule(parser.add_argument_group("open loop, and time to think"))
     load_options.add_truth(parser.add_argument_group("truth"))
+    load_options.add_watch(parser.add_argument_group("generator and target"))
     _add_payload(parser.add_argument_group("payload (the queue of each connection, in order)"))
     _add_reply(parser.add_argument_group("reply"))
     _add_connections(parser.add_argument_group("connections"))

@@ -1,0 +1,261 @@
+"""What generator, target and machine take while a run goes on.
+
+Facts. To look at a process costs psutil a handful of files under /proc, some 0.2 ms, and to count
+its open descriptors one entry each: 9 ms for 5000. From Linux 6.2 on the size of /proc/PID/fd is
+their number (proc_pid_fd(5)). Whoever asks which process listens on a port looks at every
+descriptor of the machine.
+
+Danger. A thread that computes keeps the interpreter from the loop, a turn is late, and the
+generator measures its own monitor.
+
+Decision. A thread looks twice a second. It gives the interpreter away at each file that it reads,
+so that a turn waits for the parsing of one at most. Which processes are meant is found out once,
+before the first connection. Stamps are those of the run's clock. What cannot be read is absent from
+the record, and ends nothing.
+
+Cost. `python -m bench.monitor` measures what it does to the turns of a loop.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import psutil
+
+from loadgen.core.clock import Clock
+from loadgen.core.dialer import Endpoint
+from loadgen.evidence import MachineSamples, MonitorRecord, ProcessSamples
+from loadgen.listeners import UnknownTargetError, processes_of
+from loadgen.plan import Plan
+from loadgen.units import ns_to_seconds
+
+
+class Monitor:
+    """Samples from the start of the ``with`` to its end; then `record` tells what was found.
+
+    embedded_pid: of the embedded server, where that is the target. Entering raises UsageError if
+    the plan names a process that does not exist.
+    """
+
+    def __init__(
+        self, plan: Plan, endpoint: Endpoint, embedded_pid: int | None, clock: Clock
+    ) -> None:
+        self._plan = plan
+        self._endpoint = endpoint
+        self._embedded_pid = embedded_pid
+        self._is_wanted = plan.watch != "off"
+        self._clock = clock
+        self._why_no_target = ""
+        self._target: _Group | None = None
+        self._at_ns: list[int] = []
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        if not self._is_wanted:
+            return self
+        try:
+            found = processes_of(self._plan, self._endpoint, self._embedded_pid)
+            self._target = _Group(found)
+        except UnknownTargetError as reason:
+            self._why_no_target = str(reason)
+        self._machine = _Machine()
+        self._own = psutil.Process()
+        self._generator = _Group([self._own])
+        self._sample()
+        self._thread = threading.Thread(target=self._work, name="loadgen-monitor", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._is_wanted:
+            self._ended.set()
+            self._thread.join()
+            self._sample()
+
+    def record(self, began_ns: int) -> MonitorRecord | None:
+        """Return what was found, with times since ``began_ns``; None if nobody was to look."""
+        if not self._is_wanted:
+            return None
+        target = self._target
+        ended_ns = None
+        if target is not None and target.gone_since is not None:
+            ended_ns = self._at_ns[target.gone_since]
+        return MonitorRecord(
+            interval_s=self._plan.sample_interval_s,
+            at_s=[ns_to_seconds(at_ns - began_ns) for at_ns in self._at_ns],
+            generator=self._generator.samples(),
+            target=None if target is None else target.samples(),
+            why_no_target=self._why_no_target,
+            target_ended_at_s=None if ended_ns is None else ns_to_seconds(ended_ns - began_ns),
+            machine=self._machine.samples(),
+        )
+
+    def _work(self) -> None:
+        while not self._ended.wait(self._plan.sample_interval_s):
+            if len(self._at_ns) == 1:  # by now whoever helps has been started
+                self._generator.add(self._helpers())
+            self._sample()
+
+    def _sample(self) -> None:
+        self._at_ns.append(self._clock())
+        self._generator.look()
+        if self._target is not None:
+            self._target.look()
+        self._machine.look()
+
+    def _helpers(self) -> list[psutil.Process]:
+        """Return the children of this process that are not the target."""
+        known = self._target.pids if self._target is not None else []
+        try:
+            return [each for each in self._own.children(recursive=True) if each.pid not in known]
+        except psutil.Error:
+            return []
+
+
+class _Look(NamedTuple):
+    """What one process, or several together, had taken when they were looked at."""
+
+    cpu_s: float
+    memory_bytes: int
+    descriptors: int | None
+    threads: int
+    switches: int | None
+
+
+_NOTHING: Final = _Look(0.0, 0, 0, 0, 0)
+
+
+class _Watched:
+    """One process: what it takes, and what it had used when it had ended."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self.process = process
+        self.is_there = True
+        self._last = _NOTHING
+
+    def look(self) -> _Look:
+        """Return what it has taken by now; once it has ended, what it had used by then."""
+        if self.is_there:
+            try:
+                self._last = _look_at(self.process)
+            except psutil.Error:
+                self.is_there = False
+                self._last = self._last._replace(memory_bytes=0, descriptors=0, threads=0)
+        return self._last
+
+
+class _Group:
+    """Some processes, looked at together; one at least."""
+
+    def __init__(self, processes: list[psutil.Process]) -> None:
+        self._watched = list(map(_Watched, processes))
+        self._looks: list[_Look] = []
+        self.name = _name_of(processes[0])
+        self.pids = [process.pid for process in processes]
+        self.gone_since: int | None = None
+        """The number of the first look that found nobody."""
+
+    def add(self, processes: list[psutil.Process]) -> None:
+        """Look at ``processes``, too, from now on."""
+        self._watched += map(_Watched, processes)
+
+    def look(self) -> None:
+        """Take a sample."""
+        looks = [each.look() for each in self._watched]
+        if self.gone_since is None and not any(each.is_there for each in self._watched):
+            self.gone_since = len(self._looks)
+        self._looks.append(_Look(*(_sum(column) for column in zip(*looks, strict=True))))
+
+    def samples(self) -> ProcessSamples:
+        """Return all samples; what accumulates counts from the first."""
+        first, (cpu_s, memory, descriptors, threads, switches) = (
+            self._looks[0],
+            zip(*self._looks, strict=True),
+        )
+        before = first.switches
+        return ProcessSamples(
+            name=self.name,
+            pids=self.pids,
+            cpu_s=[each - first.cpu_s for each in cpu_s],
+            memory_bytes=list(memory),
+            descriptors=list(descriptors),
+            threads=list(threads),
+            context_switches=[
+                None if each is None or before is None else each - before for each in switches
+            ],
+        )
+
+
+class _Machine:
+    """All processors, and all network interfaces."""
+
+    def __init__(self) -> None:
+        self._looks: list[tuple[float, float, int, int]] = []
+
+    def look(self) -> None:
+        """Take a sample."""
+        times: Any = psutil.cpu_times()
+        traffic: Any = psutil.net_io_counters()  # None where there is no interface
+        idle_s = times.idle + getattr(times, "iowait", 0.0)
+        # The kernel counts guests as user time, too (proc_stat(5)).
+        total_s = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+        sent, received = (traffic.bytes_sent, traffic.bytes_recv) if traffic else (0, 0)
+        self._looks.append((total_s - idle_s, total_s, sent, received))
+
+    def samples(self) -> MachineSamples:
+        """Return all samples."""
+        first = self._looks[0]
+        pairs = zip([first, *self._looks[:-1]], self._looks, strict=True)
+        return MachineSamples(
+            cpu_share=[_share(now[0] - before[0], now[1] - before[1]) for before, now in pairs],
+            sent_bytes=[look[2] - first[2] for look in self._looks],
+            received_bytes=[look[3] - first[3] for look in self._looks],
+        )
+
+
+def _share(busy_s: float, total_s: float) -> float:
+    return min(1.0, max(0.0, busy_s / total_s)) if total_s > 0 else 0.0
+
+
+def _sum(column: Iterable[Any]) -> Any:
+    """Return the sum; None if a part of it is unknown."""
+    values = list(column)
+    return None if None in values else sum(values)
+
+
+def _look_at(process: psutil.Process) -> _Look:
+    """Look at ``process``. Raises psutil.Error if it is not there, or only its exit code is."""
+    with process.oneshot():
+        if process.status() == psutil.STATUS_ZOMBIE:
+            raise psutil.ZombieProcess(process.pid)
+        times, switches = process.cpu_times(), process.num_ctx_switches()
+        return _Look(
+            cpu_s=times.user + times.system,
+            memory_bytes=process.memory_info().rss,
+            descriptors=_descriptors_of(process),
+            threads=process.num_threads(),
+            switches=switches.voluntary + switches.involuntary,
+        )
+
+
+def _descriptors_of(process: psutil.Process) -> int | None:
+    try:
+        if size := os.stat(f"/proc/{process.pid}/fd").st_size:  # noqa: PTH116 - twice as fast
+            return size
+        return process.num_fds()
+    except (psutil.AccessDenied, OSError, AttributeError):
+        return None
+
+
+def _name_of(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return process.name()
+    return str(process.pid)

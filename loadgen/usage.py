@@ -1,0 +1,44 @@
+"""What generator and target used, made of what the monitor has sampled."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from loadgen.evidence import MonitorRecord, ProcessSamples
+from loadgen.record import LEAST_CPU_S, RunRecord
+from loadgen.units import NS_PER_S
+
+LEAST_CONNECTIONS: Final = 1000
+"""With fewer, what else a process keeps in memory hides what a connection takes."""
+
+
+class Usage(NamedTuple):
+    """What some processes used while the load was measured; None where it cannot be told.
+
+    cpu_share: of one processor; 1.5 is one and a half.
+    cpu_per_message_ns: over the messages answered within that time.
+    bytes_per_connection: the most resident memory that there was, less what there was before the
+    first connection, over the connections.
+    """
+
+    cpu_share: float | None
+    cpu_per_message_ns: float | None
+    bytes_per_connection: float | None
+
+
+def usage_of(record: RunRecord, samples: ProcessSamples, monitor: MonitorRecord) -> Usage:
+    """Return what the processes of ``samples`` used in the run of ``record``."""
+    actual = record.actual
+    used_s = 0.0
+    if actual.duration_s:
+        at_begin_s, at_end_s = np.interp([0, actual.duration_s], monitor.at_s, samples.cpu_s)
+        used_s = float(at_end_s - at_begin_s)
+    messages = actual.messages_per_s * actual.duration_s
+    is_known = used_s >= LEAST_CPU_S
+    more_bytes = max(samples.memory_bytes) - samples.memory_bytes[0]
+    are_many = actual.connections >= LEAST_CONNECTIONS
+    return Usage(
+        cpu_share=used_s / actual.duration_s if is_known else None,
+        cpu_per_message_ns=used_s * NS_PER_S / messages if is_known and messages else None,
+        bytes_per_connection=more_bytes / actual.connections if are_many else None,
+    )
