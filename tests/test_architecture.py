@@ -47,7 +47,7 @@ FLOORS = [
     ["distribution"],
     ["evidence"],
     ["record"],
-    ["connection_ledger", "shortfall", "timeline", "record_schema", "usage"],
+    ["connection_ledger", "shortfall", "timeline", "record_schema", "usage", "hdr_log"],
     ["doubts"],
     ["health"],
     ["figures", "merge", "findings"],
@@ -79,7 +79,7 @@ FLOORS = [
         *("cli", "__init__"),
         *("commands.options", "commands.load_options", "commands.run_options"),
         *("commands.find_max", "commands.run", "commands.server", "commands.backends"),
-        *("commands.compare", "commands.outputs"),
+        *("commands.compare", "commands.outputs", "commands.output_options"),
     ],
     ["__main__", "pytest_plugin"],
 ]
@@ -106,7 +106,8 @@ FAMILIES = [
         *("compare.rounds", "compare.files compare.comparison", "compare compare.text"),
     ],
     [
-        *("commands.options commands.outputs", "commands.load_options", "commands.run_options"),
+        "commands.options commands.outputs",
+        *("commands.load_options commands.output_options", "commands.run_options"),
         "commands.find_max commands.server commands.backends commands.compare",
         "commands.run",
     ],

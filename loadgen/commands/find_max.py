@@ -32,8 +32,12 @@ def search(
 ) -> MaxRecord:
     """Search, with a line on ``for_people`` for each step. Raises UsageError."""
     promise = checks.parse_all(chosen.find_max, _OPTION)
-    if chosen.connections_csv is not None:
-        raise UsageError("--find-max keeps no ledger; leave out --connections-csv")
+    for option, path in (
+        ("--connections-csv", chosen.connections_csv),
+        ("--hdr-log", chosen.hdr_log),
+    ):
+        if path is not None:
+            raise UsageError(f"--find-max keeps the figures of its steps only; leave out {option}")
     check_promise(promise)
     if chosen.strict:
         raise UsageError("--find-max judges each step by itself; leave out --strict")

@@ -16,10 +16,16 @@ from types import FrameType, ModuleType
 from typing import Any, Final, TextIO
 
 from loadgen.backends_compared import Grid
-from loadgen.commands import outputs
-from loadgen.commands.run_options import grid_of, new_parser, plan_of, plan_of_each_run
+from loadgen.commands import output_options, outputs
+from loadgen.commands.run_options import (
+    grid_of,
+    new_parser,
+    plan_of,
+    plan_of_each_run,
+)
 from loadgen.dump import dumping_first
 from loadgen.failure import Cause
+from loadgen.hdr_log import to_hdr_log
 from loadgen.plan import Plan
 from loadgen.record import FailureRecord, RunRecord
 from loadgen.runner import UnreachableTargetError, run
@@ -41,8 +47,7 @@ def main(arguments: list[str]) -> int:
     plan = plan_of_each_run(chosen) if grid else plan_of(chosen)
     if chosen.verbose:
         _log_to_stderr()
-    # Where the record goes to standard output, the words for people step aside.
-    for_people = sys.stderr if Path("-") in (chosen.json, chosen.connections_csv) else sys.stdout
+    for_people = sys.stderr if output_options.takes_stdout(chosen) else sys.stdout
     with _stop_on_signals() as should_stop:
         surroundings = Surroundings(
             should_stop=should_stop, socket_factory=_dumping() if chosen.dump_one else None
@@ -180,6 +185,7 @@ def _write_files(record: RunRecord, chosen: argparse.Namespace) -> None:
     outputs.write_all(
         ("--json", chosen.json, record.to_json),
         ("--connections-csv", chosen.connections_csv, lambda: _csv(record)),
+        ("--hdr-log", chosen.hdr_log, lambda: to_hdr_log(record)),
     )
 
 

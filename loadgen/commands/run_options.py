@@ -1,7 +1,6 @@
 """The options of ``loadgen run``: their parser, and the Plan that they make."""
 
 import argparse
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +8,7 @@ import msgspec
 from loadgen import framing
 from loadgen._version import __version__
 from loadgen.backends_compared import CONNECTIONS, DURATION_S, ROUNDS, Grid
-from loadgen.commands import load_options, options
+from loadgen.commands import load_options, options, output_options
 from loadgen.core import backends
 from loadgen.errors import UsageError
 from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
@@ -22,11 +21,13 @@ _OF_ONE_RUN: Final = {
     "checks": "--check",
     "strict": "--strict",
     "connections_csv": "--connections-csv",
+    "hdr_log": "--hdr-log",
     "dump_one": "--dump-one",
 }
 
 _USAGE = """\
 loadgen [run] [TARGET] [options]
+       loadgen compare A B [options]
        loadgen server [options]"""
 
 _DESCRIPTION = """\
@@ -48,7 +49,8 @@ examples:
 exit codes: 0 ran, 1 a requested check failed (--check, --verify), 2 usage, 3 target
 unreachable, 4 a check could not be decided, or with --strict the numbers must not
 be believed, 130 interrupted (the report is printed all the same).
-`loadgen server --help` explains the embedded server."""
+`loadgen compare --help` says whether one is slower than another, `loadgen server
+--help` explains the embedded server."""
 
 
 def new_parser() -> options.Parser:
@@ -69,7 +71,7 @@ def new_parser() -> options.Parser:
     _add_payload(parser.add_argument_group("payload (the queue of each connection, in order)"))
     _add_reply(parser.add_argument_group("reply"))
     _add_connections(parser.add_argument_group("connections"))
-    _add_output(parser.add_argument_group("output"))
+    output_options.add_output(parser.add_argument_group("output"))
     return parser
 
 
@@ -172,30 +174,6 @@ def _add_connections(group: Any) -> None:
     )
 
 
-def _add_output(group: Any) -> None:
-    group.add_argument(
-        "--json",
-        type=options.output_file,
-        metavar="FILE",
-        help="write the whole record there; - is standard output",
-    )
-    group.add_argument(
-        "--connections-csv",
-        type=options.output_file,
-        metavar="FILE",
-        help="write a line for each connection there; - is standard output",
-    )
-    group.add_argument(
-        "-q", "--quiet", action="store_true", help="no live progress (there is none in a pipe)"
-    )
-    group.add_argument(
-        "-v", "--verbose", action="store_true", help="log each connection's life to standard error"
-    )
-    group.add_argument(
-        "--dump-one", action="store_true", help="show the bytes of one connection on standard error"
-    )
-
-
 def grid_of(chosen: argparse.Namespace) -> Grid | None:
     """Return what the parsed options compare; None if they describe one run. Raises UsageError."""
     names, counts = chosen.backend, chosen.connections or ()
@@ -223,9 +201,7 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
 
     Raises UsageError.
     """
-    if chosen.json is not None and chosen.json == chosen.connections_csv:
-        shared = "standard output" if chosen.json == Path("-") else chosen.json
-        raise UsageError(f"--json and --connections-csv cannot share {shared}; name two files")
+    output_options.check_files(chosen)
     fields = {
         name: getattr(chosen, name) for name in Plan.__struct_fields__ if hasattr(chosen, name)
     }

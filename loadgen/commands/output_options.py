@@ -1,0 +1,65 @@
+"""The options of ``loadgen run`` that say what is written where."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Final
+
+from loadgen import hdr_log
+from loadgen.commands import options
+from loadgen.errors import UsageError
+
+_FILES: Final = {
+    "json": "--json",
+    "connections_csv": "--connections-csv",
+    "hdr_log": "--hdr-log",
+}
+
+
+def add_output(group: Any) -> None:
+    """Add them."""
+    group.add_argument(
+        "--json",
+        type=options.output_file,
+        metavar="FILE",
+        help="write the whole record there; - is standard output",
+    )
+    group.add_argument(
+        "--connections-csv",
+        type=options.output_file,
+        metavar="FILE",
+        help="write a line for each connection there; - is standard output",
+    )
+    group.add_argument(
+        "--hdr-log",
+        type=options.output_file,
+        metavar="FILE",
+        help="write the latency of each second there as an HdrHistogram log; - is standard output",
+    )
+    group.add_argument(
+        "-q", "--quiet", action="store_true", help="no live progress (there is none in a pipe)"
+    )
+    group.add_argument(
+        "-v", "--verbose", action="store_true", help="log each connection's life to standard error"
+    )
+    group.add_argument(
+        "--dump-one", action="store_true", help="show the bytes of one connection on standard error"
+    )
+
+
+def check_files(chosen: argparse.Namespace) -> None:
+    """Raise UsageError if two options name one file, or one cannot be written at all."""
+    taken: dict[Path, str] = {}
+    for name, option in _FILES.items():
+        path = getattr(chosen, name)
+        if path in taken:
+            shared = "standard output" if path == Path("-") else path
+            raise UsageError(f"{taken[path]} and {option} cannot share {shared}; name two files")
+        if path is not None:
+            taken[path] = option
+    if chosen.hdr_log is not None:
+        hdr_log.require("--hdr-log")
+
+
+def takes_stdout(chosen: argparse.Namespace) -> bool:
+    """Return whether a file goes to standard output, so that the words for people step aside."""
+    return any(getattr(chosen, name) == Path("-") for name in _FILES)
