@@ -1,16 +1,17 @@
 """What does the monitor do to the turns of a loop?
 
-Turns an engine over socketpairs as fast as it goes, with a monitor that looks at this process every
-20 ms, and holds the longest turn that overlaps with a look against the longest in as many stretches
-of the same length in which nobody looked.
+Turns an engine over socketpairs as fast as it goes, with a monitor that looks at this process and
+its parent every 20 ms, and holds the longest turn that overlaps with a look against the longest in
+as many stretches of the same length in which nobody looked.
 
     python -m bench monitor
 """
 
 import argparse
 import bisect
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from time import monotonic_ns
 
@@ -31,11 +32,20 @@ class _NotedMonitor(Monitor):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan, Endpoint(0, ("192.0.2.1", 1)), None, monotonic_ns)
         self.looks: list[tuple[int, int]] = []
+        self._began_ns = 0
 
-    def _sample(self) -> None:
-        began_ns = monotonic_ns()
-        super()._sample()
-        self.looks.append((began_ns, monotonic_ns()))
+    def _rest(self) -> None:
+        self._note()
+        super()._rest()
+        self._began_ns = monotonic_ns()
+
+    def _sample(self, rest: Callable[[], None]) -> None:
+        self._began_ns = monotonic_ns()
+        super()._sample(rest)
+        self._note()
+
+    def _note(self) -> None:
+        self.looks.append((self._began_ns, monotonic_ns()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--duration", type=float, default=10.0, metavar="SECONDS", help="(10)")
     chosen = parser.parse_args(arguments)
-    monitor = _NotedMonitor(Plan(sample_interval_s=INTERVAL_S))
+    monitor = _NotedMonitor(Plan(sample_interval_s=INTERVAL_S, watch=os.getppid()))
     ends_ns = _turn(monitor, chosen.duration)
-    looks = monitor.looks[1:-1]  # the first and the last are before and after the loop
+    looks = monitor.looks[2:-1]  # the first and the last are before and after the loop
     lengths_us = [(ended - began) / 1e3 for began, ended in looks]
     # Half way between two looks nobody looks.
     between = [
