@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -39,15 +39,16 @@ def started(*options: str, **environment: str) -> Iterator[subprocess.Popen[str]
 
 
 def left_of(session: int) -> list[str]:
-    """Return the processes of that session that are still there."""
+    """Return the processes of that session that do not end.
+
+    What the kernel takes down, since the one above it has ended, may take a moment.
+    """
     left = []
-    for process in psutil.process_iter(["name"]):
-        try:
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
             if os.getsid(process.pid) == session:
-                left.append(str(process.name()))
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return left
+                left.append(process)
+    return [str(process) for process in psutil.wait_procs(left, timeout=WITHIN_S / 5)[1]]
 
 
 def needs_compiler() -> None:
