@@ -4,6 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loadgen.compare.alternating import Command, Turns, order, run_in_turn
@@ -22,6 +23,12 @@ def appending(letter: str, log: Path) -> Command:
     )
 
 
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path) -> None:
+    for side in "AB":
+        (tmp_path / side).mkdir()
+
+
 def test_the_order_gives_both_the_same_share_of_a_drift() -> None:
     assert "".join(side for _, side in order(4)) == "ABBAABBA"
     assert [number for number, _ in order(2)] == [1, 1, 2, 2]
@@ -30,11 +37,11 @@ def test_the_order_gives_both_the_same_share_of_a_drift() -> None:
 def test_runs_each_in_turn_and_keeps_their_files(tmp_path: Path) -> None:
     log, told = tmp_path / "log", list[str]()
     commands = {"A": appending("a", log), "B": appending("b", log)}
-    run_in_turn(commands, Turns(3, tmp_path / "kept", 30), told.append)  # type: ignore[arg-type]
+    run_in_turn(commands, Turns(3, tmp_path, 30), told.append)  # type: ignore[arg-type]
     assert log.read_text() == "abbaab"
     assert told[:3] == ["round 1 of 3: A", "round 1 of 3: B", "round 2 of 3: B"]
     for side in "AB":
-        files = sorted((tmp_path / "kept" / side).iterdir())
+        files = sorted((tmp_path / side).iterdir())
         assert [file.name for file in files] == ["0001.json", "0002.json", "0003.json"]
         assert {file.read_text() for file in files} == {side.lower()}
 
@@ -76,3 +83,20 @@ def test_a_command_that_is_not_there_is_told_of(tmp_path: Path) -> None:
 def test_a_command_must_have_a_place_for_its_file(text: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         Command.parse(text)
+
+
+def test_what_takes_too_long_goes_with_all_that_it_has_started(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    program = (
+        "import pathlib, signal, subprocess, sys\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "wait = 'import select; select.select([], [], [], 60)'\n"
+        "child = subprocess.Popen([sys.executable, '-c', wait])\n"
+        f"pathlib.Path({str(pid_file)!r}).write_text(str(child.pid))\n"
+        "child.wait()\n"
+    )
+    endless = command(program)
+    with pytest.raises(UsageError, match="not done"):
+        run_in_turn({"A": endless, "B": endless}, Turns(1, tmp_path, 2.0), print)
+    child = int(pid_file.read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).wait(10) is None

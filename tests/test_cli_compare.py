@@ -109,6 +109,10 @@ def test_refuses_what_is_unlike_by_name(
         (["--run", "x"], "write {out} there"),
         (["a", "--run", "x {out}", "--run", "y {out}"], "files, or commands, not both"),
         (["--run", "x {out}", "--run", "y {out}", "--rounds", "0"], "--rounds: '0'"),
+        (
+            ["--run", "x {out}", "--run", "y {out}", "--keep", "/dev/null"],
+            "--keep /dev/null: Not a",
+        ),
         (["--run", "no-such {out}", "--run", "y {out}"], "'no-such {out}' cannot be started"),
     ],
 )

@@ -1,11 +1,11 @@
 """``loadgen compare``: is the second slower than the first?"""
 
 import argparse
+import contextlib
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -180,7 +180,7 @@ def _percent(text: str) -> float:
 # ---- what is compared ---------------------------------------------------------------------
 
 
-@contextmanager
+@contextlib.contextmanager
 def _sides(chosen: argparse.Namespace) -> Iterator[tuple[Rounds, Rounds]]:
     """Yield both sides, as read from files or as just made. Raises UsageError."""
     if not chosen.commands:
@@ -222,17 +222,23 @@ def _two_files(chosen: argparse.Namespace) -> tuple[Path, Path]:
     return base, head
 
 
-@contextmanager
+@contextlib.contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
     """Yield the folder for the records: ``keep``, or one that is gone in the end."""
-    if keep is None:
-        with tempfile.TemporaryDirectory(prefix="loadgen-compare-") as folder:
-            yield Path(folder)
-        return
-    for side in ("A", "B"):
-        if any((keep / side).glob("*.json")):
-            raise UsageError(f"--keep {keep}: it holds records already; name another folder")
-    yield keep
+    with contextlib.ExitStack() as cleanup:
+        if keep is None:
+            made = tempfile.TemporaryDirectory(prefix="loadgen-compare-")
+            folder = Path(cleanup.enter_context(made))
+        else:
+            folder = keep
+        for side in ("A", "B"):
+            try:
+                (folder / side).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"--keep {folder}: {error.strerror}") from None
+            if any((folder / side).iterdir()):
+                raise UsageError(f"--keep {folder}: it holds records already; name another folder")
+        yield folder
 
 
 def _tell(text: str) -> None:

@@ -1,11 +1,15 @@
 """Two commands run in turn, A B B A, so that what drifts on a machine drifts for both alike."""
 
+import contextlib
+import os
 import shlex
+import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import IO, Final, Literal
 
 from loadgen.errors import UsageError
 
@@ -14,6 +18,7 @@ Side = Literal["A", "B"]
 PLACE: Final = "{out}"
 """Where the name of the file for the JSON record goes."""
 
+_END_WITHIN_S: Final = 5.0
 _NOT_A_RUN: Final = (2, 3, 130)  # wrong usage, nobody there, interrupted
 
 
@@ -58,7 +63,7 @@ def order(rounds: int) -> Iterator[tuple[int, Side]]:
 class Turns:
     """How often to run each, where the files go, and how long one run may take.
 
-    Files are called ``A/0001.json`` and so on, in ``folder``.
+    Files are called ``A/0001.json`` and so on, in ``folder``, where A and B are folders.
     """
 
     count: int
@@ -75,31 +80,50 @@ def run_in_turn(commands: dict[Side, Command], turns: Turns, tell: Callable[[str
     for number, side in order(turns.count):
         tell(f"round {number} of {turns.count}: {side}")
         file = turns.folder / side / f"{number:04}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)
         _run(commands[side], file, turns.longest_s)
 
 
 def _run(command: Command, file: Path, longest_s: float) -> None:
+    with tempfile.TemporaryFile() as output:
+        code = _ended(command, file, longest_s, output)
+        if code in _NOT_A_RUN or code < 0 or not file.is_file():
+            output.seek(0)
+            last = output.read().decode(errors="replace").strip().splitlines()[-3:]
+            missing = "" if file.is_file() else f", and wrote no {file.name}"
+            raise UsageError(
+                f"--run: {command.text!r} ended with {code}{missing}"
+                + "".join(f"\n  | {line}" for line in last)
+            )
+
+
+def _ended(command: Command, file: Path, longest_s: float, output: IO[bytes]) -> int:
+    """Return how ``command`` ended; if it must be cut short, all that it has started goes, too."""
     try:
-        ended = subprocess.run(
+        process = subprocess.Popen(
             command.writing_to(file),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
-            timeout=longest_s,
-            check=False,
+            start_new_session=True,
         )
     except OSError as error:
         raise UsageError(f"--run: {command.text!r} cannot be started: {error.strerror}") from None
+    try:
+        return process.wait(longest_s)
     except subprocess.TimeoutExpired:
         raise UsageError(
             f"--run: {command.text!r} was not done after {longest_s:g} s; --run-timeout allows more"
         ) from None
-    if ended.returncode in _NOT_A_RUN or ended.returncode < 0 or not file.is_file():
-        last = ended.stdout.decode(errors="replace").strip().splitlines()[-3:]
-        missing = "" if file.is_file() else f", and wrote no {file.name}"
-        raise UsageError(
-            f"--run: {command.text!r} ended with {ended.returncode}{missing}"
-            + "".join(f"\n  | {line}" for line in last)
-        )
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End ``process`` and what it has started in its session, in good order where that works."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END_WITHIN_S)

@@ -60,14 +60,17 @@ def _text(file: Path) -> str:
 def _documents(text: str, file: Path) -> Iterator[tuple[Any, str]]:
     """Yield each JSON document in ``text``, and its part of the text; they follow one another."""
     decoder = json.JSONDecoder()
+    text = text.strip()
     position = 0
-    while position < len(text.rstrip()):
-        start = position + len(text[position:]) - len(text[position:].lstrip())
+    while position < len(text):
         try:
-            document, position = decoder.raw_decode(text, start)
+            document, end = decoder.raw_decode(text, position)
         except (json.JSONDecodeError, RecursionError) as error:
             raise RecordError(f"{file}: this is no JSON: {error}; {_FORM}") from None
-        yield document, text[start:position]
+        yield document, text[position:end]
+        while end < len(text) and text[end].isspace():
+            end += 1
+        position = end
 
 
 def _is_record(document: Any, file: Path) -> bool:

@@ -68,13 +68,14 @@ def markdown(comparison: Comparison) -> str:
         *(_markdown_row((*row, word)) for row, word in zip(rows, words, strict=True)),
     ]
     gates = [
-        f"- **{_GATE_WORDS[gate.outcome][0]}** `{gate.gate}`: {_escaped(gate.reason)}"
+        f"- **{_GATE_WORDS[gate.outcome][0]}** {_code(gate.gate)}: {_escaped(gate.reason)}"
         for gate in comparison.gates
     ]
     remarks = [f"- {_escaped(remark)}" for remark in (*comparison.unlike, *comparison.remarks)]
-    about = f"A is `{comparison.base}`, B is `{comparison.head}`; {_rounds(comparison)}."
+    names = f"A is {_code(comparison.base)}, B is {_code(comparison.head)}"
+    about = f"{names}; {_rounds(comparison)}."
     small = f"<sub>{_escaped('; '.join(_notes(comparison)))}</sub>"
-    title = f"### loadgen compare: {conclusion(comparison)}"
+    title = f"### loadgen compare: {_escaped(conclusion(comparison))}"
     parts = ([title], [about], gates, table, remarks, [small])
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -146,6 +147,12 @@ def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
 
 def _markdown_row(cells: tuple[str, ...]) -> str:
     return f"| {' | '.join(map(_escaped, cells))} |"
+
+
+def _code(text: str) -> str:
+    """Return ``text`` as code, whatever is in it."""
+    one_line = " ".join(text.split())
+    return f"`` {one_line} ``" if "`" in one_line else f"`{one_line}`"
 
 
 def _escaped(text: str) -> str:
