@@ -15,12 +15,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -216,6 +218,8 @@ static int load(int port, int connections, size_t size, int pipeline, double sec
 }
 
 int main(int argc, char **argv) {
+    /* Whoever is interrupted while it starts us may never know that it has. */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     raise_descriptor_limit();
     if (argc == 4 && !strcmp(argv[1], "server")) share_counts(argv[3]);
     if ((argc == 3 || argc == 4) && !strcmp(argv[1], "server")) serve(atoi(argv[2]));
