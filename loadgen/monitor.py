@@ -57,6 +57,7 @@ class Monitor:
         self._clock = clock
         self._why_no_target = ""
         self._target: _Group | None = None
+        self._target_ended_ns: int | None = None
         self._at_ns: list[int] = []
         self._ended = threading.Event()
 
@@ -91,10 +92,7 @@ class Monitor:
         """Return what was found, with times since ``began_ns``; None if nobody was to look."""
         if not self._is_wanted:
             return None
-        target = self._target
-        ended_ns = None
-        if target is not None and target.gone_since is not None:
-            ended_ns = self._at_ns[target.gone_since]
+        target, ended_ns = self._target, self._target_ended_ns
         return MonitorRecord(
             interval_s=self._plan.sample_interval_s,
             at_s=[ns_to_seconds(at_ns - began_ns) for at_ns in self._at_ns],
@@ -123,6 +121,8 @@ class Monitor:
             if group is not None:
                 rest()
                 group.look(rest)
+        if self._target is not None and self._target.is_gone and self._target_ended_ns is None:
+            self._target_ended_ns = self._clock()
 
     def _helpers(self) -> list[psutil.Process]:
         """Return the children of this process that are not the target."""
@@ -173,8 +173,11 @@ class _Group:
         self._looks: list[_Look] = []
         self.name = _name_of(processes[0])
         self.pids = [process.pid for process in processes]
-        self.gone_since: int | None = None
-        """The number of the first look that found nobody."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the last look found nobody."""
+        return not any(each.is_there for each in self._watched)
 
     def add(self, processes: list[psutil.Process]) -> None:
         """Look at ``processes``, too, from now on."""
@@ -187,8 +190,6 @@ class _Group:
             if number:
                 rest()
             looks.append(each.look())
-        if self.gone_since is None and not any(each.is_there for each in self._watched):
-            self.gone_since = len(self._looks)
         self._looks.append(_Look(*(_sum(column) for column in zip(*looks, strict=True))))
 
     def samples(self) -> ProcessSamples:
