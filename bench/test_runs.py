@@ -67,13 +67,14 @@ def test_round_trips(
 ) -> None:
     plan = plan_of(SHAPES[shape], backend, server)
     if not benchmark.enabled:
-        plan = msgspec.structs.replace(plan, warmup_s=0, duration_s=0.05)
+        plan = msgspec.structs.replace(plan, warmup_s=0, duration_s=None, messages=plan.pipeline)
     benchmark.group = f"a message of a run, {shape} (connections, payload, pipeline)"
 
     def run() -> RunRecord:
         record = loadrun(plan)
-        assert record.actual.messages_per_s > 0
-        clock.advance(1 / record.actual.messages_per_s)
+        assert record.actual.messages > 0
+        if benchmark.enabled:
+            clock.advance(1 / record.actual.messages_per_s)
         return record
 
     try:
