@@ -1,0 +1,47 @@
+"""Several runs set side by side: who is who, and in which colour."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from loadgen.record import RunRecord
+from loadgen.units import format_count
+from reports.figures.panel import Sides
+from reports.figures.style import SERIES
+
+MOST_SIDES: Final = 12
+"""Lines of more sides nobody tells apart."""
+
+_LINES: Final = ("solid", (0, (4, 2)))
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side: its rounds, one at least, and how it is drawn."""
+
+    label: str
+    rounds: Sequence[RunRecord]
+    colour: str
+    line: str | tuple[int, tuple[int, ...]]
+
+
+def sides(records: Sides) -> list[Side]:
+    """Return the sides of ``records`` that are drawn, at most `MOST_SIDES`."""
+    each = [(label, _rounds(found)) for label, found in records.items()]
+    return [
+        Side(label, rounds, SERIES[i % len(SERIES)], _LINES[i // len(SERIES)])
+        for i, (label, rounds) in enumerate(each[:MOST_SIDES])
+        if rounds
+    ]
+
+
+def left_out(records: Mapping[str, object]) -> str:
+    """Say how many sides are not drawn."""
+    more = len(records) - MOST_SIDES
+    return (
+        f"Only the first {MOST_SIDES} are drawn, {format_count(more)} are not." if more > 0 else ""
+    )
+
+
+def _rounds(found: RunRecord | Sequence[RunRecord]) -> Sequence[RunRecord]:
+    return [found] if isinstance(found, RunRecord) else found
