@@ -16,7 +16,7 @@ demo: .venv/done ## Load the embedded server with a thousand connections
 test: .venv/done ## Run the tests
 	$(BIN)/python -m pytest
 
-check: lint types test ## Everything that CI runs
+check: lint types test bench-once ## Everything that CI runs
 
 lint: .venv/done ## Look for style and other mistakes
 	$(BIN)/ruff check
