@@ -26,7 +26,7 @@ from loadgen.errors import RecordError
 from loadgen.evidence import Finding, GeneratorRecord, Health, TimestampsRecord, WorkerRecord
 from loadgen.plan import Plan
 from loadgen.record import Actual, Outcome, Requested, RunRecord, TargetRecord
-from loadgen.timeline import Part, joined, where_known
+from loadgen.timeline import Part, where_known
 from loadgen.units import ns_to_seconds
 
 OUTCOMES: Final[tuple[Outcome, ...]] = ("unreachable", "lost", "interrupted", "completed")
@@ -75,7 +75,7 @@ def merge(parts: Mapping[str, RunRecord]) -> RunRecord:
         health=_health(team, judged),
         timestamps=_timestamps(team),
         generator=_generator(records),
-        connect_latency_ns=joined([record.connect_latency_ns for record in records]),
+        connect_latency_ns=Distribution.of_all(record.connect_latency_ns for record in records),
         **times,
         failures=timeline.failures(team),
         intervals=timeline.intervals(team),
@@ -208,7 +208,9 @@ def _timestamps(team: Sequence[Part]) -> TimestampsRecord:
         unsampled=sum(part.unsampled for part in parts),
         left_out=sum(part.left_out for part in parts),
         clock_steps=timeline.clock_steps(team),
-        read_uncertainty_ns=where_known(joined, (part.read_uncertainty_ns for part in parts)),
+        read_uncertainty_ns=where_known(
+            Distribution.of_all, (part.read_uncertainty_ns for part in parts)
+        ),
     )
 
 

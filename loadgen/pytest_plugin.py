@@ -114,11 +114,8 @@ def figures(records: "list[RunRecord]") -> dict[str, Any]:
 
 
 def _percentiles(name: str, distributions: list[Any]) -> dict[str, int]:
-    together = loadgen.Histogram()
-    for each in distributions:
-        if each is not None:
-            together.merge(each.histogram())
-    found = import_module("loadgen.distribution").Distribution.of(together)
+    known = [each for each in distributions if each is not None]
+    found = import_module("loadgen.distribution").Distribution.of_all(known)
     percents = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
     return {
         f"{name}_{short}_ns": found.percentile(percent)

@@ -8,7 +8,6 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
 from loadgen.evidence import ClockStep
@@ -143,19 +142,9 @@ def clock_steps(parts: Iterable[Part]) -> list[ClockStep]:
 def times(parts: Sequence[Times]) -> dict[str, Any]:
     """Return the fields of `Times` of all; one is None only where all have none."""
     return {
-        name: where_known(joined, (getattr(part, name) for part in parts))
+        name: where_known(Distribution.of_all, (getattr(part, name) for part in parts))
         for name in Times.__struct_fields__
     }
-
-
-def joined(parts: Sequence[Distribution]) -> Distribution:
-    """Return the distribution of all values of all ``parts``."""
-    if len(parts) == 1:
-        return parts[0]  # at no cost, which matters where there are thousands of intervals
-    whole = Histogram()
-    for part in parts:
-        whole.merge(part.histogram())
-    return Distribution.of(whole)
 
 
 def where_known(

@@ -1,6 +1,7 @@
 """What the workers have found, put together at the master (or in the one process there is)."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Final
 import msgspec
 
 from loadgen.core.clock import monotonic_ns
-from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import LoadgenError
 from loadgen.files import write_atomically
@@ -102,11 +102,11 @@ class Gathered:
 
     def names(self, user_class: str) -> dict[str, Distribution]:
         """Return the latencies of ``user_class`` over all workers, by the name of the request."""
-        names: dict[str, Histogram] = {}
+        names: dict[str, list[Distribution]] = defaultdict(list)
         for contribution in self.contributions[user_class].values():
             for name, latency in contribution.report.names.items():
-                names.setdefault(name, Histogram()).merge(latency.histogram())
-        return {name: Distribution.of(histogram) for name, histogram in sorted(names.items())}
+                names[name].append(latency)
+        return {name: Distribution.of_all(parts) for name, parts in sorted(names.items())}
 
     def write(self, path: Path) -> None:
         """Write the records: to ``path``, or with several classes one beside it for each."""

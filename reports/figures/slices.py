@@ -7,13 +7,12 @@ message and no maximum is lost, only the moment within the slice.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import groupby
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.health import prints_response_time
 from loadgen.record import IntervalRecord, RunRecord
@@ -68,22 +67,8 @@ class Slice:
 
     def times(self, kind: Latency) -> Distribution:
         """Return all its times of one kind."""
-        found = [getattr(each, kind) for each in self.intervals]
-        known = [each for each in found if each is not None and each.count]
-        if len(known) == 1:
-            only: Distribution = known[0]
-            return only
-        buckets = np.fromiter(chain.from_iterable(each.buckets for each in known), np.int64)
-        counts = np.fromiter(chain.from_iterable(each.counts for each in known), np.int64)
-        summed = np.bincount(buckets, counts).astype(np.int64)
-        occupied = np.flatnonzero(summed)
-        whole = Histogram.from_buckets(
-            occupied.tolist(),
-            summed[occupied].tolist(),
-            (min((each.min for each in known), default=0), max((e.max for e in known), default=0)),
-            sum(each.sum for each in known),
-        )
-        return Distribution.of(whole)
+        found = (getattr(each, kind) for each in self.intervals)
+        return Distribution.of_all(each for each in found if each is not None)
 
 
 def slices(record: RunRecord) -> list[Slice]:
