@@ -21,7 +21,6 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import psutil
@@ -77,12 +76,7 @@ class Monitor:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._is_wanted:
             self._ended.set()
             self._thread.join()
@@ -194,15 +188,12 @@ class _Group:
 
     def samples(self) -> ProcessSamples:
         """Return all samples; what accumulates counts from the first."""
-        first, (cpu_s, memory, descriptors, threads, switches) = (
-            self._looks[0],
-            zip(*self._looks, strict=True),
-        )
-        before = first.switches
+        cpu_s, memory, descriptors, threads, switches = zip(*self._looks, strict=True)
+        before = switches[0]
         return ProcessSamples(
             name=self.name,
             pids=self.pids,
-            cpu_s=[each - first.cpu_s for each in cpu_s],
+            cpu_s=[each - cpu_s[0] for each in cpu_s],
             memory_bytes=list(memory),
             descriptors=list(descriptors),
             threads=list(threads),

@@ -127,11 +127,18 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cpu_per_message_ns(self) -> float | None:
-        """That time for each message; None without any, or with less of it than `LEAST_CPU_S`."""
+        """That time for each message; None where `share_of_message_ns` knows none."""
+        return self.share_of_message_ns(self.cpu_s)
+
+    def share_of_message_ns(self, cpu_s: float) -> float | None:
+        """Return what of processor time spent within ``duration_s`` each message took.
+
+        None without messages, or with less time than `LEAST_CPU_S`.
+        """
         messages = self.messages_per_s * self.duration_s  # those of the drain are not in it
-        if not messages or self.cpu_s < LEAST_CPU_S:
+        if not messages or cpu_s < LEAST_CPU_S:
             return None
-        return self.cpu_s * NS_PER_S / messages
+        return cpu_s * NS_PER_S / messages
 
 
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):

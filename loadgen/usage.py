@@ -6,7 +6,6 @@ import numpy as np
 
 from loadgen.evidence import MonitorRecord, ProcessSamples
 from loadgen.record import LEAST_CPU_S, RunRecord
-from loadgen.units import NS_PER_S
 
 LEAST_CONNECTIONS: Final = 1000
 """With fewer, what else a process keeps in memory hides what a connection takes."""
@@ -33,12 +32,10 @@ def usage_of(record: RunRecord, samples: ProcessSamples, monitor: MonitorRecord)
     if actual.duration_s:
         at_begin_s, at_end_s = np.interp([0, actual.duration_s], monitor.at_s, samples.cpu_s)
         used_s = float(at_end_s - at_begin_s)
-    messages = actual.messages_per_s * actual.duration_s
-    is_known = used_s >= LEAST_CPU_S
     more_bytes = max(samples.memory_bytes) - samples.memory_bytes[0]
     are_many = actual.connections >= LEAST_CONNECTIONS
     return Usage(
-        cpu_share=used_s / actual.duration_s if is_known else None,
-        cpu_per_message_ns=used_s * NS_PER_S / messages if is_known and messages else None,
+        cpu_share=used_s / actual.duration_s if used_s >= LEAST_CPU_S else None,
+        cpu_per_message_ns=actual.share_of_message_ns(used_s),
         bytes_per_connection=more_bytes / actual.connections if are_many else None,
     )
