@@ -2,13 +2,14 @@
 
 from typing import Final
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from loadgen import shortfall
 from loadgen.record import RunRecord
 from reports.figures.latency_by_percentile import curve, label_percents, label_times
 from reports.figures.panel import Panel, Sides
-from reports.figures.sides import left_out, sides
+from reports.figures.sides import draw_rounds, left_out, sides
 from reports.figures.slices import WORDS, Floats, Latency, latency_of
 from reports.figures.style import legend, sheet, styled
 
@@ -19,25 +20,13 @@ def figure(records: Sides) -> Figure | None:
     kind = _kind(records)
     drawing = sheet(420)
     axes = drawing.add_subplot()
-    highest = 0.0
     for side in sides(records):
-        label: str | None = side.label
-        for record in side.rounds:
-            far, values_ns = _curve(record, kind)
-            if far.size:
-                axes.plot(
-                    far,
-                    values_ns,
-                    color=side.colour,
-                    linestyle=side.line,
-                    linewidth=1.8 if len(side.rounds) == 1 else 1.0,
-                    drawstyle="steps-pre",
-                    label=label or "_",
-                )
-                label, highest = None, max(highest, float(far[-1]))
-    if not highest:
+        curves = (_curve(record, kind) for record in side.rounds)
+        draw_rounds(axes, side, curves, drawstyle="steps-pre")
+    ends = [float(np.asarray(line.get_xdata())[-1]) for line in axes.get_lines()]
+    if not ends:
         return None
-    label_percents(axes, highest)
+    label_percents(axes, max(ends))
     label_times(axes)
     axes.set_ylabel(WORDS[kind])
     legend(axes)

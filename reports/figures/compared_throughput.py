@@ -9,7 +9,7 @@ from loadgen.summary_times import format_rate
 from loadgen.units import format_count
 from reports.figures import units
 from reports.figures.panel import Panel, Sides
-from reports.figures.sides import left_out, sides
+from reports.figures.sides import draw_rounds, left_out, sides
 from reports.figures.slices import MOST, slices
 from reports.figures.style import legend, sheet, styled
 from reports.figures.throughput import rate_line
@@ -20,27 +20,15 @@ def figure(records: Sides) -> Figure | None:
     """Draw messages a second of each round, those of one side alike."""
     drawing = sheet(360)
     axes = drawing.add_subplot()
-    highest, spans_s = 0.0, []
     for side in sides(records):
-        label: str | None = side.label
-        for record in side.rounds:
-            at_s, rates = rate_line(record, slices(record))
-            if at_s.size:
-                axes.plot(
-                    at_s,
-                    rates,
-                    color=side.colour,
-                    linestyle=side.line,
-                    linewidth=1.8 if len(side.rounds) == 1 else 1.0,
-                    label=label or "_",
-                )
-                label = None
-                highest = max(highest, float(np.nanmax(rates)))
-                spans_s.append((at_s[0], at_s[-1]))
-    if not spans_s:
+        draw_rounds(axes, side, (rate_line(slices(record)) for record in side.rounds))
+    drawn = [np.asarray(line.get_xydata(), float) for line in axes.get_lines()]
+    if not drawn:
         return None
+    points = np.concatenate(drawn)
+    highest = float(np.nanmax(points[:, 1]))
     units.amounts(axes, highest, lambda rate: format_rate(rate) if rate else "0")
-    units.moments(axes, min(begin for begin, _ in spans_s), max(end for _, end in spans_s))
+    units.moments(axes, points[:, 0].min(), points[:, 0].max())
     axes.set_ylabel("messages")
     legend(axes)
     return drawing

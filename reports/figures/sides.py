@@ -1,12 +1,15 @@
 """Several runs set side by side: who is who, and in which colour."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+from matplotlib.axes import Axes
 
 from loadgen.record import RunRecord
 from loadgen.units import format_count
 from reports.figures.panel import Sides
+from reports.figures.slices import Floats
 from reports.figures.style import SERIES
 
 MOST_SIDES: Final = 12
@@ -33,6 +36,18 @@ def sides(records: Sides) -> list[Side]:
         for i, (label, rounds) in enumerate(each[:MOST_SIDES])
         if rounds
     ]
+
+
+def draw_rounds(axes: Axes, side: Side, lines: Iterable[tuple[Floats, Floats]], **how: Any) -> None:
+    """Draw the lines of ``side``, one for each round, those of them that have a point.
+
+    They are thin where there are several; the legend has the first. ``how``: as `Axes.plot` says.
+    """
+    width = 1.8 if len(side.rounds) == 1 else 1.0
+    found = [line for line in lines if line[0].size]
+    for number, (x, y) in enumerate(found):
+        label = "_" if number else side.label or "_"
+        axes.plot(x, y, color=side.colour, linestyle=side.line, linewidth=width, label=label, **how)
 
 
 def left_out(records: Mapping[str, object]) -> str:

@@ -43,14 +43,14 @@ def figure(record: RunRecord) -> Figure | None:
     return drawing
 
 
-def rate_line(record: RunRecord, parts: Sequence[Slice]) -> tuple[Floats, Floats]:
+def rate_line(parts: Sequence[Slice]) -> tuple[Floats, Floats]:
     """Return when how many messages a second were answered, while there was load."""
     loaded = [part for part in parts if part.is_loaded]
     return steps(loaded, [part.messages_per_s for part in loaded])
 
 
 def _draw_rates(axes: Axes, record: RunRecord, parts: Sequence[Slice]) -> None:
-    at_s, rates = rate_line(record, parts)
+    at_s, rates = rate_line(parts)
     is_one_way = record.plan.reply == "none"
     axes.plot(at_s, rates, color=BLUE, clip_on=False, label="sent" if is_one_way else "answered")
     highest = float(np.nanmax(rates, initial=0.0))
