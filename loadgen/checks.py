@@ -37,6 +37,7 @@ from loadgen.record import RunRecord
 from loadgen.units import (
     DURATION_FORM,
     NS_PER_S,
+    NUMBER,
     parse_count,
     parse_duration_s,
     parse_rate_per_s,
@@ -49,7 +50,7 @@ CHECK_FORM: Final = (
 ERRORS_FORM: Final = "write a count such as 5, or a share from 0% to 100% such as 0.1%"
 
 _FORM: Final = re.compile(r"([\w.]+)\s*(<=|>=|==|<|>)\s*([^<>=\s].*)", re.ASCII)
-_SHARE: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*%", re.ASCII)
+_SHARE: Final = re.compile(NUMBER + r"\s*%", re.ASCII)
 _PERCENTILE: Final = re.compile(r"p(?:(\d{1,2}(?:\.\d+)?)|99(\d+))", re.ASCII)
 
 _STATISTICS: Final = ("min", "mean", "p50", "p90", "p99", "p999", "max")

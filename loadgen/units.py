@@ -20,9 +20,11 @@ _DURATION_NS = {
 _DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
-_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
-_DURATION_PART = re.compile(_NUMBER + r"\s*(ns|us|µs|ms|s|m|h)")
-_SCALED = re.compile(_NUMBER + r"\s*([kmg]?)")
+NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+"""A regular expression: a number without sign or exponent, as its one group."""
+
+_DURATION_PART = re.compile(NUMBER + r"\s*(ns|us|µs|ms|s|m|h)")
+_SCALED = re.compile(NUMBER + r"\s*([kmg]?)")
 
 DURATION_FORM = "write a duration such as 500us, 10ms, 1.5s, 2m or 1h30m (a bare number is seconds)"
 RATE_FORM = "write a number per second such as 500, 2.5k or 1m"
@@ -46,7 +48,7 @@ def parse_duration_s(text: str) -> float:
     Raises ValueError, with the accepted forms as its text.
     """
     text = text.strip().lower()
-    if re.fullmatch(_NUMBER, text):
+    if re.fullmatch(NUMBER, text):
         return float(text)
     parts = _DURATION_PART.findall(text)
     if not parts or "".join(_DURATION_PART.split(text)[::3]).strip():

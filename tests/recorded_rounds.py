@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadgen.compare.alternating import Command, Turns, run_in_turn
+from loadgen.compare.alternating import Command, Series, run_in_turn
 from loadgen.compare.files import read
 from loadgen.compare.rounds import Kind, Rounds
 from loadgen.server.embedded import EmbeddedServer
@@ -75,8 +75,10 @@ def _record(name: str, connections: int, delays: list[str]) -> None:
             )
             for server in (base, head)
         )
-        turns = Turns(PAIRS, Path(folder), longest_s=60)
-        run_in_turn({"A": base_run, "B": head_run}, turns, print)
+        for side in "AB":
+            (Path(folder) / side).mkdir()
+        series = Series(PAIRS, Path(folder), longest_s=60)
+        run_in_turn({"A": base_run, "B": head_run}, series, print)
         sides = [
             _frozen(read(side, Path(folder) / side), f"delay {delay}")
             for side, delay in zip("AB", delays, strict=True)

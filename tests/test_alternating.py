@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadgen.compare.alternating import Command, Turns, order, run_in_turn
+from loadgen.compare.alternating import Command, Series, order, run_in_turn
 from loadgen.errors import UsageError
 
 
@@ -37,7 +37,7 @@ def test_the_order_gives_both_the_same_share_of_a_drift() -> None:
 def test_runs_each_in_turn_and_keeps_their_files(tmp_path: Path) -> None:
     log, told = tmp_path / "log", list[str]()
     commands = {"A": appending("a", log), "B": appending("b", log)}
-    run_in_turn(commands, Turns(3, tmp_path, 30), told.append)  # type: ignore[arg-type]
+    run_in_turn(commands, Series(3, tmp_path, 30), told.append)  # type: ignore[arg-type]
     assert log.read_text() == "abbaab"
     assert told[:3] == ["round 1 of 3: A", "round 1 of 3: B", "round 2 of 3: B"]
     for side in "AB":
@@ -58,7 +58,7 @@ def test_runs_each_in_turn_and_keeps_their_files(tmp_path: Path) -> None:
 )
 def test_a_run_that_is_none_is_told_of(tmp_path: Path, program: str, complaint: str) -> None:
     good = appending("a", tmp_path / "log")
-    rounds = Turns(1, tmp_path, longest_s=0.5 if "select" in program else 30)
+    rounds = Series(1, tmp_path, longest_s=0.5 if "select" in program else 30)
     with pytest.raises(UsageError, match=complaint):
         run_in_turn({"A": command(program), "B": good}, rounds, print)
     assert not (tmp_path / "log").exists()
@@ -66,14 +66,14 @@ def test_a_run_that_is_none_is_told_of(tmp_path: Path, program: str, complaint: 
 
 def test_a_check_that_fails_leaves_a_record_all_the_same(tmp_path: Path) -> None:
     failing = command("import sys; open(sys.argv[1], 'w'); sys.exit(1)")
-    run_in_turn({"A": failing, "B": failing}, Turns(1, tmp_path, 30), print)
+    run_in_turn({"A": failing, "B": failing}, Series(1, tmp_path, 30), print)
     assert (tmp_path / "B" / "0001.json").exists()
 
 
 def test_a_command_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     missing = Command.parse("no-such-command {out}")
     with pytest.raises(UsageError, match="cannot be started: No such file"):
-        run_in_turn({"A": missing, "B": missing}, Turns(1, tmp_path, 30), print)
+        run_in_turn({"A": missing, "B": missing}, Series(1, tmp_path, 30), print)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,6 @@ def test_what_takes_too_long_goes_with_all_that_it_has_started(tmp_path: Path) -
     )
     endless = command(program)
     with pytest.raises(UsageError, match="not done"):
-        run_in_turn({"A": endless, "B": endless}, Turns(1, tmp_path, 2.0), print)
+        run_in_turn({"A": endless, "B": endless}, Series(1, tmp_path, 2.0), print)
     child = int(pid_file.read_text())
     assert not psutil.pid_exists(child) or psutil.Process(child).wait(10) is None

@@ -11,12 +11,13 @@ from typing import Final
 
 from loadgen.commands import options, outputs
 from loadgen.compare import files, gates
-from loadgen.compare.alternating import Command, Turns, run_in_turn
+from loadgen.compare.alternating import Command, Series, run_in_turn
 from loadgen.compare.comparison import DEFAULT_LEVEL, DEFAULT_MARGIN, Terms, compare
 from loadgen.compare.rounds import Rounds
 from loadgen.compare.text import lines, markdown
 from loadgen.errors import UsageError
 from loadgen.terminal import print_lines
+from loadgen.units import NUMBER
 
 OK: Final = 0
 DEFAULT_ROUNDS: Final = 10
@@ -25,7 +26,7 @@ LONGEST_S: Final = 600.0
 GATE_FAILED: Final = 1
 UNDECIDED: Final = 4
 
-_PERCENT: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*%?")
+_PERCENT: Final = re.compile(NUMBER + r"\s*%?")
 
 _USAGE: Final = """\
 loadgen compare A B [options]
@@ -59,6 +60,7 @@ def main(arguments: list[str]) -> int:
     chosen = new_parser().parse_args(arguments)
     if chosen.strict and not chosen.gates:
         raise UsageError("--strict is about --fail-on; say what to fail on")
+    outputs.check_apart({"--json": chosen.json, "--markdown": chosen.markdown})
     terms = Terms(tuple(chosen.gates), chosen.level, chosen.margin, also_unlike=chosen.force)
     with _sides(chosen) as (base, head):
         comparison = compare(base, head, terms)
@@ -197,9 +199,9 @@ def _sides(chosen: argparse.Namespace) -> Iterator[tuple[Rounds, Rounds]]:
         if not value:
             raise UsageError.of(option, f"{value:g}", "write more than 0")
     with _folder(chosen.keep) as folder:
-        turns = Turns(count, folder, longest_s)
+        series = Series(count, folder, longest_s)
         base, head = chosen.commands
-        run_in_turn({"A": base, "B": head}, turns, _silent if chosen.quiet else _tell)
+        run_in_turn({"A": base, "B": head}, series, _silent if chosen.quiet else _tell)
         yield files.read(base.text, folder / "A"), files.read(head.text, folder / "B")
 
 

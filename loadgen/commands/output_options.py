@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadgen import hdr_log
-from loadgen.commands import options
-from loadgen.errors import UsageError
+from loadgen.commands import options, outputs
 
 _FILES: Final = {
     "json": "--json",
@@ -48,14 +47,7 @@ def add_output(group: Any) -> None:
 
 def check_files(chosen: argparse.Namespace) -> None:
     """Raise UsageError if two options name one file, or one cannot be written at all."""
-    taken: dict[Path, str] = {}
-    for name, option in _FILES.items():
-        path = getattr(chosen, name)
-        if path in taken:
-            shared = "standard output" if path == Path("-") else path
-            raise UsageError(f"{taken[path]} and {option} cannot share {shared}; name two files")
-        if path is not None:
-            taken[path] = option
+    outputs.check_apart({option: getattr(chosen, name) for name, option in _FILES.items()})
     if chosen.hdr_log is not None:
         hdr_log.require("--hdr-log")
 

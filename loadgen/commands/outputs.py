@@ -1,11 +1,22 @@
 """The files that options name: written whole, or complained about in one line."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from loadgen.errors import UsageError
 from loadgen.files import write_atomically
+
+
+def check_apart(paths: Mapping[str, Path | None]) -> None:
+    """Raise UsageError if two options, which ``paths`` has by name, are to write to one place."""
+    taken: dict[Path, str] = {}
+    for option, path in paths.items():
+        if path in taken:
+            shared = "standard output" if path == Path("-") else path
+            raise UsageError(f"{taken[path]} and {option} cannot share {shared}; name two files")
+        if path is not None:
+            taken[path] = option
 
 
 def write_all(*outputs: tuple[str, Path | None, Callable[[], bytes]]) -> None:

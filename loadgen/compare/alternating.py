@@ -60,10 +60,10 @@ def order(rounds: int) -> Iterator[tuple[int, Side]]:
 
 
 @dataclass(frozen=True)
-class Turns:
+class Series:
     """How often to run each, where the files go, and how long one run may take.
 
-    Files are called ``A/0001.json`` and so on, in ``folder``, where A and B are folders.
+    Files are called ``A/0001.json`` and so on, in ``folder``, where A and B are empty folders.
     """
 
     count: int
@@ -71,17 +71,16 @@ class Turns:
     longest_s: float
 
 
-def run_in_turn(commands: dict[Side, Command], turns: Turns, tell: Callable[[str], None]) -> None:
+def run_in_turn(commands: dict[Side, Command], series: Series, tell: Callable[[str], None]) -> None:
     """Run each of ``commands`` so often, one at a time; ``tell`` hears of each before it begins.
 
     Raises UsageError for a command that cannot be started, takes too long, ends badly, or writes no
     file.
     """
-    for number, side in order(turns.count):
-        tell(f"round {number} of {turns.count}: {side}")
-        file = turns.folder / side / f"{number:04}.json"
-        file.unlink(missing_ok=True)
-        _run(commands[side], file, turns.longest_s)
+    for number, side in order(series.count):
+        tell(f"round {number} of {series.count}: {side}")
+        file = series.folder / side / f"{number:04}.json"
+        _run(commands[side], file, series.longest_s)
 
 
 def _run(command: Command, file: Path, longest_s: float) -> None:

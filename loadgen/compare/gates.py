@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from loadgen.errors import UsageError
+from loadgen.units import NUMBER
 
 GATE_FORM: Final = (
     "write FIGURE>PERCENT, by how much it may be worse, such as p99>5%, messages_per_s>5% or "
@@ -23,7 +24,7 @@ Word = Literal["slower", "faster", "same", "inconclusive"]
 Unit = Literal["ns", "per_s", "share"]
 GateOutcome = Literal["passed", "failed", "inconclusive"]
 
-_GATE: Final = re.compile(r"(\S.*?)\s*>\s*(\d+(?:\.\d*)?|\.\d+)\s*%")
+_GATE: Final = re.compile(r"(\S.*?)\s*>\s*" + NUMBER + r"\s*%")
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
