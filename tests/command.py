@@ -4,11 +4,12 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
+from servers import ScriptedServer, echoes
 
 from loadgen.cli import main
 from loadgen.record import RunRecord, from_json
@@ -101,3 +102,20 @@ def close_output(process: subprocess.Popen[bytes]) -> None:
     assert process.stdout is not None
     process.stdout.close()
     process.stdout = None
+
+
+def check_refused(
+    capfd: pytest.CaptureFixture[str], arguments: Sequence[str], parts: Sequence[str]
+) -> None:
+    """Check that one line, with all ``parts`` in it, says what is wrong before any socket is there.
+
+    The first of what the command line gets is the address of a server, which must hear of nobody.
+    """
+    with ScriptedServer(echoes) as server:
+        done = loadgen_here(capfd, server.address, *arguments)
+    assert server.accepted == 0
+    assert (done.code, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("loadgen: ")
+    for part in parts:
+        assert part in line

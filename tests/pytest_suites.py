@@ -28,13 +28,21 @@ def run_suite(
 ) -> Suite:
     """Write ``source`` into a test file in ``folder`` and let pytest run it; warnings are errors.
 
-    It has ``plugins`` and no others, whatever else is installed.
+    It has ``plugins`` and no others.
     """
     (folder / "test_suite.py").write_text(dedent(source))
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    done = run_pytest(folder, plugins, *options)
+    return Suite(done.returncode, done.stdout)
+
+
+def run_pytest(
+    folder: Path, plugins: tuple[str, ...], *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Run pytest in ``folder`` with ``plugins`` and no others, whatever else is installed."""
     named = [word for plugin in plugins for word in ("-p", plugin)]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *named, "-p", "no:cacheprovider", *options],
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *named, "-p", "no:cacheprovider", *words],
         cwd=folder,
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
         stdout=subprocess.PIPE,
@@ -43,4 +51,3 @@ def run_suite(
         timeout=TIMEOUT_S,
         check=False,
     )
-    return Suite(done.returncode, done.stdout)

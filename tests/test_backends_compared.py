@@ -1,91 +1,21 @@
-"""Backends beside each other: order, medians and words, with runs that are made up."""
+"""Backends beside each other: order and medians, with runs that are made up."""
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
-from records import HEALTHY, LONG, closed_loop, failure, generator, plan, spread, timestamps
+from backend_rows import BUSY, GRID, MS, Runs, made_up, record_of, rows_of, same, text_of
+from records import failure, spread
 
-from loadgen import backend_table, health
 from loadgen.backends_compared import (
-    BackendRow,
     BackendRun,
-    BackendsRecord,
-    Grid,
     Spread,
-    Turns,
     from_json,
 )
 from loadgen.errors import LocalLimitError, RecordError, UnreachableError, UsageError
 from loadgen.evidence import Health, Verdict
 from loadgen.failure import Cause, Phase
 from loadgen.record import RunRecord
-
-US = 1000
-MS = 1_000_000
-GRID = Grid(backends=("epoll", "poll"), connections=(10, 100), rounds=3)
-BUSY: dict[str, Any] = {"generator": generator(polls=10_000, waiting_share=0.02)}
-
-Made = Callable[[str, int, int], RunRecord]
-
-
-def made_up(messages_per_s: float = 1000.0, cpu_s: float = 1.0, **changes: Any) -> RunRecord:
-    """A run of 10 s; its times tell 10 000 messages."""
-    actual = msgspec.structs.replace(
-        LONG["actual"],
-        messages_per_s=messages_per_s,
-        cpu_user_s=cpu_s / 4,
-        cpu_system_s=cpu_s * 3 / 4,
-    )
-    record = closed_loop(actual=actual, **changes)
-    return msgspec.structs.replace(record, health=health.judge(record))
-
-
-class Runs:
-    """Carries out runs: ``made`` says what comes of (backend, connections, how many before)."""
-
-    def __init__(self, made: Made) -> None:
-        self.done: list[tuple[str, int]] = []
-        self.shown: list[int] = []
-        self._made = made
-
-    def measure(self, backend: str, connections: int) -> RunRecord:
-        before = self.done.count((backend, connections))
-        self.done.append((backend, connections))
-        return self._made(backend, connections, before)
-
-    def rows(self, grid: Grid = GRID, stop_after: int | None = None) -> list[BackendRow]:
-        turns = Turns(grid)
-        turns.run(self.measure, lambda: len(self.done) == stop_after, self.shown.append)
-        return turns.rows()
-
-
-def rows_of(made: Made, grid: Grid = GRID) -> list[BackendRow]:
-    return Runs(made).rows(grid)
-
-
-def same(**changes: Any) -> Made:
-    return lambda backend, connections, before: made_up(**changes)
-
-
-def record_of(
-    rows: list[BackendRow], grid: Grid = GRID, is_interrupted: bool = False
-) -> BackendsRecord:
-    return BackendsRecord(
-        plan=plan(),
-        grid=grid,
-        is_interrupted=is_interrupted,
-        target="10.0.0.5:9999",
-        server=None,
-        environment=HEALTHY.environment,
-        rows=rows,
-    )
-
-
-def text_of(rows: list[BackendRow], **options: Any) -> str:
-    return "\n".join(line.text for line in backend_table.table(record_of(rows, **options)))
-
 
 # ---- order --------------------------------------------------------------------------------
 
@@ -307,92 +237,3 @@ def test_a_record_survives_json() -> None:
 def test_what_is_no_record_is_refused(text: bytes) -> None:
     with pytest.raises(RecordError, match=r"loadgen\.backends/1"):
         from_json(text)
-
-
-# ---- words --------------------------------------------------------------------------------
-
-
-def test_the_table_stands_in_columns() -> None:
-    def made(backend: str, connections: int, before: int) -> RunRecord:
-        service = spread(990 * US + 10 * US * before, 2 * MS, 140 * MS + MS * before)
-        return made_up(147_000.0 + 1000 * before, service_time_ns=service, **BUSY)
-
-    lines = list(backend_table.table(record_of(rows_of(made))))
-    header, block, row, ranges = lines[:4]
-    assert header.text.split("  ")[-1] == "verdict"
-    assert (block.text, block.style) == ("  10 connections", "heading")
-    verdict_column = header.text.index("verdict")
-    assert row.text[verdict_column:] == "generator-bound"
-    for name, end in (("messages/s", "148\xa0000"), ("service p50", "1.00 ms")):
-        right = header.text.index(name) + len(name)
-        assert row.text[:right].endswith(f" {end}"), name
-    assert "147\xa0000–149\xa0000" in ranges.text  # noqa: RUF001
-    assert "140–142 ms" in ranges.text  # noqa: RUF001 - the unit is said once
-    assert "990 µs–1.01 ms" in ranges.text  # noqa: RUF001
-    assert ranges.style == "faint"
-    assert max(len(line.text) for line in lines) <= 110
-
-
-def test_one_round_has_no_range() -> None:
-    grid = msgspec.structs.replace(GRID, rounds=1)
-    text = text_of(rows_of(same(), grid), grid=grid)
-    assert "–" not in text  # noqa: RUF001
-    assert "medians" not in text
-
-
-def test_user_space_times_are_called_so() -> None:
-    user = timestamps(mode="user", reason="none here", stamped=0, read_uncertainty_ns=None)
-    assert "user-space" in text_of(rows_of(same(timestamps=user)))
-    assert "user-space" not in text_of(rows_of(same()))
-
-
-@pytest.mark.parametrize(
-    ("grid", "changes", "said"),
-    [
-        (
-            ((10, 100, 1000), 3),
-            {"duration_s": 2.0},
-            "2 backends, 3 numbers of connections, 3 rounds of 2 s: about 36 s",
-        ),
-        (
-            ((10, 100, 1000), 3),
-            {"duration_s": 2.0, "warmup_s": 1.0},
-            "2 backends, 3 numbers of connections, 3 rounds of 2 s: about a minute",
-        ),
-        (
-            ((10,), 1),
-            {"duration_s": 600.0},
-            "2 backends, 10 connections, 1 round of 600 s: about 20",
-        ),
-        (((1,), 2), {"duration_s": 0.1}, "2 backends, 1 connection, 2 rounds of 100 ms: about 1 s"),
-        (
-            ((10,), 3),
-            {"duration_s": None, "messages": 5000},
-            "2 backends, 10 connections, 3 rounds of 5\xa0000 messages per connection",
-        ),
-        (
-            ((10,), 3),
-            {"duration_s": 2.0, "messages": 5000},
-            "3 rounds of at most 2 s: at most about 12 s",
-        ),
-    ],
-)
-def test_how_long_it_takes_is_said_before(
-    grid: tuple[tuple[int, ...], int], changes: dict[str, Any], said: str
-) -> None:
-    counts, rounds = grid
-    wanted = Grid(backends=("epoll", "poll"), connections=counts, rounds=rounds)
-    first, *others = backend_table.announcement(wanted, plan(**changes), 2)
-    assert said in first.text
-    assert bool(others) == (len(counts) == 1)
-    assert all("-c 10,100,1000" in line.text for line in others)
-
-
-def test_a_rate_per_connection_grows_with_them() -> None:
-    lines = backend_table.announcement(GRID, plan(rate_per_connection=5), 2)
-    assert "of 10 connections, and grows" in list(lines)[-1].text
-
-
-def test_the_order_of_a_round_is_said() -> None:
-    texts = [backend_table.round_line(GRID, number).text for number in (1, 2)]
-    assert texts == ["  round 1 of 3: epoll, poll", "  round 2 of 3: poll, epoll"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Ended, ended, loadgen, loadgen_here, running
+from command import Ended, check_refused, ended, loadgen, loadgen_here, running
 from servers import ScriptedServer, answers_garbage, echoes
 
 from loadgen.backends_compared import BackendsRecord, from_json
@@ -299,11 +299,4 @@ def test_a_run_of_many_is_short_unless_something_says_how_long(
 def test_one_line_says_what_was_wrong_before_any_socket_is_there(
     arguments: list[str], parts: list[str], capfd: Capture
 ) -> None:
-    with ScriptedServer(echoes) as server:
-        done = loadgen_here(capfd, server.address, *arguments)
-    assert server.accepted == 0
-    assert (done.code, done.stdout) == (2, "")
-    [line] = done.stderr.splitlines()
-    assert line.startswith("loadgen: ")
-    for part in parts:
-        assert part in line
+    check_refused(capfd, arguments, parts)

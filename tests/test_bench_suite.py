@@ -1,16 +1,14 @@
 """The suite of benchmarks: what its tables and files say is what was measured."""
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 import pytest
-from command import ROOT, TIMEOUT_S
+from command import ROOT
+from pytest_suites import run_pytest
 
 from bench.timers import PerItem, RunClock
 from loadgen.compare import files
@@ -25,17 +23,7 @@ PLUGINS: Final = ("loadgen.pytest_plugin", "pytest_benchmark.plugin", "pytest_ti
 
 def bench(*options: str) -> str:
     """Run pytest on the suite, in a process of its own, and return what it prints."""
-    named = [word for plugin in PLUGINS for word in ("-p", plugin)]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *named, "-p", "no:cacheprovider", "bench", *options],
-        cwd=ROOT,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    done = run_pytest(ROOT, PLUGINS, "bench", *options)
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -102,6 +102,7 @@ def test_refuses_what_is_unlike_by_name(
         (["a", "b", "--rounds", "3"], "--rounds is about commands"),
         (["a", "b", "--keep", "x"], "--keep is about commands"),
         (["a", "b", "--strict"], "--strict is about --fail-on"),
+        (["a", "b", "--json", "-", "--markdown", "-"], "--json and --markdown cannot share"),
         (["a", "b", "--fail-on", "p99"], "--fail-on: 'p99' is not accepted; write FIGURE>PERCENT"),
         (["a", "b", "--same-within", "0"], "--same-within: '0' is not accepted"),
         (["a", "b", "--confidence", "100%"], "--confidence: '100%' is not accepted"),

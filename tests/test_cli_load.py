@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 from accounts import check
-from command import loadgen_here
+from command import check_refused, loadgen_here
 from records import closed_loop
 from servers import ScriptedServer, closes_after, echoes
 
@@ -105,14 +105,7 @@ def test_what_is_no_part_of_the_plan() -> None:
 def test_one_line_says_what_was_wrong_before_any_socket_is_there(
     arguments: list[str], parts: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with ScriptedServer(echoes) as server:
-        done = loadgen_here(capfd, server.address, *arguments)
-    assert server.accepted == 0
-    assert (done.code, done.stdout) == (2, "")
-    [line] = done.stderr.splitlines()
-    assert line.startswith("loadgen: ")
-    for part in parts:
-        assert part in line
+    check_refused(capfd, arguments, parts)
 
 
 # ---- help ---------------------------------------------------------------------------------
