@@ -21,11 +21,10 @@ import numpy as np
 
 from loadgen.environment import Environment
 from loadgen.errors import LocalLimitError, RecordError, UnreachableError, UsageError
-from loadgen.evidence import TimestampMode, Verdict
-from loadgen.health import GRAVITY
+from loadgen.evidence import GRAVITY, TimestampMode, Verdict
 from loadgen.plan import Plan
 from loadgen.record import FailureRecord, Outcome, RunRecord
-from loadgen.shortfall import knows, unanswered
+from loadgen.time_figure import Time
 
 SCHEMA: Final = "loadgen.backends/1"
 
@@ -73,8 +72,8 @@ class BackendRun(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float
     messages: int
     messages_per_s: float
-    service_p50_ns: int | None
-    service_p99_ns: int | None
+    service_p50_ns: float | None
+    service_p99_ns: float | None
     cpu_user_s: float
     cpu_system_s: float
     cpu_per_message_ns: float | None
@@ -280,9 +279,7 @@ def _ratio(figure: Spread | None, base: float | None) -> float | None:
     return figure.median / base if figure is not None and base else None
 
 
-def _known(record: RunRecord, percent: float) -> int | None:
+def _known(record: RunRecord, percent: float) -> float | None:
     """Return that percentile of service time; None if the values do not tell it."""
-    service = record.service_time_ns
-    if not service.carries(percent) or not knows(record, percent, unanswered(record)):
-        return None
-    return service.percentile(percent)
+    figure = Time("service", percent)
+    return None if figure.why_missing(record) else figure.measure(record)

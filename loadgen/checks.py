@@ -23,17 +23,16 @@ from loadgen import health
 from loadgen.errors import UsageError
 from loadgen.evidence import CheckResult
 from loadgen.figures import (
-    KINDS,
     ConnectionCount,
     ErrorCount,
     ErrorShare,
     Figure,
     Limit,
     MessageRate,
-    Time,
 )
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
+from loadgen.time_figure import KINDS, Time
 from loadgen.units import (
     DURATION_FORM,
     NS_PER_S,

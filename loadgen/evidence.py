@@ -2,7 +2,7 @@
 follows from that. Words only; `loadgen.health` and `loadgen.checks` judge.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -21,6 +21,15 @@ server-bound: what was answered; the server did not keep up with what was asked,
     waited. What was never answered took longer than all that was measured.
 inconclusive: something happened that makes it impossible to say; the findings name it.
 """
+
+GRAVITY: Final[tuple[Verdict, ...]] = (
+    "inconclusive",
+    "generator-bound",
+    "server-bound",
+    "busy",
+    "valid",
+)
+"""The verdicts; of several, the first one stands."""
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 """Of a check; inconclusive where the figure is not there, or the verdict makes it meaningless."""

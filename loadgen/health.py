@@ -20,47 +20,16 @@ server lags behind matters more than a tail of user-space latency.
 from collections.abc import Callable
 from typing import Final
 
-from loadgen import doubts, shortfall
-from loadgen.doubts import ENOUGH_POLLS, Remark, Remarks, is_one_way, percent
-from loadgen.evidence import Finding, GeneratorRecord, Health, Verdict
+from loadgen import doubts, keeping_up
+from loadgen.doubts import Remark, Remarks
+from loadgen.evidence import GRAVITY, Finding, Health
 from loadgen.record import RunRecord
-from loadgen.units import NS_PER_S, format_count, format_duration_ns
-
-GRAVITY: Final[tuple[Verdict, ...]] = (
-    "inconclusive",
-    "generator-bound",
-    "server-bound",
-    "busy",
-    "valid",
-)
-"""The verdicts; of several, the first one stands."""
-
-AMPLE_WAITING: Final = 0.30
-"""A generator that waits for this share of its time reads replies soon after they arrive."""
-
-SCANT_WAITING: Final = 0.12
-"""Below this share of time, every run that was looked at had a queue of its own."""
-
-AMPLE_EMPTY: Final = 0.50
-SCANT_EMPTY: Final = 0.20
-"""The same where the generator spins, by the share of looks at the sockets that found nothing. A
-spin spends a third of its time in them at most. At 10 000, 50 000 and 70 000 messages/s, which left
-it 93, 21 and 1 % of its time, 97, 41 and 14 % found nothing."""
-
-SMALL_LAG_NS: Final = 250_000
-"""A p99 of receive lag up to here is that of waking up and of a few replies at once, however fast
-the server is."""
-
-LATE_NS: Final = 1_000_000
-"""Half of the messages leave later than this only where there is a queue: the coarsest way to wait
-for the moment rounds up to a millisecond."""
-
-BURSTY: Final = 3.0
-"""Variation of the times between sends: 0 if even, 1 if random; bursts of n messages have n - 1."""
 
 _GENERATOR_BOUND: Final = frozenset(
     {"generator-saturated", "replies-queued", "sends-late", "rate-missed"}
 )
+_OF_THE_SERVER: Final = frozenset({"unreachable", "lost", "connections-missing", "too-few-replies"})
+"""What leaves a run inconclusive, and is still about the server."""
 
 
 def judge(record: RunRecord) -> Health:
@@ -69,13 +38,26 @@ def judge(record: RunRecord) -> Health:
     The findings that support the verdict come first, then those that speak for a milder one, then
     those that are only worth knowing.
     """
-    rules = _UNREACHABLE_RULES if record.outcome == "unreachable" else _RULES
-    remarks = [remark for rule in rules for remark in rule(record)]
-    remarks.sort(key=lambda remark: GRAVITY.index(remark.verdict))
+    remarks = _remarks(record)
     return Health(
         verdict=remarks[0].verdict if remarks else "valid",
         findings=[remark.finding for remark in remarks],
     )
+
+
+def disturbance(record: RunRecord) -> str:
+    """Return why the run says nothing of the server, by no fault of the server; mostly empty."""
+    for remark in _remarks(record):
+        if remark.verdict == "inconclusive" and remark.finding.code not in _OF_THE_SERVER:
+            return remark.finding.evidence
+    return ""
+
+
+def _remarks(record: RunRecord) -> list[Remark]:
+    """Return what speaks for a verdict, the gravest first."""
+    rules = _UNREACHABLE_RULES if record.outcome == "unreachable" else _RULES
+    remarks = [remark for rule in rules for remark in rule(record)]
+    return sorted(remarks, key=lambda remark: GRAVITY.index(remark.verdict))
 
 
 def generator_findings(health: Health) -> list[Finding]:
@@ -86,171 +68,6 @@ def generator_findings(health: Health) -> list[Finding]:
 def prints_response_time(health: Health) -> bool:
     """Return whether response time may be shown: not where the generator was the limit."""
     return health.verdict != "generator-bound" and not generator_findings(health)
-
-
-# ---- whether the generator kept up --------------------------------------------------------
-
-
-def _leisure(generator: GeneratorRecord) -> Verdict:
-    """Return what the generator's free time speaks for; "inconclusive" where that is unknown."""
-    if generator.polls < ENOUGH_POLLS:
-        return "inconclusive"
-    by_time = _grade(generator.waiting_share, SCANT_WAITING, AMPLE_WAITING)
-    if generator.pacing != "precise":
-        return by_time
-    by_polls = _grade(generator.empty_polls / generator.polls, SCANT_EMPTY, AMPLE_EMPTY)
-    return max(by_time, by_polls, key=GRAVITY.index)
-
-
-def _grade(share: float, scant: float, ample: float) -> Verdict:
-    return "generator-bound" if share < scant else "busy" if share < ample else "valid"
-
-
-def _waiting(record: RunRecord) -> Remarks:
-    generator, leisure = record.generator, _leisure(record.generator)
-    evidence = f"the generator waited for {percent(generator.waiting_share)} of the time"
-    if generator.pacing == "precise":
-        empty = generator.empty_polls / max(1, generator.polls)
-        evidence += f", and {percent(empty)} of its looks at the sockets found nothing"
-    if leisure == "generator-bound":
-        yield Remark.of(leisure, "generator-saturated", evidence, _relief(record))
-    elif leisure == "busy":
-        advice = "leave the tail of user-space latency alone, or ask for less"
-        yield Remark.of(leisure, "generator-busy", evidence, advice)
-
-
-def _receive_lag(record: RunRecord) -> Remarks:
-    lag, service = record.receive_lag_ns, record.service_time_ns
-    if lag is None or lag.mean is None or service.mean is None:
-        return
-    if lag.mean > service.mean and _leisure(record.generator) in ("generator-bound", "busy"):
-        yield Remark.of(
-            "generator-bound",
-            "replies-queued",
-            f"replies waited {format_duration_ns(lag.mean)} for the generator on average, longer "
-            f"than the {format_duration_ns(service.mean)} for the server",
-            _relief(record),
-        )
-    lag_p99, service_p99 = lag.p99 or 0, service.p99 or 0
-    if lag.carries(99) and lag_p99 > max(SMALL_LAG_NS, service_p99):
-        yield Remark.of(
-            "busy",
-            "receive-lag-tail",
-            f"the p99 of receive lag is {format_duration_ns(lag_p99)}, that of service time "
-            f"{format_duration_ns(service_p99)}",
-            "leave the tail of user-space latency alone; a core of its own helps the generator",
-        )
-
-
-def _generator_lag(record: RunRecord) -> Remarks:
-    lag = record.generator_lag_ns
-    if lag is not None and lag.carries(50) and (lag.p50 or 0) > LATE_NS:
-        yield Remark.of(
-            "generator-bound",
-            "sends-late",
-            f"half of the messages left {format_duration_ns(lag.p50 or 0)} or more after a "
-            "connection was free for them",
-            _relief(record),
-        )
-
-
-def _rate(record: RunRecord) -> Remarks:
-    asked, actual = record.requested.rate_per_s, record.actual
-    if asked is None:
-        return
-    if shortfall.is_short(actual.submitted_per_s, asked, actual.duration_s):
-        overdue = f", {format_count(actual.overdue)} overdue at the end" if actual.overdue else ""
-        done = (
-            f"{format_count(actual.submitted_per_s)} of {format_count(asked)} messages/s were sent"
-        )
-    elif shortfall.falls_behind(record):
-        overdue = ""
-        done = f"{format_count(actual.messages_per_s)} of {format_count(asked)}/s were answered"
-    else:
-        return
-    waited = f"the generator waited for {percent(record.generator.waiting_share)} of the time"
-    evidence = f"{done}{overdue}; {waited}"
-    leisure = _leisure(record.generator)
-    if leisure == "inconclusive":
-        advice = "run for longer (--duration), to tell whether the server was too slow"
-        yield Remark.of("inconclusive", "rate-unexplained", evidence, advice)
-    elif leisure != "valid" or _is_accused(record):
-        yield Remark.of("generator-bound", "rate-missed", evidence, _relief(record))
-    else:
-        advice = (
-            "the server did not keep up: response time grows for as long as the run lasts, and "
-            "what was never answered is in none; ask for a lower --rate, or for more connections "
-            "if they were all waiting"
-        )
-        yield Remark.of("server-bound", "server-behind", evidence, advice)
-
-
-def _is_accused(record: RunRecord) -> bool:
-    """Return whether its own queues show that the generator was the limit."""
-    remarks = (*_receive_lag(record), *_generator_lag(record))
-    return any(remark.verdict == "generator-bound" for remark in remarks)
-
-
-def _bursts(record: RunRecord) -> Remarks:
-    """Judge the spread of the sends.
-
-    Even ones that a stall of the server, or of this process, has held up now and then vary as much
-    as ever-recurring bursts. In bursts of n messages, half of them wait for n / 2 sends or longer;
-    variation n - 1 > `BURSTY` means n > 4. A rate that changes spreads the sends by itself.
-    """
-    profile = record.plan.profile()
-    if profile is not None and profile.stages:
-        return
-    variation, lag = record.generator.send_gap_variation, record.generator_lag_ns
-    if variation is None or variation <= BURSTY or lag is None or not lag.count:
-        return
-    recurs = (lag.p50 or 0) * record.actual.submitted_per_s > (BURSTY + 1) / 2 * NS_PER_S
-    blocked = record.blocked_ns
-    if recurs:
-        advice = "the server met bursts; a finer --pacing, or a lower --rate, spreads them"
-    elif blocked is not None and (blocked.mean or 0) > (lag.mean or 0):
-        advice = "connections waited for the server, then sent at once; more of them wait less"
-    else:
-        advice = "now and then only; end what else takes the processor from the generator"
-    yield Remark.of(
-        "busy" if recurs else "valid",
-        "bursty",
-        f"the variation of the times between sends is {variation:.1f} (even 0, random 1); half of "
-        f"the messages left {format_duration_ns(lag.p50 or 0)} or more late",
-        advice,
-    )
-
-
-def _user_space(record: RunRecord) -> Remarks:
-    stamps, probe = record.timestamps, record.probe
-    if stamps.mode != "user" or is_one_way(record):
-        return
-    evidence = f"no timestamps of the kernel ({stamps.reason}): service time lasts until the read"
-    uncertainty = stamps.read_uncertainty_ns
-    if uncertainty is not None and uncertainty.p99 is not None:
-        evidence += f", up to {format_duration_ns(uncertainty.p99)} (p99) too long"
-    if probe is not None and probe.latency_ns.count:
-        seen = format_duration_ns(probe.latency_ns.p50 or 0)
-        requests = format_count(probe.requests)
-        evidence += (
-            f"; the probe, a process with time to spare, saw a p50 of {seen} in {requests} requests"
-        )
-    if probe is not None and probe.failure:
-        evidence += f"; the probe ended early: {probe.failure}"
-    leisure = _leisure(record.generator)
-    trusted = (
-        "the probe's latency" if probe is not None and probe.latency_ns.count else "no latency"
-    )
-    doubt = uncertainty.p99 or 0 if uncertainty is not None else 0
-    if leisure == "valid" and doubt > max(SMALL_LAG_NS, record.service_time_ns.p50 or 0):
-        leisure = "busy"
-    advice = (
-        "the generator's own delay is in every latency, and was small"
-        if leisure == "valid"
-        else f"trust {trusted} of this run; a generator that waits for {percent(AMPLE_WAITING)} of "
-        "the time and has a core of its own adds little"
-    )
-    yield Remark.of(leisure, "user-space", evidence, advice)
 
 
 _UNREACHABLE_RULES: Final[tuple[Callable[[RunRecord], Remarks], ...]] = (
@@ -264,24 +81,11 @@ _RULES: Final = (
     doubts.clock,
     doubts.stamps,
     doubts.silence,
-    _rate,
-    _waiting,
-    _receive_lag,
-    _generator_lag,
+    keeping_up.rate,
+    keeping_up.waiting,
+    keeping_up.receive_lag,
+    keeping_up.generator_lag,
     doubts.preemption,
-    _bursts,
-    _user_space,
+    keeping_up.bursts,
+    keeping_up.user_space,
 )
-
-
-def _relief(record: RunRecord) -> str:
-    """Return what to believe, and to do, where the generator was the limit."""
-    help_it = "give the generator a core of its own, or share the load between machines"
-    service = "service time is valid for the load that was delivered"
-    if record.timestamps.mode == "user":
-        service = "service time contains the generator's own queue"
-    if is_one_way(record):
-        return f"the rate is the generator's own, not the server's; {help_it}"
-    if record.requested.rate_per_s is None:
-        return f"{service}; the rate is the generator's own, not the server's; {help_it}"
-    return f"{service}, response time is not; ask for a lower --rate; {help_it}"

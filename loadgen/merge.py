@@ -23,7 +23,14 @@ import msgspec
 from loadgen import connection_ledger, health, timeline
 from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
-from loadgen.evidence import Finding, GeneratorRecord, Health, TimestampsRecord, WorkerRecord
+from loadgen.evidence import (
+    GRAVITY,
+    Finding,
+    GeneratorRecord,
+    Health,
+    TimestampsRecord,
+    WorkerRecord,
+)
 from loadgen.plan import Plan
 from loadgen.record import Actual, Outcome, Requested, RunRecord, TargetRecord
 from loadgen.timeline import Part, where_known
@@ -224,9 +231,7 @@ def _reason(team: Sequence[Part]) -> str:
 
 def _health(team: Sequence[Part], judged: Sequence[Health]) -> Health:
     """Return the gravest verdict, and all findings, those of the gravest first."""
-    pairs = sorted(
-        zip(team, judged, strict=True), key=lambda pair: health.GRAVITY.index(pair[1].verdict)
-    )
+    pairs = sorted(zip(team, judged, strict=True), key=lambda pair: GRAVITY.index(pair[1].verdict))
     return Health(
         verdict=pairs[0][1].verdict,
         findings=[

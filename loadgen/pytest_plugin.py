@@ -97,7 +97,7 @@ def figures(records: "list[RunRecord]") -> dict[str, Any]:
     their messages, as far as they are carried by as many. The verdict is the gravest of theirs.
     """
     median = import_module("statistics").median
-    gravity = import_module("loadgen.health").GRAVITY
+    gravity = import_module("loadgen.evidence").GRAVITY
     verdicts = [record.health.verdict for record in records if record.health is not None]
     cpu_ns = [record.actual.cpu_per_message_ns for record in records]
     known_cpu_ns = [each for each in cpu_ns if each is not None]

@@ -20,8 +20,9 @@ from loadgen.checks import Check, evaluate, parse, parse_all
 from loadgen.errors import UsageError
 from loadgen.evidence import CheckResult, Finding, Health, Outcome, Verdict
 from loadgen.failure import Cause, Phase
-from loadgen.figures import ConnectionCount, ErrorCount, ErrorShare, Limit, MessageRate, Time
+from loadgen.figures import ConnectionCount, ErrorCount, ErrorShare, Limit, MessageRate
 from loadgen.record import RunRecord
+from loadgen.time_figure import Time
 
 US, MS = 1_000, 1_000_000
 NBSP = "\N{NO-BREAK SPACE}"

@@ -19,9 +19,9 @@ from records import (
     timestamps,
 )
 
-from loadgen.evidence import ClockStep, Finding, Health, ProbeRecord, Verdict
+from loadgen.evidence import GRAVITY, ClockStep, Finding, Health, ProbeRecord, Verdict
 from loadgen.failure import Cause, Phase
-from loadgen.health import GRAVITY, judge, prints_response_time
+from loadgen.health import judge, prints_response_time
 from loadgen.record import RunRecord
 
 US, MS = 1_000, 1_000_000

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from loadgen.compare.gates import Unit
-from loadgen.figures import ErrorShare, MessageRate, Time
+from loadgen.figures import ErrorShare, MessageRate
 from loadgen.record import RunRecord
+from loadgen.time_figure import Time
 from loadgen.units import NS_PER_S
 
 
