@@ -113,7 +113,7 @@ class Time:
 
     def _excess(self, record: RunRecord) -> str:
         """Doubt what may be longer than it looks."""
-        return self._silence(record) or self._obscurity(record)
+        return self._silence(record) or self.obscurity(record)
 
     def _silence(self, record: RunRecord) -> str:
         """Say what messages without an answer leave unknown: they took longer than all others."""
@@ -126,8 +126,8 @@ class Time:
         total = format_count(record.actual.messages + count)
         return f"{format_count(count)} of {total} messages had no answer; they took longer"
 
-    def _obscurity(self, record: RunRecord) -> str:
-        """Say what replies without an arrival time of their own leave unknown.
+    def obscurity(self, record: RunRecord) -> str:
+        """Return what replies without an arrival time of their own leave unknown; mostly empty.
 
         They were read together with a later one, as after a stall: just the longest may be among
         them.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from loadgen.compare.rounds import Kind, Rounds
+from loadgen.compare.rounds import Kind, Rounds, Values
 
 TIME: Final = Kind("a time")
 RATE: Final = Kind("a rate", "per_s")
@@ -20,9 +20,7 @@ def in_turn(count: int, is_head: bool) -> tuple[str, ...]:
     return tuple(f"2026-01-01T12:{place:02}" for place in places)
 
 
-def side(
-    values: Sequence[float], kind: Kind = TIME, *, head: bool = False, **changes: Any
-) -> Rounds:
+def side(values: Values, kind: Kind = TIME, *, head: bool = False, **changes: Any) -> Rounds:
     """Return a side with one figure, called ``figure``."""
     fields: dict[str, Any] = {
         "label": "head" if head else "base",

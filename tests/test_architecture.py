@@ -68,7 +68,14 @@ FLOORS = [
     ["summary", "curve", "terminal", "backend_table"],
     [
         *("compare", "compare.bootstrap", "compare.gates", "compare.alternating"),
-        *("compare.rounds", "compare.files", "compare.comparison", "compare.text"),
+        *(
+            "compare.rounds",
+            "compare.load_rounds",
+            "compare.benchmark_rounds",
+            "compare.files",
+            "compare.comparison",
+            "compare.text",
+        ),
     ],
     [
         *("locust", "locust.plugin", "locust.users", "locust.attached", "locust.session"),
@@ -105,7 +112,8 @@ FAMILIES = [
     ],
     [
         "compare.bootstrap compare.gates compare.alternating",
-        *("compare.rounds", "compare.files compare.comparison", "compare compare.text"),
+        *("compare.rounds", "compare.load_rounds compare.benchmark_rounds"),
+        *("compare.files compare.comparison", "compare compare.text"),
     ],
     [
         "commands.options commands.outputs",

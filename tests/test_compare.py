@@ -15,6 +15,7 @@ from loadgen.compare.rounds import Kind, Rounds
 from loadgen.errors import UsageError
 
 TRIES = 20
+FIGURE_GATE = gates.parse("figure>5%")
 
 
 def only_change(comparison: Comparison) -> Change:
@@ -50,7 +51,7 @@ class TestWord:
         head = side(times(STEADY, 1.03), head=True)
         comparison = compare(side(STEADY), head)
         assert only_change(comparison).word == "same"
-        assert only_change(comparison).worse_low == pytest.approx(0.03)
+        assert only_change(comparison).worse_low == pytest.approx(0.03, abs=0.006)
         narrow = compare(side(STEADY), head, Terms(margin=0.01))
         assert only_change(narrow).word == "slower"
 
@@ -62,22 +63,51 @@ class TestWord:
     def test_one_round_is_no_answer(self) -> None:
         change = only_change(compare(side([100]), side([200], head=True)))
         assert (change.word, change.worse) == ("inconclusive", None)
-        assert "one round" in change.why
+        assert "fewer than two rounds" in change.why
 
     def test_nothing_has_no_ratio(self) -> None:
         change = only_change(compare(side([0, 0, 1]), side([1, 1, 1], head=True)))
         assert change.word == "inconclusive"
         assert "no ratio" in change.why
 
+    @pytest.mark.parametrize("count", [2, 5])
+    def test_a_rate_of_which_nothing_is_left_is_slower(self, count: int) -> None:
+        head = side([0.0] * count, RATE, head=True)
+        comparison = compare(side(STEADY[:count], RATE), head, Terms(gates=(FIGURE_GATE,)))
+        change = only_change(comparison)
+        assert (change.word, change.ratio, change.worse) == ("slower", 0.0, 1.0)
+        assert comparison.gates[0].outcome == "failed"
+        assert "100.0 % worse" in comparison.gates[0].reason
+        assert msgspec.json.decode(comparison.to_json(), type=Comparison) == comparison
+
+    @pytest.mark.parametrize("head", [[0.0] * 5, [100.0, 0.0, 100.0, 100.0, 100.0]])
+    def test_a_rate_that_was_nothing_before_or_is_so_now_and_then_has_no_ratio(
+        self, head: list[float]
+    ) -> None:
+        base = [0.0] * 5 if not any(head) else STEADY
+        change = only_change(compare(side(base, RATE), side(head, RATE, head=True)))
+        assert (change.word, change.worse) == ("inconclusive", None)
+
+    def test_two_rounds_that_happen_to_be_equal_prove_little(self) -> None:
+        change = only_change(compare(side([100.0] * 2), side([103.0] * 2, head=True)))
+        assert change.word == "inconclusive"
+
     @pytest.mark.parametrize(
         ("errors", "word"),
-        [([0.0] * 5, "same"), ([0.01, 0.011, 0.012, 0.01, 0.01], "slower")],
-        ids=["none", "some"],
+        [
+            ([0.0] * 5, "same"),
+            ([0.01, 0.011, 0.012, 0.01, 0.01], "slower"),
+            ([0.0] * 18 + [1.0] * 2, "inconclusive"),
+        ],
+        ids=["none", "some", "all of them, now and then"],
     )
-    def test_shares_may_be_nothing(self, errors: list[float], word: str) -> None:
-        change = only_change(compare(side([0.0] * 5, SHARE), side(errors, SHARE, head=True)))
+    def test_shares_may_be_nothing_and_what_is_rare_counts(
+        self, errors: list[float], word: str
+    ) -> None:
+        base = side([0.0] * len(errors), SHARE)
+        change = only_change(compare(base, side(errors, SHARE, head=True)))
         assert (change.word, change.ratio) == (word, None)
-        assert change.worse == pytest.approx(sorted(errors)[2])
+        assert change.worse == pytest.approx(sum(errors) / len(errors))
 
 
 class TestSides:
@@ -92,6 +122,18 @@ class TestSides:
         apart = side(slower, head=True, taken_at=tuple(f"2026-01-02T{n}" for n in range(6)))
         assert not compare(side(drift), apart).in_turn
         assert only_change(compare(side(drift), apart)).word == "inconclusive"
+
+    def test_leave_out_rounds_with_their_neighbours(self) -> None:
+        base = side([100.0, None, 100.0, 101.0, 99.0])
+        head = side([120.0, 500.0, None, 121.0, 119.0], head=True)
+        comparison = compare(base, head)
+        assert comparison.rounds == (5, 5)
+        assert only_change(comparison).ratio == pytest.approx(1.2, rel=0.01)
+        assert only_change(comparison).word == "slower"
+
+    def test_that_have_one_round_left_show_nothing(self) -> None:
+        change = only_change(compare(side([100.0, None]), side([120.0, 120.0], head=True)))
+        assert (change.word, change.base, change.head) == ("inconclusive", 100.0, 120.0)
 
     def test_may_have_rounds_of_unlike_number(self) -> None:
         comparison = compare(side(STEADY), side(times(STEADY, 1.2)[:3], head=True))
@@ -181,6 +223,8 @@ class TestGate:
         head = side([0.002] * 5, SHARE, head=True)
         assert only_gate("figure>0.1%", side([0.0] * 5, SHARE), head).outcome == "failed"
         assert only_gate("figure>0.3%", side([0.0] * 5, SHARE), head).outcome == "passed"
+        reason = only_gate("figure>0.1%", side([0.0] * 5, SHARE), head).reason
+        assert reason == "a share is 0.2 points worse (worse by +0.2 points to +0.2 points)"
 
     def test_may_stand_for_several_figures(self) -> None:
         both: dict[str, Any] = {

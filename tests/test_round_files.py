@@ -38,7 +38,8 @@ def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_files_of_pytest_benchmark_are_known(tmp_path: Path) -> None:
     for number in range(2):
-        (tmp_path / f"{number}.json").write_text(json.dumps(document({"one": 1e-6})))
+        taken = document({"one": 1e-6}, datetime=f"2026-01-31T12:00:0{number}+00:00")
+        (tmp_path / f"{number}.json").write_text(json.dumps(taken))
     assert read("base", tmp_path).figures == {"one": [1e3, 1e3]}
 
 
@@ -51,8 +52,9 @@ def test_files_of_pytest_benchmark_are_known(tmp_path: Path) -> None:
         (b"[1]", "no round of either kind"),
         (b'{"schema": "loadgen.max/1"}', r"a loadgen\.max/1, not a loadgen\.run/2"),
         (b'{"schema": "loadgen.run/2"}', "no record of the form"),
-        (b'{"benchmarks": [{"fullname": "one"}]}', "no file of pytest-benchmark: KeyError"),
+        (b'{"benchmarks": [{"fullname": "one"}]}', "no file of pytest-benchmark: Object missing"),
         (RECORDS[0].to_json()[:-100], "no JSON"),
+        (RECORDS[0].to_json() * 2, "is in it 2 times; once is enough"),
         (RECORDS[0].to_json() + json.dumps(document({})).encode(), "do not mix"),
     ],
 )
@@ -69,3 +71,8 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
         read("base", tmp_path / "missing.json")
     with pytest.raises(LoadgenError, match=r"no \.json file"):
         read("base", tmp_path)
+
+
+def test_a_name_that_no_file_can_have_is_told_of() -> None:
+    with pytest.raises(UsageError, match="name too long"):
+        read("base", Path("x" * 5000))

@@ -4,18 +4,35 @@ from typing import Any
 
 import msgspec
 import pytest
-from records import actual, closed_loop, failure, healthy, open_loop, plan, spread
+from records import (
+    actual,
+    closed_loop,
+    distribution,
+    failure,
+    healthy,
+    open_loop,
+    plan,
+    spread,
+    timestamps,
+)
 from sides import STEADY, side
 
-from loadgen.compare.rounds import Kind, are_pairs, of_benchmarks, of_records, unlike
+from loadgen.compare.benchmark_rounds import of_benchmarks
+from loadgen.compare.load_rounds import of_records
+from loadgen.compare.rounds import Kind, are_pairs, unlike
+from loadgen.errors import RecordError
 from loadgen.evidence import Health
 from loadgen.failure import Cause, Phase
-from loadgen.record import RunRecord
+from loadgen.record import Actual, RunRecord
 
 
 def at(second: int, record: RunRecord, **changes: Any) -> RunRecord:
     started_at = f"2026-01-31T12:00:{second:02}.000+00:00"
     return msgspec.structs.replace(record, started_at=started_at, **changes)
+
+
+def long_actual(**changes: Any) -> Actual:
+    return msgspec.structs.replace(closed_loop().actual, **changes)
 
 
 def document(medians_s: dict[str, float], **changes: Any) -> dict[str, Any]:
@@ -75,6 +92,44 @@ class TestOfRecords:
         rounds = of_records("base", [closed_loop(plan=plan(reply="none"))])
         assert not any(name.startswith("service") for name in {**rounds.figures, **rounds.missing})
 
+    def test_what_was_never_answered_leaves_the_tail_unknown(self) -> None:
+        silent = closed_loop(actual=long_actual(submitted=12_000))
+        rounds = of_records("base", [closed_loop(), silent])
+        assert "service_p50" in rounds.figures
+        assert rounds.missing["service_p99"] == (
+            "2\u00a0000 of 12\u00a0000 messages had no answer; they took longer (in 1 of 2 rounds)"
+        )
+
+    def test_what_this_machine_has_disturbed_is_left_out_of_all_but_errors(self) -> None:
+        disturbed = closed_loop(outcome="interrupted")
+        rounds = of_records("base", [at(1, closed_loop()), at(2, disturbed)])
+        assert rounds.figures["messages_per_s"] == [closed_loop().actual.messages_per_s, None]
+        assert rounds.figures["errors"] == [0.0, 0.0]
+        assert "1 of 2 rounds" in rounds.remarks[0]
+        assert "interrupted after" in rounds.remarks[0]
+
+    def test_where_every_round_is_left_out_there_is_nothing(self) -> None:
+        rounds = of_records("base", [closed_loop(outcome="interrupted")] * 2)
+        assert list(rounds.figures) == ["errors"]
+        assert rounds.missing["messages_per_s"] == "every round is left out"
+
+    def test_a_server_that_dies_has_delivered_less_and_has_no_times(self) -> None:
+        record = closed_loop(
+            outcome="lost", actual=long_actual(messages=400, messages_per_s=4000.0)
+        )
+        rounds = of_records("base", [record, record])
+        asked_s = record.requested.duration_s
+        assert asked_s
+        assert rounds.figures["messages_per_s"] == [400 / asked_s] * 2
+        assert rounds.missing["service_p50"] == "lost before the end (in 2 of 2 rounds)"
+
+    def test_a_server_that_answers_nothing_has_a_rate_of_0(self) -> None:
+        silent = closed_loop(
+            actual=long_actual(messages=0, messages_per_s=0.0), service_time_ns=distribution()
+        )
+        rounds = of_records("base", [silent, silent])
+        assert rounds.figures["messages_per_s"] == [0.0, 0.0]
+
     def test_say_what_must_be_known_of_them(self) -> None:
         bound = closed_loop(health=Health(verdict="generator-bound", findings=[]))
         rounds = of_records("base", [bound, bound, closed_loop(outcome="lost")])
@@ -82,6 +137,10 @@ class TestOfRecords:
             "generator-bound in 2 of 3 rounds",
             "lost before the end in 1 of 3 rounds",
         ]
+
+    def test_say_that_replies_read_together_hide_their_times(self) -> None:
+        hidden = closed_loop(timestamps=timestamps(upper_bounds=5_000))
+        assert "a stall may hide there" in of_records("base", [hidden]).remarks[0]
 
 
 class TestOfBenchmarks:
@@ -95,6 +154,26 @@ class TestOfBenchmarks:
         rounds = of_benchmarks("base", [document({"one": 1.0, "two": 1.0}), document({"one": 1.0})])
         assert rounds.figures.keys() == {"one"}
         assert rounds.missing == {"two": "not in every round"}
+
+    def test_are_not_twice_in_one_file(self) -> None:
+        twice = document({"one": 1.0})
+        twice["benchmarks"] *= 2
+        with pytest.raises(RecordError, match="one twice"):
+            of_benchmarks("base", [twice])
+
+    @pytest.mark.parametrize(
+        ("change", "complaint"),
+        [
+            ({"benchmarks": None}, r"benchmarks"),
+            ({"benchmarks": [7]}, r"benchmarks\[0\]"),
+            ({"benchmarks": [{"fullname": "one", "stats": {"median": "x"}}]}, "median"),
+            ({"machine_info": {"system": "Linux", "release": "6.1", "cpu": 2}}, "cpu"),
+            ({"datetime": 7}, "datetime"),
+        ],
+    )
+    def test_of_another_form_are_refused(self, change: dict[str, Any], complaint: str) -> None:
+        with pytest.raises(RecordError, match=complaint):
+            of_benchmarks("base", [document({"one": 1.0}, **change)])
 
 
 class TestUnlike:

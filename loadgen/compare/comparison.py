@@ -8,9 +8,10 @@ is not "the same": with few rounds nothing can be shown at all.
 
 Decision. For each figure: the ratio of the medians, or where the rounds were taken in turn the
 median of the ratios of neighbours, with a bootstrap interval on the logarithm
-(`loadgen.compare.bootstrap`). Each interval misses the truth so seldom that all of them together
-hold it with the level asked for (O. J. Dunn, "Multiple Comparisons Among Means", Journal of the
-American Statistical Association 56, 1961). Then the word is
+(`loadgen.compare.bootstrap`); for shares the difference of the means. Each interval misses the
+truth so seldom that all of them together hold it with the level asked for (O. J. Dunn, "Multiple
+Comparisons Among Means", Journal of the American Statistical Association 56, 1961). Then the word
+is
 
 same: the whole interval is within the margin;
 slower, faster: the interval excludes no change;
@@ -18,30 +19,32 @@ inconclusive: neither, or there are fewer than two rounds of each.
 """
 
 import math
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from loadgen.compare.bootstrap import Interval, of_groups, of_pairs
+from loadgen.compare.bootstrap import Interval, Method, of_groups, of_pairs
 from loadgen.compare.gates import Change, Gate, GateResult, Word, figures_of, judge
-from loadgen.compare.rounds import Kind, Rounds, are_pairs, unlike
+from loadgen.compare.rounds import Kind, Rounds, Values, are_pairs, unlike
 from loadgen.errors import UsageError
 
 SCHEMA: Final = "loadgen.comparison/1"
 DEFAULT_LEVEL: Final = 0.95
 DEFAULT_MARGIN: Final = 0.05
-_SHARE_MARGIN: Final = 0.001
+SHARE_MARGIN: Final = 0.001
 """Shares that differ by less, as one error in a thousand messages, are the same."""
+
+_NOTHING_LEFT: Final = Interval(-math.inf, -math.inf, -math.inf, 0.0, 2)
+"""Of the logarithm of a rate, where all rounds had some of it before, and none has any now."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
     """Two sides compared. The first, ``base``, is what the second, ``head``, is measured against.
 
-    rounds: of base and head. in_turn: whether neighbours were compared. level: how often all
-    intervals together hold the truth. margin: what counts as the same.
+    rounds: of base and head, those included that were left out of figures. in_turn: whether
+    neighbours were compared. level: how often all intervals together hold the truth. margin: what
+    counts as the same.
     missing: figures that could not be compared, and why.
     unlike: what the two do not have in common.
     """
@@ -127,21 +130,20 @@ class _Aim:
 
 def _change(name: str, base: Rounds, head: Rounds, aim: _Aim) -> Change:
     kind, before, after = base.kinds[name], base.figures[name], head.figures[name]
-    margin = _SHARE_MARGIN if kind.is_share else aim.margin
+    margin = SHARE_MARGIN if kind.is_share else aim.margin
     interval, why = _interval(kind, before, after, aim)
     word = "inconclusive" if interval is None else _word(kind, interval, margin)
     ends = [] if interval is None else sorted(map(kind.worse, (interval.low, interval.high)))
-    medians = statistics.median(before), statistics.median(after)
     needed = None
     if interval is not None and word == "inconclusive":
-        width = margin if kind.is_share else math.log1p(margin)
-        needed = interval.rounds_for(width, aim.level)
+        scaled_margin = margin if kind.is_share else math.log1p(margin)
+        needed = interval.rounds_to_tell(scaled_margin, aim.level)
     return Change(
         figure=name,
         title=kind.title,
         unit=kind.unit,
-        base=medians[0],
-        head=medians[1],
+        base=float(kind.middle(_known(before))),
+        head=float(kind.middle(_known(after))),
         ratio=None if kind.is_share or interval is None else math.exp(interval.estimate),
         worse=None if interval is None else kind.worse(interval.estimate),
         worse_low=ends[0] if ends else None,
@@ -152,19 +154,29 @@ def _change(name: str, base: Rounds, head: Rounds, aim: _Aim) -> Change:
     )
 
 
-def _interval(
-    kind: Kind, before: Sequence[float], after: Sequence[float], aim: _Aim
-) -> tuple[Interval | None, str]:
+def _interval(kind: Kind, before: Values, after: Values, aim: _Aim) -> tuple[Interval | None, str]:
     """Return the interval of the scaled difference, or None and why there is none."""
-    if min(len(before), len(after)) < 2:
-        return None, "one round shows nothing of how the next one differs"
-    if not kind.can_scale([*before, *after]):
-        return None, "0 in some rounds: there is no ratio"
-    base, head = kind.scaled(before), kind.scaled(after)
     if aim.in_turn:
-        pairs = zip(base, head, strict=True)
-        return of_pairs([later - earlier for earlier, later in pairs], aim.level), ""
-    return of_groups(base, head, aim.level), ""
+        pairs = zip(before, after, strict=True)
+        whole = [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
+        before, after = [pair[0] for pair in whole], [pair[1] for pair in whole]
+    base, head = _known(before), _known(after)
+    if min(len(base), len(head)) < 2:
+        return None, "fewer than two rounds show nothing of how the next one differs"
+    if kind.unit == "per_s" and all(base) and not any(head):
+        return _NOTHING_LEFT, ""
+    if not kind.can_scale([*base, *head]):
+        return None, "0 in some rounds: there is no ratio"
+    base, head = kind.scaled(base), kind.scaled(head)
+    method = Method(aim.level, kind.middle, kind.resolution)
+    if aim.in_turn:
+        differences = [later - earlier for earlier, later in zip(base, head, strict=True)]
+        return of_pairs(differences, method), ""
+    return of_groups(base, head, method), ""
+
+
+def _known(values: Values) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def _word(kind: Kind, interval: Interval, margin: float) -> Word:

@@ -2,11 +2,14 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from loadgen.compare.rounds import Rounds, of_benchmarks, of_records
+from loadgen.compare.benchmark_rounds import of_benchmarks
+from loadgen.compare.load_rounds import of_records
+from loadgen.compare.rounds import Rounds
 from loadgen.errors import RecordError, UsageError
 from loadgen.record import SCHEMA, from_json
 
@@ -30,19 +33,27 @@ def read(label: str, path: Path) -> Rounds:
     if len(are_records) > 1:
         raise RecordError(f"{path}: records of loadgen's and of pytest-benchmark's do not mix")
     if are_records == {True}:
-        return of_records(label, [_record(text, file) for file, (_, text) in documents])
-    try:
-        return of_benchmarks(label, [document for _, (document, _) in documents])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(
-            f"{path}: this is no file of pytest-benchmark: {type(error).__name__} {error}"
-        ) from None
+        rounds = of_records(label, [_record(text, file) for file, (_, text) in documents])
+    else:
+        try:
+            rounds = of_benchmarks(label, [document for _, (document, _) in documents])
+        except RecordError as error:
+            raise RecordError(f"{path}: {error}") from None
+    for began, times in Counter(rounds.taken_at).items():
+        if times > 1:
+            raise RecordError(
+                f"{path}: the round that began at {began} is in it {times} times; once is enough, "
+                "and more would look like certainty"
+            )
+    return rounds
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted(path.glob("*.json"))
+    try:
+        is_folder = path.is_dir()
+        files = sorted(path.glob("*.json")) if is_folder else [path]
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; {_FORM}") from None
     if not files:
         raise UsageError(f"{path}: there is no .json file in this folder; {_FORM}")
     return files

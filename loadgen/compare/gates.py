@@ -30,7 +30,8 @@ _GATE: Final = re.compile(r"(\S.*?)\s*>\s*" + NUMBER + r"\s*%")
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one figure.
 
-    base, head: its medians, in ``unit``: nanoseconds, per second, or a share from 0 to 1.
+    base, head: its medians, in ``unit``: nanoseconds, per second, or a share from 0 to 1, of which
+    they are the means.
     ratio: head over base; of shares, null.
     worse: by how much head is worse: 0.1 is 10 % more of what should be little, or 10 % less of
     what should be much; of shares the difference. Negative is better.
@@ -118,10 +119,13 @@ def in_words(change: Change) -> str:
     if change.worse is None or change.worse_low is None or change.worse_high is None:
         return change.why
     word = "better" if change.worse < 0 else "worse"
-    low, high = percent(change.worse_low), percent(change.worse_high)
-    return f"{100 * abs(change.worse):.1f} % {word} (worse by {low} to {high})"
+    size = amount(change.unit, abs(change.worse)).removeprefix("+")
+    low, high = amount(change.unit, change.worse_low), amount(change.unit, change.worse_high)
+    return f"{size} {word} (worse by {low} to {high})"
 
 
-def percent(share: float) -> str:
-    """Return a change for people: ``+9.8 %``."""
-    return f"{100 * share:+.1f} %"
+def amount(unit: Unit, change: float) -> str:
+    """Return a change for people: ``+9.8 %``, and of a share ``+9.8 points``: hundredths of all."""
+    if unit == "share":
+        return f"{100 * change:+.3g} points"
+    return f"{100 * change:+.1f} %"

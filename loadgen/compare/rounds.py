@@ -5,15 +5,22 @@ within a run says nothing of how the next one differs.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from loadgen.compare.gates import Unit
-from loadgen.figures import ErrorShare, MessageRate
-from loadgen.record import RunRecord
-from loadgen.time_figure import Time
-from loadgen.units import NS_PER_S
+from loadgen.core.histogram import PRECISION_BITS
+
+Values = Sequence[float | None]
+"""A value for each round; None for one that was left out."""
+
+_RESOLUTION: Final = 2.0 ** -(PRECISION_BITS + 1)
+"""Of logarithms: half a bucket of a histogram. Nothing else is taken to be known better."""
+
+_LONGEST_VALUE: Final = 60
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,8 @@ class Kind:
     """A figure that is compared: its title for people, and its unit.
 
     Of times and shares more is worse, of rates less. A share may be 0: differences of shares are
-    looked at, and ratios of everything else.
+    looked at, and ratios of everything else. What is rare counts in a share, so that its middle is
+    the mean; elsewhere it is the median.
     """
 
     title: str
@@ -31,6 +39,16 @@ class Kind:
     def is_share(self) -> bool:
         """Whether values run from 0 to 1."""
         return self.unit == "share"
+
+    @property
+    def middle(self) -> Callable[..., Any]:
+        """What stands for several values: `numpy.mean` or `numpy.median`."""
+        return np.mean if self.is_share else np.median
+
+    @property
+    def resolution(self) -> float:
+        """How finely scaled values are known. Shares are of counts, and exact."""
+        return 0.0 if self.is_share else _RESOLUTION
 
     def can_scale(self, values: Iterable[float]) -> bool:
         """Return whether ``scaled`` takes all ``values``."""
@@ -52,8 +70,9 @@ class Rounds:
     """One side of a comparison.
 
     taken_at: when each round began, as text that sorts by time.
-    figures: a value for each round, by the name that ``--fail-on`` uses, in the order of time;
-        kinds: what each is; missing: why others are not there. aliases: names for some of them.
+    figures: a value for each round, by the name that ``--fail-on`` uses, in the order of time, of
+        which one at least is known; kinds: what each is; missing: why others are not there.
+        aliases: names for some of them.
     facts: what the other side must share, by the name that a user knows; one value for each that
         occurs. remarks: what whoever reads the comparison must know.
     """
@@ -61,136 +80,20 @@ class Rounds:
     label: str
     taken_at: tuple[str, ...]
     kinds: Mapping[str, Kind]
-    figures: Mapping[str, Sequence[float]]
+    figures: Mapping[str, Values]
     missing: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     facts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
 
-# ---- of RunRecords ------------------------------------------------------------------------
-
-
-class _CpuPerMessage:
-    """What of loadgen's own processor time a message takes, in nanoseconds."""
-
-    def measure(self, record: RunRecord) -> float | None:
-        return record.actual.cpu_per_message_ns
-
-
-_PERCENTILES: Final = {"50": 50.0, "99": 99.0, "999": 99.9}
-_OF_RECORDS: Final[Mapping[str, tuple[Kind, Any]]] = {
-    "messages_per_s": (Kind("messages/s", "per_s"), MessageRate()),
-    "errors": (Kind("errors", "share"), ErrorShare()),
-    **{
-        f"{kind}_p{name}": (Kind(f"{kind} p{percent:g}"), Time(kind, percent))
-        for kind in ("service", "response")
-        for name, percent in _PERCENTILES.items()
-    },
-    "connect_p99": (Kind("connect p99"), Time("connect", 99.0)),
-    "cpu_per_message": (Kind("CPU per message"), _CpuPerMessage()),
-}
-_FREE: Final = frozenset({"target", "checks", "seed"})
-"""Of the plan: what two sides may differ in."""
-
-
-def of_records(label: str, records: Sequence[RunRecord]) -> Rounds:
-    """Return the rounds that ``records`` are, one at least."""
-    records = sorted(records, key=lambda record: record.started_at)
-    latency = "service" if records[0].response_time_ns is None else "response"
-    kinds, figures, missing = {}, {}, {}
-    for name, (kind, figure) in _OF_RECORDS.items():
-        if isinstance(figure, Time) and figure.absence_in(records[0].plan):
-            continue
-        values = [figure.measure(record) for record in records]
-        reasons = (figure.why_missing(record) for record in records if isinstance(figure, Time))
-        reason = next(filter(None, reasons), "nothing was measured" if None in values else "")
-        if reason:
-            missing[name] = reason
-        else:
-            kinds[name], figures[name] = kind, values
-    return Rounds(
-        label=label,
-        taken_at=tuple(record.started_at for record in records),
-        kinds=kinds,
-        figures=figures,
-        missing=missing,
-        aliases={f"p{name}": (f"{latency}_p{name}",) for name in _PERCENTILES},
-        facts=_facts(map(_facts_of, records)),
-        remarks=tuple(_remarks(records)),
-    )
-
-
-def _facts_of(record: RunRecord) -> dict[str, object]:
-    plan, machine = record.plan, record.environment
-    return {
-        **{
-            f"plan: {name}": getattr(plan, name)
-            for name in plan.__struct_fields__
-            if name not in _FREE
-        },
-        "backend": record.backend,
-        "timestamps": record.timestamps.mode,
-        "machine: cpu": machine.cpu,
-        "machine: processors": machine.cpus_usable,
-        "machine: memory": machine.memory_bytes,
-        "machine: system": machine.system,
-        "machine: kernel": machine.kernel,
-    }
-
-
-def _remarks(records: Sequence[RunRecord]) -> Iterable[str]:
-    judged: list[str] = [record.health.verdict for record in records if record.health is not None]
-    for verdict, meaning in (
-        ("generator-bound", "messages/s and response time are loadgen's own limit there"),
-        ("inconclusive", "trust nothing of those"),
-    ):
-        count = judged.count(verdict)
-        if count:
-            yield f"{verdict} in {count} of {len(records)} rounds: {meaning}"
-    for outcome in ("interrupted", "lost", "unreachable"):
-        count = sum(record.outcome == outcome for record in records)
-        if count:
-            yield f"{outcome} before the end in {count} of {len(records)} rounds"
-
-
-# ---- of pytest-benchmark ------------------------------------------------------------------
-
-
-def of_benchmarks(label: str, documents: Sequence[Mapping[str, Any]]) -> Rounds:
-    """Return the rounds that files of pytest-benchmark are: of each benchmark its median.
-
-    Raises KeyError, TypeError or ValueError if they are no such files.
-    """
-    documents = sorted(documents, key=lambda document: str(document["datetime"]))
-    by_name: dict[str, list[float]] = {}
-    for document in documents:
-        for each in document["benchmarks"]:
-            time_ns = NS_PER_S * float(each["stats"]["median"])
-            by_name.setdefault(str(each["fullname"]), []).append(time_ns)
-    whole = {name: values for name, values in by_name.items() if len(values) == len(documents)}
-    return Rounds(
-        label=label,
-        taken_at=tuple(str(document["datetime"]) for document in documents),
-        kinds={name: Kind(name) for name in whole},
-        figures=whole,
-        missing=dict.fromkeys(by_name.keys() - whole.keys(), "not in every round"),
-        aliases={"time": tuple(whole)},
-        facts=_facts(_facts_of_machine(document["machine_info"]) for document in documents),
-    )
-
-
-def _facts_of_machine(machine: Mapping[str, Any]) -> dict[str, object]:
-    cpu = machine.get("cpu", {})
-    return {
-        "machine: cpu": cpu.get("brand_raw"),
-        "machine: processors": cpu.get("count"),
-        "machine: system": machine["system"],
-        "machine: kernel": machine["release"],
-    }
-
-
-# ---- what two sides have in common --------------------------------------------------------
+def facts(of_rounds: Iterable[Mapping[str, object]]) -> dict[str, frozenset[str]]:
+    """Return for each fact the values that it has in ``of_rounds``."""
+    found: dict[str, set[str]] = {}
+    for each in of_rounds:
+        for name, value in each.items():
+            found.setdefault(name, set()).add(str(value))
+    return {name: frozenset(values) for name, values in found.items()}
 
 
 def unlike(base: Rounds, head: Rounds) -> list[str]:
@@ -215,13 +118,9 @@ def are_pairs(base: Rounds, head: Rounds) -> bool:
     return all(one != other for one, other in zip(sides[::2], sides[1::2], strict=True))
 
 
-def _facts(of_rounds: Iterable[Mapping[str, object]]) -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = {}
-    for facts in of_rounds:
-        for name, value in facts.items():
-            found.setdefault(name, set()).add(str(value))
-    return {name: frozenset(values) for name, values in found.items()}
-
-
 def _either(values: frozenset[str]) -> str:
-    return " or ".join(sorted(values)) or "nothing"
+    return " or ".join(_shortened(value) for value in sorted(values)) or "nothing"
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _LONGEST_VALUE else f"{value[: _LONGEST_VALUE - 1]}…"

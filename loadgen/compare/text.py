@@ -1,10 +1,11 @@
 """A comparison for people: as lines for a terminal, and as Markdown for a pull request."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from loadgen.compare.comparison import Comparison
-from loadgen.compare.gates import Change, GateOutcome, Unit, Word, percent
+from loadgen.compare.comparison import SHARE_MARGIN, Comparison
+from loadgen.compare.gates import Change, GateOutcome, Unit, Word, amount
 from loadgen.summary_times import Line, Style, format_rate, wrapped
 from loadgen.units import format_duration_ns
 
@@ -112,7 +113,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield (
         "worse: a longer time, or a lower rate; a minus is better; all intervals together hold the "
         f"truth in {100 * comparison.level:g} of 100 comparisons; same: within "
-        f"{100 * comparison.margin:g} %"
+        f"{100 * comparison.margin:g} % (of shares, {100 * SHARE_MARGIN:g} points)"
     )
     if comparison.missing:
         reasons = (f"{name}: {why}" for name, why in comparison.missing.items())
@@ -124,8 +125,9 @@ def _row(change: Change) -> tuple[str, ...]:
     if change.worse is None or change.worse_low is None or change.worse_high is None:
         worse, interval = "-", "-"
     else:
-        worse = percent(change.worse)
-        interval = f"{percent(change.worse_low)} to {percent(change.worse_high)}"
+        worse = amount(change.unit, change.worse)
+        low, high = (amount(change.unit, end) for end in (change.worse_low, change.worse_high))
+        interval = f"{low} to {high}"
     said = change.word + _needed(change)
     return change.title, write(change.base), write(change.head), worse, interval, said
 
@@ -152,10 +154,12 @@ def _markdown_row(cells: tuple[str, ...]) -> str:
 def _code(text: str) -> str:
     """Return ``text`` as code, whatever is in it."""
     one_line = " ".join(text.split())
-    return f"`` {one_line} ``" if "`" in one_line else f"`{one_line}`"
+    longest = max(map(len, re.findall("`+", one_line)), default=0)
+    fence, pad = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{pad}{one_line}{pad}{fence}"
 
 
 def _escaped(text: str) -> str:
     """Return ``text`` such that no character of it is taken for markup."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{each}" if each in r"\`*_[]|" else each for each in escaped)
+    return "".join(f"\\{each}" if each in r"\`*_[]|~" else each for each in escaped)

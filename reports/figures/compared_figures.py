@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from loadgen.compare.gates import Unit
-from loadgen.compare.rounds import Rounds, of_records
+from loadgen.compare.load_rounds import of_records
+from loadgen.compare.rounds import Rounds
 from loadgen.summary_times import format_rate
 from loadgen.units import format_duration_ns
 from reports.figures import units
@@ -51,9 +52,14 @@ def _names(found: Mapping[str, Rounds]) -> list[str]:
 
 def _draw_bars(axes: Axes, name: str, shown: Sequence[Side], found: Mapping[str, Rounds]) -> None:
     kind = next(each.kinds[name] for each in found.values() if name in each.kinds)
-    highest = max(max(each.figures[name]) for each in found.values() if name in each.figures)
+    known = {
+        label: [value for value in rounds.figures[name] if value is not None]
+        for label, rounds in found.items()
+        if name in rounds.figures
+    }
+    highest = max(map(max, known.values()))
     for row, side in enumerate(shown):
-        values = found[side.label].figures.get(name)
+        values = known.get(side.label)
         if values is None:
             _write(axes, 0.0, row, "not known")
             continue
