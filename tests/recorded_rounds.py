@@ -78,7 +78,8 @@ def _record(name: str, connections: int, delays: list[str]) -> None:
         for side in "AB":
             (Path(folder) / side).mkdir()
         series = Series(PAIRS, Path(folder), longest_s=60)
-        run_in_turn({"A": base_run, "B": head_run}, series, print)
+        for run in run_in_turn({"A": base_run, "B": head_run}, series, print):
+            assert run.code == 0, run
         sides = [
             _frozen(read(side, Path(folder) / side), f"delay {delay}")
             for side, delay in zip("AB", delays, strict=True)

@@ -1,13 +1,14 @@
 """Two commands, run in turn."""
 
+import contextlib
 import shlex
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
+from lingering import Lingering
 
-from loadgen.compare.alternating import Command, Series, order, run_in_turn
+from loadgen.compare.alternating import Command, Series, Side, order, run_in_turn
 from loadgen.errors import UsageError
 
 
@@ -36,8 +37,13 @@ def test_the_order_gives_both_the_same_share_of_a_drift() -> None:
 
 def test_runs_each_in_turn_and_keeps_their_files(tmp_path: Path) -> None:
     log, told = tmp_path / "log", list[str]()
-    commands = {"A": appending("a", log), "B": appending("b", log)}
-    run_in_turn(commands, Series(3, tmp_path, 30), told.append)  # type: ignore[arg-type]
+    commands: dict[Side, Command] = {"A": appending("a", log), "B": appending("b", log)}
+    runs = list(run_in_turn(commands, Series(3, tmp_path, 30), told.append))
+    assert [(run.round, run.side, run.code) for run in runs[:3]] == [
+        (1, "A", 0),
+        (1, "B", 0),
+        (2, "B", 0),
+    ]
     assert log.read_text() == "abbaab"
     assert told[:3] == ["round 1 of 3: A", "round 1 of 3: B", "round 2 of 3: B"]
     for side in "AB":
@@ -60,20 +66,21 @@ def test_a_run_that_is_none_is_told_of(tmp_path: Path, program: str, complaint: 
     good = appending("a", tmp_path / "log")
     rounds = Series(1, tmp_path, longest_s=0.5 if "select" in program else 30)
     with pytest.raises(UsageError, match=complaint):
-        run_in_turn({"A": command(program), "B": good}, rounds, print)
+        list(run_in_turn({"A": command(program), "B": good}, rounds, print))
     assert not (tmp_path / "log").exists()
 
 
 def test_a_check_that_fails_leaves_a_record_all_the_same(tmp_path: Path) -> None:
     failing = command("import sys; open(sys.argv[1], 'w'); sys.exit(1)")
-    run_in_turn({"A": failing, "B": failing}, Series(1, tmp_path, 30), print)
+    runs = list(run_in_turn({"A": failing, "B": failing}, Series(1, tmp_path, 30), print))
+    assert [run.code for run in runs] == [1, 1]
     assert (tmp_path / "B" / "0001.json").exists()
 
 
 def test_a_command_that_is_not_there_is_told_of(tmp_path: Path) -> None:
     missing = Command.parse("no-such-command {out}")
     with pytest.raises(UsageError, match="cannot be started: No such file"):
-        run_in_turn({"A": missing, "B": missing}, Series(1, tmp_path, 30), print)
+        list(run_in_turn({"A": missing, "B": missing}, Series(1, tmp_path, 30), print))
 
 
 @pytest.mark.parametrize(
@@ -85,18 +92,23 @@ def test_a_command_must_have_a_place_for_its_file(text: str, complaint: str) -> 
         Command.parse(text)
 
 
-def test_what_takes_too_long_goes_with_all_that_it_has_started(tmp_path: Path) -> None:
-    pid_file = tmp_path / "pid"
-    program = (
-        "import pathlib, signal, subprocess, sys\n"
-        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "wait = 'import select; select.select([], [], [], 60)'\n"
-        "child = subprocess.Popen([sys.executable, '-c', wait])\n"
-        f"pathlib.Path({str(pid_file)!r}).write_text(str(child.pid))\n"
-        "child.wait()\n"
-    )
-    endless = command(program)
-    with pytest.raises(UsageError, match="not done"):
-        run_in_turn({"A": endless, "B": endless}, Series(1, tmp_path, 2.0), print)
-    child = int(pid_file.read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).wait(10) is None
+def test_a_command_is_named_in_one_line() -> None:
+    assert Command.parse("loadgen \n  --json\t{out}").text == "loadgen --json {out}"
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["that takes too long", "that is done"])
+def test_a_run_goes_with_all_that_it_has_started(tmp_path: Path, stays: bool) -> None:
+    with Lingering() as lingering:
+        program = (
+            "import signal, subprocess, sys\n"
+            "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+            "open(sys.argv[1], 'w')\n"
+            f"lingering = subprocess.Popen({lingering.words!r}, stdout=subprocess.PIPE)\n"
+            "lingering.stdout.readline()\n"
+            f"{'lingering.wait()' if stays else ''}\n"
+        )
+        commands: dict[Side, Command] = {"A": command(program), "B": command("pass")}
+        runs = run_in_turn(commands, Series(1, tmp_path, 5.0 if stays else 60.0), print)
+        with pytest.raises(UsageError, match="not done") if stays else contextlib.nullcontext():
+            next(runs)
+        lingering.check_gone()

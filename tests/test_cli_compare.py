@@ -2,13 +2,12 @@
 
 import json
 import shlex
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
-from command import LOADGEN, Ended, ended, loadgen_here, running
+from command import LOADGEN, loadgen_here
 from records import actual, closed_loop
 from servers import ScriptedServer, echoes
 from test_rounds import at
@@ -150,15 +149,38 @@ def test_runs_two_commands_in_turn(capfd: pytest.CaptureFixture[str], tmp_path: 
     assert "holds records already" in refused.stderr
 
 
-def test_an_interrupt_ends_the_commands_and_keeps_what_there_is(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    quick = "sh -c 'echo {} > \"$0\"' {out}"
-    endless = shlex.join([*LOADGEN, "-d", "1h", "--json"]) + " {out}"
-    with running("compare", "--run", quick, "--run", endless, "--keep", str(kept)) as process:
-        assert process.stderr is not None
-        while b": B" not in process.stderr.readline():
-            pass
-        process.send_signal(signal.SIGINT)
-        result: Ended = ended(process)
-    assert result.code == 130
-    assert (kept / "A" / "0001.json").exists()
+def test_a_gate_that_is_misspelt_is_told_of_after_the_first_round(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    source = tmp_path / "record.json"
+    source.write_bytes(closed_loop().to_json())
+    run = f"sh -c 'echo >> {log}; cp {source} $0' {{out}}"
+    done = loadgen_here(capfd, "compare", "--run", run, "--run", run, "--fail-on", "p9>5%")
+    assert done.code == 2
+    assert "no figure here is called p9" in done.stderr
+    assert log.read_text() == "\n\n"
+
+
+def test_a_command_that_fails_its_checks_is_told_of(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    source = tmp_path / "record.json"
+    source.write_bytes(closed_loop().to_json())
+    copies = [f"sh -c 'cp {source} $0; exit {code}' {{out}}" for code in (0, 1)]
+    words = ("compare", "--run", copies[0], "--run", copies[1], "--rounds", "1")
+    done = loadgen_here(capfd, *words)
+    assert done.code == 0
+    assert "B: the command ended with 1 in 1 of 1 rounds" in done.stdout
+
+
+def test_a_kept_folder_is_found_from_anywhere(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "record.json"
+    source.write_bytes(closed_loop().to_json())
+    run = f"sh -c 'cd / && cp {source} $0' {{out}}"
+    words = ("compare", "--run", run, "--run", run, "--rounds", "1", "--keep", "kept")
+    assert loadgen_here(capfd, *words).code == 0
+    assert (tmp_path / "kept" / "B" / "0001.json").exists()

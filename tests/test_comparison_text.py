@@ -79,3 +79,11 @@ def test_markdown_takes_no_name_for_markup() -> None:
 )
 def test_the_conclusion_is_one_line(head: list[float], said: str) -> None:
     assert conclusion(compare(side(STEADY), side(head, head=True))) == said
+
+
+def test_a_command_with_backticks_stays_code_and_a_tilde_stays_one() -> None:
+    base = side(STEADY, label="sh -c '``ls``'", kinds={"figure": TIME})
+    head = side(STEADY, head=True, label="a~~b~~", remarks=("~~struck~~",))
+    text = markdown(compare(base, head))
+    assert "A is ``` sh -c '``ls``' ```, B is `a~~b~~`;" in text
+    assert r"\~\~struck\~\~" in text

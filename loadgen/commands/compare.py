@@ -3,15 +3,19 @@
 import argparse
 import contextlib
 import re
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from loadgen.commands import options, outputs
 from loadgen.compare import files, gates
-from loadgen.compare.alternating import Command, Series, run_in_turn
+from loadgen.compare.alternating import Command, Series, Side, run_in_turn
 from loadgen.compare.comparison import DEFAULT_LEVEL, DEFAULT_MARGIN, Terms, compare
 from loadgen.compare.rounds import Rounds
 from loadgen.compare.text import lines, markdown
@@ -62,8 +66,8 @@ def main(arguments: list[str]) -> int:
         raise UsageError("--strict is about --fail-on; say what to fail on")
     outputs.check_apart({"--json": chosen.json, "--markdown": chosen.markdown})
     terms = Terms(tuple(chosen.gates), chosen.level, chosen.margin, also_unlike=chosen.force)
-    with _sides(chosen) as (base, head):
-        comparison = compare(base, head, terms)
+    base, head = _made(chosen, terms) if chosen.commands else _kept(chosen)
+    comparison = compare(base, head, terms)
     for_people = sys.stderr if Path("-") in (chosen.json, chosen.markdown) else sys.stdout
     try:
         outputs.write_all(
@@ -182,13 +186,14 @@ def _percent(text: str) -> float:
 # ---- what is compared ---------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _sides(chosen: argparse.Namespace) -> Iterator[tuple[Rounds, Rounds]]:
-    """Yield both sides, as read from files or as just made. Raises UsageError."""
-    if not chosen.commands:
-        base, head = _two_files(chosen)
-        yield files.read(str(base), base), files.read(str(head), head)
-        return
+def _kept(chosen: argparse.Namespace) -> tuple[Rounds, Rounds]:
+    """Return both sides as read from files. Raises UsageError."""
+    base, head = _two_files(chosen)
+    return files.read(str(base), base), files.read(str(head), head)
+
+
+def _made(chosen: argparse.Namespace, terms: Terms) -> tuple[Rounds, Rounds]:
+    """Return both sides as just made. Raises UsageError, where that can be known after a round."""
     if chosen.files:
         raise UsageError(f"--run and {chosen.files[0]}: compare files, or commands, not both")
     if len(chosen.commands) != 2:
@@ -198,11 +203,42 @@ def _sides(chosen: argparse.Namespace) -> Iterator[tuple[Rounds, Rounds]]:
     for option, value in (("--rounds", count), ("--run-timeout", longest_s)):
         if not value:
             raise UsageError.of(option, f"{value:g}", "write more than 0")
-    with _folder(chosen.keep) as folder:
+    base, head = chosen.commands
+    with _ended_by_sigterm(), _folder(chosen.keep) as folder:
         series = Series(count, folder, longest_s)
-        base, head = chosen.commands
-        run_in_turn({"A": base, "B": head}, series, _silent if chosen.quiet else _tell)
-        yield files.read(base.text, folder / "A"), files.read(head.text, folder / "B")
+        codes: dict[Side, list[int]] = {"A": [], "B": []}
+        for run in run_in_turn({"A": base, "B": head}, series, _silent if chosen.quiet else _tell):
+            codes[run.side].append(run.code)
+            if (run.round, run.side) == (1, "B"):
+                compare(_read(base, folder / "A"), _read(head, folder / "B"), terms)
+        return (
+            _read(base, folder / "A", codes["A"]),
+            _read(head, folder / "B", codes["B"]),
+        )
+
+
+def _read(command: Command, folder: Path, codes: Sequence[int] = ()) -> Rounds:
+    rounds = files.read(command.text, folder)
+    failed = {code: count for code, count in Counter(codes).items() if code}
+    remarks = (
+        f"the command ended with {code} in {count} of {len(codes)} rounds"
+        for code, count in failed.items()
+    )
+    return replace(rounds, remarks=(*rounds.remarks, *remarks))
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end this process as ^C does, with all that it has begun."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _two_files(chosen: argparse.Namespace) -> tuple[Path, Path]:
@@ -232,13 +268,14 @@ def _folder(keep: Path | None) -> Iterator[Path]:
             made = tempfile.TemporaryDirectory(prefix="loadgen-compare-")
             folder = Path(cleanup.enter_context(made))
         else:
-            folder = keep
+            folder = keep.absolute()  # a command may change to another folder
         for side in ("A", "B"):
             try:
                 (folder / side).mkdir(parents=True, exist_ok=True)
+                is_used = any((folder / side).iterdir())
             except OSError as error:
                 raise UsageError(f"--keep {folder}: {error.strerror}") from None
-            if any((folder / side).iterdir()):
+            if is_used:
                 raise UsageError(f"--keep {folder}: it holds records already; name another folder")
         yield folder
 

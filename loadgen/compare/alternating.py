@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, Literal
+from typing import IO, Final, Literal, NamedTuple
 
 from loadgen.errors import UsageError
 
@@ -19,7 +19,9 @@ PLACE: Final = "{out}"
 """Where the name of the file for the JSON record goes."""
 
 _END_WITHIN_S: Final = 5.0
-_NOT_A_RUN: Final = (2, 3, 130)  # wrong usage, nobody there, interrupted
+_NOT_A_RUN: Final = (2, 3, 130)
+"""What loadgen ends with after wrong usage, where nobody is there, and when interrupted; most
+programs mean the like by 2 and 130. A check that fails, 1, is a result."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Command:
     def parse(cls, text: str, option: str = "--run") -> "Command":
         """Return the command that ``text`` means to a shell; nothing is expanded.
 
-        Raises UsageError, which names ``option``.
+        Its text is in one line, with single blanks. Raises UsageError, which names ``option``.
         """
         try:
             words = tuple(shlex.split(text))
@@ -44,7 +46,7 @@ class Command:
                 f"{option}: {text!r} says nowhere where its JSON goes; write {PLACE} there, as in "
                 f"'loadgen localhost:9999 --json {PLACE}'"
             )
-        return cls(text, words)
+        return cls(" ".join(text.split()), words)
 
     def writing_to(self, path: Path) -> list[str]:
         """Return the words with ``path`` in its place."""
@@ -71,7 +73,17 @@ class Series:
     longest_s: float
 
 
-def run_in_turn(commands: dict[Side, Command], series: Series, tell: Callable[[str], None]) -> None:
+class Ended(NamedTuple):
+    """A run that has written its file: of which round and side, and the command's exit code."""
+
+    round: int
+    side: Side
+    code: int
+
+
+def run_in_turn(
+    commands: dict[Side, Command], series: Series, tell: Callable[[str], None]
+) -> Iterator[Ended]:
     """Run each of ``commands`` so often, one at a time; ``tell`` hears of each before it begins.
 
     Raises UsageError for a command that cannot be started, takes too long, ends badly, or writes no
@@ -80,10 +92,10 @@ def run_in_turn(commands: dict[Side, Command], series: Series, tell: Callable[[s
     for number, side in order(series.count):
         tell(f"round {number} of {series.count}: {side}")
         file = series.folder / side / f"{number:04}.json"
-        _run(commands[side], file, series.longest_s)
+        yield Ended(number, side, _run(commands[side], file, series.longest_s))
 
 
-def _run(command: Command, file: Path, longest_s: float) -> None:
+def _run(command: Command, file: Path, longest_s: float) -> int:
     with tempfile.TemporaryFile() as output:
         code = _ended(command, file, longest_s, output)
         if code in _NOT_A_RUN or code < 0 or not file.is_file():
@@ -94,10 +106,11 @@ def _run(command: Command, file: Path, longest_s: float) -> None:
                 f"--run: {command.text!r} ended with {code}{missing}"
                 + "".join(f"\n  | {line}" for line in last)
             )
+    return code
 
 
 def _ended(command: Command, file: Path, longest_s: float, output: IO[bytes]) -> int:
-    """Return how ``command`` ended; if it must be cut short, all that it has started goes, too."""
+    """Return how ``command`` ended; what it has started and left behind goes with it."""
     try:
         process = subprocess.Popen(
             command.writing_to(file),
@@ -119,10 +132,23 @@ def _ended(command: Command, file: Path, longest_s: float, output: IO[bytes]) ->
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End ``process`` and what it has started in its session, in good order where that works."""
-    for number in (signal.SIGINT, signal.SIGKILL):
+    """End ``process``, in good order where that works, and all else that is in its group.
+
+    The number of a group is not given to another one while it has a member (credentials(7)); where
+    it has none left, it was free for no longer than this call takes.
+    """
+    try:
         if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_END_WITHIN_S)
+            _signal(process, signal.SIGINT)
+            process.wait(_END_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:  # also where a second interrupt ends the wait
+        _signal(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    # macOS refuses where all that is left of the group are zombies.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)

@@ -1,0 +1,51 @@
+"""A process that stays until it is killed, and a way to see that it is gone."""
+
+import contextlib
+import socket
+import sys
+from types import TracebackType
+from typing import Final, Self
+
+_TIMEOUT_S: Final = 20.0
+_PROGRAM: Final = """
+import signal, socket, sys
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+    print("ready", flush=True)
+    connection.recv(1)
+"""
+
+
+class Lingering:
+    """Whoever runs ``words`` connects here, prints a line, and stays: it ignores polite signals.
+
+    The connection lives as long as the process does, which is how its end is seen.
+    """
+
+    def __enter__(self) -> Self:
+        self._cleanup = contextlib.ExitStack()
+        self._listener = self._cleanup.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self._listener.settimeout(_TIMEOUT_S)
+        port = self._listener.getsockname()[1]
+        self.words = [sys.executable, "-c", _PROGRAM, str(port)]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._cleanup.close()
+
+    def await_start(self) -> None:
+        """Wait until it is there."""
+        self._connection = self._cleanup.enter_context(self._listener.accept()[0])
+        self._connection.settimeout(_TIMEOUT_S)
+
+    def check_gone(self) -> None:
+        """Check that it has been there, and ends."""
+        if not hasattr(self, "_connection"):
+            self.await_start()
+        assert self._connection.recv(1) == b""
