@@ -11,7 +11,7 @@ nothing else of loadgen before the first run.
 import difflib
 import re
 import zlib
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,12 +33,14 @@ _LONGEST_STEM: Final = 100
 class LoadRun:
     """Carries out plans for one test, and keeps their records in ``records`` until it has ended.
 
-    extra_info: where the figures of all its runs go; None for nowhere.
+    extra_info: finds where the figures of all its runs go, after each; None for nowhere.
     """
 
-    def __init__(self, extra_info: MutableMapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, extra_info: Callable[[], MutableMapping[str, Any] | None] = lambda: None
+    ) -> None:
         self.records: list[RunRecord] = []
-        self._extra_info = extra_info
+        self._find_extra_info = extra_info
         self._saved = 0
 
     def __call__(self, plan: "Plan | None" = None, /, **fields: Any) -> "RunRecord":
@@ -57,8 +59,9 @@ class LoadRun:
                 self.records.append(error.record)
             raise error.with_traceback(None) from None
         self.records.append(record)
-        if self._extra_info is not None:
-            self._extra_info.update(figures(self.records))
+        extra_info = self._find_extra_info()
+        if extra_info is not None:
+            extra_info.update(figures(self.records))
         return record
 
     def save(self, folder: Path, stem: str) -> Iterator[str]:
@@ -94,7 +97,8 @@ def figures(records: "list[RunRecord]") -> dict[str, Any]:
     """Return the figures of some runs of one plan, taken together, by name.
 
     Rates and processor time are medians of the runs; percentiles, in nanoseconds, are those of all
-    their messages, as far as they are carried by as many. The verdict is the gravest of theirs.
+    their messages, as far as they are carried by as many, and all are known. The verdict is the
+    gravest of theirs.
     """
     median = import_module("statistics").median
     gravity = import_module("loadgen.evidence").GRAVITY
@@ -102,25 +106,29 @@ def figures(records: "list[RunRecord]") -> dict[str, Any]:
     cpu_ns = [record.actual.cpu_per_message_ns for record in records]
     known_cpu_ns = [each for each in cpu_ns if each is not None]
     return {
-        "verdict": min(verdicts, key=gravity.index),
+        "verdict": min(verdicts, key=gravity.index, default=None),
         "verdicts": {
             verdict: verdicts.count(verdict) for verdict in gravity if verdict in verdicts
         },
         "messages_per_s": median(record.actual.messages_per_s for record in records),
         "cpu_us_per_message": median(known_cpu_ns) / 1e3 if known_cpu_ns else None,
-        **_percentiles("service", [record.service_time_ns for record in records]),
-        **_percentiles("response", [record.response_time_ns for record in records]),
+        **_percentiles("service", records),
+        **_percentiles("response", records),
     }
 
 
-def _percentiles(name: str, distributions: list[Any]) -> dict[str, int]:
-    known = [each for each in distributions if each is not None]
+def _percentiles(name: str, records: "list[RunRecord]") -> dict[str, int]:
+    """Return the percentiles of one kind of time, as far as they are known."""
+    times = [getattr(record, f"{name}_time_ns") for record in records]
+    known = [each for each in times if each is not None]
     found = import_module("loadgen.distribution").Distribution.of_all(known)
+    figure = import_module("loadgen.time_figure").Time
     percents = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
     return {
         f"{name}_{short}_ns": found.percentile(percent)
         for short, percent in percents.items()
         if found.carries(percent)
+        and not any(figure(name, percent).silence(record) for record in records)
     }
 
 
@@ -178,9 +186,14 @@ def loadrun(request: pytest.FixtureRequest) -> LoadRun:
     If the test fails, the records are kept. In a test that uses pytest-benchmark's ``benchmark``
     the figures of its runs are in ``benchmark.extra_info``.
     """
-    has_benchmark = "benchmark" in request.fixturenames
-    benchmark = request.getfixturevalue("benchmark") if has_benchmark else None
-    run = LoadRun(getattr(benchmark, "extra_info", None))
+
+
+    def extra_info() -> MutableMapping[str, Any] | None:
+        # Not asked for by name: a fixture called so may be another one, and use this one.
+        found = getattr(request.node.funcargs.get("benchmark"), "extra_info", None)
+        return found if isinstance(found, MutableMapping) else None
+
+    run = LoadRun(extra_info)
     request.node.stash[_RUN] = run
     return run
 

@@ -77,7 +77,7 @@ class Time:
 
     def why_missing(self, record: RunRecord) -> str:
         """Return why the time is not there, left to chance, or unknown; empty where it is known."""
-        return self._absence(record) or self._scarcity(record) or self._silence(record)
+        return self._absence(record) or self._scarcity(record) or self.silence(record)
 
     def _absence(self, record: RunRecord) -> str:
         found = self._distribution(record)
@@ -113,10 +113,10 @@ class Time:
 
     def _excess(self, record: RunRecord) -> str:
         """Doubt what may be longer than it looks."""
-        return self._silence(record) or self.obscurity(record)
+        return self.silence(record) or self.obscurity(record)
 
-    def _silence(self, record: RunRecord) -> str:
-        """Say what messages without an answer leave unknown: they took longer than all others."""
+    def silence(self, record: RunRecord) -> str:
+        """Return what messages without an answer leave unknown: they took longer than others."""
         if self.kind not in _CENSORED:
             return ""
         censored = shortfall.unserved if self.kind == "response" else shortfall.unanswered

@@ -206,6 +206,21 @@ class TestBenchmark:
         assert "response_p50_ns" not in found, "the loop is closed"
         assert found["messages_per_s"] > 0
 
+    def test_may_be_another_fixture_that_uses_this_one(self, tmp_path: Path) -> None:
+        source = """
+            import pytest
+
+            @pytest.fixture
+            def benchmark(loadrun):
+                loadrun.extra_info = "of another kind"
+                return loadrun
+
+            def test_runs(benchmark):
+                assert benchmark(connections=1, messages=1).actual.messages == 1
+        """
+        suite = run_suite(tmp_path, source)
+        assert suite.code == 0, suite.output
+
     def test_is_not_needed(self, tmp_path: Path) -> None:
         source = """
             import sys
