@@ -20,6 +20,7 @@ _SOCKPERF_MESSAGE: Final = (
     r"\0\x03"  # from a client, which wants an answer
     r"\0\0\0\x40"  # its length
 ) + "x" * (len(MESSAGE) - 14)
+_H2LOAD_NAME: Final = "user-agent: bench"  # otherwise its version, which loadgen does not know
 _SEVERAL: Final = 8
 
 Options = AbstractContextManager[list[str]]
@@ -39,7 +40,7 @@ def _wrk(load: Load) -> list[str]:
 
 
 def _h2load(load: Load) -> list[str]:
-    words = ["--h1", "-t", "1", "-m", "1", "-c", str(load.connections)]
+    words = ["--h1", "-t", "1", "-m", "1", "-c", str(load.connections), "-H", _H2LOAD_NAME]
     duration = f"{round(load.seconds * 1000)}ms"
     return ["h2load", *words, "-D", duration, f"http://127.0.0.1:{load.port}/"]
 
@@ -56,7 +57,7 @@ def _wrk_options(port: int, _: int) -> Options:
 
 
 def _h2load_options(port: int, _: int) -> Options:
-    return _http(port, "user-agent: h2load nghttp2/1.52.0\r\n")
+    return _http(port, f"{_H2LOAD_NAME}\r\n")
 
 
 # ---- other tools, against their own servers ------------------------------------------
