@@ -226,6 +226,12 @@ class TestGate:
         reason = only_gate("figure>0.1%", side([0.0] * 5, SHARE), head).reason
         assert reason == "a share is 0.2 points worse (worse by +0.2 points to +0.2 points)"
 
+    def test_of_errors_that_there_were_none_of_passes(self) -> None:
+        none = [0.0] * 3
+        result = only_gate("figure>0.1%", side(none, SHARE), side(none, SHARE, head=True))
+        assert result.outcome == "passed"
+        assert result.reason == "a share is what it was in every round"
+
     def test_may_stand_for_several_figures(self) -> None:
         both: dict[str, Any] = {
             "kinds": {"one": TIME, "two": TIME},

@@ -122,14 +122,17 @@ def _add_runs(group: argparse._ArgumentGroup) -> None:
         help="twice: what makes a round of A and of B; {out} in it is where its JSON goes",
     )
     group.add_argument(
-        "--rounds", type=options.count, metavar="N", help="how often to run each (10)"
+        "--rounds",
+        type=options.count,
+        metavar="N",
+        help=f"how often to run each ({DEFAULT_ROUNDS})",
     )
     group.add_argument(
         "--run-timeout",
         dest="longest_s",
         type=options.duration_s,
         metavar="TIME",
-        help="how long one run may take (10m)",
+        help=f"how long one run may take ({LONGEST_S:g}s)",
     )
     group.add_argument(
         "--keep",
@@ -159,7 +162,7 @@ def _add_judgement(group: argparse._ArgumentGroup) -> None:
         type=_percent,
         default=DEFAULT_MARGIN,
         metavar="PERCENT",
-        help="how large a change does not matter (5%%)",
+        help=f"how large a change does not matter ({100 * DEFAULT_MARGIN:g}%%)",
     )
     group.add_argument(
         "--confidence",
@@ -167,7 +170,7 @@ def _add_judgement(group: argparse._ArgumentGroup) -> None:
         type=_percent,
         default=DEFAULT_LEVEL,
         metavar="PERCENT",
-        help="how often all intervals together hold the truth (95%%)",
+        help=f"how often all intervals together hold the truth ({100 * DEFAULT_LEVEL:g}%%)",
     )
     group.add_argument(
         "--force", action="store_true", help="compare what is not alike, and say what is not"

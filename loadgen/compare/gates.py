@@ -118,6 +118,8 @@ def in_words(change: Change) -> str:
     """Return how much worse or better, with the interval, for people."""
     if change.worse is None or change.worse_low is None or change.worse_high is None:
         return change.why
+    if change.worse == change.worse_low == change.worse_high == 0:
+        return "what it was in every round"
     word = "better" if change.worse < 0 else "worse"
     size = amount(change.unit, abs(change.worse)).removeprefix("+")
     low, high = amount(change.unit, change.worse_low), amount(change.unit, change.worse_high)
@@ -127,5 +129,5 @@ def in_words(change: Change) -> str:
 def amount(unit: Unit, change: float) -> str:
     """Return a change for people: ``+9.8 %``, and of a share ``+9.8 points``: hundredths of all."""
     if unit == "share":
-        return f"{100 * change:+.3g} points"
+        return f"{100 * change:+.3g} points" if change else "0 points"
     return f"{100 * change:+.1f} %"
