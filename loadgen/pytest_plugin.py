@@ -187,7 +187,6 @@ def loadrun(request: pytest.FixtureRequest) -> LoadRun:
     the figures of its runs are in ``benchmark.extra_info``.
     """
 
-
     def extra_info() -> MutableMapping[str, Any] | None:
         # Not asked for by name: a fixture called so may be another one, and use this one.
         found = getattr(request.node.funcargs.get("benchmark"), "extra_info", None)
