@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import sys
-from types import TracebackType
 from typing import Final, Self
 
 _TIMEOUT_S: Final = 20.0
@@ -31,12 +30,7 @@ class Lingering:
         self.words = [sys.executable, "-c", _PROGRAM, str(port)]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._cleanup.close()
 
     def await_start(self) -> None:
