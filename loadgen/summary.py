@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from loadgen import shortfall, summary_times
+from loadgen.doubts import in_seconds
 from loadgen.evidence import ProcessSamples
 from loadgen.failure import Cause
 from loadgen.payload import FilePayload, LinesPayload, MadePayload, PayloadSource, SizePayload
@@ -10,7 +11,7 @@ from loadgen.plan import Plan
 from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.schedule import ThinkTime
 from loadgen.summary_times import Line, format_rate, wrapped
-from loadgen.units import NS_PER_S, format_bytes, format_count, format_duration_ns
+from loadgen.units import format_bytes, format_count, format_duration_ns
 from loadgen.usage import Usage, usage_of
 
 _SLOWEST_SHOWN = 3
@@ -88,20 +89,20 @@ def _payloads_in_words(sources: tuple[PayloadSource, ...]) -> str:
 def _load(record: RunRecord) -> Iterator[Line]:
     requested, actual = record.requested, record.actual
     # Inside Locust they open all the time, as users come.
-    opening = f" in {_seconds(actual.opening_s)}" if actual.opening_s else ""
+    opening = f" in {in_seconds(actual.opening_s)}" if actual.opening_s else ""
     yield Line(
         f"  connections  {format_count(actual.connections)} of "
         f"{format_count(requested.connections)} up{opening}"
     )
     asked = []
     if requested.duration_s is not None:
-        asked.append(_seconds(requested.duration_s))
+        asked.append(in_seconds(requested.duration_s))
     if requested.messages_per_connection is not None:
         asked.append(f"{format_count(requested.messages_per_connection)} messages each")
     wish = f", asked for {' or '.join(asked)}" if asked else ""
     yield Line(
-        f"  duration     {_seconds(actual.duration_s)}{wish}"
-        f"; then {_seconds(actual.drain_s)} to drain"
+        f"  duration     {in_seconds(actual.duration_s)}{wish}"
+        f"; then {in_seconds(actual.drain_s)} to drain"
     )
     if not actual.connections:
         return
@@ -110,7 +111,7 @@ def _load(record: RunRecord) -> Iterator[Line]:
         return
     if actual.warmup_s:
         yield Line(
-            f"  warm-up      {_seconds(actual.warmup_s)}, "
+            f"  warm-up      {in_seconds(actual.warmup_s)}, "
             f"{format_count(actual.warmup_messages)} messages, left out below"
         )
     yield Line(
@@ -203,7 +204,7 @@ def _failures(record: RunRecord) -> Iterator[Line]:
     total = sum(failure.count for failure in record.failures)
     yield Line(f"  failures     {format_count(total)}", "bad")
     for failure in record.failures:
-        first, last = _moment(failure.first_s), _moment(failure.last_s)
+        first, last = moment(failure.first_s), moment(failure.last_s)
         when = f"at {first}" if failure.count == 1 else f"from {first} to {last}"
         count = f"    {format_count(failure.count):>9}  "
         head, *others = wrapped(f"{failure.phase}: {failure.cause.text}  {when}", len(count), "bad")
@@ -232,7 +233,8 @@ def _advice(record: RunRecord) -> Iterator[Line]:
             )
 
 
-def _moment(seconds: float) -> str:
+def moment(seconds: float) -> str:
+    """Return a moment, counted from the start of the load, for people."""
     return f"{seconds:.2f} s" if seconds >= 0 else f"{-seconds:.2f} s before the load"
 
 
@@ -274,7 +276,3 @@ def _workers(record: RunRecord) -> Iterator[Line]:
             f"{format_count(worker.connections)} connections, {format_rate(worker.messages_per_s)}",
             "faint",
         )
-
-
-def _seconds(seconds: float) -> str:
-    return format_duration_ns(seconds * NS_PER_S)

@@ -53,16 +53,22 @@ def format_rate(per_s: float) -> str:
     return f"{format_count(per_s) if per_s >= 100 else f'{per_s:.3g}'}/s"
 
 
+def meaning_of(verdict: Verdict, record: RunRecord) -> str:
+    """Return what ``verdict`` on ``record`` means for its figures."""
+    meaning = _MEANINGS[verdict]
+    if record.plan.reply == "none":
+        return _ONE_WAY_MEANINGS.get(verdict, meaning)
+    if record.timestamps.mode == "user":
+        return _USER_SPACE_MEANINGS.get(verdict, meaning)
+    return meaning
+
+
 def verdict(record: RunRecord) -> Iterator[Line]:
     """Say what the figures below are worth, and why."""
     health = record.health
     if health is None:
         return
-    meaning = _MEANINGS[health.verdict]
-    if record.plan.reply == "none":
-        meaning = _ONE_WAY_MEANINGS.get(health.verdict, meaning)
-    elif record.timestamps.mode == "user":
-        meaning = _USER_SPACE_MEANINGS.get(health.verdict, meaning)
+    meaning = meaning_of(health.verdict, record)
     style: Style = "good" if health.verdict in ("valid", "server-bound") else "bad"
     yield Line(f"  verdict      {health.verdict}: {meaning}", style)
     yield from _findings(health)

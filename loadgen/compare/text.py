@@ -31,24 +31,24 @@ _WRITERS: Final[dict[Unit, Callable[[float], str]]] = {
     "per_s": format_rate,
     "share": lambda share: f"{100 * share:.3g} %",
 }
-_HEADINGS: Final = ("", "A", "B", "B is worse by", "interval", "")
+HEADINGS: Final = ("", "A", "B", "B is worse by", "interval", "")
 
 
 def lines(comparison: Comparison) -> Iterator[Line]:
     """Yield the comparison for a terminal."""
     yield Line(f"A is {comparison.base}", "heading")
     yield Line(f"B is {comparison.head}", "heading")
-    yield from wrapped(_rounds(comparison), style="faint")
+    yield from wrapped(rounds_in_words(comparison), style="faint")
     for each in comparison.unlike:
         yield from wrapped(f"not alike: {each}", style="bad")
     yield Line("")
-    rows = [_row(change) for change in comparison.changes]
-    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
-    yield Line(_aligned(_HEADINGS, widths), "faint")
+    rows = [cells(change) for change in comparison.changes]
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    yield Line(_aligned(HEADINGS, widths), "faint")
     for change, row in zip(comparison.changes, rows, strict=True):
         yield Line(_aligned(row, widths), _STYLES[change.word])
     yield Line("")
-    for note in _notes(comparison):
+    for note in notes(comparison):
         yield from wrapped(note, style="faint")
     for remark in comparison.remarks:
         yield from wrapped(remark, style="bad")
@@ -61,10 +61,10 @@ def lines(comparison: Comparison) -> Iterator[Line]:
 
 def markdown(comparison: Comparison) -> str:
     """Return the comparison as a comment for a pull request."""
-    rows = [_row(change)[:-1] for change in comparison.changes]
+    rows = [cells(change)[:-1] for change in comparison.changes]
     words = [_SIGNS[change.word] + _needed(change) for change in comparison.changes]
     table = [
-        _markdown_row(_HEADINGS),
+        _markdown_row(HEADINGS),
         "|---|---:|---:|---:|---:|---|",
         *(_markdown_row((*row, word)) for row, word in zip(rows, words, strict=True)),
     ]
@@ -74,8 +74,8 @@ def markdown(comparison: Comparison) -> str:
     ]
     remarks = [f"- {_escaped(remark)}" for remark in (*comparison.unlike, *comparison.remarks)]
     names = f"A is {_code(comparison.base)}, B is {_code(comparison.head)}"
-    about = f"{names}; {_rounds(comparison)}."
-    small = f"<sub>{_escaped('; '.join(_notes(comparison)))}</sub>"
+    about = f"{names}; {rounds_in_words(comparison)}."
+    small = f"<sub>{_escaped('; '.join(notes(comparison)))}</sub>"
     title = f"### loadgen compare: {_escaped(conclusion(comparison))}"
     parts = ([title], [about], gates, table, remarks, [small])
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
@@ -99,7 +99,8 @@ def conclusion(comparison: Comparison) -> str:
     return "; ".join(said)
 
 
-def _rounds(comparison: Comparison) -> str:
+def rounds_in_words(comparison: Comparison) -> str:
+    """Return how many rounds there are, and how they were taken."""
     base, head = comparison.rounds
     if comparison.in_turn:
         return f"{base} rounds of each, taken in turn: neighbours are compared"
@@ -109,7 +110,8 @@ def _rounds(comparison: Comparison) -> str:
     )
 
 
-def _notes(comparison: Comparison) -> Iterator[str]:
+def notes(comparison: Comparison) -> Iterator[str]:
+    """Yield how to read the table, and what is not in it."""
     yield (
         "worse: a longer time, or a lower rate; a minus is better; all intervals together hold the "
         f"truth in {100 * comparison.level:g} of 100 comparisons; same: within "
@@ -120,7 +122,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         yield f"not compared: {'; '.join(reasons)}"
 
 
-def _row(change: Change) -> tuple[str, ...]:
+def cells(change: Change) -> tuple[str, ...]:
+    """Return a row of the table, below `HEADINGS`."""
     write = _WRITERS[change.unit]
     if change.worse is None or change.worse_low is None or change.worse_high is None:
         worse, interval = "-", "-"

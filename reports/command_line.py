@@ -1,0 +1,107 @@
+"""The command that repeats a run, made of its Plan."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import msgspec
+
+from loadgen.payload import FilePayload, LinesPayload, MadePayload, SizePayload
+from loadgen.plan import Plan
+
+_NAMES = {  # of options, in the order in which people would write them
+    "connections": "-c",
+    "duration_s": "-d",
+    "messages": "-n",
+    "warmup_s": "--warmup",
+    "pipeline": "--pipeline",
+    "rate": "--rate",
+    "rate_per_connection": "--rate-per-conn",
+    "stages": "--stages",
+    "arrivals": "--arrivals",
+    "unlimited": "--open",
+    "think": "--think",
+    "pacing": "--pacing",
+    "backend": "--backend",
+    "reply": "--reply",
+    "verify": "--verify",
+    "connect_rate_per_s": "--connect-rate",
+    "connect_timeout_s": "--connect-timeout",
+    "io_timeout_s": "--io-timeout",
+    "drain_s": "--drain",
+    "reconnect": "--reconnect",
+    "nagle": "--nagle",
+    "send_buffer_bytes": "--sndbuf",
+    "receive_buffer_bytes": "--rcvbuf",
+    "timestamps": "--timestamps",
+    "timestamp_sample": "--timestamp-sample",
+    "watch": "--watch",
+    "sample_interval_s": "--sample-interval",
+    "seed": "--seed",
+}
+_ALWAYS = frozenset({"connections", "duration_s"})
+_ESCAPES = {0: r"\0", 9: r"\t", 10: r"\n", 13: r"\r", 92: r"\\"}
+
+
+def command_of(plan: Plan) -> list[str] | None:
+    """Return the words of ``loadgen …`` that make the same plan; None where no words do.
+
+    The number of a process that was watched is left out: it means another one by now.
+    """
+    if any(isinstance(source, MadePayload) for source in plan.payloads):
+        return None
+    words = ["loadgen"] if plan.target is None else ["loadgen", plan.target]
+    return [*words, *_options(plan), *_payloads(plan)]
+
+
+def _options(plan: Plan) -> Iterator[str]:
+    usual = {field.name: field.default for field in msgspec.structs.fields(Plan)}
+    for name, option in _NAMES.items():
+        value = getattr(plan, name)
+        if value is None or (value == usual[name] and name not in _ALWAYS):
+            continue
+        if name == "watch" and isinstance(value, int):
+            continue
+        yield option
+        if value is not True:
+            is_duration = name.endswith("_s") and not name.endswith("_per_s")
+            yield _number(value) + ("s" if is_duration else "")
+    if plan.probe is not None:
+        yield "--probe" if plan.probe else "--no-probe"
+    for check in plan.checks:
+        yield from ("--check", check)
+
+
+def _number(value: object) -> str:
+    """Return a number as options take it, without an exponent; text as it is."""
+    if not isinstance(value, float):
+        return str(value)
+    text = format(Decimal(repr(value)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _payloads(plan: Plan) -> Iterator[str]:
+    is_raw = any(isinstance(source, LinesPayload) and source.raw for source in plan.payloads)
+    for source in plan.payloads:
+        match source:
+            case SizePayload(size_bytes):
+                if plan.payloads != Plan().payloads:
+                    yield from ("--size", str(size_bytes))
+            case FilePayload(path):
+                yield from ("--payload-file", path)
+            case LinesPayload(path):
+                yield from ("--payload-lines", path)
+            case bytes():
+                yield from ("--payload", _text(source, is_raw))
+    if plan.first_message:
+        yield from ("--first-message", _text(plan.first_message, is_raw))
+    if is_raw:
+        yield "--raw"
+
+
+def _text(content: bytes, is_raw: bool) -> str:
+    if is_raw:
+        return content.decode("utf-8", "surrogateescape")
+    return "".join(
+        _ESCAPES.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}")
+        for byte in content
+    )

@@ -1,0 +1,156 @@
+"""The page: what it holds, and how it becomes HTML.
+
+It must open from a disk, years later, on a machine without a network: the pictures are SVG within
+it, the style is within it, and there is no script. Names and errors come from strangers; every text
+is escaped on its way in (jinja2's autoescape), but for the SVG that matplotlib has made.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+
+from loadgen.compare import text
+from loadgen.compare.comparison import Comparison
+from loadgen.record import RunRecord
+from loadgen.summary import summarise
+from reports import sections
+from reports.figures import COMPARED, PANELS, Panel
+from reports.figures.style import CSS, NARROW_PX, WIDE_PX, Format, to_file, to_svg
+
+Source = TypeVar("Source")
+
+_LARGEST_EMBEDDED_BYTES: Final = 4 * 2**20
+"""A record of more is not put into the page as well."""
+
+_TEMPLATES: Final = Environment(
+    loader=PackageLoader("reports"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A record with the name that the page gives it, and where it lies, relative to the page."""
+
+    label: str
+    record: RunRecord
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page: with its words, as SVG for a wide and for a narrow window.
+
+    wide, narrow: empty where there is nothing to be seen; then ``note`` says why.
+    files: the same as the content of files, by their form.
+    """
+
+    name: str
+    title: str
+    caption: str
+    note: str
+    wide: Markup
+    narrow: Markup
+    files: Mapping[Format, bytes]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """All that the page says of one run."""
+
+    run: Run
+    judgement: sections.Judgement
+    pictures: Sequence[Picture]
+    raw_json: str
+
+    @property
+    def record(self) -> RunRecord:
+        """The record itself."""
+        return self.run.record
+
+    @property
+    def summary(self) -> str:
+        """What the terminal shows."""
+        return "\n".join(line.text for line in summarise(self.record))
+
+
+def chapter(run: Run, forms: Sequence[Format] = ()) -> Chapter:
+    """Return what the page says of ``run``, with its figures as files of those ``forms``."""
+    record = run.record
+    pictures = [_picture(panel, record, forms) for panel in PANELS]
+    content = record.to_json()
+    raw = ""
+    if len(content) <= _LARGEST_EMBEDDED_BYTES:
+        raw = f"data:application/json;base64,{base64.b64encode(content).decode()}"
+    return Chapter(run, sections.judgement(record), pictures, raw)
+
+
+def side_by_side(
+    sides: Mapping[str, Sequence[RunRecord]], forms: Sequence[Format] = ()
+) -> list[Picture]:
+    """Return the figures in which several runs stand beside each other."""
+    return [_picture(panel, sides, forms) for panel in COMPARED]
+
+
+def of_runs(chapters: Sequence[Chapter], compared: Sequence[Picture]) -> str:
+    """Return the page of one run or several."""
+    names = ", ".join(each.run.label for each in chapters)
+    return _rendered(
+        "runs.html.jinja", title=f"loadgen: {names}", chapters=chapters, compared=compared
+    )
+
+
+def of_comparison(
+    comparison: Comparison, chapters: Sequence[Chapter], compared: Sequence[Picture]
+) -> str:
+    """Return the page that sets two sides against each other; of each the first run stands for all.
+
+    chapters: those of the first run of either side.
+    """
+    return _rendered(
+        "comparison.html.jinja",
+        title=f"loadgen: {comparison.base} and {comparison.head}",
+        comparison=comparison,
+        conclusion=text.conclusion(comparison),
+        about=text.rounds_in_words(comparison),
+        headings=text.HEADINGS,
+        rows=[(change.word, text.cells(change)) for change in comparison.changes],
+        notes=list(text.notes(comparison)),
+        chapters=chapters,
+        compared=compared,
+    )
+
+
+def _rendered(name: str, **known: object) -> str:
+    return _TEMPLATES.get_template(name).render(figures_css=Markup(CSS), sections=sections, **known)
+
+
+def _picture(panel: Panel[Source], source: Source, forms: Sequence[Format]) -> Picture:
+    words = (panel.name, panel.title, panel.caption, panel.note(source))
+    drawn = panel.draw(source)
+    if drawn is None:
+        return Picture(*words, Markup(), Markup(), {})
+    files = {form: _as_file(drawn, form, panel.title) for form in forms}
+    # The narrow one comes last: what it puts below each other stays there.
+    wide, narrow = (_labelled(to_svg(drawn, px), panel.title) for px in (WIDE_PX, NARROW_PX))
+    return Picture(*words, wide, narrow, files)
+
+
+def _as_file(drawn: Figure, form: Format, title: str) -> bytes:
+    content = io.BytesIO()
+    to_file(drawn, content, form, title)
+    return content.getvalue()
+
+
+def _labelled(svg: str, title: str) -> Markup:
+    """Return ``svg`` with a name for those who do not see it."""
+    return Markup(svg.replace("<svg ", f'<svg aria-label="{escape(title)}" ', 1))  # noqa: S704

@@ -1,0 +1,188 @@
+"""What a page says of one run beside its figures: rows of tables, in words for people."""
+
+import shlex
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from loadgen.doubts import in_seconds
+from loadgen.evidence import Finding, Verdict
+from loadgen.record import ConnectionRecord, RunRecord
+from loadgen.summary import moment, plan_in_words
+from loadgen.summary_times import format_rate, meaning_of
+from loadgen.time_figure import Time
+from loadgen.units import format_bytes, format_count, format_duration_ns
+from reports.command_line import command_of
+
+_SIGNS: Final[dict[Verdict, str]] = {
+    "valid": "✓",
+    "server-bound": "✓",
+    "busy": "!",
+    "generator-bound": "✗",
+    "inconclusive": "?",
+}
+_UNKNOWN: Final = "-"
+_OUTCOMES: Final = {
+    "interrupted": "The run was interrupted before its end.",
+    "lost": "Every connection had failed before the end.",
+    "unreachable": "Nobody could connect.",
+}
+
+
+class Judgement(NamedTuple):
+    """The verdict, as a word, a sign and a sentence, and what it rests on."""
+
+    verdict: str
+    sign: str
+    meaning: str
+    findings: list[Finding]
+
+
+class Beside(NamedTuple):
+    """What was asked for, and what came of it."""
+
+    what: str
+    requested: str
+    actual: str
+
+
+def judgement(record: RunRecord) -> Judgement:
+    """Return what the figures of ``record`` are worth, and why."""
+    if record.health is None:
+        return Judgement("not judged", "?", "nobody has looked at what the figures are worth", [])
+    verdict = record.health.verdict
+    meaning = meaning_of(verdict, record)
+    return Judgement(verdict, _SIGNS[verdict], meaning, record.health.findings)
+
+
+def outcome(record: RunRecord) -> str:
+    """Return how the run ended, if not as planned."""
+    return _OUTCOMES.get(record.outcome, "")
+
+
+def headline(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """Yield the few figures that everybody asks for."""
+    actual = record.actual
+    yield "sent" if record.plan.reply == "none" else "answered", format_rate(actual.messages_per_s)
+    kind = latency_kind(record)
+    for percent in (50.0, 99.0):
+        figure = Time(kind, percent)
+        if not figure.absence_in(record.plan):
+            known = not figure.why_missing(record)
+            shown = format_duration_ns(figure.measure(record) or 0) if known else _UNKNOWN
+            yield f"{kind} time p{percent:g}", shown
+    yield "failures", format_count(sum(failure.count for failure in record.failures))
+    cpu_ns = actual.cpu_per_message_ns
+    yield "generator CPU a message", _UNKNOWN if cpu_ns is None else format_duration_ns(cpu_ns)
+
+
+def latency_kind(record: RunRecord) -> str:
+    """Return which latency stands for the run: ``response`` where there is one to believe."""
+    is_bound = record.health is not None and record.health.verdict == "generator-bound"
+    return "service" if record.response_time_ns is None or is_bound else "response"
+
+
+def beside(record: RunRecord) -> Iterator[Beside]:
+    """Yield what was requested beside what came of it."""
+    requested, actual = record.requested, record.actual
+    opening = f" in {in_seconds(actual.opening_s)}" if actual.opening_s else ""
+    yield Beside(
+        "connections",
+        format_count(requested.connections),
+        f"{format_count(actual.connections)} up{opening}",
+    )
+    if requested.connect_rate_per_s is not None:
+        asked, got = requested.connect_rate_per_s, actual.connect_rate_per_s
+        yield Beside("connects", format_rate(asked), format_rate(got))
+    if requested.warmup_s:
+        yield Beside("warm-up", in_seconds(requested.warmup_s), in_seconds(actual.warmup_s))
+    yield Beside(
+        "duration",
+        "until all are done" if requested.duration_s is None else in_seconds(requested.duration_s),
+        f"{in_seconds(actual.duration_s)}, then {in_seconds(actual.drain_s)} to drain",
+    )
+    each = requested.messages_per_connection
+    yield Beside(
+        "messages",
+        "as many as fit" if each is None else f"{format_count(each)} on each connection",
+        f"{format_count(actual.submitted)} sent, "
+        f"{format_count(actual.messages + actual.warmup_messages)} answered"
+        if record.plan.reply != "none"
+        else f"{format_count(actual.messages + actual.warmup_messages)} sent",
+    )
+    rate = requested.rate_per_s
+    yield Beside(
+        "rate",
+        "as fast as replies come" if rate is None else format_rate(rate),
+        f"{format_rate(actual.submitted_per_s)} sent, {format_rate(actual.messages_per_s)} "
+        + ("taken" if record.plan.reply == "none" else "answered"),
+    )
+
+
+def plan_line(record: RunRecord) -> str:
+    """Return target, backend, connections, load model, payload and reply in one line."""
+    address = record.target.address
+    server = ", the embedded echo server" if record.target.embedded else ""
+    connections = f"{format_count(record.plan.connections)} connections"
+    return f"{address}{server}: {connections}, {plan_in_words(record.plan)}, on {record.backend}"
+
+
+def command(record: RunRecord) -> str:
+    """Return the command that repeats the run; empty where none does."""
+    words = None if record.workers else command_of(record.plan)
+    return "" if words is None else shlex.join(words)
+
+
+def failures(record: RunRecord) -> Iterator[tuple[str, str, str, str]]:
+    """Yield each kind of failure: how often, what, first and last."""
+    for failure in record.failures:
+        local = " (this machine's limit, not the server's)" if failure.is_local else ""
+        yield (
+            format_count(failure.count),
+            f"{failure.phase}: {failure.cause.text}{local}",
+            moment(failure.first_s),
+            moment(failure.last_s),
+        )
+
+
+def slowest(record: RunRecord) -> Iterator[tuple[str, ...]]:
+    """Yield the slowest connections: name, answered, mean, p99 and max of service time."""
+    for each in record.connections.worst:
+        times = (each.service_time_mean_ns, each.service_time_p99_ns, each.service_time_max_ns)
+        shown = [
+            format_duration_ns(time) if each.service_time_max_ns else _UNKNOWN for time in times
+        ]
+        yield (
+            f"connection {each.index}",
+            format_count(each.answered),
+            *shown,
+            _state(each),
+        )
+
+
+def environment(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """Yield where the run took place, and with what."""
+    machine = record.environment
+    yield "began", record.started_at
+    yield "loadgen", machine.loadgen
+    yield "Python", machine.python
+    yield "libraries", ", ".join(f"{name} {text}" for name, text in machine.libraries.items())
+    cores = f"{machine.cpus_usable} of {machine.cpus} cores"
+    yield "machine", f"{machine.machine}: {machine.cpu}, {cores}"
+    yield "memory", format_bytes(machine.memory_bytes)
+    yield "system", f"{machine.system} {machine.kernel}"
+    for name, value in machine.limits.items():
+        yield name.replace("_", " "), "no limit" if value is None else str(value)
+    stamps = record.timestamps
+    yield "timestamps", stamps.mode + (f" ({stamps.reason})" if stamps.reason else "")
+
+
+def whole_plan(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """Yield every field of the plan and its value."""
+    for name, value in msgspec.to_builtins(record.plan).items():
+        yield name, msgspec.json.encode(value).decode()
+
+
+def _state(connection: ConnectionRecord) -> str:
+    return connection.failure or connection.state
