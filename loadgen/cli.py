@@ -18,6 +18,7 @@ UNREACHABLE: Final = 3
 COMMANDS: Final = {
     "run": "loadgen.commands.run",
     "compare": "loadgen.commands.compare",
+    "report": "loadgen.commands.report",
     "server": "loadgen.commands.server",
 }
 

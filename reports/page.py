@@ -28,6 +28,7 @@ Source = TypeVar("Source")
 _LARGEST_EMBEDDED_BYTES: Final = 4 * 2**20
 """A record of more is not put into the page as well."""
 
+_FIGURES_CSS: Final = Markup(CSS)  # noqa: S704 - our own
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("reports"),
     autoescape=True,
@@ -131,7 +132,9 @@ def of_comparison(
 
 
 def _rendered(name: str, **known: object) -> str:
-    return _TEMPLATES.get_template(name).render(figures_css=Markup(CSS), sections=sections, **known)
+    return _TEMPLATES.get_template(name).render(
+        sections=sections, figures_css=_FIGURES_CSS, **known
+    )
 
 
 def _picture(panel: Panel[Source], source: Source, forms: Sequence[Format]) -> Picture:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import msgspec
@@ -161,10 +162,15 @@ def slowest(record: RunRecord) -> Iterator[tuple[str, ...]]:
         )
 
 
+def began(record: RunRecord) -> str:
+    """Return when the run began, to the second."""
+    return f"{datetime.fromisoformat(record.started_at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def environment(record: RunRecord) -> Iterator[tuple[str, str]]:
     """Yield where the run took place, and with what."""
     machine = record.environment
-    yield "began", record.started_at
+    yield "began", began(record)
     yield "loadgen", machine.loadgen
     yield "Python", machine.python
     yield "libraries", ", ".join(f"{name} {text}" for name, text in machine.libraries.items())

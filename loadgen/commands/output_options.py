@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadgen import hdr_log
-from loadgen.commands import options, outputs
+from loadgen.commands import options, outputs, report
+from loadgen.errors import UsageError
 
 _FILES: Final = {
     "json": "--json",
@@ -35,6 +36,12 @@ def add_output(group: Any) -> None:
         help="write the latency of each second there as an HdrHistogram log; - is standard output",
     )
     group.add_argument(
+        "--report",
+        type=Path,
+        metavar="FOLDER",
+        help="make a page with figures of the run, FOLDER/index.html (`loadgen report --help`)",
+    )
+    group.add_argument(
         "-q", "--quiet", action="store_true", help="no live progress (there is none in a pipe)"
     )
     group.add_argument(
@@ -50,6 +57,10 @@ def check_files(chosen: argparse.Namespace) -> None:
     outputs.check_apart({option: getattr(chosen, name) for name, option in _FILES.items()})
     if chosen.hdr_log is not None:
         hdr_log.require("--hdr-log")
+    if chosen.report is not None:
+        report.require("--report")
+        if chosen.report.exists() and not chosen.report.is_dir():
+            raise UsageError(f"--report: {chosen.report} is no folder; name one, or a new one")
 
 
 def takes_stdout(chosen: argparse.Namespace) -> bool:

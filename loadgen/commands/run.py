@@ -16,7 +16,7 @@ from types import FrameType, ModuleType
 from typing import Any, Final, TextIO
 
 from loadgen.backends_compared import Grid
-from loadgen.commands import output_options, outputs
+from loadgen.commands import output_options, outputs, report
 from loadgen.commands.run_options import (
     grid_of,
     new_parser,
@@ -187,6 +187,9 @@ def _write_files(record: RunRecord, chosen: argparse.Namespace) -> None:
         ("--connections-csv", chosen.connections_csv, lambda: _csv(record)),
         ("--hdr-log", chosen.hdr_log, lambda: to_hdr_log(record)),
     )
+    if chosen.report is not None:
+        is_kept = chosen.json is not None and chosen.json != Path("-")
+        report.write(record, chosen.json if is_kept else None, chosen.report)
 
 
 def _csv(record: RunRecord) -> bytes:

@@ -22,12 +22,14 @@ _OF_ONE_RUN: Final = {
     "strict": "--strict",
     "connections_csv": "--connections-csv",
     "hdr_log": "--hdr-log",
+    "report": "--report",
     "dump_one": "--dump-one",
 }
 
 _USAGE = """\
 loadgen [run] [TARGET] [options]
        loadgen compare A B [options]
+       loadgen report RECORD… [options]
        loadgen server [options]"""
 
 _DESCRIPTION = """\
@@ -49,8 +51,9 @@ examples:
 exit codes: 0 ran, 1 a requested check failed (--check, --verify), 2 usage, 3 target
 unreachable, 4 a check could not be decided, or with --strict the numbers must not
 be believed, 130 interrupted (the report is printed all the same).
-`loadgen compare --help` says whether one is slower than another, `loadgen server
---help` explains the embedded server."""
+`loadgen compare --help` says whether one is slower than another, `loadgen report
+--help` draws what a run has found, `loadgen server --help` explains the embedded
+server."""
 
 
 def new_parser() -> options.Parser:

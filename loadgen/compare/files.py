@@ -1,4 +1,4 @@
-"""Files with the rounds of one side: RunRecords or files of pytest-benchmark, one or many."""
+"""Files with runs: RunRecords or files of pytest-benchmark, one or many."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from loadgen.compare.benchmark_rounds import of_benchmarks
 from loadgen.compare.load_rounds import of_records
 from loadgen.compare.rounds import Rounds
 from loadgen.errors import RecordError, UsageError
-from loadgen.record import SCHEMA, from_json
+from loadgen.record import SCHEMA, RunRecord, from_json
 
 _FORM: Final = (
     "name a file that `loadgen --json` or pytest-benchmark has written, several of them one after "
@@ -25,7 +25,7 @@ def read(label: str, path: Path) -> Rounds:
     Raises UsageError for what cannot be read, RecordError for what holds no rounds.
     """
     documents = [
-        (file, document) for file in _files(path) for document in _documents(_text(file), file)
+        (file, document) for file in files(path) for document in _documents(_text(file), file)
     ]
     if not documents:
         raise RecordError(f"{path}: it is empty; {_FORM}")
@@ -48,15 +48,36 @@ def read(label: str, path: Path) -> Rounds:
     return rounds
 
 
-def _files(path: Path) -> list[Path]:
+def records(file: Path) -> list[RunRecord]:
+    """Return the RunRecords in ``file``, one after the other; ``-`` is standard input.
+
+    Raises UsageError if it cannot be read, RecordError if it holds anything else.
+    """
+    text = _text(file)
+    try:
+        return [from_json(text.encode())]  # in one go: it may be very long
+    except RecordError:
+        documents = list(_documents(text, file))
+    if not documents:
+        raise RecordError(f"{file}: it is empty; {_FORM}")
+    if not all(_is_record(document, file) for document, _ in documents):
+        raise RecordError(f"{file}: this is of pytest-benchmark; it holds no run that can be shown")
+    return [_record(part, file) for _, part in documents]
+
+
+def files(path: Path) -> list[Path]:
+    """Return the ``.json`` files in the folder ``path``, or ``path`` itself if it is none.
+
+    Raises UsageError if there are none.
+    """
     try:
         is_folder = path.is_dir()
-        files = sorted(path.glob("*.json")) if is_folder else [path]
+        found = sorted(path.glob("*.json")) if is_folder else [path]
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; {_FORM}") from None
-    if not files:
+    if not found:
         raise UsageError(f"{path}: there is no .json file in this folder; {_FORM}")
-    return files
+    return found
 
 
 def _text(file: Path) -> str:
@@ -96,7 +117,7 @@ def _is_record(document: Any, file: Path) -> bool:
     raise RecordError(f"{file}: it holds no round of either kind; {_FORM}")
 
 
-def _record(text: str, file: Path) -> Any:
+def _record(text: str, file: Path) -> RunRecord:
     try:
         return from_json(text.encode())
     except RecordError as error:

@@ -1,0 +1,143 @@
+"""``loadgen report``, which is also ``python -m reports``: runs become pages."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, get_args
+
+from loadgen.commands import options
+from loadgen.compare import files
+from loadgen.compare.comparison import Terms, compare
+from loadgen.compare.load_rounds import of_records
+from loadgen.errors import UsageError
+from loadgen.record import RunRecord
+from loadgen.summary_times import Line
+from loadgen.terminal import print_lines
+from reports import listing
+from reports.figures.style import Format
+from reports.page import Run
+from reports.write import labelled, relative, write_comparison, write_report
+
+OK: Final = 0
+OUT: Final = Path("report")
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+_STDIN: Final = Path("-")
+
+_USAGE: Final = """\
+loadgen report RECORD… [-o FOLDER] [--format svg,png,pdf]
+       loadgen report compare A B [-o FOLDER] [--format svg,png,pdf]
+       loadgen report list FOLDER"""
+
+_DESCRIPTION: Final = """\
+Make a page of what runs have found (`loadgen --json FILE`): FOLDER/index.html, which
+holds its pictures, fetches nothing, and opens from a disk.
+
+Of several records they are shown side by side, then one after the other. `compare`
+sets two sides against each other, each a file or a folder with several rounds, with
+the intervals and words of `loadgen compare`. `list` names the runs in a folder, the
+newest first. `python -m reports` is the same command."""
+
+_EPILOG: Final = """\
+examples:
+  loadgen localhost:9999 --json run.json && loadgen report run.json -o out
+  loadgen localhost:9999 --report out             # in one go
+  loadgen report epoll.json poll.json --format png
+  loadgen report compare rounds/A rounds/B -o out
+  loadgen report list results/
+
+exit codes: 0 done, 2 usage, or a file that holds no run that this version can read."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return the exit code. Raises UsageError and RecordError."""
+    match arguments[:1]:
+        case ["compare"]:
+            return _compare(arguments[1:])
+        case ["list"]:
+            return _list(arguments[1:])
+    meaning = "a file with one run or several; - is standard input"
+    chosen = _new_parser("RECORD", "+", meaning).parse_args(arguments)
+    write_report(runs_of(chosen.records, chosen.out), chosen.out, chosen.formats)
+    return OK
+
+
+def runs_of(paths: Sequence[Path], out: Path) -> list[Run]:
+    """Return the runs in the files ``paths``, as a page in ``out`` names them.
+
+    Raises UsageError and RecordError.
+    """
+    found = [(path, record) for path in paths for record in files.records(path)]
+    labels = labelled(["run" if path == _STDIN else path.stem for path, _ in found])
+    return [
+        Run(label, record, "" if path == _STDIN else relative(path, out))
+        for label, (path, record) in zip(labels, found, strict=True)
+    ]
+
+
+def _compare(arguments: list[str]) -> int:
+    parser = _new_parser("A B", 2, "the rounds of each: a file, or a folder of files")
+    parser.add_argument(
+        "--force", action="store_true", help="compare what is not alike, and say what is not"
+    )
+    chosen = parser.parse_args(arguments)
+    sides = [_rounds(path) for path in chosen.records]
+    base, head = (
+        of_records(label, side) for label, side in zip(map(str, chosen.records), sides, strict=True)
+    )
+    comparison = compare(base, head, Terms(also_unlike=chosen.force))
+    write_comparison(comparison, (sides[0], sides[1]), chosen.out, chosen.formats)
+    return OK
+
+
+def _rounds(path: Path) -> list[RunRecord]:
+    records = [record for file in files.files(path) for record in files.records(file)]
+    return sorted(records, key=lambda record: record.started_at)
+
+
+def _list(arguments: list[str]) -> int:
+    parser = options.new_parser("report list", "Name the runs in a folder, the newest first.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where .json files are")
+    folder = parser.parse_args(arguments).folder
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: this is no folder")
+    found, others = listing.find(folder)
+    print_lines(listing.lines(found), sys.stdout)
+    if others:
+        said = f".json files that hold no run this version can read: {others}"
+        print_lines([Line(said, "faint")], sys.stderr)
+    return OK
+
+
+def _new_parser(records: str, number: int | str, meaning: str) -> options.Parser:
+    parser = options.new_parser("report", _DESCRIPTION, _EPILOG)
+    parser.usage = _USAGE
+    parser.add_argument("records", nargs=number, type=Path, metavar=records, help=meaning)
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=OUT,
+        metavar="FOLDER",
+        help=f"where the page goes, index.html ({OUT}/); it is made if it is not there",
+    )
+    parser.add_argument(
+        "--format",
+        dest="formats",
+        type=formats,
+        default=(),
+        metavar="FORM[,FORM]",
+        help=f"write the figures as files, too: {', '.join(FORMATS)}",
+    )
+    return parser
+
+
+def formats(text: str) -> tuple[Format, ...]:
+    """Return the forms that ``svg,png`` names. Raises argparse.ArgumentTypeError."""
+    named = [part.strip() for part in text.split(",")]
+    for name in named:
+        if name not in FORMATS:
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is not accepted; choose of {', '.join(FORMATS)}"
+            )
+    return tuple(form for form in FORMATS if form in named)

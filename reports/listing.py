@@ -1,0 +1,61 @@
+"""The runs in a folder, one line each, the newest first."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from loadgen.compare import files
+from loadgen.errors import LoadgenError
+from loadgen.record import RunRecord
+from loadgen.summary_times import Line, format_rate
+from loadgen.time_figure import Time
+from loadgen.units import format_count, format_duration_ns
+from reports.sections import began, latency_kind
+
+HEADINGS = ("began", "target", "connections", "messages/s", "latency p99", "verdict", "file")
+
+
+class Listed(NamedTuple):
+    """A record that was found, and the file that it is in."""
+
+    record: RunRecord
+    file: Path
+
+
+def find(folder: Path) -> tuple[list[Listed], int]:
+    """Return the runs in ``folder``, the newest first, and how many ``.json`` files hold none.
+
+    Raises UsageError if it cannot be read.
+    """
+    found: list[Listed] = []
+    others = 0
+    for file in files.files(folder):
+        try:
+            found += [Listed(record, file) for record in files.records(file)]
+        except LoadgenError:
+            others += 1
+    return sorted(found, key=lambda each: each.record.started_at, reverse=True), others
+
+
+def lines(found: list[Listed]) -> Iterator[Line]:
+    """Yield a heading, and a line for each run."""
+    rows = [HEADINGS, *map(_row, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        text = "  ".join(map(str.ljust, row, widths)).rstrip()
+        yield Line(text, "plain" if number else "faint")
+
+
+def _row(found: Listed) -> tuple[str, ...]:
+    record = found.record
+    p99 = Time(latency_kind(record), 99.0)
+    known = not p99.why_missing(record)
+    return (
+        began(record),
+        record.target.address,
+        format_count(record.actual.connections),
+        format_rate(record.actual.messages_per_s),
+        format_duration_ns(p99.measure(record) or 0) if known else "-",
+        record.health.verdict if record.health else "not judged",
+        found.file.name,
+    )

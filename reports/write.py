@@ -1,0 +1,87 @@
+"""The folder of a report: the page, and the figures as files."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from loadgen.compare.comparison import Comparison
+from loadgen.errors import UsageError
+from loadgen.files import write_atomically
+from loadgen.record import RunRecord
+from reports import page
+from reports.figures.style import Format
+from reports.page import Picture, Run
+
+PAGE = "index.html"
+
+
+def write_report(runs: Sequence[Run], out: Path, forms: Sequence[Format] = ()) -> Path:
+    """Write the page of ``runs``, one at least, into the folder ``out``, and their figures.
+
+    Figures are ``NAME.FORM``, those of several runs in a folder for each. Return the page's path.
+    Raises UsageError for what cannot be written.
+    """
+    chapters = [page.chapter(run, forms) for run in runs]
+    compared: list[Picture] = []
+    if len(runs) > 1:
+        compared = page.side_by_side({run.label: [run.record] for run in runs}, forms)
+    files = [*_files(compared)]
+    for run, chapter in zip(runs, chapters, strict=True):
+        folder = f"{_name(run.label)}/" if len(runs) > 1 else ""
+        files += [(folder + name, content) for name, content in _files(chapter.pictures)]
+    return _write(out, page.of_runs(chapters, compared), files)
+
+
+def write_comparison(
+    comparison: Comparison,
+    sides: tuple[Sequence[RunRecord], Sequence[RunRecord]],
+    out: Path,
+    forms: Sequence[Format] = (),
+) -> Path:
+    """Write the page that sets two ``sides``, all rounds of each, against each other.
+
+    Return the page's path. Raises UsageError for what cannot be written.
+    """
+    labels = labelled([comparison.base, comparison.head])
+    compared = page.side_by_side(dict(zip(labels, sides, strict=True)), forms)
+    firsts = [page.chapter(Run(label, side[0])) for label, side in zip(labels, sides, strict=True)]
+    return _write(out, page.of_comparison(comparison, firsts, compared), list(_files(compared)))
+
+
+def labelled(names: Sequence[str]) -> list[str]:
+    """Return ``names``, with a number where one occurs more than once."""
+    total, seen = Counter(names), Counter[str]()
+    labels = []
+    for name in names:
+        seen[name] += 1
+        labels.append(f"{name} ({seen[name]})" if total[name] > 1 else name)
+    return labels
+
+
+def _files(pictures: Iterable[Picture]) -> Iterable[tuple[str, bytes]]:
+    for picture in pictures:
+        for form, content in picture.files.items():
+            yield f"{picture.name}.{form}", content
+
+
+def _name(label: str) -> str:
+    """Return ``label`` as the name of a folder."""
+    return "".join(each if each.isalnum() or each in "-_.() " else "-" for each in label).strip(".")
+
+
+def _write(out: Path, text: str, files: Sequence[tuple[str, bytes]]) -> Path:
+    path = out / PAGE
+    try:
+        for name, content in (*files, (PAGE, text.encode())):
+            target = out / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, content)
+    except OSError as error:
+        raise UsageError(f"{error.filename or out}: {error.strerror}") from None
+    return path
+
+
+def relative(file: Path, out: Path) -> str:
+    """Return the way from the page in ``out`` to ``file``."""
+    return Path(os.path.relpath(file.absolute(), out.absolute())).as_posix()
