@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
     command = words.pop(0) if words and words[0] in COMMANDS else "run"
     try:
-        _check_first_word(words)
+        if command == "run":
+            _check_first_word(words)
         perform: Callable[[list[str]], int] = import_module(COMMANDS[command]).main
         code = perform(words)
         sys.stdout.flush()

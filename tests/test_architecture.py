@@ -88,7 +88,7 @@ FLOORS = [
         *("cli", "__init__"),
         *("commands.options", "commands.load_options", "commands.run_options"),
         *("commands.find_max", "commands.run", "commands.server", "commands.backends"),
-        *("commands.compare", "commands.outputs", "commands.output_options"),
+        *("commands.compare", "commands.outputs", "commands.report", "commands.output_options"),
     ],
     ["__main__", "pytest_plugin"],
 ]
@@ -116,7 +116,7 @@ FAMILIES = [
         *("compare.files compare.comparison", "compare compare.text"),
     ],
     [
-        "commands.options commands.outputs",
+        "commands.options commands.outputs commands.report",
         *("commands.load_options commands.output_options", "commands.run_options"),
         "commands.find_max commands.server commands.backends commands.compare",
         "commands.run",

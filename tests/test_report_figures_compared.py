@@ -11,8 +11,9 @@ from records import HEALTHY, actual, closed_loop, healthy, open_loop, spread
 from loadgen.evidence import Health
 from loadgen.record import RunRecord
 from reports.figures import COMPARED, compared_figures, compared_latency, compared_throughput
-from reports.figures.panel import Sides
+from reports.figures.panel import Panel, Sides
 from reports.figures.sides import MOST_SIDES
+from reports.figures.style import NARROW_PX, WIDE_PX, to_svg
 
 FAST = closed_loop()
 SLOW = closed_loop(service_time_ns=spread(3_000_000, 5_000_000, 9_000_000))
@@ -134,3 +135,12 @@ class TestEveryComparison:
         for panel in COMPARED:
             panel.draw({"a": silent, "b": silent})
             assert isinstance(panel.note({"a": silent, "b": silent}), str)
+
+
+@pytest.mark.parametrize("width_px", [WIDE_PX, NARROW_PX])
+@pytest.mark.parametrize("panel", COMPARED, ids=lambda panel: panel.name)
+def test_long_labels_leave_room_for_what_they_name(panel: Panel[Sides], width_px: int) -> None:
+    figure = drawn(panel.draw({f"/a/very/long/path/of/results/{n}.json": FAST for n in "ab"}))
+    written = to_svg(figure, width_px)
+    assert "results/a.json" in written
+    assert "very/long" not in written

@@ -35,6 +35,7 @@ def search(
     for option, path in (
         ("--connections-csv", chosen.connections_csv),
         ("--hdr-log", chosen.hdr_log),
+        ("--report", chosen.report),
     ):
         if path is not None:
             raise UsageError(f"--find-max keeps the figures of its steps only; leave out {option}")

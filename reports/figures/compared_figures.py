@@ -19,7 +19,6 @@ from reports.figures.style import TEXT, sheet, styled
 
 _BAR_PX: Final = 26
 _ROOM_PX: Final = 62
-_LONGEST_LABEL: Final = 28
 
 
 @styled
@@ -69,7 +68,7 @@ def _draw_bars(axes: Axes, name: str, shown: Sequence[Side], found: Mapping[str,
             axes.plot(values, [row] * len(values), "o", color=TEXT, markersize=3.5, alpha=0.75)
         _write(axes, max(values), row, _words(kind.unit, median))
     axes.set_title(kind.title)
-    axes.set_yticks(range(len(shown)), [_shortened(side.label) for side in shown])
+    axes.set_yticks(range(len(shown)), [side.short_label for side in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
@@ -90,11 +89,6 @@ def _words(unit: Unit, value: float) -> str:
     if not value:
         return "0"
     return format_rate(value) if unit == "per_s" else format_duration_ns(value)
-
-
-def _shortened(label: str) -> str:
-    """Return the end of a long label: of a path, the name of the file."""
-    return label if len(label) <= _LONGEST_LABEL else f"…{label[1 - _LONGEST_LABEL :]}"
 
 
 def note(records: Sides) -> str:

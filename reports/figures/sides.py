@@ -15,6 +15,8 @@ from reports.figures.style import SERIES
 MOST_SIDES: Final = 12
 """Lines of more sides nobody tells apart."""
 
+_LONGEST_LABEL: Final = 18
+
 _LINES: Final = ("solid", (0, (4, 2)))
 
 
@@ -26,6 +28,13 @@ class Side:
     rounds: Sequence[RunRecord]
     colour: str
     line: str | tuple[int, tuple[int, ...]]
+
+    @property
+    def short_label(self) -> str:
+        """The end of a long label: of a path, the name of the file."""
+        if len(self.label) <= _LONGEST_LABEL:
+            return self.label
+        return f"…{self.label[1 - _LONGEST_LABEL :]}"
 
 
 def sides(records: Sides) -> list[Side]:
@@ -46,7 +55,7 @@ def draw_rounds(axes: Axes, side: Side, lines: Iterable[tuple[Floats, Floats]], 
     width = 1.8 if len(side.rounds) == 1 else 1.0
     found = [line for line in lines if line[0].size]
     for number, (x, y) in enumerate(found):
-        label = "_" if number else side.label or "_"
+        label = "_" if number else side.short_label or "_"
         axes.plot(x, y, color=side.colour, linestyle=side.line, linewidth=width, label=label, **how)
 
 

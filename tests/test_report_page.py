@@ -1,0 +1,218 @@
+"""What the page of a report says."""
+
+import base64
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+from records import HEALTHY, closed_loop, failure, healthy, open_loop, plan, requested, spread
+from test_rounds import at
+
+from loadgen.compare.comparison import compare
+from loadgen.compare.load_rounds import of_records
+from loadgen.evidence import CheckResult, Finding, Health
+from loadgen.failure import Cause, Phase
+from loadgen.health import judge
+from loadgen.record import ConnectionsRecord, RunRecord, TargetRecord, from_json
+from reports import page
+from reports.page import Run
+from reports.write import write_comparison, write_report
+
+HOSTILE = "<script>alert('x')</script>&\"'"
+
+
+def judged(record: RunRecord) -> RunRecord:
+    return msgspec.structs.replace(record, health=judge(record))
+
+
+def page_of(*records: RunRecord) -> str:
+    runs = [Run(f"run {number}", record) for number, record in enumerate(records, 1)]
+    chapters = [page.chapter(run) for run in runs]
+    several = {run.label: [run.record] for run in runs}
+    return page.of_runs(chapters, page.side_by_side(several) if len(runs) > 1 else [])
+
+
+def in_order(text: str, parts: Sequence[str]) -> bool:
+    places = [text.index(part) for part in parts]
+    return places == sorted(places)
+
+
+def test_the_verdict_stands_above_every_number_and_all_else_in_order() -> None:
+    text = page_of(judged(open_loop(plan=plan(rate=1000.0))))
+    assert in_order(
+        text,
+        [
+            '<div class="verdict',
+            '<dl class="headline">',
+            "<th>requested</th>",
+            "loadgen 10.0.0.5:9999 -c 2",
+            "Latency by percentile",
+            "Latency over time",
+            "Throughput, connections and failures over time",
+            "What generator and target took",
+            "Connections beside each other",
+            "The slowest connections",
+            "<h2>Environment</h2>",
+            "The whole plan",
+            "The record as JSON",
+        ],
+    )
+
+
+def test_evidence_advice_and_checks_are_told() -> None:
+    finding = Finding(code="x", evidence="it waited for 1 %", advice="give it a core")
+    record = closed_loop(
+        health=Health(verdict="generator-bound", findings=[finding]),
+        checks=[
+            CheckResult(check="errors<1%", outcome="failed", measured="2 %", reason="too many")
+        ],
+    )
+    text = page_of(record)
+    assert 'class="verdict generator-bound"' in text
+    assert "✗ generator-bound: " in text
+    for part in (
+        "it waited for 1 %",
+        "give it a core",
+        "errors&lt;1%",
+        "failed",
+        "2 %",
+        "too many",
+    ):
+        assert part in text
+
+
+def test_names_and_errors_of_strangers_stay_text() -> None:
+    record = judged(
+        closed_loop(
+            target=TargetRecord(address=HOSTILE, resolved="", embedded=False, server=None),
+            plan=plan(payloads=(HOSTILE.encode(),)),
+            environment=msgspec.structs.replace(HEALTHY.environment, machine=HOSTILE),
+            failures=[failure(Phase.RECEIVE, Cause.RESET)],
+        )
+    )
+    worst = msgspec.structs.replace(HEALTHY.connections.worst[0], failure=HOSTILE)
+    record = msgspec.structs.replace(
+        record, connections=msgspec.structs.replace(record.connections, worst=[worst])
+    )
+    runs = [Run(HOSTILE, record), Run("other", record)]
+    chapters = [page.chapter(run) for run in runs]
+    text = page.of_runs(chapters, page.side_by_side({run.label: [run.record] for run in runs}))
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") >= 4
+
+
+def test_a_page_needs_nothing_else() -> None:
+    text = page_of(judged(closed_loop()), judged(open_loop(plan=plan(rate=1000.0))))
+    assert "<script" not in text
+    # Names of XML are not fetched.
+    addresses = set(re.findall(r"https?://[^\"' <]+", text))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert not re.search(r"<link|@import|<img|<iframe", text)
+
+
+def test_pictures_are_there_for_wide_and_narrow_windows_with_a_name_each() -> None:
+    text = page_of(judged(closed_loop()))
+    pictures = re.findall(r"<svg .*?</svg>", text, re.DOTALL)
+    assert len(pictures) >= 4
+    assert len(pictures) % 2 == 0
+    for picture in pictures:
+        root = ET.fromstring(picture)
+        assert root.attrib["role"] == "img"
+        assert root.attrib["aria-label"]
+        assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) > 2
+
+
+def test_the_record_is_within_the_page_while_it_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = judged(closed_loop())
+    (found,) = re.findall(r'href="data:application/json;base64,([^"]+)"', page_of(record))
+    assert from_json(base64.b64decode(found)) == record
+    monkeypatch.setattr(page, "_LARGEST_EMBEDDED_BYTES", 10)
+    assert "too large to be within this page" in page_of(record)
+    chapters = [page.chapter(Run("run", record, "../run.json"))]
+    assert '<a href="../run.json">' in page.of_runs(chapters, [])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        closed_loop(intervals=[]),
+        closed_loop(intervals=closed_loop().intervals[:1]),
+        healthy(
+            outcome="unreachable",
+            actual=msgspec.structs.replace(
+                HEALTHY.actual, connections=0, messages=0, messages_per_s=0.0, duration_s=0.0
+            ),
+            failures=[failure(Phase.CONNECT, Cause.REFUSED, count=5)],
+            intervals=[],
+            connections=ConnectionsRecord(count=0, fairness=None, starved=0, worst=[], ledger={}),
+        ),
+        closed_loop(plan=plan(reply="none")),
+        closed_loop(requested=requested(duration_s=None, messages_per_connection=5)),
+    ],
+    ids=["no interval", "one interval", "only failures", "one way", "until all are done"],
+)
+def test_whatever_was_found_gives_a_page(record: RunRecord) -> None:
+    text = page_of(judged(record))
+    assert text.startswith("<!DOCTYPE html>")
+    assert "<h2>Environment</h2>" in text
+
+
+def test_a_percentile_that_is_left_to_chance_is_not_shown() -> None:
+    few = closed_loop(service_time_ns=spread(1_000, 2_000, 3_000, count=500))
+    headline = page_of(judged(few)).partition("</dl>")[0]
+    assert "<dt>service time p99</dt><dd>-</dd>" in headline
+    assert "<dt>service time p50</dt><dd>1.0" in headline
+
+
+def test_several_runs_stand_side_by_side_before_each_alone() -> None:
+    text = page_of(judged(closed_loop()), judged(closed_loop()))
+    assert in_order(text, ["2 runs", "Side by side", "run beside run", '<article id="run-1">'])
+    assert '<a href="#run-2">' in text
+
+
+def test_a_comparison_has_the_words_and_intervals_of_compare(tmp_path: Path) -> None:
+    base, head = (
+        [
+            judged(
+                at(
+                    2 * number + is_head,
+                    closed_loop(service_time_ns=spread(ns, 2 * ns, 3 * ns)),
+                )
+            )
+            for number in range(5)
+        ]
+        for is_head, ns in ((0, 100_000), (1, 150_000))
+    )
+    comparison = compare(of_records("old", base), of_records("new", head))
+    out = write_comparison(comparison, (base, head), tmp_path / "out", ("png",))
+    text = out.read_text(encoding="utf-8")
+    assert "slower: service p50" in text
+    assert '<td class="slower">slower</td>' in text
+    assert "5 rounds of each, taken in turn" in text
+    assert "A is <code>old</code>, B is <code>new</code>" in text
+    assert in_order(text, ["slower: service p50", "Side by side", "A: old", "B: new"])
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {
+        "index.html",
+        "compared-latency.png",
+        "compared-throughput.png",
+        "compared-figures.png",
+    }
+
+
+def test_nothing_is_left_behind_but_what_was_asked_for(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    out.mkdir(parents=True)
+    (out / "mine.txt").write_text("stays")
+    record = judged(closed_loop())
+    write_report([Run("a/b", record), Run("c", record)], out, ("svg", "pdf"))
+    assert (out / "mine.txt").read_text() == "stays"
+    folders = {path.name for path in out.iterdir()}
+    assert folders >= {"index.html", "mine.txt", "a-b", "c", "compared-latency.svg"}
+    suffixes = {path.suffix for path in out.rglob("*") if path.is_file()}
+    assert suffixes == {".html", ".txt", ".svg", ".pdf"}
+    assert (out / "c" / "throughput-over-time.pdf").read_bytes().startswith(b"%PDF")
+    ET.parse(out / "c" / "throughput-over-time.svg")
