@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from itertools import chain
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
 
-from loadgen.core.histogram import Histogram
+from loadgen.core.histogram import BUCKETS, MOST_COUNTED, Histogram
 
 VALUES_BEYOND: Final = 10
 """A percentile is worth printing where at least so many values lie beyond it: with fewer, another
@@ -32,14 +32,15 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
     max: int | None
     overflow: int
     sum: int
-    buckets: list[int]
-    counts: list[int]
+    buckets: list[Annotated[int, msgspec.Meta(ge=0, le=BUCKETS)]]
+    counts: list[Annotated[int, msgspec.Meta(ge=0, le=MOST_COUNTED)]]
 
     def __post_init__(self) -> None:
         """Raise ValueError if this is the form of no histogram."""
         if sum(self.counts) != self.count:
             raise ValueError("the counts of the buckets do not add up to the count")
-        self.histogram()
+        if len(self.buckets) != len(self.counts):
+            raise ValueError("a histogram needs one count for each bucket")
 
     @classmethod
     def of(cls, histogram: Histogram) -> "Distribution":

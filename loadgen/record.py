@@ -10,6 +10,7 @@ loadgen.run/2   four times and what is made of them; the evidence of their worth
                 ``monitor``, which is null without one.
 """
 
+import gc
 from typing import Any, Final, Literal
 
 import msgspec
@@ -285,7 +286,12 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
 
 def from_json(text: bytes) -> RunRecord:
     """Return the record that ``text`` holds. Raises RecordError."""
+    collects = gc.isenabled()
+    gc.disable()  # a long run is millions of objects, none of which can be garbage yet
     try:
         return msgspec.json.decode(text, type=RunRecord)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UsageError) as error:
         raise RecordError(f"this is no record of the form {SCHEMA}: {error}") from None
+    finally:
+        if collects:
+            gc.enable()

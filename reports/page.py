@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
@@ -88,7 +89,7 @@ def chapter(run: Run, forms: Sequence[Format] = ()) -> Chapter:
     """Return what the page says of ``run``, with its figures as files of those ``forms``."""
     record = run.record
     pictures = [_picture(panel, record, forms) for panel in PANELS]
-    content = record.to_json()
+    content = msgspec.json.encode(record)
     raw = ""
     if len(content) <= _LARGEST_EMBEDDED_BYTES:
         raw = f"data:application/json;base64,{base64.b64encode(content).decode()}"

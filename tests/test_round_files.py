@@ -32,7 +32,7 @@ def test_a_folder_holds_a_file_for_each_round(tmp_path: Path) -> None:
 
 
 def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(RECORDS[0].to_json().decode()))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(RECORDS[0].to_json())))
     assert read("-", Path("-")).figures["messages_per_s"] == [1000.0]
 
 

@@ -25,7 +25,9 @@ def read(label: str, path: Path) -> Rounds:
     Raises UsageError for what cannot be read, RecordError for what holds no rounds.
     """
     documents = [
-        (file, document) for file in files(path) for document in _documents(_text(file), file)
+        (file, document)
+        for file in files(path)
+        for document in _documents(_text(_content(file), file), file)
     ]
     if not documents:
         raise RecordError(f"{path}: it is empty; {_FORM}")
@@ -53,11 +55,11 @@ def records(file: Path) -> list[RunRecord]:
 
     Raises UsageError if it cannot be read, RecordError if it holds anything else.
     """
-    text = _text(file)
+    content = _content(file)
     try:
-        return [from_json(text.encode())]  # in one go: it may be very long
+        return [from_json(content)]  # in one go: it may be very long
     except RecordError:
-        documents = list(_documents(text, file))
+        documents = list(_documents(_text(content, file), file))
     if not documents:
         raise RecordError(f"{file}: it is empty; {_FORM}")
     if not all(_is_record(document, file) for document, _ in documents):
@@ -80,11 +82,16 @@ def files(path: Path) -> list[Path]:
     return found
 
 
-def _text(file: Path) -> str:
+def _content(file: Path) -> bytes:
     try:
-        return sys.stdin.read() if file == Path("-") else file.read_text(encoding="utf-8-sig")
+        return sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}; {_FORM}") from None
+
+
+def _text(content: bytes, file: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise RecordError(f"{file}: this is no text; {_FORM}") from None
 

@@ -28,6 +28,7 @@ PRECISION_BITS: Final = 7
 HIGHEST_NS: Final = 2**42 - 1
 
 _PER_OCTAVE: Final = 2**PRECISION_BITS
+MOST_COUNTED: Final = 2**63 - 1
 BUCKETS: Final = (42 - PRECISION_BITS + 1) * _PER_OCTAVE
 
 
@@ -71,11 +72,11 @@ class Histogram:
 
         ``bounds_ns`` is (minimum, maximum). Raises ValueError if an index is out of range.
         """
-        histogram = cls()
         if len(buckets) != len(counts):
             raise ValueError("a histogram needs one count for each bucket")
         if buckets and not 0 <= min(buckets) <= max(buckets) <= BUCKETS:
             raise ValueError(f"a bucket index lies from 0 to {BUCKETS}")
+        histogram = cls()
         histogram._counts[list(buckets)] = counts
         histogram.count = sum(counts)
         histogram.min_ns, histogram.max_ns = bounds_ns
