@@ -85,15 +85,18 @@ class Chapter:
         return "\n".join(line.text for line in summarise(self.record))
 
 
-def chapter(run: Run, forms: Sequence[Format] = ()) -> Chapter:
-    """Return what the page says of ``run``, with its figures as files of those ``forms``."""
-    record = run.record
-    pictures = [_picture(panel, record, forms) for panel in PANELS]
-    content = msgspec.json.encode(record)
+def chapter(run: Run, pictures: Sequence[Picture] = ()) -> Chapter:
+    """Return what the page says of ``run``, and shows of it."""
+    content = msgspec.json.encode(run.record)
     raw = ""
     if len(content) <= _LARGEST_EMBEDDED_BYTES:
         raw = f"data:application/json;base64,{base64.b64encode(content).decode()}"
-    return Chapter(run, sections.judgement(record), pictures, raw)
+    return Chapter(run, sections.judgement(run.record), pictures, raw)
+
+
+def pictures_of(record: RunRecord, forms: Sequence[Format] = ()) -> list[Picture]:
+    """Return the figures of one run, also as files of those ``forms``."""
+    return [_picture(panel, record, forms) for panel in PANELS]
 
 
 def side_by_side(

@@ -22,7 +22,7 @@ def write_report(runs: Sequence[Run], out: Path, forms: Sequence[Format] = ()) -
     Figures are ``NAME.FORM``, those of several runs in a folder for each. Return the page's path.
     Raises UsageError for what cannot be written.
     """
-    chapters = [page.chapter(run, forms) for run in runs]
+    chapters = [page.chapter(run, page.pictures_of(run.record, forms)) for run in runs]
     compared: list[Picture] = []
     if len(runs) > 1:
         compared = page.side_by_side({run.label: [run.record] for run in runs}, forms)

@@ -30,7 +30,7 @@ def judged(record: RunRecord) -> RunRecord:
 
 def page_of(*records: RunRecord) -> str:
     runs = [Run(f"run {number}", record) for number, record in enumerate(records, 1)]
-    chapters = [page.chapter(run) for run in runs]
+    chapters = [page.chapter(run, page.pictures_of(run.record)) for run in runs]
     several = {run.label: [run.record] for run in runs}
     return page.of_runs(chapters, page.side_by_side(several) if len(runs) > 1 else [])
 
@@ -133,6 +133,11 @@ def test_the_record_is_within_the_page_while_it_is_small(monkeypatch: pytest.Mon
     assert "too large to be within this page" in page_of(record)
     chapters = [page.chapter(Run("run", record, "../run.json"))]
     assert '<a href="../run.json">' in page.of_runs(chapters, [])
+
+
+def test_a_name_of_a_file_is_a_way_and_no_address() -> None:
+    chapters = [page.chapter(Run("run", judged(closed_loop()), "javascript:x#y?z.json"))]
+    assert '<a href="javascript%3Ax%23y%3Fz.json">' in page.of_runs(chapters, [])
 
 
 @pytest.mark.parametrize(
