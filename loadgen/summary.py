@@ -142,7 +142,12 @@ def _usage(record: RunRecord) -> Iterator[Line]:
     used = _usage_in_words(usage_of(record, target, monitor)) or "too little to tell"
     yield Line(f"  the target   {used} ({_processes(target)})", "faint")
     if monitor.target_ended_at_s is not None:
-        yield Line(f"  the target ended {monitor.target_ended_at_s:.1f} s after the start", "bad")
+        yield Line(f"  {end_of_target(monitor.target_ended_at_s)}", "bad")
+
+
+def end_of_target(at_s: float) -> str:
+    """Return the words for a target that ended in the midst of a run."""
+    return f"the target ended {at_s:.1f} s after the start"
 
 
 def _usage_in_words(usage: Usage) -> str:

@@ -115,12 +115,15 @@ def of_runs(chapters: Sequence[Chapter], compared: Sequence[Picture]) -> str:
 
 
 def of_comparison(
-    comparison: Comparison, chapters: Sequence[Chapter], compared: Sequence[Picture]
+    comparison: Comparison,
+    sides: tuple[Sequence[RunRecord], Sequence[RunRecord]],
+    compared: Sequence[Picture],
 ) -> str:
-    """Return the page that sets two sides against each other; of each the first run stands for all.
+    """Return the page that sets two sides against each other, all rounds of each.
 
-    chapters: those of the first run of either side.
+    Where they ran is told of the first round, which stands for all: they must be alike.
     """
+    names = (comparison.base, comparison.head)
     return _rendered(
         "comparison.html.jinja",
         title=f"loadgen: {comparison.base} and {comparison.head}",
@@ -130,7 +133,8 @@ def of_comparison(
         headings=text.HEADINGS,
         rows=[(change.word, text.cells(change)) for change in comparison.changes],
         notes=list(text.notes(comparison)),
-        chapters=chapters,
+        verdicts=[sections.verdicts(side) for side in sides],
+        chapters=[chapter(Run(name, side[0])) for name, side in zip(names, sides, strict=True)],
         compared=compared,
     )
 

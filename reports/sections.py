@@ -1,16 +1,17 @@
 """What a page says of one run beside its figures: rows of tables, in words for people."""
 
 import shlex
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import msgspec
 
 from loadgen.doubts import in_seconds
-from loadgen.evidence import Finding, Verdict
+from loadgen.evidence import GRAVITY, Finding, Verdict
 from loadgen.record import ConnectionRecord, RunRecord
-from loadgen.summary import moment, plan_in_words
+from loadgen.summary import end_of_target, moment, plan_in_words
 from loadgen.summary_times import format_rate, meaning_of
 from loadgen.time_figure import Time
 from loadgen.units import format_bytes, format_count, format_duration_ns
@@ -25,9 +26,9 @@ _SIGNS: Final[dict[Verdict, str]] = {
 }
 _UNKNOWN: Final = "-"
 _OUTCOMES: Final = {
-    "interrupted": "The run was interrupted before its end.",
-    "lost": "Every connection had failed before the end.",
-    "unreachable": "Nobody could connect.",
+    "interrupted": "the run was interrupted before its end",
+    "lost": "every connection had failed before the end",
+    "unreachable": "nobody could connect",
 }
 
 
@@ -57,9 +58,19 @@ def judgement(record: RunRecord) -> Judgement:
     return Judgement(verdict, _SIGNS[verdict], meaning, record.health.findings)
 
 
-def outcome(record: RunRecord) -> str:
-    """Return how the run ended, if not as planned."""
-    return _OUTCOMES.get(record.outcome, "")
+def verdicts(records: Sequence[RunRecord]) -> str:
+    """Return how many rounds were judged how, the gravest first."""
+    found = Counter(judgement(record).verdict for record in records)
+    counts = sorted(found.items(), key=lambda each: (*GRAVITY, each[0]).index(each[0]))
+    return f"of {len(records)} rounds " + ", ".join(f"{count} {word}" for word, count in counts)
+
+
+def warnings(record: RunRecord) -> Iterator[str]:
+    """Yield what else must be known before any number is read: how it ended, if not as planned."""
+    if record.outcome in _OUTCOMES:
+        yield _OUTCOMES[record.outcome]
+    if record.monitor is not None and record.monitor.target_ended_at_s is not None:
+        yield end_of_target(record.monitor.target_ended_at_s)
 
 
 def headline(record: RunRecord) -> Iterator[tuple[str, str]]:

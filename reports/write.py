@@ -45,8 +45,7 @@ def write_comparison(
     """
     labels = labelled([comparison.base, comparison.head])
     compared = page.side_by_side(dict(zip(labels, sides, strict=True)), forms)
-    firsts = [page.chapter(Run(label, side[0])) for label, side in zip(labels, sides, strict=True)]
-    return _write(out, page.of_comparison(comparison, firsts, compared), list(_files(compared)))
+    return _write(out, page.of_comparison(comparison, sides, compared), list(_files(compared)))
 
 
 def labelled(names: Sequence[str]) -> list[str]:
@@ -66,8 +65,9 @@ def _files(pictures: Iterable[Picture]) -> Iterable[tuple[str, bytes]]:
 
 
 def _name(label: str) -> str:
-    """Return ``label`` as the name of a folder."""
-    return "".join(each if each.isalnum() or each in "-_.() " else "-" for each in label).strip(".")
+    """Return ``label`` as the name of a folder within another."""
+    letters = (each if each.isalnum() or each in "-_.() " else "-" for each in label)
+    return "".join(letters).strip(". ") or "run"
 
 
 def _write(out: Path, text: str, files: Sequence[tuple[str, bytes]]) -> Path:

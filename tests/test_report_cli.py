@@ -74,7 +74,10 @@ def test_figures_are_written_in_the_forms_asked_for(
     ("content", "complaint"),
     [
         (judged().to_json()[:-200], "this is no JSON"),
-        (judged().to_json().replace(b"loadgen.run/2", b"loadgen.run/3"), "a loadgen.run/3, not"),
+        (
+            judged().to_json().replace(b"loadgen.run/2", b"loadgen.run/3"),
+            "a newer loadgen has written this loadgen.run/3; this one reads",
+        ),
         (b'{"benchmarks": []}', "of pytest-benchmark"),
         (b"", "it is empty"),
         (b"\xff\xff", "this is no text"),
@@ -173,7 +176,9 @@ class TestInOneGo:
     ) -> None:
         words = ("unix:///nobody/is/here.sock", "-c", "1", "--report", str(tmp_path))
         assert loadgen_here(capfd, *words).code == 3
-        assert "Nobody could connect." in (tmp_path / "index.html").read_text(encoding="utf-8")
+        assert '<p class="warning">nobody could connect</p>' in (tmp_path / "index.html").read_text(
+            encoding="utf-8"
+        )
 
     @pytest.mark.parametrize("more", [["--find-max", "errors<1%"], ["-c", "1,2"]])
     def test_not_with_what_is_many_runs(

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
+from drawn_figures import monitor
 from records import HEALTHY, closed_loop, failure, healthy, open_loop, plan, requested, spread
 from test_rounds import at
 
@@ -82,6 +83,11 @@ def test_evidence_advice_and_checks_are_told() -> None:
         "too many",
     ):
         assert part in text
+
+
+def test_a_target_that_died_is_named_with_the_moment_above_every_number() -> None:
+    text = page_of(judged(closed_loop(monitor=monitor(target_ended_at_s=1.25))))
+    assert in_order(text, ["the target ended 1.2 s after the start", '<dl class="headline">'])
 
 
 def test_names_and_errors_of_strangers_stay_text() -> None:
@@ -198,7 +204,8 @@ def test_a_comparison_has_the_words_and_intervals_of_compare(tmp_path: Path) -> 
     assert '<td class="slower">slower</td>' in text
     assert "5 rounds of each, taken in turn" in text
     assert "A is <code>old</code>, B is <code>new</code>" in text
-    assert in_order(text, ["slower: service p50", "Side by side", "A: old", "B: new"])
+    verdicts = "Verdicts: A, of 5 rounds 5 valid; B, of 5 rounds 5 valid."
+    assert in_order(text, ["slower: service p50", verdicts, "<table>", "A: old", "B: new"])
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {
         "index.html",
@@ -213,11 +220,11 @@ def test_nothing_is_left_behind_but_what_was_asked_for(tmp_path: Path) -> None:
     out.mkdir(parents=True)
     (out / "mine.txt").write_text("stays")
     record = judged(closed_loop())
-    write_report([Run("a/b", record), Run("c", record)], out, ("svg", "pdf"))
+    write_report([Run("a/b", record), Run("...", record)], out, ("svg", "pdf"))
     assert (out / "mine.txt").read_text() == "stays"
     folders = {path.name for path in out.iterdir()}
-    assert folders >= {"index.html", "mine.txt", "a-b", "c", "compared-latency.svg"}
+    assert folders >= {"index.html", "mine.txt", "a-b", "run", "compared-latency.svg"}
     suffixes = {path.suffix for path in out.rglob("*") if path.is_file()}
     assert suffixes == {".html", ".txt", ".svg", ".pdf"}
-    assert (out / "c" / "throughput-over-time.pdf").read_bytes().startswith(b"%PDF")
-    ET.parse(out / "c" / "throughput-over-time.svg")
+    assert (out / "run" / "throughput-over-time.pdf").read_bytes().startswith(b"%PDF")
+    ET.parse(out / "run" / "throughput-over-time.svg")

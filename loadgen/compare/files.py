@@ -120,8 +120,18 @@ def _is_record(document: Any, file: Path) -> bool:
         if schema is None and "benchmarks" in document:
             return False
         if schema is not None:
-            raise RecordError(f"{file}: this is a {schema}, not a {SCHEMA}; {_FORM}")
+            raise RecordError(f"{file}: {_mismatch(str(schema))}")
     raise RecordError(f"{file}: it holds no round of either kind; {_FORM}")
+
+
+def _mismatch(schema: str) -> str:
+    """Return why a document of another ``schema`` cannot be read."""
+    name, _, version = schema.rpartition("/")
+    own_name, _, own_version = SCHEMA.rpartition("/")
+    if name == own_name and version.isdecimal():
+        age = "a newer" if int(version) > int(own_version) else "an older"
+        return f"{age} loadgen has written this {schema}; this one reads {SCHEMA}"
+    return f"this is a {schema}, not a {SCHEMA}; {_FORM}"
 
 
 def _record(text: str, file: Path) -> RunRecord:
