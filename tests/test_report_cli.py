@@ -51,10 +51,10 @@ def test_standard_input_and_several_runs_in_a_file(
     capfd: pytest.CaptureFixture[str], written: Written, tmp_path: Path
 ) -> None:
     two = written("two.json", judged(1), judged(2))
-    assert loadgen_here(capfd, "report", two, two, "-o", str(tmp_path)).code == 0
+    assert loadgen_here(capfd, "report", two, "-o", str(tmp_path)).code == 0
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "<h1>4 runs</h1>" in text
-    assert all(f"<h1>two ({number})</h1>" in text for number in (1, 2, 3, 4))
+    assert "<h1>2 runs</h1>" in text
+    assert all(f"<h1>two ({number})</h1>" in text for number in (1, 2))
     piped = loadgen("report", "-", "-o", str(tmp_path), stdin=judged().to_json())
     assert piped.code == 0, piped.stderr
     assert "<h1>run</h1>" in (tmp_path / "index.html").read_text(encoding="utf-8")

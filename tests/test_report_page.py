@@ -36,6 +36,11 @@ def page_of(*records: RunRecord) -> str:
     return page.of_runs(chapters, page.side_by_side(several) if len(runs) > 1 else [])
 
 
+def words_of(record: RunRecord) -> str:
+    """Return the page without its pictures, which take a second."""
+    return page.of_runs([page.chapter(Run("run", record))], [])
+
+
 def in_order(text: str, parts: Sequence[str]) -> bool:
     places = [text.index(part) for part in parts]
     return places == sorted(places)
@@ -71,7 +76,7 @@ def test_evidence_advice_and_checks_are_told() -> None:
             CheckResult(check="errors<1%", outcome="failed", measured="2 %", reason="too many")
         ],
     )
-    text = page_of(record)
+    text = words_of(record)
     assert 'class="verdict generator-bound"' in text
     assert "✗ generator-bound: " in text
     for part in (
@@ -86,7 +91,7 @@ def test_evidence_advice_and_checks_are_told() -> None:
 
 
 def test_a_target_that_died_is_named_with_the_moment_above_every_number() -> None:
-    text = page_of(judged(closed_loop(monitor=monitor(target_ended_at_s=1.25))))
+    text = words_of(judged(closed_loop(monitor=monitor(target_ended_at_s=1.25))))
     assert in_order(text, ["the target ended 1.2 s after the start", '<dl class="headline">'])
 
 
@@ -104,7 +109,7 @@ def test_names_and_errors_of_strangers_stay_text() -> None:
         record, connections=msgspec.structs.replace(record.connections, worst=[worst])
     )
     runs = [Run(HOSTILE, record), Run("other", record)]
-    chapters = [page.chapter(run) for run in runs]
+    chapters = [page.chapter(run, page.pictures_of(run.record)) for run in runs]
     text = page.of_runs(chapters, page.side_by_side({run.label: [run.record] for run in runs}))
     assert "<script" not in text
     assert text.count("&lt;script&gt;") >= 4
@@ -133,10 +138,10 @@ def test_pictures_are_there_for_wide_and_narrow_windows_with_a_name_each() -> No
 
 def test_the_record_is_within_the_page_while_it_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     record = judged(closed_loop())
-    (found,) = re.findall(r'href="data:application/json;base64,([^"]+)"', page_of(record))
+    (found,) = re.findall(r'href="data:application/json;base64,([^"]+)"', words_of(record))
     assert from_json(base64.b64decode(found)) == record
     monkeypatch.setattr(page, "_LARGEST_EMBEDDED_BYTES", 10)
-    assert "too large to be within this page" in page_of(record)
+    assert "too large to be within this page" in words_of(record)
     chapters = [page.chapter(Run("run", record, "../run.json"))]
     assert '<a href="../run.json">' in page.of_runs(chapters, [])
 
@@ -173,7 +178,7 @@ def test_whatever_was_found_gives_a_page(record: RunRecord) -> None:
 
 def test_a_percentile_that_is_left_to_chance_is_not_shown() -> None:
     few = closed_loop(service_time_ns=spread(1_000, 2_000, 3_000, count=500))
-    headline = page_of(judged(few)).partition("</dl>")[0]
+    headline = words_of(judged(few)).partition("</dl>")[0]
     assert "<dt>service time p99</dt><dd>-</dd>" in headline
     assert "<dt>service time p50</dt><dd>1.0" in headline
 
