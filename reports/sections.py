@@ -10,6 +10,7 @@ import msgspec
 
 from loadgen.doubts import in_seconds
 from loadgen.evidence import GRAVITY, Finding, Verdict
+from loadgen.health import prints_response_time
 from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.summary import end_of_target, moment, plan_in_words
 from loadgen.summary_times import format_rate, meaning_of
@@ -91,8 +92,8 @@ def headline(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 def latency_kind(record: RunRecord) -> str:
     """Return which latency stands for the run: ``response`` where there is one to believe."""
-    is_bound = record.health is not None and record.health.verdict == "generator-bound"
-    return "service" if record.response_time_ns is None or is_bound else "response"
+    is_ours = record.health is not None and not prints_response_time(record.health)
+    return "service" if record.response_time_ns is None or is_ours else "response"
 
 
 def beside(record: RunRecord) -> Iterator[Beside]:
@@ -126,10 +127,15 @@ def beside(record: RunRecord) -> Iterator[Beside]:
     rate = requested.rate_per_s
     yield Beside(
         "rate",
-        "as fast as replies come" if rate is None else format_rate(rate),
+        _unlimited(record) if rate is None else format_rate(rate),
         f"{format_rate(actual.submitted_per_s)} sent, {format_rate(actual.messages_per_s)} "
         + ("taken" if record.plan.reply == "none" else "answered"),
     )
+
+
+def _unlimited(record: RunRecord) -> str:
+    is_one_way = record.plan.reply == "none"
+    return "as fast as the kernel takes them" if is_one_way else "as fast as replies come"
 
 
 def plan_line(record: RunRecord) -> str:
