@@ -56,10 +56,10 @@ def main(arguments: list[str]) -> int:
             return _compare(arguments[1:])
         case ["list"]:
             return _list(arguments[1:])
-    meaning = "a file with one run or several; - is standard input"
+    meaning = "a file with one run or several, or a folder of them; - is standard input"
     chosen = _new_parser("RECORD", "+", meaning).parse_args(arguments)
-    write_report(runs_of(chosen.records, chosen.out), chosen.out, chosen.formats)
-    return OK
+    runs = runs_of(chosen.records, chosen.out)
+    return _wrote(write_report(runs, chosen.out, chosen.formats))
 
 
 def runs_of(paths: Sequence[Path], out: Path) -> list[Run]:
@@ -67,7 +67,12 @@ def runs_of(paths: Sequence[Path], out: Path) -> list[Run]:
 
     Raises UsageError and RecordError.
     """
-    found = [(path, record) for path in paths for record in files.records(path)]
+    found = [
+        (file, record)
+        for path in paths
+        for file in files.files(path)
+        for record in files.records(file)
+    ]
     labels = labelled(["run" if path == _STDIN else path.stem for path, _ in found])
     return [
         Run(label, record, "" if path == _STDIN else relative(path, out))
@@ -86,7 +91,12 @@ def _compare(arguments: list[str]) -> int:
         of_records(label, side) for label, side in zip(map(str, chosen.records), sides, strict=True)
     )
     comparison = compare(base, head, Terms(also_unlike=chosen.force))
-    write_comparison(comparison, (sides[0], sides[1]), chosen.out, chosen.formats)
+    return _wrote(write_comparison(comparison, (sides[0], sides[1]), chosen.out, chosen.formats))
+
+
+def _wrote(page: Path) -> int:
+    """Say where the page is."""
+    print_lines([Line(str(page))], sys.stdout)
     return OK
 
 
@@ -116,7 +126,7 @@ def _new_parser(records: str, number: int | str, meaning: str) -> options.Parser
     parser.add_argument(
         "-o",
         "--out",
-        type=Path,
+        type=options.output_folder,
         default=OUT,
         metavar="FOLDER",
         help=f"where the page goes, index.html ({OUT}/); it is made if it is not there",

@@ -40,7 +40,8 @@ def test_a_file_becomes_a_page(
 ) -> None:
     out = tmp_path / "new" / "out"
     done = loadgen_here(capfd, "report", written("run.json", judged()), "-o", str(out))
-    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout == f"{out / 'index.html'}\n"
     text = (out / "index.html").read_text(encoding="utf-8")
     assert "<h1>run</h1>" in text
     assert '<a href="../../run.json">' in text
@@ -58,6 +59,16 @@ def test_standard_input_and_several_runs_in_a_file(
     piped = loadgen("report", "-", "-o", str(tmp_path), stdin=judged().to_json())
     assert piped.code == 0, piped.stderr
     assert "<h1>run</h1>" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_folder_is_all_runs_in_it(
+    capfd: pytest.CaptureFixture[str], written: Written, tmp_path: Path
+) -> None:
+    for name in ("a.json", "b.json"):
+        written(name, judged())
+    assert loadgen_here(capfd, "report", str(tmp_path), "-o", str(tmp_path / "out")).code == 0
+    text = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "<h1>2 runs</h1>" in text
 
 
 def test_figures_are_written_in_the_forms_asked_for(
@@ -104,7 +115,8 @@ def test_what_is_no_record_is_told_of_in_one_line(
     [
         ([], "the following arguments are required: RECORD"),
         (["{run}", "--format", "gif"], "'gif' is not accepted; choose of svg, png, pdf"),
-        (["{run}", "-o", "{run}"], "File exists"),
+        (["{run}", "-o", "{run}"], "is a file; name a folder"),
+        (["{run}", "-o", "-"], "'-' is standard output; name a folder"),
         (["compare", "{run}"], "arguments are required: A B"),
         (["list", "{run}"], "this is no folder"),
     ],
@@ -192,7 +204,7 @@ class TestInOneGo:
     def test_not_into_a_file(self, capfd: pytest.CaptureFixture[str], written: Written) -> None:
         done = loadgen_here(capfd, "localhost:1", "--report", written("run.json", judged()))
         assert done.code == 2
-        assert "run.json is no folder; name one" in done.stderr
+        assert "run.json' is a file; name a folder, or a new one" in done.stderr
 
 
 def test_python_m_reports_is_the_same_command(written: Written, tmp_path: Path) -> None:

@@ -80,3 +80,13 @@ def output_file(text: str) -> Path:
             f"{text!r} cannot be written: there is no directory {str(path.parent)!r}"
         )
     return path
+
+
+def output_folder(text: str) -> Path:
+    """Return the path of a folder that is there, or can be made."""
+    path = Path(text)
+    if text == "-":
+        raise argparse.ArgumentTypeError("'-' is standard output; name a folder")
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a file; name a folder, or a new one")
+    return path

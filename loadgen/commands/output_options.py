@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from loadgen import hdr_log
 from loadgen.commands import options, outputs, report
-from loadgen.errors import UsageError
 
 _FILES: Final = {
     "json": "--json",
@@ -37,7 +36,7 @@ def add_output(group: Any) -> None:
     )
     group.add_argument(
         "--report",
-        type=Path,
+        type=options.output_folder,
         metavar="FOLDER",
         help="make a page with figures of the run, FOLDER/index.html (`loadgen report --help`)",
     )
@@ -59,8 +58,6 @@ def check_files(chosen: argparse.Namespace) -> None:
         hdr_log.require("--hdr-log")
     if chosen.report is not None:
         report.require("--report")
-        if chosen.report.exists() and not chosen.report.is_dir():
-            raise UsageError(f"--report: {chosen.report} is no folder; name one, or a new one")
 
 
 def takes_stdout(chosen: argparse.Namespace) -> bool:
