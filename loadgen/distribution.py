@@ -14,7 +14,8 @@ VALUES_BEYOND: Final = 10
 run of the same length would give another figure."""
 
 
-class Distribution(msgspec.Struct, frozen=True, kw_only=True):
+# The collector need not follow it, for it holds numbers alone; a long record holds millions of it.
+class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Durations in nanoseconds: figures for people, and the histogram that they come from.
 
     ``buckets`` and ``counts`` are the occupied buckets of `loadgen.core.histogram`, which says how

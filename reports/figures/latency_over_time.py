@@ -117,7 +117,7 @@ def _draw_map(axes: Axes, parts: list[Slice], times: list[Distribution]) -> None
     drawing = axes.get_figure(root=True)
     assert drawing is not None
     scale = drawing.colorbar(
-        cells, ax=axes, location="top", aspect=60, shrink=0.5, anchor=(0.0, 0.0), pad=0.01
+        cells, ax=axes, location="top", aspect=30, shrink=0.5, anchor=(0.0, 0.0), pad=0.01
     )
     scale.set_label("messages in a cell")
     scale.ax.xaxis.set_label_position("top")

@@ -114,8 +114,9 @@ WORDS: Final[dict[Latency, str]] = {
 
 def span_s(record: RunRecord) -> tuple[float, float]:
     """Return from when until when there is something to show of the run."""
-    starts = [interval.start_s for interval in record.intervals]
-    ends = [interval.start_s + interval.duration_s for interval in record.intervals]
+    parts = slices(record)
+    starts = [part.start_s for part in parts]
+    ends = [part.end_s for part in parts]
     if record.monitor is not None:
         starts += record.monitor.at_s[:1]
         ends += record.monitor.at_s[-1:]

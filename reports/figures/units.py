@@ -48,7 +48,7 @@ class _Moments(Locator):
         return self.tick_values(begin_s, end_s)
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
-        room = 6 if self.axis is None else max(2, min(12, self.axis.get_tick_space() // 2))
+        room = 6 if self.axis is None else max(2, min(12, self.axis.get_tick_space() * 2 // 3))
         wanted_s = (vmax - vmin) / room
         step_s = next((step for step in _STEPS_S if step >= wanted_s), _STEPS_S[-1])
         first, last = math.ceil(vmin / step_s - 1e-9), math.floor(vmax / step_s + 1e-9)
