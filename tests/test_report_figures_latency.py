@@ -135,6 +135,16 @@ class TestLatencyOverTime:
         assert self.cells(record)[-1].tolist() == [None, 3, None]  # the highest row is the stall
         assert self.cells(record)[0].tolist() == [1, 50, 1]
 
+    @pytest.mark.parametrize("error_s", [1e-16, -1e-16, 0.01])
+    def test_fills_an_interval_that_begins_before_the_last_one_ends(self, error_s: float) -> None:
+        opening = interval(-0.1, stage="opening", duration_s=0.1 + error_s, **SILENT)
+        record = healthy(intervals=[opening, interval(0.0), interval(1.0)])
+        mesh = self.draw(record)[1].collections[0]
+        edges_s = np.asarray(mesh.get_coordinates())[0, :, 0]  # type: ignore[attr-defined]
+        column = int(np.searchsorted(edges_s, 0.5)) - 1
+        counts = np.ma.filled(self.cells(record), 0)
+        assert counts[:, column].sum() == interval(0.0).service_time_ns.count
+
     def test_leaves_a_gap_where_nothing_was_answered(self) -> None:
         record = healthy(intervals=[interval(0.0), interval(1.0, **SILENT), interval(2.0)])
         values = heights(line(self.draw(record)[0], "max"))

@@ -39,6 +39,7 @@ from reports.figures.style import (
 
 _PERCENTS: Final = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 _COLOURS: Final = {"p50": BLUE, "p90": GREEN, "p99": ORANGE, "max": VERMILLION}
+_DIGITS: Final = 9  # of seconds: no interval is shorter than a nanosecond
 _ROWS_PER_OCTAVE: Final = 4
 _FAINTEST: Final = 0.3
 """Where in the colours of the map one message lies: far enough from its ground to be seen."""
@@ -97,12 +98,13 @@ def _value(times: Distribution, name: str) -> float | None:
 def _draw_map(axes: Axes, parts: list[Slice], times: list[Distribution]) -> None:
     edges_s, columns = _columns(parts)
     edges_ns, rows_of = _rows(times)
-    counts = np.zeros((len(edges_ns) - 1, len(edges_s) - 1))
-    for place, each, part in zip(columns, times, parts, strict=True):
+    rows = len(edges_ns) - 1
+    counts = np.zeros((rows, len(edges_s) - 1))
+    for (first, end), each in zip(columns, times, strict=True):
         values = list(each.histogram().values())
-        if values and part.end_s > part.start_s:
+        if values:
             nanoseconds, amounts = np.array(values).T
-            np.add.at(counts, (rows_of(nanoseconds), place), amounts)
+            counts[:, first:end] += np.bincount(rows_of(nanoseconds), amounts, rows)[:, np.newaxis]
     axes.set_facecolor(GROUND)
     axes.grid(visible=False)
     most = max(2.0, counts.max())
@@ -127,11 +129,14 @@ def _draw_map(axes: Axes, parts: list[Slice], times: list[Distribution]) -> None
     scale.outline.set_visible(False)
 
 
-def _columns(parts: list[Slice]) -> tuple[Floats, npt.NDArray[Any]]:
-    """Return the edges of the columns, and the column of each slice."""
-    edges_s = np.unique([edge for part in parts for edge in (part.start_s, part.end_s)])
-    starts_s = np.array([part.start_s for part in parts])
-    return edges_s, np.searchsorted(edges_s, starts_s, side="right") - 1
+def _columns(parts: list[Slice]) -> tuple[Floats, list[tuple[int, int]]]:
+    """Return the edges of the columns, and from which to which each slice reaches.
+
+    Intervals follow each other as closely as floating point lets them, and may overlap.
+    """
+    spans_s = np.round([(part.start_s, part.end_s) for part in parts], _DIGITS)
+    edges_s = np.unique(spans_s)
+    return edges_s, [tuple(places) for places in np.searchsorted(edges_s, spans_s).tolist()]
 
 
 def _rows(times: list[Distribution]) -> tuple[Floats, Any]:
