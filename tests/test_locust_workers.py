@@ -28,6 +28,27 @@ SIGNED: Final = PACED.replace(
 ).replace("bytes(64)", "MINE")
 """Each message says which process has sent it."""
 
+BUSY: Final = """
+import gevent
+from locust import events, runners
+
+
+def work():
+    try:
+        while True:
+            sum(range(300_000))  # for milliseconds: an interrupt nearly always comes here
+            gevent.sleep(0.001)
+    except KeyboardInterrupt:
+        print("torn apart", flush=True)
+
+
+@events.init.add_listener
+def keep_busy(environment, **_):
+    if isinstance(environment.runner, runners.MasterRunner):
+        gevent.spawn(work)
+"""
+"""The master has a greenlet that an interrupt must not end, as that which writes Locust's CSV."""
+
 
 def workers(found: Accounts) -> set[str]:
     return {part.name for record in found.records.values() for part in record.workers}
@@ -61,6 +82,19 @@ def test_an_interrupt_of_the_master_ends_its_workers_and_loses_nothing(tmp_path:
     found = locusts.accounts
     found.check_against(server.counts)
     assert len(workers(found)) == 2
+
+
+def test_an_interrupt_of_a_busy_master_ends_no_greenlet_in_the_midst_of_its_work(
+    tmp_path: Path,
+) -> None:
+    with EmbeddedServer() as server, Locusts(tmp_path, FULL_SPEED + BUSY) as locusts:
+        worker = locusts.worker()
+        master = locusts.master(1, *LOAD, "--host", f"tcp://{server.address}")
+        master.wait_for_requests()
+        master.signal(signal.SIGINT)
+        assert [each.end() for each in (master, worker)] == [0, 0]
+    assert "torn apart" not in master.text
+    locusts.accounts.check_against(server.counts)
 
 
 def test_an_interrupt_of_all_processes_at_once_loses_nothing(tmp_path: Path) -> None:

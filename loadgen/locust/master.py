@@ -7,6 +7,7 @@ import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner
 
+from loadgen.locust.driver import Interrupts
 from loadgen.locust.report import decode
 from loadgen.locust.roles import Gathering
 from loadgen.locust.worker import FIELD, FINISH, FINISHED, REFUSED
@@ -17,12 +18,17 @@ _PATIENCE_S: Final = 5.0
 
 
 class Master(Gathering):
-    """Hears the workers of ``runner``."""
+    """Hears the workers of ``runner``.
+
+    While a run goes on, ^C is for the main greenlet: raised wherever Python happens to be, it ends
+    the greenlet that writes Locust's CSV files, without a word, and they stay as they are.
+    """
 
     def __init__(self, environment: Environment, runner: MasterRunner) -> None:
         super().__init__(environment)
         self._runner = runner
         self._finished: set[str] = set()  # workers that have given their last report
+        self._interrupts = Interrupts()
         self._go_first(
             {
                 "test_start": self.begin,
@@ -35,6 +41,7 @@ class Master(Gathering):
 
     def begin(self, **_: Any) -> None:
         """Begin a run."""
+        self._interrupts.install()
         self.gathered.begin()
 
     def _receive(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
@@ -48,6 +55,7 @@ class Master(Gathering):
     def _finish(self, **_: Any) -> None:
         self._end_run()
         self._write()
+        self._interrupts.remove()
 
     def _end_run(self) -> None:
         """Have every worker end its run, and wait for what it has to say."""
