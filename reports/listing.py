@@ -6,13 +6,17 @@ from typing import NamedTuple
 
 from loadgen.compare import files
 from loadgen.errors import LoadgenError
+from loadgen.plan import Plan
 from loadgen.record import RunRecord
 from loadgen.summary_times import Line, format_rate
 from loadgen.time_figure import Time
 from loadgen.units import format_count, format_duration_ns
 from reports.sections import began, latency_kind
 
-HEADINGS = ("began", "target", "connections", "messages/s", "latency p99", "verdict", "file")
+HEADINGS = (
+    *("began", "target", "connections", "load"),
+    *("messages/s", "latency p99", "verdict", "file"),
+)
 
 
 class Listed(NamedTuple):
@@ -54,8 +58,14 @@ def _row(found: Listed) -> tuple[str, ...]:
         began(record),
         record.target.address,
         format_count(record.actual.connections),
+        _load(record.plan),
         format_rate(record.actual.messages_per_s),
         format_duration_ns(p99.measure(record) or 0) if known else "-",
         record.health.verdict if record.health else "not judged",
         found.file.name,
     )
+
+
+def _load(plan: Plan) -> str:
+    profile = plan.profile()
+    return "closed loop" if profile is None else profile.describe()

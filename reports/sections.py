@@ -146,10 +146,17 @@ def plan_line(record: RunRecord) -> str:
     return f"{address}{server}: {connections}, {plan_in_words(record.plan)}, on {record.backend}"
 
 
-def command(record: RunRecord) -> str:
-    """Return the command that repeats the run; empty where none does."""
+def command(record: RunRecord) -> list[str]:
+    """Return the words, quoted for a shell, of the command that repeats the run, if one does."""
     words = None if record.workers else command_of(record.plan)
-    return "" if words is None else shlex.join(words)
+    return [shlex.quote(word) for word in words or ()]
+
+
+def why_no_command(record: RunRecord) -> str:
+    """Return why no `command` repeats the run."""
+    if record.workers:
+        return f"{len(record.workers)} processes carried it out together"
+    return "code made its messages as it ran"
 
 
 def failures(record: RunRecord) -> Iterator[tuple[str, str, str, str]]:

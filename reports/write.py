@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 
 from loadgen.compare.comparison import Comparison
@@ -27,8 +28,8 @@ def write_report(runs: Sequence[Run], out: Path, forms: Sequence[Format] = ()) -
     if len(runs) > 1:
         compared = page.side_by_side({run.label: [run.record] for run in runs}, forms)
     files = [*_files(compared)]
-    for run, chapter in zip(runs, chapters, strict=True):
-        folder = f"{_name(run.label)}/" if len(runs) > 1 else ""
+    folders = [f"{name}/" for name in labelled([_name(run.label) for run in runs])]
+    for chapter, folder in zip(chapters, folders if len(runs) > 1 else [""], strict=True):
         files += [(folder + name, content) for name, content in _files(chapter.pictures)]
     return _write(out, page.of_runs(chapters, compared), files)
 
@@ -49,12 +50,17 @@ def write_comparison(
 
 
 def labelled(names: Sequence[str]) -> list[str]:
-    """Return ``names``, with a number where one occurs more than once."""
-    total, seen = Counter(names), Counter[str]()
+    """Return ``names``, with a number where one occurs more than once, so that none does."""
+    total = Counter(names)
+    taken = {name for name in names if total[name] == 1}
     labels = []
     for name in names:
-        seen[name] += 1
-        labels.append(f"{name} ({seen[name]})" if total[name] > 1 else name)
+        label = name
+        if total[name] > 1:
+            numbered = (f"{name} ({number})" for number in count(1))
+            label = next(each for each in numbered if each not in taken)
+            taken.add(label)
+        labels.append(label)
     return labels
 
 
@@ -65,9 +71,9 @@ def _files(pictures: Iterable[Picture]) -> Iterable[tuple[str, bytes]]:
 
 
 def _name(label: str) -> str:
-    """Return ``label`` as the name of a folder within another."""
-    letters = (each if each.isalnum() or each in "-_.() " else "-" for each in label)
-    return "".join(letters).strip(". ") or "run"
+    """Return ``label`` as the name of a folder: without dots, so that no file has it."""
+    letters = (each if each.isalnum() or each in "-_() " else "-" for each in label)
+    return "".join(letters).strip("- ") or "run"
 
 
 def _write(out: Path, text: str, files: Sequence[tuple[str, bytes]]) -> Path:

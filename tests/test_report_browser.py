@@ -1,5 +1,6 @@
 """A report as people see it: in Chromium, wide and narrow, light and dark, without a network."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -9,13 +10,16 @@ import pytest
 from chromium import CHROMIUM, chromium
 from playwright.sync_api import Browser, Page
 from records import closed_loop
+from test_rounds import at
 
 import loadgen
+from loadgen.compare.comparison import compare
+from loadgen.compare.load_rounds import of_records
 from loadgen.health import judge
 from loadgen.record import RunRecord, TargetRecord
 from loadgen.server.embedded import EmbeddedServer
 from reports.page import Run
-from reports.write import write_report
+from reports.write import write_comparison, write_report
 
 pytestmark = [
     pytest.mark.browser,
@@ -124,6 +128,40 @@ def test_it_prints_on_white_and_wide(browser: Browser, report: Path) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.locator(".wide").first.is_visible()
     assert not page.locator(".narrow").first.is_visible()
+    page.close()
+
+
+def test_the_command_is_copied_as_one_line_and_breaks_between_its_words_only(
+    browser: Browser, report: Path
+) -> None:
+    page = browser.new_page(viewport={"width": 400, "height": 900})
+    page.goto(report.as_uri())
+    command = page.locator("pre.command").first
+    assert re.fullmatch(
+        r"loadgen 127.0.0.1:\d+ -c 20 -d 1s --rate 500 --sample-interval 0.1s",
+        command.inner_text(),
+    )
+    line_px = command.evaluate("element => parseFloat(getComputedStyle(element).lineHeight)")
+    words = command.locator("span").all()
+    heights = [word.evaluate("element => element.getBoundingClientRect().height") for word in words]
+    assert len(words) == 10
+    assert max(heights) < 1.5 * line_px
+    page.close()
+
+
+def test_rows_of_a_comparison_stay_one_line_high_in_a_narrow_window(
+    browser: Browser, tmp_path: Path
+) -> None:
+    base, head = ([judged(at(2 * n + side, closed_loop())) for n in range(3)] for side in (0, 1))
+    comparison = compare(of_records("old", base), of_records("new", head))
+    page = browser.new_page(viewport={"width": 400, "height": 900})
+    page.goto(write_comparison(comparison, (base, head), tmp_path).as_uri())
+    heights = page.locator("table.changes tr:has(td)").evaluate_all(
+        "rows => rows.map((row) => row.getBoundingClientRect().height)"
+    )
+    assert len(heights) == len(comparison.changes)
+    assert max(heights) < 1.5 * min(heights) < 60
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
     page.close()
 
 

@@ -164,8 +164,8 @@ def test_list_has_a_line_for_each_run_the_newest_first(
     (tmp_path / "other.json").write_text("{}")
     done = loadgen_here(capfd, "report", "list", str(tmp_path))
     heading, first, second = done.stdout.splitlines()
-    assert heading.split()[:3] == ["began", "target", "connections"]
-    assert first.startswith("2026-01-31 12:00:09 UTC  10.0.0.5:9999  2 ")
+    assert heading.split()[:4] == ["began", "target", "connections", "load"]
+    assert first.startswith("2026-01-31 12:00:09 UTC  10.0.0.5:9999  2            closed loop ")
     assert first.endswith("late.json")
     assert second.endswith("early.json")
     assert "hold no run this version can read: 1" in done.stderr
@@ -205,6 +205,22 @@ class TestInOneGo:
         done = loadgen_here(capfd, "localhost:1", "--report", written("run.json", judged()))
         assert done.code == 2
         assert "run.json' is a file; name a folder, or a new one" in done.stderr
+
+    def test_not_into_what_cannot_be_a_folder(
+        self, capfd: pytest.CaptureFixture[str], written: Written
+    ) -> None:
+        file = written("run.json", judged())
+        with ScriptedServer(echoes) as server:
+            words = (server.address, "-n", "1", "-c", "1", "--report", f"{file}/out")
+            done = loadgen_here(capfd, *words)
+        assert (done.code, done.stdout) == (2, "")
+        assert f"--report {file}/out: {file} is a file; name a folder" in done.stderr
+
+    def test_not_over_the_record(self, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        page = tmp_path / "index.html"
+        done = loadgen_here(capfd, "localhost:1", "--json", str(page), "--report", str(page.parent))
+        assert done.code == 2
+        assert f"--json and --report cannot share {page}; name two files" in done.stderr
 
 
 def test_python_m_reports_is_the_same_command(written: Written, tmp_path: Path) -> None:

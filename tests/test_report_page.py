@@ -1,7 +1,9 @@
 """What the page of a report says."""
 
 import base64
+import html
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -14,13 +16,16 @@ from test_rounds import at
 
 from loadgen.compare.comparison import compare
 from loadgen.compare.load_rounds import of_records
-from loadgen.evidence import CheckResult, Finding, Health
+from loadgen.evidence import CheckResult, Finding, Health, WorkerRecord
 from loadgen.failure import Cause, Phase
 from loadgen.health import judge
+from loadgen.payload import MadePayload
 from loadgen.record import ConnectionsRecord, RunRecord, TargetRecord, from_json
 from reports import page
+from reports.command_line import command_of
+from reports.figures import PANELS
 from reports.page import Run
-from reports.write import write_comparison, write_report
+from reports.write import labelled, write_comparison, write_report
 
 HOSTILE = "<script>alert('x')</script>&\"'"
 
@@ -49,7 +54,7 @@ def in_order(text: str, parts: Sequence[str]) -> bool:
 def test_the_verdict_stands_above_every_number_and_all_else_in_order() -> None:
     text = page_of(judged(open_loop(plan=plan(rate=1000.0))))
     assert in_order(
-        text,
+        re.sub("</?span>", "", text),
         [
             '<div class="verdict',
             '<dl class="headline">',
@@ -93,6 +98,26 @@ def test_evidence_advice_and_checks_are_told() -> None:
 def test_a_target_that_died_is_named_with_the_moment_above_every_number() -> None:
     text = words_of(judged(closed_loop(monitor=monitor(target_ended_at_s=1.25))))
     assert in_order(text, ["the target ended 1.2 s after the start", '<dl class="headline">'])
+
+
+def test_a_command_can_be_copied_and_what_has_none_says_why() -> None:
+    record = judged(closed_loop(plan=plan(payloads=(b"it's <b>",))))
+    (command,) = re.findall('<pre class="command">(.*)</pre>', words_of(record))
+    assert shlex.split(html.unescape(re.sub("</?span>", "", command))) == command_of(record.plan)
+    made = judged(closed_loop(plan=plan(payloads=(MadePayload("a task"),))))
+    assert "No command line repeats this run: code made its messages" in words_of(made)
+    worker = WorkerRecord(
+        name="one",
+        host="here",
+        connections=1,
+        messages=1,
+        messages_per_s=1.0,
+        waiting_share=0.5,
+        verdict="valid",
+        findings=[],
+    )
+    together = judged(closed_loop(workers=[worker, worker]))
+    assert "No command line repeats this run: 2 processes carried it out" in words_of(together)
 
 
 def test_names_and_errors_of_strangers_stay_text() -> None:
@@ -210,7 +235,9 @@ def test_a_comparison_has_the_words_and_intervals_of_compare(tmp_path: Path) -> 
     assert "5 rounds of each, taken in turn" in text
     assert "A is <code>old</code>, B is <code>new</code>" in text
     verdicts = "Verdicts: A, of 5 rounds 5 valid; B, of 5 rounds 5 valid."
-    assert in_order(text, ["slower: service p50", verdicts, "<table>", "A: old", "B: new"])
+    assert in_order(
+        text, ["slower: service p50", verdicts, '<table class="changes">', "A: old", "B: new"]
+    )
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {
         "index.html",
@@ -233,3 +260,20 @@ def test_nothing_is_left_behind_but_what_was_asked_for(tmp_path: Path) -> None:
     assert suffixes == {".html", ".txt", ".svg", ".pdf"}
     assert (out / "run" / "throughput-over-time.pdf").read_bytes().startswith(b"%PDF")
     ET.parse(out / "run" / "throughput-over-time.svg")
+
+
+def test_runs_whose_names_are_nearly_the_same_keep_their_own_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.page.PANELS", PANELS[:1])
+    monkeypatch.setattr("reports.page.COMPARED", ())
+    names = ("x:y", "x;y", "index.html")
+    write_report([Run(name, judged(closed_loop())) for name in names], tmp_path, ("png",))
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")} == {
+        f"{folder}/latency-by-percentile.png" for folder in ("x-y (1)", "x-y (2)", "index-html")
+    }
+
+
+def test_no_two_runs_have_one_label() -> None:
+    assert labelled(["a", "b"]) == ["a", "b"]
+    assert labelled(["a", "a", "a (1)"]) == ["a (2)", "a (3)", "a (1)"]

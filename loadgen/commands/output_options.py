@@ -1,11 +1,13 @@
 """The options of ``loadgen run`` that say what is written where."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any, Final
 
 from loadgen import hdr_log
 from loadgen.commands import options, outputs, report
+from loadgen.errors import UsageError
 
 _FILES: Final = {
     "json": "--json",
@@ -53,11 +55,24 @@ def add_output(group: Any) -> None:
 
 def check_files(chosen: argparse.Namespace) -> None:
     """Raise UsageError if two options name one file, or one cannot be written at all."""
-    outputs.check_apart({option: getattr(chosen, name) for name, option in _FILES.items()})
+    paths = {option: getattr(chosen, name) for name, option in _FILES.items()}
+    if chosen.report is not None:
+        paths["--report"] = chosen.report / report.PAGE
+    outputs.check_apart(paths)
     if chosen.hdr_log is not None:
         hdr_log.require("--hdr-log")
     if chosen.report is not None:
         report.require("--report")
+        _check_can_be_made(chosen.report)
+
+
+def _check_can_be_made(folder: Path) -> None:
+    """Raise UsageError if ``folder`` cannot be made, or written to: a run would be for nothing."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise UsageError(f"--report {folder}: {there} is a file; name a folder, or a new one")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"--report {folder}: {there} may not be written to; name another folder")
 
 
 def takes_stdout(chosen: argparse.Namespace) -> bool:

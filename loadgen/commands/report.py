@@ -9,6 +9,9 @@ from typing import Final
 from loadgen.errors import UsageError
 from loadgen.record import RunRecord
 
+PAGE: Final = "index.html"
+"""What the page is called in its folder."""
+
 _LIBRARIES: Final = ("matplotlib", "jinja2")
 
 
