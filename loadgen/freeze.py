@@ -11,14 +11,13 @@ from loadgen.core.totals import Totals
 from loadgen.distribution import Distribution
 from loadgen.evidence import ClockStep, GeneratorRecord, TimestampsRecord
 from loadgen.findings import Findings
+from loadgen.intervals import IntervalRecord, Stage
 from loadgen.record import (
     Actual,
     ConnectionsRecord,
     FailureRecord,
-    IntervalRecord,
     Requested,
     RunRecord,
-    Stage,
     TargetRecord,
 )
 from loadgen.units import ns_to_seconds
@@ -77,7 +76,7 @@ def freeze(
         connect_latency_ns=Distribution.of(findings.recorder.connect),
         **_times(findings.recorder.times, findings),
         failures=_failures(findings),
-        intervals=findings.intervals,
+        intervals=findings.intervals.packed(),
         connections=connections,
     )
 

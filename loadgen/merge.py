@@ -31,6 +31,7 @@ from loadgen.evidence import (
     TimestampsRecord,
     WorkerRecord,
 )
+from loadgen.interval_packer import packed
 from loadgen.plan import Plan
 from loadgen.record import Actual, Outcome, Requested, RunRecord, TargetRecord
 from loadgen.timeline import Part, where_known
@@ -85,7 +86,7 @@ def merge(parts: Mapping[str, RunRecord]) -> RunRecord:
         connect_latency_ns=Distribution.of_all(record.connect_latency_ns for record in records),
         **times,
         failures=timeline.failures(team),
-        intervals=timeline.intervals(team),
+        intervals=packed(timeline.intervals(team)),
         connections=connection_ledger.joined([record.connections for record in records]),
         workers=[_worker(part, found) for part, found in zip(team, judged, strict=True)],
     )
