@@ -26,7 +26,7 @@ FLOORS = [
         *("target", "payload", "schedule", "descriptors"),
         *("framing", "framing.base", "framing.counted", "framing.marked", "framing.ended"),
         *("core.lifecycle", "core.histogram", "core.clock", "core.timers", "core.backends"),
-        *("core.pulse", "packing"),
+        *("core.pulse", "packing", "columns"),
     ],
     [
         *("core.pacing", "core.stamps", "core.wall_clock", "core.tally", "core.connection_tables"),
