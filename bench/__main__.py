@@ -11,6 +11,7 @@ MEASUREMENTS: Final = {
     "turn": "bench.turn",
     "footprint": "bench.footprint",
     "monitor": "bench.monitor",
+    "soak": "bench.soak",
     "fidelity": "bench.fidelity",
     "locust_compare": "bench.locust_compare",
     "peers": "bench.peers.__main__",
