@@ -12,6 +12,7 @@ MEASUREMENTS: Final = {
     "footprint": "bench.footprint",
     "monitor": "bench.monitor",
     "soak": "bench.soak",
+    "long_records": "bench.long_records",
     "fidelity": "bench.fidelity",
     "locust_compare": "bench.locust_compare",
     "peers": "bench.peers.__main__",
