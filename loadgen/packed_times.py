@@ -63,10 +63,10 @@ class TimesColumn(NamedTuple):
     counts: Integers
 
     @classmethod
-    def unpacked(cls, content: bytes) -> "TimesColumn":
-        """Return what a `TimesPacker` has packed. Raises ValueError if ``content`` is not that."""
+    def unpacked(cls, *contents: bytes) -> "TimesColumn":
+        """Return what one `TimesPacker` has packed, or several. Raises ValueError if damaged."""
         try:
-            numbers = from_varints(zlib.decompress(content))
+            numbers = from_varints(b"".join(map(zlib.decompress, contents)))
             heads = _heads(numbers)
             occupied = numbers[heads]
             # The distances of each row begin right after its head, its counts right after these.

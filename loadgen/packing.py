@@ -39,13 +39,18 @@ def from_varints(content: bytes) -> Integers:
     every = np.frombuffer(content, np.uint8)
     if every.size and every[-1] >= 128:
         raise ValueError("the packed numbers end in the midst of one")
-    lasts = np.flatnonzero(every < 128)  # of each number, its highest bits
-    numbers: Integers = every[lasts].astype(np.int64)
-    sizes = np.diff(lasts, prepend=-1)
-    longer = np.flatnonzero(sizes > 1)
-    for before in range(1, _MOST_BYTES):
-        numbers[longer] = numbers[longer] << 7 | every[lasts[longer] - before] & 127
-        longer = longer[sizes[longer] > before + 1]
-    if longer.size:
+    is_last = every < 128  # of its number, its highest bits; and nearly always all of them
+    numbers: Integers = every[is_last].astype(np.int64)
+    places = np.flatnonzero(~is_last)
+    if not places.size:
+        return numbers
+    owners, firsts, sizes = np.unique(
+        places - np.arange(places.size), return_index=True, return_counts=True
+    )
+    if sizes.max() >= _MOST_BYTES:
         raise ValueError("a packed number is too large")
+    numbers[owners] <<= 7 * sizes
+    shifts = 7 * (np.arange(places.size) - np.repeat(firsts, sizes))
+    lower = (every[places] & 127).astype(np.int64) << shifts
+    numbers[owners] += np.add.reduceat(lower, firsts)
     return numbers
