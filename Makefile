@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+MINUTES ?= 1
 BENCH = $(BIN)/python -m pytest bench --benchmark-sort=name \
   --benchmark-columns=min,median,max,ops,rounds
 
-.PHONY: demo test check lint format types bench bench-compare bench-once bench-limits clean help
+.PHONY: demo test check lint format types bench bench-compare bench-once bench-limits soak clean help
 
 help:            ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -16,7 +17,7 @@ demo: .venv/done ## Load the embedded server with a thousand connections
 test: .venv/done ## Run the tests
 	$(BIN)/python -m pytest
 
-check: lint types test bench-once ## Everything that CI runs
+check: lint types test bench-once soak ## Everything that CI runs
 
 lint: .venv/done ## Look for style and other mistakes
 	$(BIN)/ruff check
@@ -43,6 +44,9 @@ bench-limits: .venv/done ## Compare with the limits of this machine (ten minutes
 	$(BIN)/python -m bench.turn
 	$(BIN)/python -m bench.footprint
 	$(BIN)/python -m bench.fidelity
+
+soak: .venv/done ## Does a run grow, or lose count? One minute of it; MINUTES=30 for more
+	$(BIN)/python -m bench soak --duration $(MINUTES)m
 
 clean:           ## Remove what the other commands have made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .benchmarks .loadgen build dist

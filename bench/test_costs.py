@@ -4,6 +4,7 @@ pytest bench/test_costs.py
 """
 
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from loadgen.core import backends
 from loadgen.core.clock import monotonic_ns, wall_ns
 from loadgen.core.recorder import ROWS, Recorder
 from loadgen.core.wall_clock import WallClock
+from loadgen.distribution import Distribution
+from loadgen.interval_packer import IntervalPacker
+from loadgen.intervals import KINDS, NUMBERS, IntervalRecord
 
 REPLIES = 1000
 ARRIVALS = 20_000
@@ -112,6 +116,24 @@ def test_histogram(benchmark: BenchmarkFixture) -> None:
     benchmark(histogram.record, values_ns)
     assert histogram.count % VALUES == 0
     assert histogram.percentile(50) == pytest.approx(float(np.median(values_ns)), rel=0.01)
+
+
+@pytest.mark.benchmark(group="an interval that ends, while the loop waits")
+def test_interval(benchmark: BenchmarkFixture) -> None:
+    random = np.random.default_rng(1)
+    histograms = {kind: Histogram() for kind in KINDS}
+    for histogram in histograms.values():
+        histogram.record(random.lognormal(11, 1.5, 5000).astype(np.int64))
+    packer = IntervalPacker()
+    numbers: dict[str, Any] = dict.fromkeys(NUMBERS, 5000)
+
+    def end() -> None:
+        times: dict[str, Any] = {kind: Distribution.of(each) for kind, each in histograms.items()}
+        packer.append(IntervalRecord(stage="loading", **numbers, **times))
+
+    benchmark(end)
+    assert len(histograms["service_time_ns"].buckets()[0]) > 500
+    assert packer.packed()[0].service_time_ns.count == 5000
 
 
 @each_of(ARRIVALS, "an intended time")

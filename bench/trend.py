@@ -27,11 +27,14 @@ class Slope:
     low_per_s: float
     high_per_s: float
 
-    def against(self, most_per_s: float) -> Word:
-        """Return whether it grows by no more than that; only what is beyond doubt is broken."""
+    def against(self, most_per_s: float, slack_per_s: float = 0.0) -> Word:
+        """Return whether it is ``most_per_s`` at most; only what is beyond doubt is broken.
+
+        slack_per_s: by how much it may be more without being broken.
+        """
         if self.high_per_s <= most_per_s:
             return "kept"
-        return "broken" if self.low_per_s > most_per_s else "undecided"
+        return "broken" if self.low_per_s > most_per_s + slack_per_s else "undecided"
 
 
 def slope(at_s: Sequence[float], values: Sequence[float]) -> Slope:

@@ -10,7 +10,7 @@ another, their numbers are varints (`loadgen.packing`), and all of them are one 
 (RFC 1950). What else a `Distribution` says follows from these numbers.
 
 Cost. `TimesPacker.add` is called in the loop, for each time of an interval, once a second:
-``python -m bench soak`` says how long that holds it up.
+``pytest bench -k interval`` says how long that holds it up, with all the rest that then is done.
 """
 
 import zlib
