@@ -35,7 +35,7 @@ class TimesPacker:
 
     def __init__(self) -> None:
         self._stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
-        self._packed: list[bytes] = []
+        self._packed = bytearray()
 
     def add(self, times: Distribution) -> None:
         """Add those of the next interval."""
@@ -45,11 +45,11 @@ class TimesPacker:
         numbers = np.fromiter(times.buckets + times.counts, np.int64, 2 * occupied)
         numbers[1:occupied] -= numbers[: max(0, occupied - 1)].copy()
         content = b"".join(map(to_varint, head)) + to_varints(numbers[1:])
-        self._packed.append(self._stream.compress(content))
+        self._packed += self._stream.compress(content)
 
     def packed(self) -> bytes:
         """Return all of them, packed; nothing can be added any more."""
-        return b"".join((*self._packed, self._stream.flush()))
+        return bytes(self._packed + self._stream.flush())
 
 
 class TimesColumn(NamedTuple):
