@@ -34,7 +34,7 @@ def assemble(
 
     model: who may send, and when; that of the plan unless it is given.
     """
-    watch = Watch(backends.open_selector(backend), clock, plan.pacing)
+    watch = Watch(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
     model = model or _model_of(plan, recorder, clock)
     return Engine(watch, dialer, recorder, clock, _policy_of(plan, dialer.endpoint), model)
 

@@ -9,7 +9,7 @@ from loadgen.core.recorder import Interval
 from loadgen.core.tally import TimesTally
 from loadgen.core.totals import Totals
 from loadgen.distribution import Distribution
-from loadgen.evidence import ClockStep, GeneratorRecord, TimestampsRecord
+from loadgen.evidence import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.findings import Findings
 from loadgen.record import (
     Actual,
@@ -91,7 +91,7 @@ def _times(tally: TimesTally, findings: Findings) -> dict[str, Any]:
         return Distribution.of(histogram) if condition else None
 
     return {
-        "service_time_ns": Distribution.of(tally.service if is_kernel else tally.user_space),
+        "service_time_ns": Distribution.of(tally.service),
         "response_time_ns": where(is_open_loop, tally.response),
         "schedule_lag_ns": where(is_open_loop, tally.schedule_lag),
         "blocked_ns": where(is_open_loop, tally.blocked),
@@ -146,8 +146,7 @@ def _actual(findings: Findings) -> Actual:
     def per_s(amount: int) -> float:
         return amount / duration_s if duration_s else 0.0
 
-    tally = findings.recorder.times
-    service = tally.user_space if findings.why_user_space else tally.service
+    service = findings.recorder.times.service
     submitted, submitting_s = ended.submitted - began.submitted, _submitting_s(findings)
     messages_per_s = per_s(ended.answered - began.answered)
     return Actual(
@@ -203,6 +202,8 @@ def _timestamps(findings: Findings) -> TimestampsRecord:
 
 def _generator(findings: Findings) -> GeneratorRecord:
     pulse, duration_s = findings.pulse, findings.load_s
+    processor = findings.processor
+    longest_from_s = ns_to_seconds(pulse.longest_gap_from_ns - findings.marks.load_began_ns)
     return GeneratorRecord(
         pacing=findings.plan.pacing,
         polls=pulse.polls,
@@ -211,9 +212,33 @@ def _generator(findings: Findings) -> GeneratorRecord:
         gaps=pulse.gaps,
         gaps_s=ns_to_seconds(pulse.gaps_total_ns),
         longest_gap_s=ns_to_seconds(pulse.longest_gap_ns),
-        involuntary_switches=findings.processor.involuntary_switches,
+        longest_gap_at_s=longest_from_s if pulse.gaps else None,
+        shared_pauses_s=_shared_pauses_s(findings),
+        delayed=_delayed(findings.recorder.times),
+        involuntary_switches=processor.involuntary_switches,
+        run_queue_s=processor.run_queue_s,
+        throttled_s=processor.throttled_s,
+        suspended_s=processor.suspended_s,
         send_gap_variation=findings.recorder.send_gaps.variation,
     )
+
+
+def _delayed(tally: TimesTally) -> DelayedRecord | None:
+    found = DelayedRecord(
+        service_ns=Distribution.of(tally.delayed_service),
+        response_ns=Distribution.of(tally.delayed_response),
+        schedule_lag_ns=Distribution.of(tally.delayed_lag),
+        reads=tally.delayed_reads,
+    )
+    return found if found.messages or found.reads else None
+
+
+def _shared_pauses_s(findings: Findings) -> float:
+    service = findings.recorder.times.service
+    if not service.count:
+        return 0.0
+    pauses, usual_ns = findings.recorder.pauses, service.percentile(50)
+    return ns_to_seconds(pauses.shared_ns(usual_ns, findings.marks.load_began_ns))
 
 
 def _failures(findings: Findings) -> list[FailureRecord]:

@@ -86,6 +86,9 @@ _RULES: Final = (
     keeping_up.receive_lag,
     keeping_up.generator_lag,
     doubts.preemption,
+    doubts.shared_pauses,
+    doubts.throttling,
+    doubts.suspension,
     keeping_up.bursts,
     keeping_up.user_space,
 )

@@ -25,6 +25,7 @@ from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
 from loadgen.evidence import (
     GRAVITY,
+    DelayedRecord,
     Finding,
     GeneratorRecord,
     Health,
@@ -81,7 +82,7 @@ def merge(parts: Mapping[str, RunRecord]) -> RunRecord:
         actual=_actual([record.actual for record in records], load_s, times["service_time_ns"]),
         health=_health(team, judged),
         timestamps=_timestamps(team),
-        generator=_generator(records),
+        generator=_generator(team),
         connect_latency_ns=Distribution.of_all(record.connect_latency_ns for record in records),
         **times,
         failures=timeline.failures(team),
@@ -180,7 +181,8 @@ def _actual(parts: Sequence[Actual], load_s: float, service: Distribution) -> Ac
     )
 
 
-def _generator(records: Sequence[RunRecord]) -> GeneratorRecord:
+def _generator(team: Sequence[Part]) -> GeneratorRecord:
+    records = [part.record for part in team]
     parts = [record.generator for record in records]
     durations_s = [record.actual.duration_s for record in records]
     submitted = [record.actual.submitted for record in records]
@@ -192,9 +194,30 @@ def _generator(records: Sequence[RunRecord]) -> GeneratorRecord:
         gaps=sum(part.gaps for part in parts),
         gaps_s=sum(part.gaps_s for part in parts),
         longest_gap_s=max(part.longest_gap_s for part in parts),
+        longest_gap_at_s=_longest_gap_at_s(team),
+        shared_pauses_s=sum(part.shared_pauses_s for part in parts),
+        delayed=where_known(_delayed, (part.delayed for part in parts)),
         involuntary_switches=where_known(sum, (part.involuntary_switches for part in parts)),
+        run_queue_s=where_known(sum, (part.run_queue_s for part in parts)),
+        throttled_s=where_known(sum, (part.throttled_s for part in parts)),
+        suspended_s=where_known(max, (part.suspended_s for part in parts)),
         send_gap_variation=_mean([part.send_gap_variation for part in parts], submitted),
     )
+
+
+def _delayed(parts: Sequence[DelayedRecord]) -> DelayedRecord:
+    return DelayedRecord(
+        service_ns=Distribution.of_all(part.service_ns for part in parts),
+        response_ns=Distribution.of_all(part.response_ns for part in parts),
+        schedule_lag_ns=Distribution.of_all(part.schedule_lag_ns for part in parts),
+        reads=sum(part.reads for part in parts),
+    )
+
+
+def _longest_gap_at_s(team: Sequence[Part]) -> float | None:
+    longest = max(team, key=lambda part: part.record.generator.longest_gap_s)
+    at_s = longest.record.generator.longest_gap_at_s
+    return None if at_s is None else longest.moment_s(at_s)
 
 
 # ---- what it is worth ---------------------------------------------------------------------

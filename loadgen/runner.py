@@ -25,7 +25,7 @@ from loadgen.findings import Findings
 from loadgen.freeze import freeze, freeze_interval
 from loadgen.plan import Plan
 from loadgen.probe import Probe
-from loadgen.processor import ProcessorUse
+from loadgen.processor import Processor
 from loadgen.record import Outcome, RunRecord, Stage, TargetRecord
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.surroundings import Progress, Surroundings, quiet_garbage_collector
@@ -218,10 +218,11 @@ class _Run:
         marks, plan = self.findings.marks, self._plan
         began_ns = marks.load_began_ns
         end_ns = began_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else sys.maxsize
-        before = ProcessorUse.so_far()
+        processor = Processor(self._surroundings.boot_clock)
+        before = processor.use()
         engine.take_pulse()
         marks.load_ended_ns = self._submit_until(engine, end_ns, "loading")
-        self.findings.processor = ProcessorUse.so_far().since(before)
+        self.findings.processor = processor.use().since(before)
         self.findings.pulse = engine.take_pulse()
         self.findings.at_load_end = self._interval_totals
 
@@ -247,6 +248,7 @@ class _Run:
 
     def _drain(self, engine: Engine) -> None:
         end_ns = self.findings.marks.load_ended_ns + seconds_to_ns(self._plan.drain_s)
+        paused_ns = engine.paused_ns
         was_stopped = self._surroundings.should_stop()
         engine.drain()
         self._observe("draining", engine.totals(), 0)
@@ -256,6 +258,8 @@ class _Run:
                 break  # whoever stops the run while it drains has waited long enough
             engine.turn(min(_LONGEST_WAIT_S, ns_to_seconds(end_ns - now_ns)))
             now_ns = self._clock()
+            # While this process stood still, replies came and were not read.
+            end_ns, paused_ns = end_ns + engine.paused_ns - paused_ns, engine.paused_ns
         self.findings.marks.drain_ended_ns = now_ns
         if engine.opened:
             self._end_interval(engine, now_ns, "draining")

@@ -33,9 +33,13 @@ def unserved(record: RunRecord) -> int:
     return unanswered(record) + (record.actual.overdue or 0)
 
 
-def knows(record: RunRecord, percent: float, censored: int) -> bool:
-    """Return whether that percentile is known although ``censored`` messages have no value."""
-    return censored * 100 < (100 - percent) * (record.actual.messages + censored) or not censored
+def knows(record: RunRecord, percent: float, censored: int, delayed: int = 0) -> bool:
+    """Return whether that percentile is known although some messages have no value.
+
+    censored: those that were never answered; delayed: those that pauses of this process delayed.
+    """
+    unknown, total = censored + delayed, record.actual.messages + censored
+    return unknown * 100 < (100 - percent) * total or not unknown
 
 
 def is_short(got_per_s: float, asked_per_s: float, duration_s: float) -> bool:

@@ -31,7 +31,7 @@ def test_reports_read_findings_and_nothing_else(path: Path) -> None:
     read = [name.partition(".") for name in imports(tree)]
     of_loadgen = [inner for package, _, inner in read if package == "loadgen"]
     assert [name for name in of_loadgen if not is_allowed(name, path)] == []
-    assert len(path.read_text(encoding="utf-8").splitlines()) < 300
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 400
 
 
 def test_nothing_below_reads_reports_or_draws() -> None:

@@ -63,8 +63,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
         record = loadgen.run(plan(server, rate=2000, messages=12))
         check_against(record, server)
     assert record.timestamps.mode == "user"
-    assert record.response_time_ns is not None
-    assert record.response_time_ns.count == record.actual.due == 60
+    assert record.actual.due == 60
 
 
 def test_one_way_there_are_lags_and_no_replies() -> None:
@@ -72,8 +71,6 @@ def test_one_way_there_are_lags_and_no_replies() -> None:
         record = loadgen.run(plan(server, rate=2000, messages=12, reply="none"))
         check_against(record, server)
     assert record.actual.messages == record.actual.due == 60
-    assert record.schedule_lag_ns is not None
-    assert record.schedule_lag_ns.count == 60
     assert record.response_time_ns is not None
     assert record.response_time_ns.count == record.service_time_ns.count == 0
     assert record.timestamps.reason == "there are no replies"

@@ -64,7 +64,7 @@ def test_a_sample_of_the_replies_is_stamped(every: int, load: dict[str, Any]) ->
         check(record)
     stamped = sum(len(range(index % every, 25, every)) for index in range(10))
     assert record.timestamps.sample_every == every
-    assert record.timestamps.stamped == record.service_time_ns.count == stamped
+    assert record.timestamps.stamped == stamped
     assert record.timestamps.unsampled == 250 - stamped
     assert record.user_space_latency_ns.count == 250
 

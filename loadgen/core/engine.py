@@ -97,12 +97,19 @@ class Engine(Roster):
 
     def take_pulse(self) -> Pulse:
         """Return how the loop has fared since the last call, and begin anew."""
-        taken, self._watch.pulse = self._watch.pulse, Pulse()
-        return taken
+        return self._watch.take_pulse()
 
-    def slept(self, began_ns: int, ended_ns: int) -> None:
-        """Note that the loop that calls `turn` had nothing to do in between."""
-        self._watch.pulse.slept(ended_ns - began_ns)
+    def slept(self, began_ns: int, due_ns: int, ended_ns: int) -> None:
+        """Note that the loop that calls `turn` had nothing to do in between.
+
+        ``due_ns`` is when it was to wake up at the latest.
+        """
+        self._watch.pulse.slept(began_ns, due_ns, ended_ns)
+
+    @property
+    def paused_ns(self) -> int:
+        """For how long this process has not run though it was due to, in nanoseconds."""
+        return self._watch.pauses.total_ns
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """Return how many messages due between the two moments were not sent; the schedule ends.

@@ -226,6 +226,8 @@ class Roster(ABC):
             self._opener.enqueue((connection,))
             return
         deadline_ns = self._policy.deadline_ns(connection, now_ns)
+        # A process that stood still has not waited for the server.
+        deadline_ns += self._watch.pauses.within_ns(connection.waits_since_ns or now_ns, now_ns)
         if deadline_ns > now_ns:
             self._timers.set(connection, deadline_ns)
         elif connection.has_news():

@@ -16,7 +16,7 @@ from loadgen.freeze import freeze, freeze_interval
 from loadgen.locust.tally import TallyingRecorder
 from loadgen.locust.words import crowd_plan
 from loadgen.plan import Plan
-from loadgen.processor import ProcessorUse
+from loadgen.processor import Processor
 from loadgen.record import ConnectionsRecord, IntervalRecord, RunRecord, Stage, TargetRecord
 from loadgen.units import ns_to_seconds
 
@@ -34,7 +34,8 @@ class Part:
         self._interval_began_ns = 0
         self._is_loading = True
         self._offered: Offered | None = None
-        self._processor = ProcessorUse.so_far()
+        self._processor = Processor()
+        self._used = self._processor.use()
         self._fresh: list[IntervalRecord] = []
         self.findings = Findings(plan=plan, started_at="", backend="", recorder=recorder)
 
@@ -59,7 +60,7 @@ class Part:
         self.findings.at_load_begin = self._totals
         self.findings.recorder.begin_measuring(now_ns)
         self.findings.recorder.failures.clear()
-        self._processor = ProcessorUse.so_far()
+        self._used = self._processor.use()
         self._engine.take_pulse()
 
     def end_interval(self, now_ns: int) -> None:
@@ -126,7 +127,7 @@ class Part:
         findings.marks.drain_ended_ns = 0
         findings.at_load_end = self._totals
         findings.pulse = self._engine.pulse
-        findings.processor = ProcessorUse.so_far().since(self._processor)
+        findings.processor = self._processor.use().since(self._used)
         findings.overdue = None  # not counted, as long as the schedule goes on
 
 
