@@ -120,8 +120,9 @@ class Pauses:
         if not self._until_ns or int(sent_ns.min()) >= self._from_ns[-1]:
             return
         following = np.searchsorted(self._from_ns, sent_ns, side="right")
-        sent_before = following < len(self._from_ns)
-        following, arrived_ns = following[sent_before], arrived_ns[sent_before]
+        starts_ns = np.array([*self._from_ns, NEVER_NS])
+        in_flight = starts_ns[following] <= arrived_ns
+        following, arrived_ns = following[in_flight], arrived_ns[in_flight]
         from_ns, until_ns = np.take(self._from_ns, following), np.take(self._until_ns, following)
         # Both may be let go on in either order: what comes towards the end tells nothing.
         is_early = arrived_ns < (from_ns + until_ns) // 2
@@ -133,7 +134,9 @@ class Pauses:
         """Return how long the server stood still in pauses, too, by what `look_at_server` saw.
 
         That is known of pauses of at least `LONG_NS`, if they are also four times as long as the
-        server usually takes, ``usual_ns``. Only those after ``since_ns`` count.
+        server usually takes, ``usual_ns``, and most of what was in flight was answered afterwards
+        only: two processes are never stopped at quite the same time. Only those after ``since_ns``
+        count.
         """
         return sum(
             until_ns - from_ns
@@ -142,8 +145,7 @@ class Pauses:
             )
             if from_ns >= since_ns
             and until_ns - from_ns >= max(LONG_NS, 4 * usual_ns)
-            and waiting
-            and not answered
+            and waiting > answered
         )
 
     def _overlap_ns(self, from_ns: Integers, until_ns: Integers) -> Integers:
