@@ -85,6 +85,30 @@ def connections(record: RunRecord) -> Remarks:
         )
 
 
+def downtime(record: RunRecord) -> Remarks:
+    """Say for how long connections were down, and whether loadgen's own back-off was the limit."""
+    found, share = record.actual.connection_time, shortfall.down_share(record)
+    if found is None or not share:
+        return
+    parts = {"backing off": found.backing_off_s, "failed": found.failed_s}
+    parts["opening"] = found.opening_s
+    shares = ", ".join(
+        f"{name} {percent(part_s / found.asked_s)}" for name, part_s in parts.items() if part_s
+    )
+    alone = f"; for {in_seconds(found.nobody_up_s)} none was up" if found.nobody_up_s else ""
+    is_own = found.backing_off_s > found.failed_s + found.opening_s
+    yield Remark.of(
+        "inconclusive" if share > TOLERANCE else "valid",
+        "backing-off" if is_own else "connections-down",
+        f"connections were up for {percent(found.had_s / found.asked_s)} of the time that was "
+        f"asked for ({shares}{alone})",
+        "the limit is loadgen's own back-off, 0.1 to 5 s before a failed connection is opened "
+        "again; the failures say why they fail"
+        if is_own
+        else "the failures say why; --reconnect opens failed connections again",
+    )
+
+
 def samples(record: RunRecord) -> Remarks:
     """Say that there was too little to be seen; of replies only, so never of one-way load."""
     if is_one_way(record):

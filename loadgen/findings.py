@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from loadgen.core.availability import ConnectionTime
 from loadgen.core.connection import Connection
 from loadgen.core.pulse import Pulse
 from loadgen.core.recorder import Recorder
@@ -37,6 +38,7 @@ class Findings:
     profile: the rate offered over time, the warm-up included; None in a closed loop.
     overdue: scheduled messages that were due and not sent; None if they were too many to count.
     why_user_space: why the kernel gave no timestamps; empty where it did.
+    connection_time: within the measured load.
     """
 
     plan: Plan
@@ -57,6 +59,7 @@ class Findings:
     marks: Marks = field(default_factory=Marks)
     pulse: Pulse = field(default_factory=Pulse)
     processor: ProcessorUse = field(default_factory=ProcessorUse)
+    connection_time: ConnectionTime = field(default_factory=ConnectionTime)
     at_load_begin: Totals = NONE
     at_load_end: Totals = NONE
     at_end: Totals = NONE

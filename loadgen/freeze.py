@@ -4,6 +4,7 @@ from typing import Any
 
 from loadgen import environment
 from loadgen.connection_ledger import connections_record
+from loadgen.core.availability import ConnectionTime
 from loadgen.core.histogram import Histogram
 from loadgen.core.recorder import Interval
 from loadgen.core.tally import TimesTally
@@ -14,6 +15,7 @@ from loadgen.findings import Findings
 from loadgen.record import (
     Actual,
     ConnectionsRecord,
+    ConnectionTimeRecord,
     FailureRecord,
     IntervalRecord,
     Requested,
@@ -175,6 +177,18 @@ def _actual(findings: Findings) -> Actual:
         closed=findings.closed,
         cpu_user_s=findings.processor.user_s,
         cpu_system_s=findings.processor.system_s,
+        connection_time=_connection_time(findings.connection_time),
+    )
+
+
+def _connection_time(found: ConnectionTime) -> ConnectionTimeRecord:
+    return ConnectionTimeRecord(
+        up_s=ns_to_seconds(found.up_ns),
+        renewing_s=ns_to_seconds(found.renewing_ns),
+        opening_s=ns_to_seconds(found.opening_ns),
+        backing_off_s=ns_to_seconds(found.backing_off_ns),
+        failed_s=ns_to_seconds(found.failed_ns),
+        nobody_up_s=ns_to_seconds(found.nobody_up_ns),
     )
 
 

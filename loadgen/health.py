@@ -28,7 +28,12 @@ from loadgen.record import RunRecord
 _GENERATOR_BOUND: Final = frozenset(
     {"generator-saturated", "replies-queued", "sends-late", "rate-missed"}
 )
-_OF_THE_SERVER: Final = frozenset({"unreachable", "lost", "connections-missing", "too-few-replies"})
+_OF_THE_SERVER: Final = frozenset(
+    {
+        *("unreachable", "lost", "too-few-replies"),
+        *("connections-missing", "connections-down", "backing-off"),
+    }
+)
 """What leaves a run inconclusive, and is still about the server."""
 
 
@@ -77,6 +82,7 @@ _UNREACHABLE_RULES: Final[tuple[Callable[[RunRecord], Remarks], ...]] = (
 _RULES: Final = (
     *_UNREACHABLE_RULES,
     doubts.connections,
+    doubts.downtime,
     doubts.samples,
     doubts.clock,
     doubts.stamps,

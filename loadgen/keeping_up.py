@@ -6,6 +6,7 @@ from loadgen import shortfall
 from loadgen.doubts import ENOUGH_POLLS, Remark, Remarks, is_one_way, percent
 from loadgen.evidence import GRAVITY, GeneratorRecord, Verdict
 from loadgen.record import RunRecord
+from loadgen.shortfall import TOLERANCE
 from loadgen.units import NS_PER_S, format_count, format_duration_ns
 
 AMPLE_WAITING: Final = 0.30
@@ -121,7 +122,7 @@ def rate(record: RunRecord) -> Remarks:
         yield Remark.of("inconclusive", "rate-unexplained", evidence, advice)
     elif leisure != "valid" or _is_accused(record) or _stood_still_as_long(record, asked):
         yield Remark.of("generator-bound", "rate-missed", evidence, _relief(record))
-    else:
+    elif shortfall.down_share(record) <= TOLERANCE:  # otherwise that is what was missed
         advice = (
             "the server did not keep up: response time grows for as long as the run lasts, and "
             "what was never answered is in none; ask for a lower --rate, or for more connections "

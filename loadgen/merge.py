@@ -33,7 +33,7 @@ from loadgen.evidence import (
     WorkerRecord,
 )
 from loadgen.plan import Plan
-from loadgen.record import Actual, Outcome, Requested, RunRecord, TargetRecord
+from loadgen.record import Actual, ConnectionTimeRecord, Outcome, Requested, RunRecord, TargetRecord
 from loadgen.timeline import Part, where_known
 from loadgen.units import ns_to_seconds
 
@@ -173,12 +173,21 @@ def _actual(parts: Sequence[Actual], load_s: float, service: Distribution) -> Ac
     opening_s = fields["opening_s"]
     return Actual(
         **fields,
+        connection_time=where_known(_connection_time, (part.connection_time for part in parts)),
         connect_rate_per_s=opened_in_time / opening_s if opening_s else 0.0,
         duration_s=load_s,
         in_flight_at_server=None
         if service.mean is None
         else ns_to_seconds(fields["messages_per_s"] * service.mean),
     )
+
+
+def _connection_time(parts: Sequence[ConnectionTimeRecord]) -> ConnectionTimeRecord:
+    """Return what all had together. That no worker had any is known of the least time alone."""
+    names = ConnectionTimeRecord.__struct_fields__
+    sums = {name: sum(getattr(part, name) for part in parts) for name in names}
+    sums["nobody_up_s"] = min(part.nobody_up_s for part in parts)
+    return ConnectionTimeRecord(**sums)
 
 
 def _generator(team: Sequence[Part]) -> GeneratorRecord:

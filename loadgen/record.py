@@ -70,10 +70,38 @@ class Requested(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_s: float | None
 
 
+class ConnectionTimeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """For how long connections were asked for within the load, in connection-seconds, and had.
+
+    up_s: ready for messages. renewing_s: being opened again where each reply ends a connection.
+    opening_s: not up yet, for the first time or after a failure. backing_off_s: waiting before
+    being opened again. failed_s: failed for good. A connection counts until all that was to be sent
+    on it has been, or its user has left.
+    nobody_up_s: seconds in which connections were asked for and none was up.
+    """
+
+    up_s: float
+    renewing_s: float
+    opening_s: float
+    backing_off_s: float
+    failed_s: float
+    nobody_up_s: float
+
+    @property
+    def asked_s(self) -> float:
+        """All of it, but for ``nobody_up_s``."""
+        return self.had_s + self.opening_s + self.backing_off_s + self.failed_s
+
+    @property
+    def had_s(self) -> float:
+        """What there was to load with."""
+        return self.up_s + self.renewing_s
+
+
 class Actual(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it.
 
-    connections: how many came up, once at least.
+    connections: how many came up, once at least; connection_time: for how long they were up.
     opening_s: from the first connect until all had come up or failed, or the load began without
     those that had not.
     connect_rate_per_s: the connections that came up in that time, over it.
@@ -120,6 +148,7 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     closed: int
     cpu_user_s: float
     cpu_system_s: float
+    connection_time: ConnectionTimeRecord | None = None
 
     @property
     def cpu_s(self) -> float:
@@ -223,9 +252,10 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
 class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All connections.
 
-    fairness: Jain's index of answered messages over the connections that anything was sent on, from
-    1/n (one got everything) to 1 (all got the same); null without messages.
-    starved: connections that something was sent on, and that were never answered.
+    fairness: Jain's index of answered messages over all connections that were asked for, but for
+    those that stayed up and had nothing to send; from 1/n (one got everything) to 1 (all got the
+    same); null without messages.
+    starved: those of them that were never answered.
     worst: the starved ones, then those of the highest mean service time, ten at most.
     ledger: the fields of `ConnectionRecord`, a column each, in the order of their index.
     """

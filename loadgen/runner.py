@@ -219,11 +219,12 @@ class _Run:
         began_ns = marks.load_began_ns
         end_ns = began_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else sys.maxsize
         processor = Processor(self._surroundings.boot_clock)
-        before = processor.use()
+        before, connected = processor.use(), engine.availability.so_far()
         engine.take_pulse()
         marks.load_ended_ns = self._submit_until(engine, end_ns, "loading")
         self.findings.processor = processor.use().since(before)
         self.findings.pulse = engine.take_pulse()
+        self.findings.connection_time = engine.availability.so_far().since(connected)
         self.findings.at_load_end = self._interval_totals
 
     def _submit_until(self, engine: Engine, end_ns: int, stage: Stage) -> int:

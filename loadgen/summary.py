@@ -16,6 +16,7 @@ from loadgen.usage import Usage, usage_of
 
 _SLOWEST_SHOWN = 3
 _FAR_FROM_USUAL = 1.5
+_ALL_UP = 0.999
 
 
 def summarise(record: RunRecord) -> list[Line]:
@@ -92,7 +93,7 @@ def _load(record: RunRecord) -> Iterator[Line]:
     opening = f" in {in_seconds(actual.opening_s)}" if actual.opening_s else ""
     yield Line(
         f"  connections  {format_count(actual.connections)} of "
-        f"{format_count(requested.connections)} up{opening}"
+        f"{format_count(requested.connections)} up{opening}{_downtime(record)}"
     )
     asked = []
     if requested.duration_s is not None:
@@ -125,6 +126,17 @@ def _load(record: RunRecord) -> Iterator[Line]:
     yield Line(f"  sent         {_traffic(sent, actual.bytes_sent_per_s)}")
     yield Line(f"  received     {_traffic(received, actual.bytes_received_per_s)}")
     yield from _usage(record)
+
+
+def _downtime(record: RunRecord) -> str:
+    """Say how many connections were up on average, where some were down."""
+    found, duration_s = record.actual.connection_time, record.actual.duration_s
+    if found is None or not duration_s or found.had_s > _ALL_UP * found.asked_s:
+        return ""
+    mean = found.had_s / duration_s
+    shown = format_count(mean) if mean >= 10 else f"{mean:.2g}"
+    nobody = f"; nobody for {in_seconds(found.nobody_up_s)}" if found.nobody_up_s else ""
+    return f", {shown} on average of the load{nobody}"
 
 
 def _usage(record: RunRecord) -> Iterator[Line]:

@@ -87,6 +87,24 @@ def _check_times(record: RunRecord) -> None:
         assert lag.count + delayed_sends == actual.due - actual.overdue == actual.submitted
 
 
+def sums_ns(record: RunRecord) -> tuple[int, int, int]:
+    """Return all response times, schedule lags and service times of an open loop, added up.
+
+    Those that pauses of this process have gone into are in them.
+    """
+    assert record.response_time_ns is not None
+    assert record.schedule_lag_ns is not None
+    response, lag = record.response_time_ns.sum, record.schedule_lag_ns.sum
+    service, delayed = record.service_time_ns.sum, record.generator.delayed
+    if delayed is None:
+        return response, lag, service
+    return (
+        response + delayed.response_ns.sum,
+        lag + delayed.schedule_lag_ns.sum,
+        service + delayed.service_ns.sum,
+    )
+
+
 def check_against(record: RunRecord, server: ScriptedServer, unread_bytes: int = 0) -> None:
     """The record agrees with itself and with what ``server`` has counted."""
     check(record)

@@ -29,7 +29,7 @@ FLOORS = [
     ],
     [
         *("core.pacing", "core.stamps", "core.wall_clock", "core.tally", "core.connection_tables"),
-        *("core.pauses", "crowd", "processor"),
+        *("core.pauses", "core.availability", "crowd", "processor"),
     ],
     ["plan"],
     ["core.dialer", "core.laps", "core.pulse"],

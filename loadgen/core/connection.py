@@ -10,6 +10,7 @@ import select
 import socket
 from typing import Any
 
+from loadgen.core.availability import Standing
 from loadgen.core.clock import Clock
 from loadgen.core.conversation import Conversation
 from loadgen.core.dialer import Dialer
@@ -35,12 +36,14 @@ class Connection(Exchange):
         "is_decided",
         "is_offered",
         "socket",
+        "standing",
         "state",
     )
 
     def __init__(self, index: int, conversation: Conversation, clock: Clock) -> None:
         super().__init__(index, conversation, clock)
         self.state = State.NEW
+        self.standing = Standing.OPENING
         self.socket: Any = None
         self.alarm_ns: int | None = None
         self.failure: Failure | None = None

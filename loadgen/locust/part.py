@@ -36,6 +36,7 @@ class Part:
         self._offered: Offered | None = None
         self._processor = Processor()
         self._used = self._processor.use()
+        self._connected = engine.availability.so_far()
         self._fresh: list[IntervalRecord] = []
         self.findings = Findings(plan=plan, started_at="", backend="", recorder=recorder)
 
@@ -61,6 +62,7 @@ class Part:
         self.findings.recorder.begin_measuring(now_ns)
         self.findings.recorder.failures.clear()
         self._used = self._processor.use()
+        self._connected = self._engine.availability.so_far()
         self._engine.take_pulse()
 
     def end_interval(self, now_ns: int) -> None:
@@ -127,6 +129,7 @@ class Part:
         findings.marks.drain_ended_ns = 0
         findings.at_load_end = self._totals
         findings.pulse = self._engine.pulse
+        findings.connection_time = self._engine.availability.so_far().since(self._connected)
         findings.processor = self._processor.use().since(self._used)
         findings.overdue = None  # not counted, as long as the schedule goes on
 
