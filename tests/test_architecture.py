@@ -49,7 +49,7 @@ FLOORS = [
     ["record"],
     ["connection_ledger", "shortfall", "timeline", "record_schema", "usage", "hdr_log"],
     ["doubts"],
-    ["keeping_up"],
+    ["keeping_up", "absences"],
     ["health"],
     ["figures", "merge", "findings"],
     ["time_figure"],
@@ -82,6 +82,7 @@ FLOORS = [
         *("locust.client", "locust.seat", "locust.load", "locust.driver", "locust.words"),
         *("locust.tally", "locust.statistics", "locust.request_events", "locust.part"),
         *("locust.report", "locust.gathered", "locust.overview", "locust.page"),
+        "locust.attendance",
         *("locust.arguments", "locust.roles", "locust.worker", "locust.master", "locust.alone"),
     ],
     [
@@ -104,6 +105,7 @@ FAMILIES = [
     ],
     [
         "locust.driver locust.words locust.tally locust.report locust.arguments locust.page",
+        "locust.attendance",
         "locust.statistics locust.part locust.gathered",
         "locust.load locust.request_events locust.overview",
         *("locust.client locust.seat locust.session", "locust.roles"),
