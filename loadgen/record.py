@@ -6,8 +6,7 @@ nanoseconds; moments and spans are seconds, counted from the start of the measur
 History of the format:
 loadgen.run/1   the first: one latency, from send to read.
 loadgen.run/2   four times and what is made of them; the evidence of their worth; the warm-up.
-                It has since gained ``workers``, which is empty for a run of one process, and
-                ``monitor`` and ``team``, which are null without one.
+                It has since gained ``workers``, ``monitor``, ``team``: empty or null without.
 """
 
 import gc

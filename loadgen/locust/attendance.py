@@ -1,10 +1,10 @@
 """Who takes part in a run of several workers, with which load, and who is there no more.
 
 Facts. Locust's dispatcher says how many users each worker is to have, anew at every change. Workers
-send a heartbeat every second; without one for some four seconds Locust calls them missing, and gives
-their users to the others if it is asked to (--enable-rebalancing), or a minute later. One that is
-missing may come back: it was held up, and all that it reports counts. One that is told to end, or
-that quits, gives its last report before.
+send a heartbeat every second; without one for some four seconds Locust calls them missing, and
+gives their users to the others if it is asked to (--enable-rebalancing), or a minute later. One
+that is missing may come back: it was held up, and all that it reports counts. One that is told to
+end, or that quits, gives its last report before.
 
 Decision. Whoever was given users and has not given a last report is lost, from when it was last
 heard of, for as long as Locust misses it; at the end of the run, whether Locust does or not.

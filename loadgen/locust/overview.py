@@ -48,14 +48,15 @@ def _user_class(name: str, record: RunRecord, gathered: Gathered) -> dict[str, A
     workers, team = gathered.contributions[name], record.team
     lost = {} if team is None else {each.name: each.at_s for each in team.lost}
     rows = [_worker(worker, each, lost.get(worker)) for worker, each in sorted(workers.items())]
+    there = [each.report for worker, each in workers.items() if worker not in lost]
     rows += [_unheard(worker, at_s) for worker, at_s in lost.items() if worker not in workers]
     return {
         "user_class": name,
         "target": record.target.address,
         "plan": f"{summary.plan_in_words(record.plan)}, on {record.backend}",
         **_verdict(record.health),
-        "users": sum(each.report.users for each in workers.values()),
-        "connections_up": sum(each.report.connections_up for each in workers.values()),
+        "users": sum(report.users for report in there),
+        "connections_up": sum(report.connections_up for report in there),
         "messages": record.actual.messages,
         "messages_per_s": record.actual.messages_per_s,
         "failures": [
