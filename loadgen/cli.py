@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.errors import LoadgenError, UnreachableError, UsageError
+from loadgen.signals import outliving_terminal
 
 USAGE: Final = 2
 UNREACHABLE: Final = 3
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except LoadgenError as error:
         prefix = "loadgen" if command == "run" else f"loadgen {command}"
-        print(f"{prefix}: {error}", file=sys.stderr)
+        with outliving_terminal():
+            print(f"{prefix}: {error}", file=sys.stderr)
         return UNREACHABLE if isinstance(error, UnreachableError) else USAGE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -51,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # All other output has been dealt with where it is written.
         _discard_output()
-        print(f"loadgen: standard output: {error.strerror}", file=sys.stderr)
+        with outliving_terminal():
+            print(f"loadgen: standard output: {error.strerror}", file=sys.stderr)
         return USAGE
 
 

@@ -224,6 +224,38 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
 
 
+class AbsenceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that was not there when the run ended.
+
+    host: the name of its machine; empty where nobody knows. at_s: when it was last heard of.
+    relieved_at_s: when others were given its load; null if they never were.
+    load_share: of the load that was asked of all when it was last heard of, from 0 to 1; null where
+    nobody knows. message_share: of the messages of all, until its last report; null if it never
+    reported.
+    """
+
+    name: str
+    host: str
+    at_s: float
+    relieved_at_s: float | None
+    load_share: float | None
+    message_share: float | None
+
+
+class TeamRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The workers that were to carry out the run together.
+
+    expected: how many took part, or were to. reported: of them, those that gave their last report.
+    lost: those that took part and did not give it. ended_early: those that gave it long before the
+    run ended. Whoever is left of those expected never came.
+    """
+
+    expected: int
+    reported: int
+    lost: list[AbsenceRecord]
+    ended_early: list[AbsenceRecord]
+
+
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one check, such as ``service_p99<5ms``.
 

@@ -20,7 +20,7 @@ server lags behind matters more than a tail of user-space latency.
 from collections.abc import Callable
 from typing import Final
 
-from loadgen import doubts, keeping_up
+from loadgen import absences, doubts, keeping_up
 from loadgen.doubts import Remark, Remarks
 from loadgen.evidence import GRAVITY, Finding, Health
 from loadgen.record import RunRecord
@@ -81,6 +81,7 @@ _UNREACHABLE_RULES: Final[tuple[Callable[[RunRecord], Remarks], ...]] = (
 )
 _RULES: Final = (
     *_UNREACHABLE_RULES,
+    absences.remarks,
     doubts.connections,
     doubts.downtime,
     doubts.samples,

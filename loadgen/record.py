@@ -6,8 +6,7 @@ nanoseconds; moments and spans are seconds, counted from the start of the measur
 History of the format:
 loadgen.run/1   the first: one latency, from send to read.
 loadgen.run/2   four times and what is made of them; the evidence of their worth; the warm-up.
-                It has since gained ``workers``, which is empty for a run of one process, and
-                ``monitor``, which is null without one.
+                It has since gained ``workers``, ``monitor``, ``team``: empty or null without.
 """
 
 import gc
@@ -25,6 +24,7 @@ from loadgen.evidence import (
     Health,
     MonitorRecord,
     ProbeRecord,
+    TeamRecord,
     TimestampsRecord,
     WorkerRecord,
 )
@@ -272,6 +272,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
 
     health: null until it has been judged. probe, monitor: null where there was none.
     workers: the processes that carried it out together (`loadgen.merge`); empty if it was one.
+    team: who of them was there to the end; null where nobody kept count.
     """
 
     started_at: str
@@ -293,6 +294,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     intervals: list[IntervalRecord]
     connections: ConnectionsRecord
     workers: list[WorkerRecord] = []
+    team: TeamRecord | None = None
 
     @property
     def latency(self) -> Histogram:

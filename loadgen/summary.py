@@ -287,6 +287,15 @@ def _slowest(worst: Iterable[ConnectionRecord], usual_ns: float) -> Iterator[Lin
 
 
 def _workers(record: RunRecord) -> Iterator[Line]:
+    team = record.team
+    if team is not None:
+        lost = f", {format_count(len(team.lost))} lost" if team.lost else ""
+        early = f", {format_count(len(team.ended_early))} ended early" if team.ended_early else ""
+        yield Line(
+            f"  workers      {format_count(team.reported)} of {format_count(team.expected)} have "
+            f"given their last report{lost}{early}",
+            "plain" if team.reported == team.expected else "bad",
+        )
     for rank, worker in enumerate(record.workers):
         yield Line(
             f"  {'by worker' if rank == 0 else '':<12} {worker.name}: {worker.verdict}, "

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from loadgen.plan import Plan
 from loadgen.progress import progress_line
+from loadgen.signals import outliving_terminal
 from loadgen.summary_times import Line
 from loadgen.surroundings import Progress
 
@@ -31,8 +32,9 @@ def _console(file: TextIO) -> Console:
 def print_lines(lines: Iterable[Line], file: TextIO) -> None:
     """Print ``lines`` to ``file``, in colour where it can show them."""
     console = _console(file)
-    for line in lines:
-        console.print(line.text, style=_STYLES[line.style])
+    with outliving_terminal():
+        for line in lines:
+            console.print(line.text, style=_STYLES[line.style])
 
 
 class LiveProgress:
@@ -56,8 +58,10 @@ class LiveProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._live.stop()
+        with outliving_terminal():
+            self._live.stop()
 
     def show(self, progress: Progress) -> None:
         """Draw ``progress``."""
-        self._live.update(Text(progress_line(progress, self._plan)), refresh=True)
+        with outliving_terminal():
+            self._live.update(Text(progress_line(progress, self._plan)), refresh=True)

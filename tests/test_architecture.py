@@ -19,7 +19,7 @@ TESTS = Path(__file__).parent
 # The modules of each floor, the lowest first.
 FLOORS = [
     [
-        *("errors", "units", "failure", "_version", "files", "cgroup", "originals"),
+        *("errors", "units", "failure", "_version", "files", "cgroup", "originals", "signals"),
         *("core", "commands"),
     ],
     [
@@ -48,7 +48,7 @@ FLOORS = [
     ["record"],
     ["connection_ledger", "shortfall", "timeline", "record_schema", "usage", "hdr_log"],
     ["doubts"],
-    ["keeping_up"],
+    ["keeping_up", "absences"],
     ["health"],
     ["figures", "merge", "findings"],
     ["time_figure"],
@@ -81,6 +81,7 @@ FLOORS = [
         *("locust.client", "locust.seat", "locust.load", "locust.driver", "locust.words"),
         *("locust.tally", "locust.statistics", "locust.request_events", "locust.part"),
         *("locust.report", "locust.gathered", "locust.overview", "locust.page"),
+        *("locust.attendance", "locust.hangup"),
         *("locust.arguments", "locust.roles", "locust.worker", "locust.master", "locust.alone"),
     ],
     [
@@ -88,6 +89,7 @@ FLOORS = [
         *("commands.options", "commands.load_options", "commands.run_options"),
         *("commands.find_max", "commands.run", "commands.server", "commands.backends"),
         *("commands.compare", "commands.outputs", "commands.report", "commands.output_options"),
+        "commands.stopping",
     ],
     ["__main__", "pytest_plugin"],
 ]
@@ -103,6 +105,7 @@ FAMILIES = [
     ],
     [
         "locust.driver locust.words locust.tally locust.report locust.arguments locust.page",
+        "locust.attendance locust.hangup",
         "locust.statistics locust.part locust.gathered",
         "locust.load locust.request_events locust.overview",
         *("locust.client locust.seat locust.session", "locust.roles"),
@@ -115,7 +118,7 @@ FAMILIES = [
         *("compare.files compare.comparison", "compare compare.text"),
     ],
     [
-        "commands.options commands.outputs commands.report",
+        "commands.options commands.outputs commands.report commands.stopping",
         *("commands.load_options commands.output_options", "commands.run_options"),
         "commands.find_max commands.server commands.backends commands.compare",
         "commands.run",

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from loadgen import signals
 from loadgen.commands import options, outputs
 from loadgen.compare import files, gates
 from loadgen.compare.alternating import Command, Series, Side, run_in_turn
@@ -56,7 +57,8 @@ otherwise service time), connect_p99, cpu_per_message; of pytest-benchmark the n
 the benchmarks, or time for all of them.
 
 exit codes: 0 compared, 1 a --fail-on is broken: by more than it allows, and noise is
-excluded, 2 usage, or unlike records, 4 with --strict a --fail-on could not be decided."""
+excluded, 2 usage, or unlike records, 4 with --strict a --fail-on could not be decided,
+130 interrupted, 143 and 129 ended by SIGTERM or SIGHUP."""
 
 
 def main(arguments: list[str]) -> int:
@@ -207,7 +209,7 @@ def _made(chosen: argparse.Namespace, terms: Terms) -> tuple[Rounds, Rounds]:
         if not value:
             raise UsageError.of(option, f"{value:g}", "write more than 0")
     base, head = chosen.commands
-    with _ended_by_sigterm(), _folder(chosen.keep) as folder:
+    with _ended_by_signals(), _folder(chosen.keep) as folder:
         series = Series(count, folder, longest_s)
         codes: dict[Side, list[int]] = {"A": [], "B": []}
         for run in run_in_turn({"A": base, "B": head}, series, _silent if chosen.quiet else _tell):
@@ -231,17 +233,20 @@ def _read(command: Command, folder: Path, codes: Sequence[int] = ()) -> Rounds:
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end this process as ^C does, with all that it has begun."""
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end this process as ^C does, with all that it has begun."""
+    is_leaving = False
 
     def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal is_leaving
+        if number == signals.HANGUP and is_leaving:
+            return  # it comes twice
+        is_leaving = True
         sys.exit(128 + number)
 
-    previous = signal.signal(signal.SIGTERM, leave)
-    try:
+    numbers = [number for number in signals.asking_to_end() if number != signal.SIGINT]
+    with signals.handled(leave, *numbers):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _two_files(chosen: argparse.Namespace) -> tuple[Path, Path]:
@@ -284,7 +289,8 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    with signals.outliving_terminal():
+        print(text, file=sys.stderr, flush=True)
 
 
 def _silent(text: str) -> None:

@@ -4,15 +4,12 @@ import argparse
 import csv
 import io
 import logging
-import os
-import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any, Final, TextIO
 
 from loadgen.backends_compared import Grid
@@ -23,12 +20,14 @@ from loadgen.commands.run_options import (
     plan_of,
     plan_of_each_run,
 )
+from loadgen.commands.stopping import stopping_on_signals
 from loadgen.dump import dumping_first
 from loadgen.failure import Cause
 from loadgen.hdr_log import to_hdr_log
 from loadgen.plan import Plan
 from loadgen.record import FailureRecord, RunRecord
 from loadgen.runner import UnreachableTargetError, run
+from loadgen.signals import outliving_terminal
 from loadgen.summary import summarise
 from loadgen.surroundings import Surroundings
 
@@ -48,7 +47,7 @@ def main(arguments: list[str]) -> int:
     if chosen.verbose:
         _log_to_stderr()
     for_people = sys.stderr if output_options.takes_stdout(chosen) else sys.stdout
-    with _stop_on_signals() as should_stop:
+    with stopping_on_signals() as should_stop:
         surroundings = Surroundings(
             should_stop=should_stop, socket_factory=_dumping() if chosen.dump_one else None
         )
@@ -61,10 +60,11 @@ def main(arguments: list[str]) -> int:
         except UnreachableTargetError as unreachable:
             _write_files(unreachable.record, chosen)
             raise
-    try:
-        _write_files(record, chosen)
-    finally:
-        _terminal().print_lines(summarise(record), for_people)
+        should_stop.finish()
+        try:
+            _write_files(record, chosen)
+        finally:
+            _terminal().print_lines(summarise(record), for_people)
     return _exit_code(record, chosen.strict)
 
 
@@ -149,36 +149,12 @@ def _log_to_stderr() -> None:
 
 
 def _dumping() -> Callable[[int, int], Any]:
-    return dumping_first(socket.socket, lambda text: print(text, file=sys.stderr))
+    return dumping_first(socket.socket, _print_to_stderr)
 
 
-@contextmanager
-def _stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first ^C into a request to stop, the second into an end without ceremony."""
-    asked = heard = insisted = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked, insisted
-        # At once: the second time, and where nobody would hear of a request, since the run has not
-        # begun and reads a payload or resolves a name. Whoever insists gets it without ceremony.
-        if insisted:
-            os._exit(128 + number)
-        insisted = asked
-        if asked or not heard:
-            raise KeyboardInterrupt
-        asked = True
-
-    def should_stop() -> bool:
-        nonlocal heard
-        heard = True
-        return asked
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield should_stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+def _print_to_stderr(text: str) -> None:
+    with outliving_terminal():
+        print(text, file=sys.stderr)
 
 
 def _write_files(record: RunRecord, chosen: argparse.Namespace) -> None:

@@ -50,7 +50,8 @@ examples:
 
 exit codes: 0 ran, 1 a requested check failed (--check, --verify), 2 usage, 3 target
 unreachable, 4 a check could not be decided, or with --strict the numbers must not
-be believed, 130 interrupted (the report is printed all the same).
+be believed, 130 interrupted: by ^C, SIGTERM or SIGHUP (the report is printed all the
+same, and every file is written; with nohup a closed terminal does not interrupt).
 `loadgen compare --help` says whether one is slower than another, `loadgen report
 --help` draws what a run has found, `loadgen server --help` explains the embedded
 server."""

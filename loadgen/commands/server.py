@@ -19,7 +19,8 @@ from loadgen.units import format_bytes, format_count
 
 _DESCRIPTION = """\
 A non-blocking echo server on one selector: the target to try loadgen on.
-It serves until it is interrupted, and then says what it has counted.
+It serves until it is interrupted (^C, SIGTERM, SIGHUP), and then says what it has
+counted.
 
 With --delay, --stall and --ledger it is a target whose latency is known, to check
 what a load tool reports against the truth."""

@@ -43,6 +43,22 @@ def add_to(parser: Any) -> None:
     )
 
 
+def number_run(chosen: Any) -> int:
+    """Return a number that tells the coming run from others, which Locust carries to the workers.
+
+    It is 0 where Locust has no options, and so carries none.
+    """
+    if chosen is None:
+        return 0
+    chosen.loadgen_run = run_of(chosen) + 1
+    return run_of(chosen)
+
+
+def run_of(chosen: Any) -> int:
+    """Return the number of the run that Locust has brought here; 0 where there is none."""
+    return int(getattr(chosen, "loadgen_run", 0))
+
+
 def overrides(chosen: Any) -> dict[str, Any]:
     """Return the words that ``chosen``, Locust's parsed options, give to a Plan.
 

@@ -86,16 +86,16 @@ class Interrupts:
         self._is_busy = False
         if self._is_pending:
             self._is_pending = False
-            _interrupt_main()
+            interrupt_main()
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self._is_busy and not self._is_pending:
             self._is_pending = True
         else:
-            _interrupt_main()
+            interrupt_main()
 
 
-def _interrupt_main() -> None:
+def interrupt_main() -> None:
     """Raise KeyboardInterrupt in the main greenlet; whoever runs now goes on afterwards."""
     get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
 

@@ -13,6 +13,7 @@ class PartReport(msgspec.Struct, frozen=True, kw_only=True):
     record: its part so far; the intervals are those since its last report.
     names: the latencies, by the name of the request.
     is_last: whether the run is over for this worker.
+    run: the number that the master has given the run; 0 where there is none.
     """
 
     user_class: str
@@ -21,6 +22,7 @@ class PartReport(msgspec.Struct, frozen=True, kw_only=True):
     record: RunRecord
     names: dict[str, Distribution]
     is_last: bool
+    run: int = 0
 
 
 def encode(reports: list[PartReport]) -> bytes:
