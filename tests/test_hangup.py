@@ -16,6 +16,7 @@ from locusts import FULL_SPEED, LOAD, Locusts
 from locusts import NEEDED as LOCUST_NEEDED
 from servers import ScriptedServer, echoes
 
+from loadgen.evidence import TeamRecord
 from loadgen.record import from_json
 from loadgen.server.embedded import EmbeddedServer
 
@@ -97,6 +98,8 @@ def test_a_hangup_ends_locust_as_an_interrupt_does(tmp_path: Path, whom: str) ->
         assert [each.end() for each in (locust, *workers)] == [0] * (1 + len(workers))
     found = locusts.accounts
     found.check_against(server.counts)
+    whole = None if whom == "alone" else TeamRecord(expected=2, reported=2, lost=[], ended_early=[])
+    assert [record.team for record in found.records.values()] == [whole, whole]
     assert page.stat().st_size > 0
     assert re.search(r"^ *service time ", locust.text, re.MULTILINE)
 

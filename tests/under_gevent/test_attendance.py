@@ -2,15 +2,12 @@
 
 import msgspec
 import pytest
-from locusts import NEEDED
 from records import closed_loop
 
 from loadgen.locust.attendance import Attendance
 from loadgen.locust.gathered import Gathered
 from loadgen.locust.report import PartReport
 from loadgen.units import NS_PER_S
-
-pytestmark = NEEDED
 
 
 class Clock:
