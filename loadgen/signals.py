@@ -31,11 +31,18 @@ def asking_to_end() -> tuple[int, ...]:
 def handled(handler: Handler, *numbers: int) -> Iterator[None]:
     """Have ``handler`` called for each of the signals ``numbers``; in the end all is as before.
 
-    To be called in the main thread. A hangup lets go of the terminal first (`leave_terminal`).
+    To be called in the main thread. A hangup lets go of the terminal first (`leave_terminal`), and
+    from then on hangups are ignored for good: on the way out, one would take the exit code.
     """
+    has_hung_up = False
 
     def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal has_hung_up
         if number == HANGUP:
+            if has_hung_up:
+                return
+            has_hung_up = True
+            signal.signal(number, signal.SIG_IGN)
             leave_terminal()
         handler(number, frame)
 
@@ -44,7 +51,8 @@ def handled(handler: Handler, *numbers: int) -> Iterator[None]:
         yield
     finally:
         for number, before in previous.items():
-            signal.signal(number, before)
+            if number != HANGUP or not has_hung_up:
+                signal.signal(number, before)
 
 
 def leave_terminal() -> bool:

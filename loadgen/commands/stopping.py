@@ -1,7 +1,6 @@
 """What the user's signals mean to a run: the first one ends the load in good order."""
 
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,7 +19,6 @@ class Stopping:
 
     def __init__(self) -> None:
         self._is_asked = self._is_heard = self._is_insisted = self._is_over = False
-        self.has_hung_up = False
 
     def __call__(self) -> bool:
         """Return whether the load is to end."""
@@ -33,10 +31,8 @@ class Stopping:
 
     def hear(self, number: int, frame: FrameType | None) -> None:
         """Take note of a signal. Raises KeyboardInterrupt; who insists on it gets an exit."""
-        if number == signals.HANGUP:
-            self.has_hung_up = True
-            if self._is_asked or self._is_over:
-                return
+        if number == signals.HANGUP and (self._is_asked or self._is_over):
+            return
         if self._is_insisted:
             os._exit(128 + number)
         self._is_insisted = self._is_asked
@@ -50,10 +46,5 @@ class Stopping:
 def stopping_on_signals() -> Iterator[Stopping]:
     """Turn ^C, SIGTERM and SIGHUP into requests to stop."""
     stopping = Stopping()
-    try:
-        with signals.handled(stopping.hear, *signals.asking_to_end()):
-            yield stopping
-    finally:
-        if stopping.has_hung_up and signals.HANGUP is not None:
-            # Once more, on the way out, would take the exit code.
-            signal.signal(signals.HANGUP, signal.SIG_IGN)
+    with signals.handled(stopping.hear, *signals.asking_to_end()):
+        yield stopping
