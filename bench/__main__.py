@@ -13,6 +13,7 @@ MEASUREMENTS: Final = {
     "turn": "bench.turn",
     "footprint": "bench.footprint",
     "monitor": "bench.monitor",
+    "soak": "bench.soak",
     "fidelity": "bench.fidelity",
     "locust_compare": "bench.locust_compare",
     "peers": "bench.peers.__main__",

@@ -46,21 +46,19 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @classmethod
     def of(cls, histogram: Histogram) -> "Distribution":
         """Return the frozen form of ``histogram``."""
+        if not histogram.count:
+            return NOTHING
         buckets, counts = histogram.buckets()
-        some = histogram.count > 0
-
-        def percentile(percent: float) -> int | None:
-            return histogram.percentile(percent) if some else None
-
+        p50, p90, p99, p999 = histogram.percentiles(50, 90, 99, 99.9)
         return cls(
             count=histogram.count,
-            min=histogram.min_ns if some else None,
-            mean=histogram.mean_ns if some else None,
-            p50=percentile(50),
-            p90=percentile(90),
-            p99=percentile(99),
-            p999=percentile(99.9),
-            max=histogram.max_ns if some else None,
+            min=histogram.min_ns,
+            mean=histogram.mean_ns,
+            p50=p50,
+            p90=p90,
+            p99=p99,
+            p999=p999,
+            max=histogram.max_ns,
             overflow=histogram.overflow,
             sum=histogram.sum_ns,
             buckets=buckets,
@@ -83,9 +81,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             max((part.max or 0 for part in known), default=0),
         )
         sum_ns = sum(part.sum for part in known)
-        return cls.of(
-            Histogram.from_buckets(occupied.tolist(), summed[occupied].tolist(), bounds_ns, sum_ns)
-        )
+        return cls.of(Histogram.from_buckets(occupied, summed[occupied], bounds_ns, sum_ns))
 
     def histogram(self) -> Histogram:
         """Return the histogram that this is the frozen form of."""
@@ -99,3 +95,20 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def percentile(self, percent: float) -> int | None:
         """Return that percentile in nanoseconds; None where nothing was counted."""
         return self.histogram().percentile(percent) if self.count else None
+
+
+NOTHING: Final = Distribution(
+    count=0,
+    min=None,
+    mean=None,
+    p50=None,
+    p90=None,
+    p99=None,
+    p999=None,
+    max=None,
+    overflow=0,
+    sum=0,
+    buckets=[],
+    counts=[],
+)
+"""The distribution of no values."""

@@ -4,8 +4,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from loadgen.core.availability import ConnectionTime
 from loadgen.core.connection import Connection
 from loadgen.core.pulse import Pulse
@@ -13,9 +11,10 @@ from loadgen.core.recorder import Recorder
 from loadgen.core.totals import NONE, Totals
 from loadgen.crowd import Offered
 from loadgen.evidence import MonitorRecord, ProbeRecord
+from loadgen.interval_packer import IntervalPacker
 from loadgen.plan import Plan
 from loadgen.processor import ProcessorUse
-from loadgen.record import IntervalRecord, Outcome
+from loadgen.record import Outcome
 from loadgen.units import ns_to_seconds
 
 
@@ -63,7 +62,7 @@ class Findings:
     at_load_begin: Totals = NONE
     at_load_end: Totals = NONE
     at_end: Totals = NONE
-    intervals: list[IntervalRecord] = field(default_factory=list)
+    intervals: IntervalPacker = field(default_factory=IntervalPacker)
 
     @property
     def load_s(self) -> float:
@@ -89,9 +88,5 @@ class Findings:
 
     def begin_load(self, now_ns: int) -> None:
         """Let the load begin now, and not when it was to; the intervals so far count from there."""
-        late_s = ns_to_seconds(now_ns - self.marks.load_began_ns)
+        self.intervals.move(-ns_to_seconds(now_ns - self.marks.load_began_ns))
         self.marks.load_began_ns = now_ns
-        self.intervals = [
-            msgspec.structs.replace(interval, start_s=interval.start_s - late_s)
-            for interval in self.intervals
-        ]

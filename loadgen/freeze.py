@@ -12,15 +12,14 @@ from loadgen.core.totals import Totals
 from loadgen.distribution import Distribution
 from loadgen.evidence import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.findings import Findings
+from loadgen.intervals import IntervalRecord, Stage
 from loadgen.record import (
     Actual,
     ConnectionsRecord,
     ConnectionTimeRecord,
     FailureRecord,
-    IntervalRecord,
     Requested,
     RunRecord,
-    Stage,
     TargetRecord,
 )
 from loadgen.units import ns_to_seconds
@@ -79,7 +78,7 @@ def freeze(
         connect_latency_ns=Distribution.of(findings.recorder.connect),
         **_times(findings.recorder.times, findings),
         failures=_failures(findings),
-        intervals=findings.intervals,
+        intervals=findings.intervals.packed(),
         connections=connections,
     )
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 from loadgen.core.histogram import HIGHEST_NS, Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import UsageError
-from loadgen.record import IntervalRecord, RunRecord
+from loadgen.intervals import IntervalRecord
+from loadgen.record import RunRecord
 
 DIGITS: Final = 3
 """Significant digits of the histograms; those of a record have between two and three."""

@@ -34,6 +34,7 @@ from loadgen.evidence import (
     TimestampsRecord,
     WorkerRecord,
 )
+from loadgen.interval_packer import packed
 from loadgen.plan import Plan
 from loadgen.record import Actual, ConnectionTimeRecord, Outcome, Requested, RunRecord, TargetRecord
 from loadgen.timeline import Part, where_known
@@ -90,7 +91,7 @@ def merge(parts: Mapping[str, RunRecord], team: Team | None = None) -> RunRecord
         connect_latency_ns=Distribution.of_all(record.connect_latency_ns for record in records),
         **times,
         failures=timeline.failures(aligned),
-        intervals=timeline.intervals(aligned),
+        intervals=packed(timeline.intervals(aligned)),
         connections=connection_ledger.joined([record.connections for record in records]),
         workers=[_worker(part, found) for part, found in zip(aligned, judged, strict=True)],
         team=None if team is None else absences.team_record(team, aligned),

@@ -20,11 +20,13 @@ bench monitor` has the figures.
 import contextlib
 import os
 import threading
+from array import array
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, Self
 
 import psutil
 
+from loadgen.columns import Columns, differences, since_first, whole_or_none
 from loadgen.core.clock import Clock
 from loadgen.core.dialer import Endpoint
 from loadgen.evidence import MachineSamples, MonitorRecord, ProcessSamples
@@ -57,7 +59,7 @@ class Monitor:
         self._why_no_target = ""
         self._target: _Group | None = None
         self._target_ended_ns: int | None = None
-        self._at_ns: list[int] = []
+        self._at_ns = array("q")
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
@@ -164,7 +166,7 @@ class _Group:
 
     def __init__(self, processes: list[psutil.Process]) -> None:
         self._watched = list(map(_Watched, processes))
-        self._looks: list[_Look] = []
+        self._looks = Columns()
         self.name = _name_of(processes[0])
         self.pids = [process.pid for process in processes]
 
@@ -188,18 +190,15 @@ class _Group:
 
     def samples(self) -> ProcessSamples:
         """Return all samples; what accumulates counts from the first."""
-        cpu_s, memory, descriptors, threads, switches = zip(*self._looks, strict=True)
-        before = switches[0]
+        cpu_s, memory, descriptors, threads, switches = self._looks
         return ProcessSamples(
             name=self.name,
             pids=self.pids,
-            cpu_s=[each - cpu_s[0] for each in cpu_s],
-            memory_bytes=list(memory),
-            descriptors=list(descriptors),
-            threads=list(threads),
-            context_switches=[
-                None if each is None or before is None else each - before for each in switches
-            ],
+            cpu_s=since_first(cpu_s),
+            memory_bytes=list(map(int, memory)),
+            descriptors=list(map(whole_or_none, descriptors)),
+            threads=list(map(int, threads)),
+            context_switches=list(map(whole_or_none, since_first(switches))),
         )
 
 
@@ -207,7 +206,7 @@ class _Machine:
     """All processors, and all network interfaces."""
 
     def __init__(self) -> None:
-        self._looks: list[tuple[float, float, int, int]] = []
+        self._looks = Columns()
 
     def look(self) -> None:
         """Take a sample."""
@@ -221,12 +220,11 @@ class _Machine:
 
     def samples(self) -> MachineSamples:
         """Return all samples."""
-        first = self._looks[0]
-        pairs = zip([first, *self._looks[:-1]], self._looks, strict=True)
+        busy_s, total_s, sent, received = self._looks
         return MachineSamples(
-            cpu_share=[_share(now[0] - before[0], now[1] - before[1]) for before, now in pairs],
-            sent_bytes=[look[2] - first[2] for look in self._looks],
-            received_bytes=[look[3] - first[3] for look in self._looks],
+            cpu_share=[0.0, *map(_share, differences(busy_s), differences(total_s))],
+            sent_bytes=list(map(int, since_first(sent))),
+            received_bytes=list(map(int, since_first(received))),
         )
 
 

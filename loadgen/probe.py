@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 import time
+from array import array
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -38,6 +39,7 @@ from loadgen.payload import Payloads
 from loadgen.plan import Plan
 
 REQUESTS_PER_S: Final = 300
+_BINNED_TOGETHER: Final = 1000
 
 TRICKLE_PER_S: Final = 1000
 """Up to this rate a generator has the time to read its replies at once, and needs no probe."""
@@ -207,7 +209,7 @@ def main() -> int:
     endpoint = Endpoint(family, address if isinstance(address, str) else tuple(address))
     plan = msgspec.convert(job["plan"], Plan)
     prober, failure = _Prober(plan, endpoint), ""
-    times_ns: list[int] = []
+    histogram, times_ns = Histogram(), array("q")
     random_gaps = random.Random(plan.seed)  # noqa: S311 - it is no secret
     try:
         prober.connect()
@@ -218,12 +220,14 @@ def main() -> int:
                 if orders.select(random_gaps.expovariate(REQUESTS_PER_S)):
                     if not sys.stdin.buffer.readline():
                         break
-                    times_ns.clear()
+                    histogram, times_ns = Histogram(), array("q")
                 times_ns.append(prober.request())
+                if len(times_ns) == _BINNED_TOGETHER:
+                    histogram.record(times_ns)
+                    times_ns = array("q")
     except (OSError, FramingError) as error:
         failure = str(error) or type(error).__name__
     prober.close()
-    histogram = Histogram()
     histogram.record(times_ns)
     latency_ns = Distribution.of(histogram)
     record = ProbeRecord(requests=histogram.count, failure=failure, latency_ns=latency_ns)

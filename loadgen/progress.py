@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from loadgen.intervals import Stage
 from loadgen.plan import Plan
-from loadgen.record import Stage
 from loadgen.surroundings import Progress
 from loadgen.units import format_count
 

@@ -6,10 +6,13 @@ nanoseconds; moments and spans are seconds, counted from the start of the measur
 History of the format:
 loadgen.run/1   the first: one latency, from send to read.
 loadgen.run/2   four times and what is made of them; the evidence of their worth; the warm-up.
-                It has since gained ``workers``, ``monitor``, ``team``: empty or null without.
+                It has since gained ``workers``, ``monitor`` and ``team``, which are empty or null
+                without, and a second form of ``intervals``: packed
+                (`loadgen.intervals.PackedIntervals`), where it had been a list of them.
 """
 
 import gc
+import io
 from typing import Any, Final, Literal
 
 import msgspec
@@ -29,6 +32,7 @@ from loadgen.evidence import (
     WorkerRecord,
 )
 from loadgen.failure import Cause, Phase
+from loadgen.intervals import Intervals, PackedIntervals, Times
 from loadgen.plan import Plan
 from loadgen.units import NS_PER_S
 
@@ -36,10 +40,6 @@ SCHEMA: Final = "loadgen.run/2"
 
 LEAST_CPU_S: Final = 0.05
 """Processor time is counted in hundredths of a second (times(2)); less of it tells nothing."""
-
-Stage = Literal["opening", "warming", "loading", "draining"]
-"""What a run is at: connecting, submitting messages that do not count yet, submitting those that
-do, or waiting for the last replies."""
 
 Outcome = Literal["completed", "interrupted", "lost", "unreachable"]
 """How the run ended: as planned; by the user; because every connection had failed; because none
@@ -182,49 +182,6 @@ class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_s: float
 
 
-class Times(msgspec.Struct, frozen=True, kw_only=True):
-    """What is made of the four times of a message: intended, sent, arrived, read.
-
-    service_time_ns: sent to arrived: the server and the network. Of stamped messages; where the
-    kernel gives no timestamps, arrived is the time of reading, and the generator's own queue is in
-    it.
-    response_time_ns: intended to arrived: what a user of the server would have waited.
-    schedule_lag_ns: intended to sent; of it, blocked_ns: until a reply was read that left a
-    connection free (the server's doing, but for the receive lag of that reply), and
-    generator_lag_ns: from then on (the generator's). Of all messages sent.
-    receive_lag_ns: arrived to read: how long replies waited for the generator. Null where the
-    kernel gives no timestamps.
-    user_space_latency_ns: sent to read, of all replies: what other tools call latency.
-
-    The second and the third line are null in a closed loop.
-    """
-
-    service_time_ns: Distribution
-    response_time_ns: Distribution | None
-    schedule_lag_ns: Distribution | None
-    blocked_ns: Distribution | None
-    generator_lag_ns: Distribution | None
-    receive_lag_ns: Distribution | None
-    user_space_latency_ns: Distribution
-
-
-class IntervalRecord(Times, frozen=True, kw_only=True):
-    """One stretch of the run: a second of the load, or all of the opening or the draining.
-
-    ``start_s`` of the opening and of the warm-up is negative. ``connections_up`` is the number at
-    its end.
-    """
-
-    start_s: float
-    duration_s: float
-    stage: Stage
-    messages: int
-    bytes_sent: int
-    bytes_received: int
-    connections_up: int
-    failures: int
-
-
 class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One connection. ``failure`` is its last one, ``phase: cause``, or null.
 
@@ -284,16 +241,16 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     requested: Requested
     actual: Actual
     health: Health | None = None
-    checks: list[CheckResult] = []
+    checks: list[CheckResult] = msgspec.field(default_factory=list)
     timestamps: TimestampsRecord
     generator: GeneratorRecord
     probe: ProbeRecord | None = None
     monitor: MonitorRecord | None = None
     connect_latency_ns: Distribution
     failures: list[FailureRecord]
-    intervals: list[IntervalRecord]
+    intervals: Intervals
     connections: ConnectionsRecord
-    workers: list[WorkerRecord] = []
+    workers: list[WorkerRecord] = msgspec.field(default_factory=list)
     team: TeamRecord | None = None
 
     @property
@@ -312,8 +269,22 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
         return self.connect_latency_ns.histogram()
 
     def to_json(self) -> bytes:
-        """Return the record as indented JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        """Return the record as indented JSON, with a line for each block of its intervals."""
+        if not isinstance(self.intervals, PackedIntervals):
+            return _indented(self)
+        whole = _indented(msgspec.structs.replace(self, intervals=PackedIntervals([])))
+        before, empty, after = whole.partition(b'"blocks": []')
+        text = io.BytesIO()  # one copy of it, which may be hundreds of megabytes
+        text.write(before + empty[:-1])
+        for number, block in enumerate(self.intervals.blocks):
+            text.write(b",\n   " if number else b"\n   ")
+            text.write(msgspec.json.encode(block))
+        text.write(b"]" + after)
+        return text.getvalue()
+
+
+def _indented(record: RunRecord) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
 
 
 def from_json(text: bytes) -> RunRecord:

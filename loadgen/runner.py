@@ -23,10 +23,11 @@ from loadgen.core.wall_clock import WallClock
 from loadgen.errors import UnreachableError
 from loadgen.findings import Findings
 from loadgen.freeze import freeze, freeze_interval
+from loadgen.intervals import Stage
 from loadgen.plan import Plan
 from loadgen.probe import Probe
 from loadgen.processor import Processor
-from loadgen.record import Outcome, RunRecord, Stage, TargetRecord
+from loadgen.record import Outcome, RunRecord, TargetRecord
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.surroundings import Progress, Surroundings, quiet_garbage_collector
 from loadgen.target import Target
@@ -167,10 +168,7 @@ class _Run:
         if engine.opened:
             self._observe("warming" if self._plan.warmup_s else "loading", engine.totals(), 0)
             now_ns = engine.start()
-        opening_s = ns_to_seconds(now_ns - marks.opening_began_ns)
-        findings.intervals[-1] = msgspec.structs.replace(
-            findings.intervals[-1], duration_s=opening_s
-        )
+        findings.intervals.last_took(ns_to_seconds(now_ns - marks.opening_began_ns))
         self._interval_began_ns = marks.warmup_began_ns = now_ns
         findings.begin_load(now_ns + seconds_to_ns(self._plan.warmup_s))
 

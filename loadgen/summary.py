@@ -6,6 +6,7 @@ from loadgen import shortfall, summary_times
 from loadgen.doubts import in_seconds
 from loadgen.evidence import ProcessSamples
 from loadgen.failure import Cause
+from loadgen.intervals import total_of
 from loadgen.payload import FilePayload, LinesPayload, MadePayload, PayloadSource, SizePayload
 from loadgen.plan import Plan
 from loadgen.record import ConnectionRecord, RunRecord
@@ -121,8 +122,8 @@ def _load(record: RunRecord) -> Iterator[Line]:
     )
     if actual.in_flight_at_server is not None and not shortfall.falls_behind(record):
         yield Line(f"  in flight    {_in_flight(record)}")
-    counted = [each for each in record.intervals if each.stage in ("loading", "draining")]
-    sent, received = sum(i.bytes_sent for i in counted), sum(i.bytes_received for i in counted)
+    sent = total_of(record.intervals, "bytes_sent", "loading", "draining")
+    received = total_of(record.intervals, "bytes_received", "loading", "draining")
     yield Line(f"  sent         {_traffic(sent, actual.bytes_sent_per_s)}")
     yield Line(f"  received     {_traffic(received, actual.bytes_received_per_s)}")
     yield from _usage(record)

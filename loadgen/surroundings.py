@@ -9,7 +9,7 @@ from typing import NamedTuple
 from loadgen.core.clock import Clock, boot_ns, monotonic_ns, wall_ns
 from loadgen.core.dialer import SocketFactory
 from loadgen.core.totals import Totals
-from loadgen.record import Stage
+from loadgen.intervals import Stage
 
 
 class Progress(NamedTuple):

@@ -1,9 +1,11 @@
 """The parts of a run, found by several workers, laid on one axis of time."""
 
+import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -11,7 +13,8 @@ import msgspec
 from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
 from loadgen.evidence import ClockStep
-from loadgen.record import FailureRecord, IntervalRecord, RunRecord, Stage, Times
+from loadgen.intervals import IntervalRecord, Stage, Times
+from loadgen.record import FailureRecord, RunRecord
 from loadgen.units import NS_PER_S, ns_to_seconds, seconds_to_ns
 
 STAGES: Final[tuple[Stage, ...]] = ("loading", "draining", "warming", "opening")
@@ -71,21 +74,23 @@ def _began_ns(name: str, record: RunRecord) -> int:
     return since_epoch // timedelta(microseconds=1) * _NS_PER_US
 
 
-def intervals(parts: Iterable[Part]) -> list[IntervalRecord]:
-    """Return the intervals of all; those that began in one second of the wall clock are one.
+def intervals(parts: Iterable[Part]) -> Iterator[IntervalRecord]:
+    """Yield the intervals of all; those that began in one second of the wall clock are one.
 
     One spans the time from the earliest start to the latest end of those that it is made of.
     """
-    seconds: dict[int, list[list[IntervalRecord]]] = defaultdict(list)
-    for part in parts:
-        own: dict[int, list[IntervalRecord]] = defaultdict(list)
-        for interval in part.record.intervals:
-            wall_ns = part.began_ns + seconds_to_ns(interval.start_s)
-            moved = msgspec.structs.replace(interval, start_s=part.moment_s(interval.start_s))
-            own[(wall_ns + _EARLY_NS) // NS_PER_S].append(moved)
-        for second, found in own.items():
-            seconds[second].append(found)
-    return [_interval(seconds[second]) for second in sorted(seconds)]
+    every = heapq.merge(*map(_by_second, parts), key=lambda each: each[:2])
+    for _, of_one_second in groupby(every, lambda each: each[0]):
+        by_part = groupby(of_one_second, lambda each: each[1])
+        yield _interval([[interval for *_, interval in own] for _, own in by_part])
+
+
+def _by_second(part: Part) -> Iterator[tuple[int, str, IntervalRecord]]:
+    """Yield the second in which each interval began, whose it is, and when that is for the run."""
+    for interval in part.record.intervals:
+        wall_ns = part.began_ns + seconds_to_ns(interval.start_s)
+        moved = msgspec.structs.replace(interval, start_s=part.moment_s(interval.start_s))
+        yield (wall_ns + _EARLY_NS) // NS_PER_S, part.name, moved
 
 
 def _interval(by_part: Sequence[Sequence[IntervalRecord]]) -> IntervalRecord:

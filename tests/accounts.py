@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from servers import ScriptedServer
 
 from loadgen.distribution import Distribution
-from loadgen.record import RunRecord, Times
+from loadgen.intervals import Times
+from loadgen.record import RunRecord
 
 
 def check(record: RunRecord) -> None:

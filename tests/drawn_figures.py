@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from records import HEALTHY, TIMES, distribution
 
 from loadgen.evidence import MachineSamples, MonitorRecord, ProcessSamples
-from loadgen.record import IntervalRecord
+from loadgen.intervals import IntervalRecord
 
 NOTHING = distribution()
 SILENT: dict[str, Any] = {name: NOTHING if TIMES[name] is not None else None for name in TIMES}

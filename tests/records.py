@@ -11,6 +11,7 @@ from loadgen.distribution import Distribution
 from loadgen.environment import Environment
 from loadgen.evidence import GeneratorRecord, Health, TimestampsRecord
 from loadgen.failure import Cause, Phase
+from loadgen.intervals import IntervalRecord
 from loadgen.payload import SizePayload
 from loadgen.plan import Plan
 from loadgen.record import (
@@ -18,7 +19,6 @@ from loadgen.record import (
     ConnectionRecord,
     ConnectionsRecord,
     FailureRecord,
-    IntervalRecord,
     Requested,
     RunRecord,
     TargetRecord,

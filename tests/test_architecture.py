@@ -26,6 +26,7 @@ FLOORS = [
         *("target", "payload", "schedule", "descriptors"),
         *("framing", "framing.base", "framing.counted", "framing.marked", "framing.ended"),
         *("core.lifecycle", "core.histogram", "core.clock", "core.timers", "core.backends"),
+        *("packing", "columns"),
     ],
     [
         *("core.pacing", "core.stamps", "core.wall_clock", "core.tally", "core.connection_tables"),
@@ -44,7 +45,9 @@ FLOORS = [
     ["core.engine"],
     ["environment"],
     ["distribution"],
-    ["evidence"],
+    ["evidence", "packed_times"],
+    ["intervals"],
+    ["interval_packer"],
     ["record"],
     ["connection_ledger", "shortfall", "timeline", "record_schema", "usage", "hdr_log"],
     ["doubts"],

@@ -1,9 +1,9 @@
 import pytest
 
 from loadgen.core.totals import Totals
+from loadgen.intervals import Stage
 from loadgen.plan import Plan
 from loadgen.progress import progress_line
-from loadgen.record import Stage
 from loadgen.surroundings import Progress
 
 PLAN = Plan(connections=2000, duration_s=10.0)

@@ -2,6 +2,7 @@
 
 import gc
 import random
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -11,7 +12,8 @@ from matplotlib.patches import StepPatch
 from records import closed_loop, connection, connections_record, distribution, healthy
 
 from loadgen.distribution import Distribution
-from loadgen.record import IntervalRecord, RunRecord, from_json
+from loadgen.interval_packer import packed
+from loadgen.record import RunRecord, from_json
 from reports.figures import (
     PANELS,
     connections,
@@ -20,7 +22,7 @@ from reports.figures import (
     throughput,
 )
 from reports.figures.panel import Panel
-from reports.figures.slices import MOST, slices, span_s
+from reports.figures.slices import MOST, Latency, slices, span_s, times_by_slice
 from reports.figures.style import NARROW_PX, WIDE_PX, to_svg
 
 MANY = 25 * MOST + 3
@@ -50,7 +52,8 @@ def of_milliseconds(count: int) -> RunRecord:
 @pytest.fixture(scope="module")
 def long() -> RunRecord:
     """A long run, as it is read from its file."""
-    return from_json(msgspec.json.encode(of_milliseconds(MANY)))
+    loose = of_milliseconds(MANY)
+    return from_json(msgspec.structs.replace(loose, intervals=packed(loose.intervals)).to_json())
 
 
 @pytest.fixture(scope="module")
@@ -59,36 +62,44 @@ def short() -> RunRecord:
     return of_milliseconds(MOST)
 
 
-def in_order(record: RunRecord) -> list[IntervalRecord]:
-    return [each for part in slices(record) for each in part.intervals]
-
-
 class TestSlices:
     @pytest.mark.parametrize("count", [3, MOST, MOST + 1, 2 * MOST, MANY])
     def test_are_few_and_hold_each_interval_once_in_its_order(self, count: int) -> None:
         record = of_milliseconds(count)
-        stages = {each.stage for each in record.intervals}
-        assert len(slices(record)) <= MOST + len(stages)
-        assert in_order(record) == record.intervals
+        parts = slices(record)
+        assert len(parts) <= MOST + len({each.stage for each in record.intervals})
+        assert [stage for part in parts for stage in [part.stage] * part.size] == [
+            each.stage for each in record.intervals
+        ]
+        begun = np.cumsum([0, *(part.size for part in parts[:-1])])
+        assert [part.start_s for part in parts] == [record.intervals[at].start_s for at in begun]
 
-    def test_never_mix_two_stages_of_the_run(self, long: RunRecord) -> None:
-        mixed = [{each.stage for each in part.intervals} for part in slices(long)]
-        assert {len(each) for each in mixed} == {1}
+    def test_of_packed_intervals_are_those_of_the_intervals(self, long: RunRecord) -> None:
+        loose = of_milliseconds(MANY)
+        assert slices(long) == slices(loose)
+        for kind in get_args(Latency):
+            if getattr(loose, kind) is not None:
+                of_long = times_by_slice(long, kind, slices(long))
+                assert of_long == times_by_slice(loose, kind, slices(loose))
 
     def test_count_every_message_and_failure(self, long: RunRecord) -> None:
         parts = slices(long)
-        answered = sum(part.messages_per_s * len(part.intervals) * STEP_S for part in parts)
+        answered = sum(part.messages_per_s * part.size * STEP_S for part in parts)
         assert answered == pytest.approx(3 * MANY)
+        assert sum(part.messages for part in parts) == 3 * MANY
         assert sum(part.failures for part in parts) == MANY // 2
 
     def test_keep_every_time_in_its_bucket_and_every_maximum(self, long: RunRecord) -> None:
-        times = [part.times("service_time_ns") for part in slices(long)]
-        whole = Distribution.of_all(each.service_time_ns for each in long.intervals)
+        parts = slices(long)
+        times = times_by_slice(long, "service_time_ns", parts)
+        every = [each.service_time_ns for each in long.intervals]
+        whole = Distribution.of_all(every)
         assert Distribution.of_all(times) == whole
         assert whole.count == 3 * MANY
-        for part, merged in zip(slices(long), times, strict=True):
-            assert merged.max == max(each.service_time_ns.max or 0 for each in part.intervals)
-            assert merged.min == min(each.service_time_ns.min or 0 for each in part.intervals)
+        at = 0
+        for part, merged in zip(parts, times, strict=True):
+            own, at = every[at : at + part.size], at + part.size
+            assert merged == Distribution.of_all(own)
 
     def test_span_the_whole_run(self, long: RunRecord) -> None:
         unwatched = msgspec.structs.replace(long, monitor=None)

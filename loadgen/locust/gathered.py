@@ -1,7 +1,7 @@
 """What the workers have found, put together at the master (or in the one process there is)."""
 
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,16 +9,19 @@ from typing import Final
 
 import msgspec
 
+from loadgen import timeline
 from loadgen.absences import Team
 from loadgen.core.clock import monotonic_ns
 from loadgen.distribution import Distribution
 from loadgen.errors import LoadgenError
 from loadgen.files import write_atomically
 from loadgen.health import generator_findings
+from loadgen.interval_packer import packed
+from loadgen.intervals import IntervalRecord, PackedIntervals
 from loadgen.locust.attendance import Attendance
 from loadgen.locust.report import PartReport
 from loadgen.merge import merge
-from loadgen.record import IntervalRecord, RunRecord
+from loadgen.record import RunRecord
 
 _log = logging.getLogger("loadgen.locust")
 
@@ -34,7 +37,8 @@ class Contribution:
 
     report: PartReport
     heard_ns: int
-    intervals: list[IntervalRecord] = field(default_factory=list)
+    intervals: PackedIntervals = field(default_factory=lambda: PackedIntervals([]))
+    recent: deque[IntervalRecord] = field(default_factory=lambda: deque(maxlen=RECENT + 1))
     is_accused: bool = False
     is_warmup: bool = False
 
@@ -43,12 +47,21 @@ class Contribution:
         """Its part, with all of its intervals."""
         return msgspec.structs.replace(self.report.record, intervals=self.intervals)
 
+    def take(self, report: PartReport) -> None:
+        """Let ``report`` replace the one before; its intervals follow those before."""
+        if report.record.started_at != self.report.record.started_at:
+            self.intervals.blocks.clear()  # what came before was a warm-up
+            self.recent.clear()
+            self.is_warmup = False
+        self.report, self.heard_ns = report, monotonic_ns()
+        self.intervals.blocks.extend(packed(report.record.intervals).blocks)
+        self.recent.extend(report.record.intervals)
+
     @property
-    def recent(self) -> RunRecord:
+    def latest(self) -> RunRecord:
         """Its part, with the latest intervals alone, and without the one that is under way."""
-        whole = self.intervals if self.report.is_last else self.intervals[:-1]
-        latest = whole[-RECENT:]
-        return msgspec.structs.replace(self.report.record, intervals=latest)
+        whole = list(self.recent) if self.report.is_last else list(self.recent)[:-1]
+        return msgspec.structs.replace(self.report.record, intervals=whole[-RECENT:])
 
 
 class Gathered:
@@ -84,14 +97,8 @@ class Gathered:
             _log.warning("worker %s reports of an earlier run, which is over; left out", worker)
         for report in accepted:
             workers = self.contributions.setdefault(report.user_class, {})
-            known = workers.get(worker)
-            if known is None:
-                known = workers[worker] = Contribution(report, 0)
-            elif report.record.started_at != known.report.record.started_at:
-                known.intervals.clear()  # what came before was a warm-up
-                known.is_warmup = False
-            known.report, known.heard_ns = report, monotonic_ns()
-            known.intervals += report.record.intervals
+            known = workers.setdefault(worker, Contribution(report, 0))
+            known.take(report)
             self._accuse(worker, known)
         return accepted
 
@@ -123,10 +130,18 @@ class Gathered:
         }
         return {name: record for name, record in merged.items() if record is not None}
 
-    def recent_record(self, user_class: str) -> RunRecord | None:
-        """Return the record of ``user_class`` with its latest intervals alone."""
-        parts = {name: each.recent for name, each in self._counting(user_class)}
+    def record_so_far(self, user_class: str) -> RunRecord | None:
+        """Return the record of ``user_class`` so far, without its intervals."""
+        parts = {
+            name: msgspec.structs.replace(each.report.record, intervals=[])
+            for name, each in self._counting(user_class)
+        }
         return self._merged(user_class, parts)
+
+    def recent_intervals(self, user_class: str) -> list[IntervalRecord]:
+        """Return the latest intervals of ``user_class``, at most `RECENT`."""
+        latest = {name: each.latest for name, each in self._counting(user_class)}
+        return list(timeline.intervals(timeline.aligned(latest)))[-RECENT:]
 
     def team(self, user_class: str) -> Team | None:
         """Return who is to run users of ``user_class``; None where there is one process alone."""

@@ -9,8 +9,9 @@ from loadgen.core.clock import monotonic_ns
 from loadgen.distribution import Distribution
 from loadgen.evidence import Health
 from loadgen.health import prints_response_time
-from loadgen.locust.gathered import RECENT, Contribution, Gathered
-from loadgen.record import IntervalRecord, RunRecord
+from loadgen.intervals import IntervalRecord
+from loadgen.locust.gathered import Contribution, Gathered
+from loadgen.record import RunRecord
 from loadgen.units import NS_PER_S, ns_to_seconds
 
 _PERCENTILES = {"p50_ns": 50.0, "p90_ns": 90.0, "p99_ns": 99.0, "p999_ns": 99.9}
@@ -35,7 +36,7 @@ class Overview:
             self._user_classes = [
                 _user_class(name, record, self._gathered)
                 for name in sorted(self._gathered.contributions)
-                if (record := self._gathered.recent_record(name)) is not None
+                if (record := self._gathered.record_so_far(name)) is not None
             ]
         runner = self._environment.runner
         return {
@@ -74,7 +75,7 @@ def _user_class(name: str, record: RunRecord, gathered: Gathered) -> dict[str, A
         "workers_expected": len(workers) if team is None else team.expected,
         "workers_reporting": len(workers) if team is None else team.reported,
         "workers": rows,
-        "recent": [_interval(each) for each in record.intervals[-RECENT:]],
+        "recent": [_interval(each) for each in gathered.recent_intervals(name)],
     }
 
 

@@ -13,11 +13,13 @@ from loadgen.core.totals import NONE, Totals
 from loadgen.crowd import Later, Offered
 from loadgen.findings import Findings
 from loadgen.freeze import freeze, freeze_interval
+from loadgen.interval_packer import IntervalPacker
+from loadgen.intervals import Stage
 from loadgen.locust.tally import TallyingRecorder
 from loadgen.locust.words import crowd_plan
 from loadgen.plan import Plan
 from loadgen.processor import Processor
-from loadgen.record import ConnectionsRecord, IntervalRecord, RunRecord, Stage, TargetRecord
+from loadgen.record import ConnectionsRecord, RunRecord, TargetRecord
 from loadgen.units import ns_to_seconds
 
 
@@ -37,7 +39,7 @@ class Part:
         self._processor = Processor()
         self._used = self._processor.use()
         self._connected = engine.availability.so_far()
-        self._fresh: list[IntervalRecord] = []
+        self._fresh = IntervalPacker()
         self.findings = Findings(plan=plan, started_at="", backend="", recorder=recorder)
 
     def begin(self, now_ns: int, started_at: str, offered: Offered | None) -> None:
@@ -52,7 +54,7 @@ class Part:
     def begin_measuring(self, now_ns: int, started_at: str) -> None:
         """Let all that has come so far be a warm-up."""
         self.end_interval(now_ns)
-        self._fresh.clear()
+        self._fresh = IntervalPacker()
         self.findings.started_at = started_at
         self.findings.begin_load(now_ns)
         if self._offered is not None:
@@ -109,7 +111,7 @@ class Part:
         findings.opened, findings.closed = self._engine.opened, self._engine.closed
         findings.opened_in_time = findings.opened
         findings.plan = crowd_plan(self._plan, len(findings.connections), findings.load_s)
-        findings.intervals, self._fresh = self._fresh, []
+        findings.intervals, self._fresh = self._fresh, IntervalPacker()
         ledger = None if is_over else _without_ledger(len(findings.connections))
         record = freeze(findings, self._target, ledger)
         # Users come and go; how long that lasts is asked of Locust, and of no part.

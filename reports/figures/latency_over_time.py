@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from loadgen.distribution import Distribution
+from loadgen.intervals import times_of
 from loadgen.record import RunRecord
 from loadgen.units import format_count
 from reports.figures import units
@@ -24,6 +25,7 @@ from reports.figures.slices import (
     span_s,
     steps,
     thinning,
+    times_by_slice,
 )
 from reports.figures.style import (
     BLUE,
@@ -50,7 +52,7 @@ def figure(record: RunRecord) -> Figure | None:
     """Draw the latency of the load model over time."""
     kind = latency_of(record)
     parts = slices(record)
-    times = [part.times(kind) for part in parts]
+    times = times_by_slice(record, kind, parts)
     known = [each for each in times if each.count]
     if not known:
         return None
@@ -163,7 +165,7 @@ def note(record: RunRecord) -> str:
     if record.plan.reply == "none":
         return "Nothing is drawn: one way, there is no reply to wait for."
     kind = latency_of(record)
-    if not any(getattr(each, kind).count for each in record.intervals if getattr(each, kind)):
+    if not any(column.counts.size for column in times_of(record.intervals, kind)):
         return "Nothing is drawn: no message was answered."
     return thinning(record)
 

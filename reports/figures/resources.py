@@ -130,7 +130,7 @@ def _costs(record: RunRecord, monitor: MonitorRecord) -> Iterator[_Line]:
     """Yield the processor time of a message over time, for each where that can be told."""
     parts = [part for part in slices(record) if part.is_loaded]
     edges_s = np.array([(part.start_s, part.end_s) for part in parts]).reshape(-1, 2)
-    messages = [sum(each.messages for each in part.intervals) for part in parts]
+    messages = [part.messages for part in parts]
     for whose in _watched(monitor):
         used_s = np.diff(np.interp(edges_s, monitor.at_s, whose.samples.cpu_s))[:, 0]
         costs_ns = [

@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from loadgen.distribution import Distribution
 from loadgen.health import prints_response_time
-from loadgen.record import IntervalRecord, RunRecord
+from loadgen.intervals import Stage, numbers_of, stages_of, times_of
+from loadgen.packed_times import summed
+from loadgen.record import RunRecord
 from loadgen.units import format_count
 
 Floats = npt.NDArray[np.float64]
@@ -25,65 +27,78 @@ MOST: Final = 400
 """So many slices have two to three pixels each in the width of a page."""
 
 _LOADED: Final = ("warming", "loading")
+_SHOWN: Final = ("start_s", "duration_s", "messages", "connections_up", "failures")
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Intervals that follow one another, at the same stage of the run; one at least."""
+    """Intervals that follow one another, at the same stage of the run; one at least.
 
-    intervals: Sequence[IntervalRecord]
+    size: how many. start_s: when the first begins; end_s: when the last ends.
+    messages: answered in it (one way: handed to the kernel); messages_per_s: those, over its time.
+    connections_up: at its end. failures: how many were met in it.
+    """
 
-    @property
-    def start_s(self) -> float:
-        """When it begins."""
-        return self.intervals[0].start_s
-
-    @property
-    def end_s(self) -> float:
-        """When the last of its intervals ends."""
-        last = self.intervals[-1]
-        return last.start_s + last.duration_s
+    stage: Stage
+    size: int
+    start_s: float
+    end_s: float
+    messages: int
+    messages_per_s: float
+    connections_up: int
+    failures: int
 
     @property
     def is_loaded(self) -> bool:
         """Whether messages were sent in it: neither in the opening nor after the end."""
-        return self.intervals[0].stage in _LOADED
-
-    @property
-    def connections_up(self) -> int:
-        """At its end."""
-        return self.intervals[-1].connections_up
-
-    @property
-    def messages_per_s(self) -> float:
-        """Answered in it; one way, handed to the kernel."""
-        lasting_s = sum(each.duration_s for each in self.intervals)
-        return sum(each.messages for each in self.intervals) / lasting_s if lasting_s else 0.0
-
-    @property
-    def failures(self) -> int:
-        """How many were met in it."""
-        return sum(each.failures for each in self.intervals)
-
-    def times(self, kind: Latency) -> Distribution:
-        """Return all its times of one kind."""
-        found = (getattr(each, kind) for each in self.intervals)
-        return Distribution.of_all(each for each in found if each is not None)
+        return self.stage in _LOADED
 
 
 def slices(record: RunRecord) -> list[Slice]:
     """Return all of the run in slices, some `MOST` of them."""
-    size = max(1, -(-len(record.intervals) // MOST))
-    found = []
-    for _, intervals in groupby(record.intervals, lambda interval: interval.stage):
-        every = list(intervals)
-        found += [Slice(every[start : start + size]) for start in range(0, len(every), size)]
-    return found
+    most = max(1, -(-len(record.intervals) // MOST))
+    known_stages: list[Stage] = []
+    sizes: list[int] = []
+    for stage, same in groupby(stages_of(record.intervals)):
+        count = sum(1 for _ in same)
+        own = [min(most, count - start) for start in range(0, count, most)]
+        sizes += own
+        known_stages += [stage] * len(own)
+    if not sizes:
+        return []
+    lasts = np.cumsum(sizes) - 1
+    firsts = np.append(0, lasts[:-1] + 1)
+    columns = {name: numbers_of(record.intervals, name) for name in _SHOWN}
+
+    def added(name: str) -> Floats:
+        return np.add.reduceat(columns[name], firsts)
+
+    lasting_s, messages = added("duration_s"), added("messages")
+    rates = np.divide(messages, lasting_s, out=np.zeros(len(sizes)), where=lasting_s > 0)
+    return [
+        Slice(*each)
+        for each in zip(
+            known_stages,
+            sizes,
+            columns["start_s"][firsts].tolist(),
+            (columns["start_s"] + columns["duration_s"])[lasts].tolist(),
+            messages.astype(int).tolist(),
+            rates.tolist(),
+            columns["connections_up"][lasts].astype(int).tolist(),
+            added("failures").astype(int).tolist(),
+            strict=True,
+        )
+    ]
+
+
+def times_by_slice(record: RunRecord, kind: Latency, parts: Sequence[Slice]) -> list[Distribution]:
+    """Return all times of one kind of each of ``parts``, which are all slices of the run."""
+    return summed(times_of(record.intervals, kind), [part.size for part in parts])
 
 
 def thinning(record: RunRecord) -> str:
     """Say how many intervals a slice is made of; nothing where it is one."""
-    longest = max((len(each.intervals) for each in slices(record)), default=1)
+    longest = max((each.size for each in slices(record)), default=1)
     if longest == 1:
         return ""
     return (

@@ -84,7 +84,7 @@ def requested_line(profile: Profile, record: RunRecord) -> tuple[Floats, Floats]
 def _draw_connections(axes: Axes, parts: Sequence[Slice]) -> None:
     # The number is that at the end of each part: a point, not a step.
     at_s = [parts[0].start_s, *(part.end_s for part in parts)]
-    opened = parts[0].intervals[0].stage == "opening"
+    opened = parts[0].stage == "opening"
     up = [0 if opened else parts[0].connections_up, *(part.connections_up for part in parts)]
     axes.plot(at_s, up, color=GREEN, clip_on=False)
     units.amounts(axes, max(up))

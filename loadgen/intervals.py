@@ -1,0 +1,220 @@
+"""The intervals of a run, each of them as it is read, and all of them packed as they are kept.
+
+Facts. A run has an interval for each second, and a run of a day 86 400. As objects they take the
+memory of 145 KB a second, and so does their text as JSON.
+
+Decision. Intervals that have ended are kept in blocks of up to `BLOCK`: their numbers a column
+each, their histograms packed (`loadgen.packed_times`). Whoever wants one interval gets it unpacked;
+whoever wants one thing of all of them, as the figures do, gets the column.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain
+from typing import Any, Final, Literal, overload
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from loadgen.distribution import Distribution
+from loadgen.errors import RecordError
+from loadgen.packed_times import TimesColumn
+
+BLOCK: Final = 60
+"""So many intervals are packed together, at most."""
+
+Stage = Literal["opening", "warming", "loading", "draining"]
+"""What a run is at: connecting, submitting messages that do not count yet, submitting those that
+do, or waiting for the last replies."""
+
+Floats = npt.NDArray[np.float64]
+
+
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """What is made of the four times of a message: intended, sent, arrived, read.
+
+    service_time_ns: sent to arrived: the server and the network. Of stamped messages; where the
+    kernel gives no timestamps, arrived is the time of reading, and the generator's own queue is in
+    it.
+    response_time_ns: intended to arrived: what a user of the server would have waited.
+    schedule_lag_ns: intended to sent; of it, blocked_ns: until a reply was read that left a
+    connection free (the server's doing, but for the receive lag of that reply), and
+    generator_lag_ns: from then on (the generator's). Of all messages sent.
+    receive_lag_ns: arrived to read: how long replies waited for the generator. Null where the
+    kernel gives no timestamps.
+    user_space_latency_ns: sent to read, of all replies: what other tools call latency.
+
+    The second and the third line are null in a closed loop.
+    """
+
+    service_time_ns: Distribution
+    response_time_ns: Distribution | None
+    schedule_lag_ns: Distribution | None
+    blocked_ns: Distribution | None
+    generator_lag_ns: Distribution | None
+    receive_lag_ns: Distribution | None
+    user_space_latency_ns: Distribution
+
+
+class IntervalRecord(Times, frozen=True, kw_only=True):
+    """One stretch of the run: a second of the load, or all of the opening or the draining.
+
+    ``start_s`` of the opening and of the warm-up is negative. ``connections_up`` is the number at
+    its end.
+    """
+
+    start_s: float
+    duration_s: float
+    stage: Stage
+    messages: int
+    bytes_sent: int
+    bytes_received: int
+    connections_up: int
+    failures: int
+
+
+KINDS: Final = Times.__struct_fields__
+_NEVER_NULL: Final = ("service_time_ns", "user_space_latency_ns")
+NUMBERS: Final = {
+    field.name: field.required
+    for field in msgspec.structs.fields(IntervalRecord)
+    if field.name not in KINDS and field.name != "stage"
+}
+"""The fields of `IntervalRecord` that are numbers, and whether they must be there."""
+
+
+class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """Intervals that follow one another, all of them at the same stage of the run.
+
+    numbers: the fields of `IntervalRecord` that are numbers, a column each.
+    times: each field of `Times` that is not null, packed. Base64 (RFC 4648) of a zlib stream
+    (RFC 1950) of whole numbers, each in groups of seven bits, the lowest first, a byte for a group,
+    whose highest bit says that another one follows (unsigned LEB128). For every interval: how many
+    buckets hold something; minimum, maximum and sum (nanoseconds; 0 where nothing was counted); how
+    far each of these buckets lies from the one before it, the first from bucket 0; and the count of
+    each. The buckets are those of `Distribution`.
+    """
+
+    stage: Stage
+    numbers: dict[str, list[int | float]]
+    times: dict[str, bytes]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if these are the columns of no intervals."""
+        wanted = [name for name, is_required in NUMBERS.items() if is_required]
+        missing = sorted({*wanted, *_NEVER_NULL} - {*self.numbers, *self.times})
+        if missing:
+            raise ValueError(f"intervals without {', '.join(missing)}")
+        if len({len(column) for column in self.numbers.values()}) > 1:
+            raise ValueError("the columns of the intervals are not of one length")
+
+    def __len__(self) -> int:
+        return len(self.numbers["start_s"])
+
+    def column(self, kind: str) -> TimesColumn:
+        """Return one field of `Times` of all intervals. Raises RecordError if it is damaged."""
+        content = self.times.get(kind)
+        if content is None:
+            return TimesColumn.of([None] * len(self))
+        try:
+            found = TimesColumn.unpacked(content)
+            if found.occupied.size != len(self):
+                raise ValueError(f"only {found.occupied.size} of {len(self)} are packed")
+        except ValueError as error:
+            start_s = self.numbers["start_s"][0]
+            raise RecordError(f"{kind} of the intervals from {start_s} s on: {error}") from None
+        return found
+
+    def rows(self) -> list[IntervalRecord]:
+        """Return the intervals. Raises RecordError if they are damaged."""
+        columns: dict[str, Sequence[Any]] = {
+            name: column for name, column in self.numbers.items() if name in NUMBERS
+        }
+        for kind in KINDS:
+            is_known = kind in self.times
+            columns[kind] = self.column(kind).distributions() if is_known else [None] * len(self)
+        return [
+            IntervalRecord(stage=self.stage, **dict(zip(columns, row, strict=True)))
+            for row in zip(*columns.values(), strict=True)
+        ]
+
+
+class PackedIntervals(msgspec.Struct, frozen=True):
+    """All intervals of a run, packed. To be used as the list of them, which it unpacks as asked.
+
+    blocks: in the order of time.
+    """
+
+    blocks: list[IntervalBlock]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks))
+
+    def __iter__(self) -> Iterator[IntervalRecord]:
+        for block in self.blocks:
+            yield from block.rows()
+
+    @overload
+    def __getitem__(self, place: int) -> IntervalRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[IntervalRecord]: ...
+    def __getitem__(self, place: int | slice) -> IntervalRecord | list[IntervalRecord]:
+        if isinstance(place, int):
+            [one] = self._at(range(len(self))[place : place + 1 or None])
+            return one
+        return self._at(range(len(self))[place])
+
+    def _at(self, places: range) -> list[IntervalRecord]:
+        """Return the intervals at ``places``, and unpack no more blocks than they lie in."""
+        ends = list(accumulate(map(len, self.blocks)))
+        rows: dict[int, list[IntervalRecord]] = {}
+        found = []
+        for place in places:
+            number = bisect_right(ends, place)
+            if number not in rows:
+                rows = {number: self.blocks[number].rows()}
+            found.append(rows[number][place - ends[number]])
+        return found
+
+
+Intervals = list[IntervalRecord] | PackedIntervals
+"""As a record holds them: packed by whoever has made them, or one by one."""
+
+
+# ---- one thing of all of them -------------------------------------------------------------
+
+
+def numbers_of(intervals: Intervals, name: str) -> Floats:
+    """Return the field ``name``, a number, of all intervals."""
+    if isinstance(intervals, PackedIntervals):
+        columns = (block.numbers[name] for block in intervals.blocks)
+        return np.fromiter(chain.from_iterable(columns), np.float64)
+    return np.fromiter((getattr(each, name) for each in intervals), np.float64)
+
+
+def stages_of(intervals: Intervals) -> list[Stage]:
+    """Return the stage of each interval."""
+    if isinstance(intervals, PackedIntervals):
+        return [block.stage for block in intervals.blocks for _ in range(len(block))]
+    return [each.stage for each in intervals]
+
+
+def times_of(intervals: Intervals, kind: str) -> Iterator[TimesColumn]:
+    """Yield the field ``kind`` of `Times` of all intervals, some at a time.
+
+    Raises RecordError where they are damaged.
+    """
+    if isinstance(intervals, PackedIntervals):
+        for block in intervals.blocks:
+            yield block.column(kind)
+    else:
+        for start in range(0, len(intervals), BLOCK):
+            some = intervals[start : start + BLOCK]
+            yield TimesColumn.of([getattr(each, kind) for each in some])
+
+
+def total_of(intervals: Intervals, name: str, *of_stages: Stage) -> int:
+    """Return the sum of the field ``name`` over the intervals of those stages."""
+    counted = np.isin(stages_of(intervals), of_stages)
+    return int(numbers_of(intervals, name)[counted].sum())
