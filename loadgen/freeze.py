@@ -116,7 +116,7 @@ def _overdue(findings: Findings) -> int | None:
         return None
     overdue = findings.overdue
     if overdue is None:
-        end_s = warmup_s + findings.load_s
+        end_s = warmup_s + min(findings.load_s, findings.plan.duration_s or findings.load_s)
         due = round(profile.expected_by_s(end_s) - profile.expected_by_s(warmup_s))
         overdue = max(0, due - findings.recorder.due)
     return min(overdue, findings.left)

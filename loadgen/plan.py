@@ -6,7 +6,8 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from loadgen import framing, schedule
+from loadgen import framing
+from loadgen.arrivals import ARRIVALS
 from loadgen.core import backends, pacing
 from loadgen.errors import UsageError
 from loadgen.payload import PayloadSource, SizePayload
@@ -66,7 +67,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ``connections``.
     stages: ramps from one rate to the next, ``"10s:5k,20s:50k,10s:0"``, from 0 on.
         Of these three, one at most.
-    arrivals: how the intended times are spread: a name of `loadgen.schedule.ARRIVALS`.
+    arrivals: how the intended times are spread: a name of `loadgen.arrivals.ARRIVALS`.
     unlimited: send on time whatever is in flight (the command line's ``--open``); otherwise a
         message waits until a connection has room, and that wait counts.
     think: in a closed loop, the pause between a reply and the next message: ``"10ms"``, or
@@ -190,7 +191,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if not 0 <= self.seed <= _HIGHEST_SEED:
             raise UsageError.of("--seed", self.seed, "give a whole number from 0 to 2^63 - 1")
         for name, choices in (
-            ("arrivals", schedule.ARRIVALS),
+            ("arrivals", ARRIVALS),
             ("pacing", pacing.NAMES),
             ("timestamps", TIMESTAMPS),
         ):

@@ -30,8 +30,9 @@ FLOORS = [
     ],
     [
         *("core.pacing", "core.stamps", "core.wall_clock", "core.tally", "core.connection_tables"),
-        "crowd",
+        "arrivals",
     ],
+    ["crowd"],
     ["plan"],
     ["core.dialer", "core.laps"],
     ["core.conversation", "core.recorder"],

@@ -5,11 +5,11 @@ import difflib
 import itertools
 from typing import Any, Final
 
+from loadgen.arrivals import ARRIVALS
 from loadgen.backends_compared import CONNECTIONS, DURATION_S, ROUNDS
 from loadgen.commands import options
 from loadgen.core import backends, pacing
 from loadgen.plan import DEFAULT_CONNECTIONS, DEFAULT_DURATION_S, TIMESTAMPS, WATCHED
-from loadgen.schedule import ARRIVALS
 
 ALL: Final = "all"
 
