@@ -81,12 +81,30 @@ def first_that_answers(endpoints: list[Endpoint], patience_s: float) -> Endpoint
             with socket.socket(endpoint.family, socket.SOCK_STREAM) as probe:
                 probe.settimeout(share_s)
                 probe.connect(endpoint.address)
+                refuse_own_end(probe)
                 return endpoint
         except OSError as error:
             failure = Failure.of(Phase.CONNECT, error)
             cause = Cause.TIMEOUT if isinstance(error, TimeoutError) else failure.cause
             refusals.append(f"{endpoint.address[0]}: {cause.text}")
     raise UnreachableError(f"the target is unreachable: {'; '.join(refusals)}")
+
+
+def refuse_own_end(sock: Any) -> None:
+    """Raise ConnectionRefusedError if ``sock``, which has connected, is its own other end.
+
+    Where nobody listens at a port of this machine from which connects come (ip(7),
+    ip_local_port_range), the kernel may choose that very port for the near end, and the socket's
+    SYN meets itself: a simultaneous open (RFC 9293, 3.5). It echoes what is sent, and is no server.
+    """
+    try:
+        name, peer = sock.getsockname(), sock.getpeername()
+    except OSError:  # ENOTCONN: the server has reset it already, as the next read will say
+        return
+    # UNIX sockets have a path or nothing for a name, and both ends of a pair have nothing.
+    if isinstance(name, tuple) and name == peer:
+        why = f"{os.strerror(errno.ECONNREFUSED)}: it was connected to itself"
+        raise ConnectionRefusedError(errno.ECONNREFUSED, why)
 
 
 class Dialer:
