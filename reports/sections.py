@@ -1,6 +1,5 @@
 """What a page says of one run beside its figures: rows of tables, in words for people."""
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from loadgen.summary import end_of_target, moment, plan_in_words
 from loadgen.summary_times import format_rate, meaning_of
 from loadgen.time_figure import Time
 from loadgen.units import format_bytes, format_count, format_duration_ns
-from reports.command_line import command_of
+from reports import command_line
 
 _SIGNS: Final[dict[Verdict, str]] = {
     "valid": "✓",
@@ -148,15 +147,15 @@ def plan_line(record: RunRecord) -> str:
 
 def command(record: RunRecord) -> list[str]:
     """Return the words, quoted for a shell, of the command that repeats the run, if one does."""
-    words = None if record.workers else command_of(record.plan)
-    return [shlex.quote(word) for word in words or ()]
+    words = None if record.workers else command_line.command_of(record.plan)
+    return [command_line.for_shell(word) for word in words or ()]
 
 
 def why_no_command(record: RunRecord) -> str:
     """Return why no `command` repeats the run."""
     if record.workers:
         return f"{len(record.workers)} processes carried it out together"
-    return "code made its messages as it ran"
+    return command_line.why_no_command(record.plan)
 
 
 def failures(record: RunRecord) -> Iterator[tuple[str, str, str, str]]:

@@ -5,7 +5,7 @@ import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from loadgen import units
 from loadgen.errors import UsageError
@@ -22,11 +22,18 @@ class Parser(argparse.ArgumentParser):
         """Parse ``words``; a negative value is a value, so that the complaint is about it."""
         joined: list[str] = []
         for word in words:
-            if _NEGATIVE.match(word) and joined and joined[-1].startswith("-"):
+            before = joined[-1] if "--" not in joined and joined else ""
+            if _NEGATIVE.match(word) and before.startswith("-"):
                 joined[-1] += f"={word}"
             else:
                 joined.append(word)
         return super().parse_args(joined)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Take the value of ``--option=--`` for what it is; before 3.13, argparse drops it."""
+        if action.option_strings and arg_strings == ["--"]:
+            return self._get_value(action, "--")
+        return super()._get_values(action, arg_strings)
 
     def error(self, message: str) -> NoReturn:
         """Raise the complaint as a UsageError."""
