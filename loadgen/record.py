@@ -30,7 +30,7 @@ from loadgen.evidence import (
 )
 from loadgen.failure import Cause, Phase
 from loadgen.plan import Plan
-from loadgen.units import NS_PER_S
+from loadgen.units import NS_PER_S, parse_moment
 
 SCHEMA: Final = "loadgen.run/2"
 
@@ -289,8 +289,10 @@ def from_json(text: bytes) -> RunRecord:
     collects = gc.isenabled()
     gc.disable()  # a long run is millions of objects, none of which can be garbage yet
     try:
-        return msgspec.json.decode(text, type=RunRecord)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UsageError) as error:
+        record = msgspec.json.decode(text, type=RunRecord)
+        parse_moment(record.started_at)
+        return record
+    except (msgspec.DecodeError, ValueError, RecursionError, UsageError) as error:
         raise RecordError(f"this is no record of the form {SCHEMA}: {error}") from None
     finally:
         if collects:

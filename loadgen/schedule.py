@@ -20,7 +20,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 ThinkKind = Literal["fixed", "exponential"]
 
-_LONGEST_S: Final = 8760 * 3600.0
+LONGEST_S: Final = 8760 * 3600.0
+"""Nothing lasts longer, nor is waited for longer: a year."""
 _NEVER_S: Final = 1e9  # in nanoseconds, well within int64
 
 _RATE_FORM: Final = f"{units.RATE_FORM}, or a ramp such as 0..50k/30s"
@@ -54,7 +55,7 @@ class Profile:
         if not all(rate == 0 or 1e-6 <= rate <= 1e9 for rate in self._rates_per_s):
             raise ValueError("a rate is 0, or from 0.000001 to 1000m per second")
         shortest_s = min((stage.duration_s for stage in self.stages), default=0.0)
-        if self.stages and not (shortest_s >= 0 and 0 < self.duration_s <= _LONGEST_S):
+        if self.stages and not (shortest_s >= 0 and 0 < self.duration_s <= LONGEST_S):
             raise ValueError("it must take more than 0 s in all, and at most 8760h")
         if not self.expected_by_s(_NEVER_S):
             raise ValueError("the rate must be above 0 for some time")
@@ -196,7 +197,7 @@ class ThinkTime:
         """Return what ``10ms`` (fixed) or ``exp:10ms`` (exponential) means. Raises UsageError."""
         with _refusing("--think", text, _THINK_FORM):
             mean_s = units.parse_duration_s(text.removeprefix("exp:"))
-            if not 0 < mean_s <= _LONGEST_S:
+            if not 0 < mean_s <= LONGEST_S:
                 raise ValueError
         kind: ThinkKind = "exponential" if text.startswith("exp:") else "fixed"
         return cls(units.seconds_to_ns(mean_s), kind)

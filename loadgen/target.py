@@ -12,7 +12,7 @@ ACCEPTED = (
 
 _HOST_AND_PORT = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?)\]|(?P<host>[^\[\]:/@\s]+))"
-    r":(?P<port>\d+)/?"
+    r":(?P<port>\d{1,9})/?"
 )
 
 

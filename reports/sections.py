@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import msgspec
@@ -14,7 +13,7 @@ from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.summary import end_of_target, moment, plan_in_words
 from loadgen.summary_times import format_rate, meaning_of
 from loadgen.time_figure import Time
-from loadgen.units import format_bytes, format_count, format_duration_ns
+from loadgen.units import format_bytes, format_count, format_duration_ns, parse_moment
 from reports import command_line
 
 _SIGNS: Final[dict[Verdict, str]] = {
@@ -187,7 +186,7 @@ def slowest(record: RunRecord) -> Iterator[tuple[str, ...]]:
 
 def began(record: RunRecord) -> str:
     """Return when the run began, to the second."""
-    return f"{datetime.fromisoformat(record.started_at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{parse_moment(record.started_at):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def environment(record: RunRecord) -> Iterator[tuple[str, str]]:

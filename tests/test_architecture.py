@@ -20,6 +20,7 @@ TESTS = Path(__file__).parent
 FLOORS = [
     [
         *("errors", "units", "failure", "_version", "files", "processor", "originals"),
+        "reading",
         *("core", "commands"),
     ],
     [
@@ -96,6 +97,7 @@ FLOORS = [
 
 # Modules of one floor that may import each other, each only those of the steps before its own.
 FAMILIES = [
+    ["units", "reading"],
     ["listeners", "monitor"],
     ["framing.base", "framing.counted framing.marked framing.ended", "framing"],
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from loadgen import units
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, quoted
 
 T = TypeVar("T")
 
@@ -62,17 +62,21 @@ def _typed(parse: Callable[[str], T], form: str) -> Callable[[str], T]:
         try:
             return parse(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not accepted; {form}") from None
+            raise argparse.ArgumentTypeError(f"{quoted(text)} is not accepted; {form}") from None
 
     return convert
+
+
+def _plain_count(form: str) -> Callable[[str], int]:
+    return _typed(lambda text: units.parse_plain_count(text, form), form)
 
 
 duration_s = _typed(units.parse_duration_s, units.DURATION_FORM)
 rate_per_s = _typed(units.parse_rate_per_s, units.RATE_FORM)
 count = _typed(units.parse_count, units.COUNT_FORM)
 size_bytes = _typed(units.parse_size_bytes, units.SIZE_FORM)
-process = _typed(int, "write the number of a process, as ps shows it")
-port = _typed(int, "write a whole number from 1 to 65535, or 0 for a free port")
+process = _plain_count("write the number of a process, as ps shows it")
+port = _plain_count("write a whole number from 1 to 65535, or 0 for a free port")
 
 
 def output_file(text: str) -> Path:
