@@ -9,7 +9,7 @@ from loadgen.core.recorder import Interval
 from loadgen.core.tally import TimesTally
 from loadgen.core.totals import Totals
 from loadgen.distribution import Distribution
-from loadgen.evidence import ClockStep, GeneratorRecord, TimestampsRecord
+from loadgen.evidence import ClockStep, GeneratorRecord, TargetRecord, TimestampsRecord
 from loadgen.findings import Findings
 from loadgen.record import (
     Actual,
@@ -19,7 +19,6 @@ from loadgen.record import (
     Requested,
     RunRecord,
     Stage,
-    TargetRecord,
 )
 from loadgen.units import ns_to_seconds
 

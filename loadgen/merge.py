@@ -28,11 +28,12 @@ from loadgen.evidence import (
     Finding,
     GeneratorRecord,
     Health,
+    TargetRecord,
     TimestampsRecord,
     WorkerRecord,
 )
 from loadgen.plan import Plan
-from loadgen.record import Actual, Outcome, Requested, RunRecord, TargetRecord
+from loadgen.record import Actual, Outcome, Requested, RunRecord
 from loadgen.timeline import Part, where_known
 from loadgen.units import ns_to_seconds
 

@@ -25,6 +25,7 @@ from loadgen.evidence import (
     Health,
     MonitorRecord,
     ProbeRecord,
+    TargetRecord,
     TimestampsRecord,
     WorkerRecord,
 )
@@ -44,15 +45,6 @@ do, or waiting for the last replies."""
 Outcome = Literal["completed", "interrupted", "lost", "unreachable"]
 """How the run ended: as planned; by the user; because every connection had failed; because none
 ever came up."""
-
-
-class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What was loaded. ``server`` holds the embedded server's own counts, where that was it."""
-
-    address: str
-    resolved: str
-    embedded: bool
-    server: dict[str, int] | None
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True):

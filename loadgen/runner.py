@@ -21,12 +21,13 @@ from loadgen.core.recorder import Recorder
 from loadgen.core.totals import NONE, Totals
 from loadgen.core.wall_clock import WallClock
 from loadgen.errors import UnreachableError
+from loadgen.evidence import TargetRecord
 from loadgen.findings import Findings
 from loadgen.freeze import freeze, freeze_interval
 from loadgen.plan import Plan
 from loadgen.probe import Probe
 from loadgen.processor import ProcessorUse
-from loadgen.record import Outcome, RunRecord, Stage, TargetRecord
+from loadgen.record import Outcome, RunRecord, Stage
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.surroundings import Progress, Surroundings, quiet_garbage_collector
 from loadgen.target import Target
@@ -102,7 +103,8 @@ class _Run:
         embedded_pid: of the embedded server. Raises UnreachableError, UsageError.
         """
         findings, surroundings = self.findings, self._surroundings
-        endpoint = first_that_answers(resolve(target), self._plan.connect_timeout_s)
+        endpoints = resolve(target)
+        endpoint = first_that_answers(endpoints, self._plan.connect_timeout_s)
         watch = import_module("loadgen.monitor").Monitor  # with psutil, which a run alone needs
         monitor = watch(self._plan, endpoint, embedded_pid, self._clock)
         with (
@@ -121,9 +123,8 @@ class _Run:
         findings.cut_off = engine.cut_off
         findings.outcome = self._outcome()
         findings.monitor = monitor.record(findings.marks.load_began_ns)
-        return TargetRecord(
-            address=str(target), resolved=str(endpoint), embedded=False, server=None
-        )
+        others = [str(each) for each in endpoints if each != endpoint]
+        return TargetRecord(address=str(target), resolved=str(endpoint), others=others)
 
     # ---- the stages -----------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from loadgen.plan import Plan
 from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.schedule import ThinkTime
 from loadgen.summary_times import Line, format_rate, wrapped
+from loadgen.target import with_numbers
 from loadgen.units import format_bytes, format_count, format_duration_ns
 from loadgen.usage import Usage, usage_of
 
@@ -39,7 +40,8 @@ def summarise(record: RunRecord) -> list[Line]:
 def _heading(record: RunRecord) -> Iterator[Line]:
     target = record.target
     server = " (the embedded echo server; no target was named)" if target.embedded else ""
-    yield Line(f"loadgen {record.environment.loadgen}: {target.address}{server}", "heading")
+    where = with_numbers(target.address, target.resolved, target.others)
+    yield Line(f"loadgen {record.environment.loadgen}: {where}{server}", "heading")
     words = f"{plan_in_words(record.plan)}, on {record.backend}"
     yield from wrapped(words, style="faint")
     match record.outcome:

@@ -15,8 +15,10 @@ from loadgen.core.dialer import (
     SocketOptions,
     first_that_answers,
     refuse_own_end,
+    resolve,
 )
 from loadgen.errors import UnreachableError
+from loadgen.target import Target
 
 
 @pytest.fixture
@@ -88,3 +90,26 @@ def test_of_several_addresses_none_answers_by_meeting_itself(
     monkeypatch.setattr(socket, "socket", SelfConnected)
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1: connection refused"):
         first_that_answers(endpoints, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "text"),
+    [
+        (Endpoint(socket.AF_INET, ("127.0.0.1", 80)), "127.0.0.1:80"),
+        (Endpoint(socket.AF_INET6, ("::1", 80, 0, 0)), "[::1]:80"),
+        (Endpoint(socket.AF_INET6, ("fe80::1", 80, 0, 2**31 - 1)), "[fe80::1%2147483647]:80"),
+        (Endpoint(socket.AF_UNIX, "/run/x"), "unix:///run/x"),
+    ],
+)
+def test_an_endpoint_is_written_as_a_target(endpoint: Endpoint, text: str) -> None:
+    assert str(endpoint) == text
+    assert str(Target.parse(text)) == text
+
+
+def test_the_scope_of_an_address_is_kept() -> None:
+    """It is the number of an interface, and is written by its name; here that of the loopback."""
+    name = socket.if_indextoname(1)
+    target = Target.parse(f"[fe80::1%{name}]:80")
+    [endpoint] = resolve(target)
+    assert endpoint.address[3] == 1
+    assert str(endpoint) == str(target)

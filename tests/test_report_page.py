@@ -16,11 +16,11 @@ from test_rounds import at
 
 from loadgen.compare.comparison import compare
 from loadgen.compare.load_rounds import of_records
-from loadgen.evidence import CheckResult, Finding, Health, WorkerRecord
+from loadgen.evidence import CheckResult, Finding, Health, TargetRecord, WorkerRecord
 from loadgen.failure import Cause, Phase
 from loadgen.health import judge
 from loadgen.payload import MadePayload
-from loadgen.record import ConnectionsRecord, RunRecord, TargetRecord, from_json
+from loadgen.record import ConnectionsRecord, RunRecord, from_json
 from reports import page
 from reports.command_line import command_of
 from reports.figures import PANELS

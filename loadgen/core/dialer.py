@@ -34,7 +34,22 @@ class Endpoint(NamedTuple):
     def __str__(self) -> str:
         if self.family == socket.AF_UNIX:
             return str(Target(path=self.address))
-        return str(Target(host=self.address[0], port=self.address[1]))
+        return str(Target(host=self.host, port=self.address[1]))
+
+    @property
+    def host(self) -> str:
+        """The numeric address without the port; of IPv6 with its scope, as in ``fe80::1%eth0``.
+
+        RFC 4007, 11; a link-local address means nothing without it.
+        """
+        host = str(self.address[0])
+        scope = self.address[3] if self.family == socket.AF_INET6 else 0
+        if not scope or "%" in host:
+            return host
+        try:
+            return f"{host}%{socket.if_indextoname(scope)}"
+        except OSError:  # the interface is gone
+            return f"{host}%{scope}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,7 @@ def first_that_answers(endpoints: list[Endpoint], patience_s: float) -> Endpoint
         except OSError as error:
             failure = Failure.of(Phase.CONNECT, error)
             cause = Cause.TIMEOUT if isinstance(error, TimeoutError) else failure.cause
-            refusals.append(f"{endpoint.address[0]}: {cause.text}")
+            refusals.append(f"{endpoint.host}: {cause.text}")
     raise UnreachableError(f"the target is unreachable: {'; '.join(refusals)}")
 
 
