@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from loadgen import shortfall, summary_times
 from loadgen.doubts import in_seconds
-from loadgen.evidence import ProcessSamples
+from loadgen.evidence import ProcessSamples, TargetRecord
 from loadgen.failure import Cause
 from loadgen.payload import FilePayload, LinesPayload, MadePayload, PayloadSource, SizePayload
 from loadgen.plan import Plan
@@ -40,7 +40,7 @@ def summarise(record: RunRecord) -> list[Line]:
 def _heading(record: RunRecord) -> Iterator[Line]:
     target = record.target
     server = " (the embedded echo server; no target was named)" if target.embedded else ""
-    where = with_numbers(target.address, target.resolved, target.others)
+    where = target_in_words(target)
     yield Line(f"loadgen {record.environment.loadgen}: {where}{server}", "heading")
     words = f"{plan_in_words(record.plan)}, on {record.backend}"
     yield from wrapped(words, style="faint")
@@ -51,6 +51,11 @@ def _heading(record: RunRecord) -> Iterator[Line]:
             yield Line("  every connection had failed before the end", "bad")
         case "unreachable":
             yield Line("  nobody could connect", "bad")
+
+
+def target_in_words(target: TargetRecord) -> str:
+    """Return the address that was asked for, and the one that was used where it had a name."""
+    return with_numbers(target.address, target.resolved, target.others)
 
 
 def plan_in_words(plan: Plan) -> str:

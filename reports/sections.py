@@ -10,9 +10,8 @@ from loadgen.doubts import in_seconds
 from loadgen.evidence import GRAVITY, Finding, Verdict
 from loadgen.health import prints_response_time
 from loadgen.record import ConnectionRecord, RunRecord
-from loadgen.summary import end_of_target, moment, plan_in_words
+from loadgen.summary import end_of_target, moment, plan_in_words, target_in_words
 from loadgen.summary_times import format_rate, meaning_of
-from loadgen.target import with_numbers
 from loadgen.time_figure import Time
 from loadgen.units import format_bytes, format_count, format_duration_ns, parse_moment
 from reports import command_line
@@ -139,8 +138,7 @@ def _unlimited(record: RunRecord) -> str:
 
 def plan_line(record: RunRecord) -> str:
     """Return target, backend, connections, load model, payload and reply in one line."""
-    target = record.target
-    address = with_numbers(target.address, target.resolved, target.others)
+    address = target_in_words(record.target)
     server = ", the embedded echo server" if record.target.embedded else ""
     connections = f"{format_count(record.plan.connections)} connections"
     return f"{address}{server}: {connections}, {plan_in_words(record.plan)}, on {record.backend}"

@@ -100,6 +100,11 @@ def test_a_target_that_died_is_named_with_the_moment_above_every_number() -> Non
     assert in_order(text, ["the target ended 1.2 s after the start", '<dl class="headline">'])
 
 
+def test_a_name_is_shown_with_the_address_that_was_used() -> None:
+    target = TargetRecord(address="here:80", resolved="127.0.0.1:80", others=["[::1]:80"])
+    assert "here:80 (127.0.0.1, not ::1)" in words_of(judged(closed_loop(target=target)))
+
+
 def test_a_command_can_be_copied_and_what_has_none_says_why() -> None:
     record = judged(closed_loop(plan=plan(payloads=(b"it's <b>",))))
     (command,) = re.findall('<pre class="command">(.*)</pre>', words_of(record))
