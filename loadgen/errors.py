@@ -1,5 +1,15 @@
 """Exceptions, sorted by who can mend the matter: the user, the target, this machine, or us."""
 
+_LONGEST_QUOTED = 500
+
+
+def quoted(value: object) -> str:
+    """Return ``value`` as a complaint shows it: as Python writes it, and not endlessly long."""
+    text = repr(value)
+    if len(text) <= _LONGEST_QUOTED:
+        return text
+    return f"{text[: _LONGEST_QUOTED // 10]}… ({len(text)} characters)"
+
 
 class LoadgenError(Exception):
     """Base of everything that loadgen raises on purpose; its text is fit to be shown to a user."""
@@ -11,7 +21,7 @@ class UsageError(LoadgenError):
     @classmethod
     def of(cls, option: str, value: object, accepted: str) -> "UsageError":
         """Return the error that names the option, the value given and what is accepted instead."""
-        return cls(f"{option}: {value!r} is not accepted; {accepted}")
+        return cls(f"{option}: {quoted(value)} is not accepted; {accepted}")
 
 
 class LocalLimitError(UsageError):

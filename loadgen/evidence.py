@@ -35,6 +35,20 @@ Outcome = Literal["passed", "failed", "inconclusive"]
 """Of a check; inconclusive where the figure is not there, or the verdict makes it meaningless."""
 
 
+class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What was loaded.
+
+    address: as it was asked for. resolved: the one that was connected to. others: further addresses
+    of the same name, which were not. server: the embedded server's own counts, where that was it.
+    """
+
+    address: str
+    resolved: str
+    others: list[str] = []
+    embedded: bool = False
+    server: dict[str, int] | None = None
+
+
 class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
     """The wall clock was set by ``step_ns``; noticed ``at_s`` after the start of the load."""
 

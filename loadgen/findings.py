@@ -87,6 +87,6 @@ class Findings:
         return f"{address} is unreachable: {most_common} ({tries})"
 
     def begin_load(self, now_ns: int) -> None:
-        """Let the load begin now, and not when it was to; the intervals so far count from there."""
+        """Let the load begin at ``now_ns``; the intervals so far count from there."""
         self.intervals.move(-ns_to_seconds(now_ns - self.marks.load_began_ns))
         self.marks.load_began_ns = now_ns

@@ -10,7 +10,13 @@ from loadgen.core.recorder import Interval
 from loadgen.core.tally import TimesTally
 from loadgen.core.totals import Totals
 from loadgen.distribution import Distribution
-from loadgen.evidence import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
+from loadgen.evidence import (
+    ClockStep,
+    DelayedRecord,
+    GeneratorRecord,
+    TargetRecord,
+    TimestampsRecord,
+)
 from loadgen.findings import Findings
 from loadgen.intervals import IntervalRecord, Stage
 from loadgen.record import (
@@ -20,7 +26,6 @@ from loadgen.record import (
     FailureRecord,
     Requested,
     RunRecord,
-    TargetRecord,
 )
 from loadgen.units import ns_to_seconds
 
@@ -117,7 +122,7 @@ def _overdue(findings: Findings) -> int | None:
         return None
     overdue = findings.overdue
     if overdue is None:
-        end_s = warmup_s + findings.load_s
+        end_s = warmup_s + min(findings.load_s, findings.plan.duration_s or findings.load_s)
         due = round(profile.expected_by_s(end_s) - profile.expected_by_s(warmup_s))
         overdue = max(0, due - findings.recorder.due)
     return min(overdue, findings.left)

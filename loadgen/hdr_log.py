@@ -8,7 +8,6 @@ load model: response time in an open loop, otherwise service time. In an open lo
 """
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Final
 
 from loadgen.core.histogram import HIGHEST_NS, Histogram
@@ -16,6 +15,7 @@ from loadgen.distribution import Distribution
 from loadgen.errors import UsageError
 from loadgen.intervals import IntervalRecord
 from loadgen.record import RunRecord
+from loadgen.units import parse_moment
 
 DIGITS: Final = 3
 """Significant digits of the histograms; those of a record have between two and three."""
@@ -35,7 +35,7 @@ def to_hdr_log(record: RunRecord) -> bytes:
 
 
 def _lines(record: RunRecord, library: Any) -> Iterator[str]:
-    started = datetime.fromisoformat(record.started_at)
+    started = parse_moment(record.started_at)
     yield f"#[loadgen {record.environment.loadgen}: {record.target.address}]"
     yield "#[Histogram log format version 1.2]"
     yield f"#[StartTime: {started.timestamp():.3f} (seconds since epoch), {record.started_at}]"

@@ -31,12 +31,13 @@ from loadgen.evidence import (
     Finding,
     GeneratorRecord,
     Health,
+    TargetRecord,
     TimestampsRecord,
     WorkerRecord,
 )
 from loadgen.interval_packer import packed
 from loadgen.plan import Plan
-from loadgen.record import Actual, ConnectionTimeRecord, Outcome, Requested, RunRecord, TargetRecord
+from loadgen.record import Actual, ConnectionTimeRecord, Outcome, Requested, RunRecord
 from loadgen.timeline import Part, where_known
 from loadgen.units import ns_to_seconds
 

@@ -4,14 +4,13 @@ Every connection works through the same queue, in order and from its start again
 position; so the queue is shared and holds no position.
 """
 
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from loadgen.errors import UsageError
+from loadgen.reading import read_whole
 from loadgen.units import parse_escapes
 
 
@@ -106,7 +105,7 @@ def _lines(path: str, raw: bool) -> list[bytes]:
 
 def _read(option: str, path: str) -> bytes:
     try:
-        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        return read_whole(path, LARGEST_BYTES)
     except OSError as error:
         raise UsageError(f"{option}: cannot read {path!r}: {error.strerror}") from None
 

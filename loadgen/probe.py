@@ -30,7 +30,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from loadgen import payload
-from loadgen.core.dialer import Endpoint
+from loadgen.core.dialer import Endpoint, refuse_own_end
 from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.evidence import ProbeRecord
@@ -140,7 +140,7 @@ class Probe:
 # ---- in the process of its own ------------------------------------------------------------
 
 
-class _Prober:
+class Prober:
     """One blocking connection."""
 
     def __init__(self, plan: Plan, endpoint: Endpoint) -> None:
@@ -161,6 +161,7 @@ class _Prober:
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.settimeout(self._plan.connect_timeout_s)
         self._socket.connect(address)
+        refuse_own_end(self._socket)
         self._socket.settimeout(min(self._plan.io_timeout_s, _PATIENCE_S / 2))
         if family != getattr(socket, "AF_UNIX", None) and not self._plan.nagle:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -208,7 +209,7 @@ def main() -> int:
     family, address = job["endpoint"]
     endpoint = Endpoint(family, address if isinstance(address, str) else tuple(address))
     plan = msgspec.convert(job["plan"], Plan)
-    prober, failure = _Prober(plan, endpoint), ""
+    prober, failure = Prober(plan, endpoint), ""
     histogram, times_ns = Histogram(), array("q")
     random_gaps = random.Random(plan.seed)  # noqa: S311 - it is no secret
     try:

@@ -27,6 +27,7 @@ from loadgen.evidence import (
     Health,
     MonitorRecord,
     ProbeRecord,
+    TargetRecord,
     TeamRecord,
     TimestampsRecord,
     WorkerRecord,
@@ -34,7 +35,7 @@ from loadgen.evidence import (
 from loadgen.failure import Cause, Phase
 from loadgen.intervals import Intervals, PackedIntervals, Times
 from loadgen.plan import Plan
-from loadgen.units import NS_PER_S
+from loadgen.units import NS_PER_S, parse_moment
 
 SCHEMA: Final = "loadgen.run/2"
 
@@ -44,15 +45,6 @@ LEAST_CPU_S: Final = 0.05
 Outcome = Literal["completed", "interrupted", "lost", "unreachable"]
 """How the run ended: as planned; by the user; because every connection had failed; because none
 ever came up."""
-
-
-class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What was loaded. ``server`` holds the embedded server's own counts, where that was it."""
-
-    address: str
-    resolved: str
-    embedded: bool
-    server: dict[str, int] | None
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True):
@@ -292,8 +284,10 @@ def from_json(text: bytes) -> RunRecord:
     collects = gc.isenabled()
     gc.disable()  # a long run is millions of objects, none of which can be garbage yet
     try:
-        return msgspec.json.decode(text, type=RunRecord)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UsageError) as error:
+        record = msgspec.json.decode(text, type=RunRecord)
+        parse_moment(record.started_at)
+        return record
+    except (msgspec.DecodeError, ValueError, RecursionError, UsageError) as error:
         raise RecordError(f"this is no record of the form {SCHEMA}: {error}") from None
     finally:
         if collects:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from loadgen import shortfall, summary_times
 from loadgen.doubts import in_seconds
-from loadgen.evidence import ProcessSamples
+from loadgen.evidence import ProcessSamples, TargetRecord
 from loadgen.failure import Cause
 from loadgen.intervals import total_of
 from loadgen.payload import FilePayload, LinesPayload, MadePayload, PayloadSource, SizePayload
@@ -12,6 +12,7 @@ from loadgen.plan import Plan
 from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.schedule import ThinkTime
 from loadgen.summary_times import Line, format_rate, wrapped
+from loadgen.target import with_numbers
 from loadgen.units import format_bytes, format_count, format_duration_ns
 from loadgen.usage import Usage, usage_of
 
@@ -41,7 +42,8 @@ def summarise(record: RunRecord) -> list[Line]:
 def _heading(record: RunRecord) -> Iterator[Line]:
     target = record.target
     server = " (the embedded echo server; no target was named)" if target.embedded else ""
-    yield Line(f"loadgen {record.environment.loadgen}: {target.address}{server}", "heading")
+    where = target_in_words(target)
+    yield Line(f"loadgen {record.environment.loadgen}: {where}{server}", "heading")
     words = f"{plan_in_words(record.plan)}, on {record.backend}"
     yield from wrapped(words, style="faint")
     match record.outcome:
@@ -51,6 +53,11 @@ def _heading(record: RunRecord) -> Iterator[Line]:
             yield Line("  every connection had failed before the end", "bad")
         case "unreachable":
             yield Line("  nobody could connect", "bad")
+
+
+def target_in_words(target: TargetRecord) -> str:
+    """Return the address that was asked for, and the one that was used where it had a name."""
+    return with_numbers(target.address, target.resolved, target.others)
 
 
 def plan_in_words(plan: Plan) -> str:

@@ -1,6 +1,7 @@
 """Where the load goes: the forms in which a target may be written, and nothing of the network."""
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from loadgen.errors import UsageError
@@ -12,7 +13,7 @@ ACCEPTED = (
 
 _HOST_AND_PORT = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?)\]|(?P<host>[^\[\]:/@\s]+))"
-    r":(?P<port>\d+)/?"
+    r":(?P<port>\d{1,9})/?"
 )
 
 
@@ -49,6 +50,21 @@ class Target(NamedTuple):
             return f"unix://{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+def with_numbers(address: str, resolved: str, others: Iterable[str]) -> str:
+    """Return ``address``, and for a name where that led: ``localhost:80 (127.0.0.1, not ::1)``.
+
+    resolved: what the name was taken for. others: what it might have been taken for as well.
+    """
+    try:
+        asked, used, *unused = map(Target.parse, (address, resolved, *others))
+    except UsageError:  # whatever a record may hold
+        return address
+    if used == asked:
+        return address
+    not_used = f", not {', '.join(other.host for other in unused)}" if unused else ""
+    return f"{address} ({used.host}{not_used})"
 
 
 def _hint(text: str) -> str:

@@ -1,5 +1,6 @@
 """The command that repeats a run, made of its Plan."""
 
+import shlex
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -47,10 +48,44 @@ def command_of(plan: Plan) -> list[str] | None:
 
     The number of a process that was watched is left out: it means another one by now.
     """
-    if any(isinstance(source, MadePayload) for source in plan.payloads):
+    if why_no_command(plan):
         return None
-    words = ["loadgen"] if plan.target is None else ["loadgen", plan.target]
-    return [*words, *_options(plan), *_payloads(plan)]
+    words = ["loadgen", *_options(plan), *_payloads(plan)]
+    if plan.target is None:
+        return words
+    if plan.target.startswith("-"):
+        return [*words, "--", plan.target]
+    return [words[0], plan.target, *words[1:]]
+
+
+def why_no_command(plan: Plan) -> str:
+    """Return why no words make ``plan``; empty where some do."""
+    if any(isinstance(source, MadePayload) for source in plan.payloads):
+        return "code made its messages as it ran"
+    lines = [source.raw for source in plan.payloads if isinstance(source, LinesPayload)]
+    texts = [source for source in plan.payloads if isinstance(source, bytes)]
+    if any(lines) and not (all(lines) and b"\0" not in b"".join([*texts, plan.first_message])):
+        return "--raw stands for all payloads, and some of these it cannot make"
+    return ""
+
+
+def for_shell(word: str) -> str:
+    """Return ``word`` as a shell reads it: sh, or bash and zsh where it holds what does not print.
+
+    That is written as in bash(1), ANSI-C quoting: ``$'a\\012b'``.
+    """
+    if word.isprintable():
+        return shlex.quote(word)
+    quoted = "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\{byte:03o}"
+        for byte in word.encode("utf-8", "surrogateescape")
+    )
+    return f"$'{quoted}'"
+
+
+def _given(option: str, value: str) -> tuple[str, ...]:
+    """Return the words that give ``option`` its ``value``, which is no option of its own."""
+    return (f"{option}={value}",) if value.startswith("-") else (option, value)
 
 
 def _options(plan: Plan) -> Iterator[str]:
@@ -61,14 +96,15 @@ def _options(plan: Plan) -> Iterator[str]:
             continue
         if name == "watch" and isinstance(value, int):
             continue
-        yield option
-        if value is not True:
+        if value is True:
+            yield option
+        else:
             is_duration = name.endswith("_s") and not name.endswith("_per_s")
-            yield _number(value) + ("s" if is_duration else "")
+            yield from _given(option, _number(value) + ("s" if is_duration else ""))
     if plan.probe is not None:
         yield "--probe" if plan.probe else "--no-probe"
     for check in plan.checks:
-        yield from ("--check", check)
+        yield from _given("--check", check)
 
 
 def _number(value: object) -> str:
@@ -87,13 +123,13 @@ def _payloads(plan: Plan) -> Iterator[str]:
                 if plan.payloads != Plan().payloads:
                     yield from ("--size", str(size_bytes))
             case FilePayload(path):
-                yield from ("--payload-file", path)
+                yield from _given("--payload-file", path)
             case LinesPayload(path):
-                yield from ("--payload-lines", path)
+                yield from _given("--payload-lines", path)
             case bytes():
-                yield from ("--payload", _text(source, is_raw))
+                yield from _given("--payload", _text(source, is_raw))
     if plan.first_message:
-        yield from ("--first-message", _text(plan.first_message, is_raw))
+        yield from _given("--first-message", _text(plan.first_message, is_raw))
     if is_raw:
         yield "--raw"
 

@@ -20,6 +20,7 @@ TESTS = Path(__file__).parent
 FLOORS = [
     [
         *("errors", "units", "failure", "_version", "files", "cgroup", "originals", "signals"),
+        "reading",
         *("core", "commands"),
     ],
     [
@@ -30,8 +31,9 @@ FLOORS = [
     ],
     [
         *("core.pacing", "core.stamps", "core.wall_clock", "core.tally", "core.connection_tables"),
-        *("core.pauses", "core.availability", "crowd", "processor"),
+        *("core.pauses", "core.availability", "arrivals", "processor"),
     ],
+    ["crowd"],
     ["plan"],
     ["core.dialer", "core.laps", "core.pulse"],
     ["core.conversation", "core.recorder"],
@@ -99,6 +101,7 @@ FLOORS = [
 
 # Modules of one floor that may import each other, each only those of the steps before its own.
 FAMILIES = [
+    ["units", "reading"],
     ["listeners", "monitor"],
     ["framing.base", "framing.counted framing.marked framing.ended", "framing"],
     [

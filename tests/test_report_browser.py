@@ -15,8 +15,9 @@ from test_rounds import at
 import loadgen
 from loadgen.compare.comparison import compare
 from loadgen.compare.load_rounds import of_records
+from loadgen.evidence import TargetRecord
 from loadgen.health import judge
-from loadgen.record import RunRecord, TargetRecord
+from loadgen.record import RunRecord
 from loadgen.server.embedded import EmbeddedServer
 from reports.page import Run
 from reports.write import write_comparison, write_report

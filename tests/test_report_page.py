@@ -16,11 +16,11 @@ from test_rounds import at
 
 from loadgen.compare.comparison import compare
 from loadgen.compare.load_rounds import of_records
-from loadgen.evidence import CheckResult, Finding, Health, WorkerRecord
+from loadgen.evidence import CheckResult, Finding, Health, TargetRecord, WorkerRecord
 from loadgen.failure import Cause, Phase
 from loadgen.health import judge
 from loadgen.payload import MadePayload
-from loadgen.record import ConnectionsRecord, RunRecord, TargetRecord, from_json
+from loadgen.record import ConnectionsRecord, RunRecord, from_json
 from reports import page
 from reports.command_line import command_of
 from reports.figures import PANELS
@@ -98,6 +98,11 @@ def test_evidence_advice_and_checks_are_told() -> None:
 def test_a_target_that_died_is_named_with_the_moment_above_every_number() -> None:
     text = words_of(judged(closed_loop(monitor=monitor(target_ended_at_s=1.25))))
     assert in_order(text, ["the target ended 1.2 s after the start", '<dl class="headline">'])
+
+
+def test_a_name_is_shown_with_the_address_that_was_used() -> None:
+    target = TargetRecord(address="here:80", resolved="127.0.0.1:80", others=["[::1]:80"])
+    assert "here:80 (127.0.0.1, not ::1)" in words_of(judged(closed_loop(target=target)))
 
 
 def test_a_command_can_be_copied_and_what_has_none_says_why() -> None:

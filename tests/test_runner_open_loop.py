@@ -20,7 +20,7 @@ from servers import (
 )
 
 import loadgen
-from loadgen import schedule
+from loadgen.arrivals import ARRIVALS
 
 # Sixty messages within 60 ms, and then no more.
 SIXTY = "0s:1k,60ms:1k,0s:0"
@@ -168,7 +168,7 @@ def test_nothing_is_due_beyond_the_number_of_messages_however_long_the_replies_t
     assert not {"rate-missed", "server-behind"} & {each.code for each in record.health.findings}
 
 
-@pytest.mark.parametrize("arrivals", schedule.ARRIVALS)
+@pytest.mark.parametrize("arrivals", ARRIVALS)
 @pytest.mark.parametrize("warmup_s", [0.0, 0.02])
 def test_stages_that_end_at_no_rate_end_the_load(arrivals: str, warmup_s: float) -> None:
     with ScriptedServer(echoes) as server:

@@ -20,7 +20,7 @@ from loadgen.compare.alternating import Command, Series, Side, run_in_turn
 from loadgen.compare.comparison import DEFAULT_LEVEL, DEFAULT_MARGIN, Terms, compare
 from loadgen.compare.rounds import Rounds
 from loadgen.compare.text import lines, markdown
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, quoted
 from loadgen.terminal import print_lines
 from loadgen.units import NUMBER
 
@@ -183,7 +183,7 @@ def _percent(text: str) -> float:
     match = _PERCENT.fullmatch(text.strip())
     if match is None or not 0 < float(match[1]) < 100:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not accepted; write a percentage such as 5%, above 0 and below 100"
+            f"{quoted(text)} is not accepted; write a percentage such as 5%, above 0 and below 100"
         )
     return float(match[1]) / 100
 

@@ -5,10 +5,10 @@ import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from loadgen import units
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, quoted
 
 T = TypeVar("T")
 
@@ -22,11 +22,18 @@ class Parser(argparse.ArgumentParser):
         """Parse ``words``; a negative value is a value, so that the complaint is about it."""
         joined: list[str] = []
         for word in words:
-            if _NEGATIVE.match(word) and joined and joined[-1].startswith("-"):
+            before = joined[-1] if "--" not in joined and joined else ""
+            if _NEGATIVE.match(word) and before.startswith("-"):
                 joined[-1] += f"={word}"
             else:
                 joined.append(word)
         return super().parse_args(joined)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Take the value of ``--option=--`` for what it is; before 3.13, argparse drops it."""
+        if action.option_strings and arg_strings == ["--"]:
+            return self._get_value(action, "--")
+        return super()._get_values(action, arg_strings)
 
     def error(self, message: str) -> NoReturn:
         """Raise the complaint as a UsageError."""
@@ -55,17 +62,21 @@ def _typed(parse: Callable[[str], T], form: str) -> Callable[[str], T]:
         try:
             return parse(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not accepted; {form}") from None
+            raise argparse.ArgumentTypeError(f"{quoted(text)} is not accepted; {form}") from None
 
     return convert
+
+
+def _plain_count(form: str) -> Callable[[str], int]:
+    return _typed(lambda text: units.parse_plain_count(text, form), form)
 
 
 duration_s = _typed(units.parse_duration_s, units.DURATION_FORM)
 rate_per_s = _typed(units.parse_rate_per_s, units.RATE_FORM)
 count = _typed(units.parse_count, units.COUNT_FORM)
 size_bytes = _typed(units.parse_size_bytes, units.SIZE_FORM)
-process = _typed(int, "write the number of a process, as ps shows it")
-port = _typed(int, "write a whole number from 1 to 65535, or 0 for a free port")
+process = _plain_count("write the number of a process, as ps shows it")
+port = _plain_count("write a whole number from 1 to 65535, or 0 for a free port")
 
 
 def output_file(text: str) -> Path:

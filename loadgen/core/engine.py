@@ -80,6 +80,11 @@ class Engine(Roster):
             self._schedule.begin(now_ns)
         return now_ns
 
+    def end_warm_up(self) -> None:
+        """Let the messages of the load go out, which a schedule holds back until then."""
+        if self._schedule is not None:
+            self._schedule.end_warm_up()
+
     def send_now(self, connection: Connection) -> None:
         """Send one message on ``connection``, which is free; for a schedule `OnCall`."""
         try:
@@ -112,7 +117,8 @@ class Engine(Roster):
         return self._watch.pauses.total_ns
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
-        """Return how many messages due between the two moments were not sent; the schedule ends.
+        """Return how many messages due in [``from_ns``, ``until_ns``) were not sent; the schedule
+        ends.
 
         None if they are too many to be counted.
         """

@@ -11,6 +11,7 @@ from loadgen import health
 from loadgen.core.engine import Engine
 from loadgen.core.totals import NONE, Totals
 from loadgen.crowd import Later, Offered
+from loadgen.evidence import TargetRecord
 from loadgen.findings import Findings
 from loadgen.freeze import freeze, freeze_interval
 from loadgen.interval_packer import IntervalPacker
@@ -19,7 +20,7 @@ from loadgen.locust.tally import TallyingRecorder
 from loadgen.locust.words import crowd_plan
 from loadgen.plan import Plan
 from loadgen.processor import Processor
-from loadgen.record import ConnectionsRecord, RunRecord, TargetRecord
+from loadgen.record import ConnectionsRecord, RunRecord
 from loadgen.units import ns_to_seconds
 
 
@@ -27,11 +28,11 @@ class Part:
     """Collects the findings of one engine; `record` is what they are so far."""
 
     def __init__(
-        self, plan: Plan, address: str, resolved: str, engine: Engine, recorder: TallyingRecorder
+        self, plan: Plan, target: TargetRecord, engine: Engine, recorder: TallyingRecorder
     ) -> None:
         self._plan = plan
         self._engine = engine
-        self._target = TargetRecord(address=address, resolved=resolved, embedded=False, server=None)
+        self._target = target
         self._totals = NONE
         self._interval_began_ns = 0
         self._is_loading = True
