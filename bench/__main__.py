@@ -15,6 +15,7 @@ MEASUREMENTS: Final = {
     "monitor": "bench.monitor",
     "soak": "bench.soak",
     "fidelity": "bench.fidelity",
+    "verdicts": "bench.verdicts",
     "locust_compare": "bench.locust_compare",
     "peers": "bench.peers.__main__",
     "samples": "bench.samples",

@@ -178,7 +178,7 @@ class Roster(ABC):
         self._undecided -= not connection.is_decided
         connection.is_decided = True
 
-    def _end(self, connection: Connection, step: Step) -> None:
+    def _end(self, connection: Connection, step: Step, standing: Standing = Standing.DONE) -> None:
         """Unregister, then close: the selector must not hold a descriptor that is gone."""
         self._watch.end(connection)
         if connection.state is State.CONNECTING:
@@ -188,7 +188,7 @@ class Roster(ABC):
         self._decide(connection)
         self._timers.set(connection, None)
         self._live -= 1
-        self._stand(connection, Standing.FAILED if step is Step.FAIL else Standing.DONE)
+        self._stand(connection, standing)
         connection.close(step)
         _log.debug("connection %d: %s", connection.index, connection.state)
 
@@ -197,15 +197,16 @@ class Roster(ABC):
         _log.info("connection %d failed: %s", connection.index, broken)
         self._recorder.record_failure(broken.failure, now_ns)
         lost = connection.unanswered
-        self._end(connection, Step.FAIL)
+        is_tried_again = self._policy.reconnect and connection.has_more
+        standing = Standing.BACKING_OFF if is_tried_again else Standing.FAILED
+        self._end(connection, Step.FAIL, standing)
         lost = connection.unanswered - lost
         connection.failure = broken.failure
         connection.failures += 1
-        if self._policy.reconnect and connection.has_more:
+        if is_tried_again:
             connection.back_off_ns = next_back_off_ns(connection)
             self._timers.set(connection, now_ns + connection.back_off_ns)
             self._backing_off += 1
-            self._stand(connection, Standing.BACKING_OFF)
         self.when_ended(connection, broken.failure, lost)
 
     def _settle(self, connection: Connection, interest: int) -> None:
@@ -216,9 +217,10 @@ class Roster(ABC):
             connection.come_up()
             self._come_up(connection)
         else:
-            self._end(connection, Step.CLOSE)
-            if connection.ended_by_reply and connection.has_more:
-                self._stand(connection, Standing.RENEWING)
+            is_renewed = connection.ended_by_reply and connection.has_more
+            standing = Standing.RENEWING if is_renewed else Standing.DONE
+            self._end(connection, Step.CLOSE, standing)
+            if is_renewed:
                 self._opener.enqueue((connection,))
             self.when_ended(connection, None, 0)
 
