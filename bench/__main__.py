@@ -14,6 +14,7 @@ MEASUREMENTS: Final = {
     "footprint": "bench.footprint",
     "monitor": "bench.monitor",
     "soak": "bench.soak",
+    "long_records": "bench.long_records",
     "fidelity": "bench.fidelity",
     "verdicts": "bench.verdicts",
     "locust_compare": "bench.locust_compare",

@@ -187,6 +187,9 @@ class MachineSamples(msgspec.Struct, frozen=True, kw_only=True):
 class MonitorRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What generator, target and machine took, every ``interval_s``.
 
+    In a long run that is longer than was asked for, and doubles whenever there are 65 536 samples:
+    every other is forgotten then.
+
     at_s: when, counted from the start of the measured load as everything is; the first sample was
     taken before the first connection.
     generator: this process and its children, without the embedded server.

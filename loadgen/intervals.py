@@ -9,7 +9,7 @@ whoever wants one thing of all of them, as the figures do, gets the column.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain
 from typing import Any, Final, Literal, overload
 
@@ -161,11 +161,11 @@ class PackedIntervals(msgspec.Struct, frozen=True):
     def __getitem__(self, place: slice) -> list[IntervalRecord]: ...
     def __getitem__(self, place: int | slice) -> IntervalRecord | list[IntervalRecord]:
         if isinstance(place, int):
-            [one] = self._at(range(len(self))[place : place + 1 or None])
-            return one
+            every = range(len(self))
+            return self._at((every[place],))[0]
         return self._at(range(len(self))[place])
 
-    def _at(self, places: range) -> list[IntervalRecord]:
+    def _at(self, places: Iterable[int]) -> list[IntervalRecord]:
         """Return the intervals at ``places``, and unpack no more blocks than they lie in."""
         ends = list(accumulate(map(len, self.blocks)))
         rows: dict[int, list[IntervalRecord]] = {}

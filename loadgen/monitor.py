@@ -11,7 +11,7 @@ generator measures its own monitor.
 Decision. A thread looks twice a second, and rests after each process that it looks at, so that a
 turn of the loop meets one of them at most. Which processes are meant is found out once, before the
 first connection. Stamps are those of the run's clock. What cannot be read is absent from the
-record, and ends nothing.
+record, and ends nothing. However long a run is, it has `MOST_SAMPLES` at most.
 
 Cost. A look takes 0.6 ms beside a busy loop, and is added to the turn that it meets: `python -m
 bench monitor` has the figures.
@@ -34,6 +34,9 @@ from loadgen.listeners import UnknownTargetError, processes_of
 from loadgen.plan import Plan
 from loadgen.units import ns_to_seconds
 
+MOST_SAMPLES: Final = 2**16
+"""Of more than that, every other is forgotten: after nine hours of two a second, and so on."""
+
 _REST_S: Final = 0.005
 
 
@@ -44,12 +47,17 @@ def _at_once() -> None:
 class Monitor:
     """Samples from the start of the ``with`` to its end; then `record` tells what was found.
 
-    embedded_pid: of the embedded server, where that is the target. Entering raises UsageError if
-    the plan names a process that does not exist.
+    embedded_pid: of the embedded server, where that is the target. most_samples: an even number.
+    Entering raises UsageError if the plan names a process that does not exist.
     """
 
     def __init__(
-        self, plan: Plan, endpoint: Endpoint, embedded_pid: int | None, clock: Clock
+        self,
+        plan: Plan,
+        endpoint: Endpoint,
+        embedded_pid: int | None,
+        clock: Clock,
+        most_samples: int = MOST_SAMPLES,
     ) -> None:
         self._plan = plan
         self._endpoint = endpoint
@@ -59,6 +67,8 @@ class Monitor:
         self._why_no_target = ""
         self._target: _Group | None = None
         self._target_ended_ns: int | None = None
+        self._interval_s = plan.sample_interval_s
+        self._most_samples = most_samples
         self._at_ns = array("q")
         self._ended = threading.Event()
 
@@ -90,7 +100,7 @@ class Monitor:
             return None
         target, ended_ns = self._target, self._target_ended_ns
         return MonitorRecord(
-            interval_s=self._plan.sample_interval_s,
+            interval_s=self._interval_s,
             at_s=[ns_to_seconds(at_ns - began_ns) for at_ns in self._at_ns],
             generator=self._generator.samples(),
             target=None if target is None else target.samples(),
@@ -100,7 +110,7 @@ class Monitor:
         )
 
     def _work(self) -> None:
-        while not self._ended.wait(self._plan.sample_interval_s):
+        while not self._ended.wait(self._interval_s):
             if len(self._at_ns) == 1:  # by now whoever helps has been started
                 self._generator.add(self._helpers())
                 self._rest()
@@ -111,6 +121,8 @@ class Monitor:
         self._ended.wait(_REST_S)
 
     def _sample(self, rest: Callable[[], None]) -> None:
+        if len(self._at_ns) >= self._most_samples:
+            self._thin()
         self._at_ns.append(self._clock())
         self._machine.look()
         for group in (self._generator, self._target):
@@ -119,6 +131,14 @@ class Monitor:
                 group.look(rest)
         if self._target is not None and self._target.is_gone and self._target_ended_ns is None:
             self._target_ended_ns = self._clock()
+
+    def _thin(self) -> None:
+        """Forget every other sample, and take half as many from now on."""
+        self._interval_s *= 2
+        del self._at_ns[1::2]
+        for of in (self._machine, self._generator, self._target):
+            if of is not None:
+                of.looks.thin()
 
     def _helpers(self) -> list[psutil.Process]:
         """Return the children of this process that are not the target."""
@@ -166,7 +186,7 @@ class _Group:
 
     def __init__(self, processes: list[psutil.Process]) -> None:
         self._watched = list(map(_Watched, processes))
-        self._looks = Columns()
+        self.looks = Columns()
         self.name = _name_of(processes[0])
         self.pids = [process.pid for process in processes]
 
@@ -186,11 +206,11 @@ class _Group:
             if number:
                 rest()
             looks.append(each.look())
-        self._looks.append(_Look(*(_sum(column) for column in zip(*looks, strict=True))))
+        self.looks.append(_Look(*(_sum(column) for column in zip(*looks, strict=True))))
 
     def samples(self) -> ProcessSamples:
         """Return all samples; what accumulates counts from the first."""
-        cpu_s, memory, descriptors, threads, switches = self._looks
+        cpu_s, memory, descriptors, threads, switches = self.looks
         return ProcessSamples(
             name=self.name,
             pids=self.pids,
@@ -206,7 +226,7 @@ class _Machine:
     """All processors, and all network interfaces."""
 
     def __init__(self) -> None:
-        self._looks = Columns()
+        self.looks = Columns()
 
     def look(self) -> None:
         """Take a sample."""
@@ -216,11 +236,11 @@ class _Machine:
         # The kernel counts guests as user time, too (proc_stat(5)).
         total_s = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
         sent, received = (traffic.bytes_sent, traffic.bytes_recv) if traffic else (0, 0)
-        self._looks.append((total_s - idle_s, total_s, sent, received))
+        self.looks.append((total_s - idle_s, total_s, sent, received))
 
     def samples(self) -> MachineSamples:
         """Return all samples."""
-        busy_s, total_s, sent, received = self._looks
+        busy_s, total_s, sent, received = self.looks
         return MachineSamples(
             cpu_share=[0.0, *map(_share, differences(busy_s), differences(total_s))],
             sent_bytes=list(map(int, since_first(sent))),

@@ -11,10 +11,12 @@ import pytest
 from records import actual, closed_loop
 from servers import ScriptedServer, echoes
 
+from loadgen.core.clock import ManualClock
 from loadgen.core.dialer import Endpoint
 from loadgen.errors import UsageError
 from loadgen.evidence import MachineSamples, MonitorRecord, ProcessSamples
 from loadgen.listeners import UnknownTargetError, processes_of
+from loadgen.monitor import Monitor
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
 from loadgen.runner import run
@@ -178,3 +180,20 @@ class TestUsage:
         target = samples([0.0, 1.0, 6.0], [1_000_000] * 3)
         text = "\n".join(line.text for line in summarise(closed_loop(monitor=sampled(target))))
         assert "the target   50 % of one core, 500 µs a message (server, process 7)" in text
+
+
+def test_of_a_long_run_has_no_more_than_so_many_samples() -> None:
+    clock = ManualClock()
+    plan = Plan(sample_interval_s=3600.0, watch=os.getppid())
+    endpoint = Endpoint(socket.AF_INET, ("192.0.2.1", 1))
+    with Monitor(plan, endpoint, None, clock, most_samples=8) as monitor:
+        for _ in range(8):  # with the first, nine: the ninth thins them
+            clock.advance(1_000_000_000)
+            monitor._sample(lambda: None)
+        thinned = monitor.record(0)
+        assert thinned is not None
+        assert thinned.at_s == [0.0, 2.0, 4.0, 6.0, 8.0]
+        assert thinned.interval_s == 2 * 3600.0
+        assert thinned.target is not None
+        for samples in (thinned.generator, thinned.target, thinned.machine):
+            assert {len(column) for column in columns(samples)} == {5}
