@@ -18,10 +18,12 @@ TESTS = Path(__file__).parent
 
 # The modules of each floor, the lowest first.
 FLOORS = [
+    ["names"],
     [
-        *("errors", "units", "failure", "_version", "files", "processor", "originals"),
+        *("errors", "units", "failure", "_version", "files", "encoded", "processor", "originals"),
         *("core", "commands"),
     ],
+    ["streams"],
     [
         *("target", "payload", "schedule", "descriptors"),
         *("framing", "framing.base", "framing.counted", "framing.marked", "framing.ended"),
