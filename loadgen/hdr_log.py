@@ -14,6 +14,7 @@ from typing import Any, Final
 from loadgen.core.histogram import HIGHEST_NS, Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import UsageError
+from loadgen.names import utf_8
 from loadgen.record import IntervalRecord, RunRecord
 
 DIGITS: Final = 3
@@ -30,7 +31,7 @@ def require(option: str) -> None:
 
 def to_hdr_log(record: RunRecord) -> bytes:
     """Return the log of ``record``, without its warm-up. Raises UsageError as `require` does."""
-    return "".join(f"{line}\n" for line in _lines(record, _library("--hdr-log"))).encode()
+    return utf_8("".join(f"{line}\n" for line in _lines(record, _library("--hdr-log"))))
 
 
 def _lines(record: RunRecord, library: Any) -> Iterator[str]:

@@ -1,17 +1,19 @@
 """What is sent: the sources that a user names, and the queue of payloads made of them.
 
 Every connection works through the same queue, in order and from its start again, each at its own
-position; so the queue is shared and holds no position.
+position; so the queue is shared and holds no position. Names of files are kept as
+`loadgen.names.escaped` writes them.
 """
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, reason
+from loadgen.names import quoted, unescaped
+from loadgen.streams import read_stdin
 from loadgen.units import parse_escapes
 
 
@@ -105,10 +107,11 @@ def _lines(path: str, raw: bool) -> list[bytes]:
 
 
 def _read(option: str, path: str) -> bytes:
+    name = unescaped(path)
     try:
-        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        return read_stdin(option) if path == "-" else Path(name).read_bytes()
     except OSError as error:
-        raise UsageError(f"{option}: cannot read {path!r}: {error.strerror}") from None
+        raise UsageError(f"{option}: cannot read {quoted(name)}: {reason(error)}") from None
 
 
 class Payloads(Protocol):

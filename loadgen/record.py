@@ -17,6 +17,7 @@ import msgspec
 
 from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
+from loadgen.encoded import as_indented_json
 from loadgen.environment import Environment
 from loadgen.errors import RecordError, UsageError
 from loadgen.evidence import (
@@ -281,7 +282,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
 
     def to_json(self) -> bytes:
         """Return the record as indented JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        return as_indented_json(self)
 
 
 def from_json(text: bytes) -> RunRecord:

@@ -1,7 +1,6 @@
 """Files with runs: RunRecords or files of pytest-benchmark, one or many."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any, Final
 from loadgen.compare.benchmark_rounds import of_benchmarks
 from loadgen.compare.load_rounds import of_records
 from loadgen.compare.rounds import Rounds
-from loadgen.errors import RecordError, UsageError
+from loadgen.errors import RecordError, UsageError, reason
 from loadgen.record import SCHEMA, RunRecord, from_json
+from loadgen.streams import read_stdin
 
 _FORM: Final = (
     "name a file that `loadgen --json` or pytest-benchmark has written, several of them one after "
@@ -76,7 +76,7 @@ def files(path: Path) -> list[Path]:
         is_folder = path.is_dir()
         found = sorted(path.glob("*.json")) if is_folder else [path]
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; {_FORM}") from None
+        raise UsageError(f"{path}: {reason(error)}; {_FORM}") from None
     if not found:
         raise UsageError(f"{path}: there is no .json file in this folder; {_FORM}")
     return found
@@ -84,9 +84,9 @@ def files(path: Path) -> list[Path]:
 
 def _content(file: Path) -> bytes:
     try:
-        return sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
+        return read_stdin("-") if file == Path("-") else file.read_bytes()
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}; {_FORM}") from None
+        raise UsageError(f"{file}: {reason(error)}; {_FORM}") from None
 
 
 def _text(content: bytes, file: Path) -> str:

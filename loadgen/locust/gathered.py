@@ -11,11 +11,12 @@ import msgspec
 
 from loadgen.core.clock import monotonic_ns
 from loadgen.distribution import Distribution
-from loadgen.errors import LoadgenError
+from loadgen.errors import LoadgenError, reason
 from loadgen.files import write_atomically
 from loadgen.health import generator_findings
 from loadgen.locust.report import PartReport
 from loadgen.merge import merge
+from loadgen.names import escaped
 from loadgen.record import IntervalRecord, RunRecord
 
 _log = logging.getLogger("loadgen.locust")
@@ -117,7 +118,8 @@ class Gathered:
             try:
                 write_atomically(place, record.to_json())
             except OSError as error:
-                _log.error("--loadgen-json: cannot write %s: %s", place, error.strerror)
+                shown = escaped(str(place))
+                _log.error("--loadgen-json: cannot write %s: %s", shown, reason(error))
 
 
 def _merged(user_class: str, parts: Mapping[str, RunRecord]) -> RunRecord | None:
