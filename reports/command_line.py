@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
+from loadgen.names import unescaped
 from loadgen.payload import FilePayload, LinesPayload, MadePayload, SizePayload
 from loadgen.plan import Plan
 
@@ -49,7 +50,7 @@ def command_of(plan: Plan) -> list[str] | None:
     """
     if any(isinstance(source, MadePayload) for source in plan.payloads):
         return None
-    words = ["loadgen"] if plan.target is None else ["loadgen", plan.target]
+    words = ["loadgen"] if plan.target is None else ["loadgen", unescaped(plan.target)]
     return [*words, *_options(plan), *_payloads(plan)]
 
 
@@ -87,9 +88,9 @@ def _payloads(plan: Plan) -> Iterator[str]:
                 if plan.payloads != Plan().payloads:
                     yield from ("--size", str(size_bytes))
             case FilePayload(path):
-                yield from ("--payload-file", path)
+                yield from ("--payload-file", unescaped(path))
             case LinesPayload(path):
-                yield from ("--payload-lines", path)
+                yield from ("--payload-lines", unescaped(path))
             case bytes():
                 yield from ("--payload", _text(source, is_raw))
     if plan.first_message:

@@ -9,8 +9,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from loadgen.doubts import in_seconds
+from loadgen.encoded import as_json
 from loadgen.evidence import GRAVITY, Finding, Verdict
 from loadgen.health import prints_response_time
+from loadgen.names import for_shell, readable
 from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.summary import end_of_target, moment, plan_in_words
 from loadgen.summary_times import format_rate, meaning_of
@@ -149,7 +151,11 @@ def plan_line(record: RunRecord) -> str:
 def command(record: RunRecord) -> list[str]:
     """Return the words, quoted for a shell, of the command that repeats the run, if one does."""
     words = None if record.workers else command_of(record.plan)
-    return [shlex.quote(word) for word in words or ()]
+    return [_for_shell(word) for word in words or ()]
+
+
+def _for_shell(word: str) -> str:
+    return shlex.quote(word) if readable(word) == word else for_shell(word)
 
 
 def why_no_command(record: RunRecord) -> str:
@@ -211,7 +217,7 @@ def environment(record: RunRecord) -> Iterator[tuple[str, str]]:
 def whole_plan(record: RunRecord) -> Iterator[tuple[str, str]]:
     """Yield every field of the plan and its value."""
     for name, value in msgspec.to_builtins(record.plan).items():
-        yield name, msgspec.json.encode(value).decode()
+        yield name, as_json(value).decode()
 
 
 def _state(connection: ConnectionRecord) -> str:

@@ -90,7 +90,8 @@ FLOORS = [
         *("cli", "__init__"),
         *("commands.options", "commands.load_options", "commands.run_options"),
         *("commands.find_max", "commands.run", "commands.server", "commands.backends"),
-        *("commands.compare", "commands.outputs", "commands.report", "commands.output_options"),
+        *("commands.compare", "commands.compare_runs", "commands.report"),
+        *("commands.outputs", "commands.places", "commands.output_options"),
     ],
     ["__main__", "pytest_plugin"],
 ]
@@ -118,7 +119,8 @@ FAMILIES = [
         *("compare.files compare.comparison", "compare compare.text"),
     ],
     [
-        "commands.options commands.outputs commands.report",
+        "commands.options commands.outputs commands.report commands.compare_runs",
+        "commands.places",
         *("commands.load_options commands.output_options", "commands.run_options"),
         "commands.find_max commands.server commands.backends commands.compare",
         "commands.run",
