@@ -1,14 +1,8 @@
 """Exceptions, sorted by who can mend the matter: the user, the target, this machine, or us."""
 
-_LONGEST_QUOTED = 500
+import os
 
-
-def quoted(value: object) -> str:
-    """Return ``value`` as a complaint shows it: as Python writes it, and not endlessly long."""
-    text = repr(value)
-    if len(text) <= _LONGEST_QUOTED:
-        return text
-    return f"{text[: _LONGEST_QUOTED // 10]}… ({len(text)} characters)"
+from loadgen.names import escaped, quoted
 
 
 class LoadgenError(Exception):
@@ -38,3 +32,15 @@ class RecordError(LoadgenError):
 
 class LoadgenBug(LoadgenError):  # noqa: N818 - a bug, not an error
     """An invariant of loadgen's own is broken: please report it."""
+
+
+def reason(error: OSError) -> str:
+    """Return why a system call failed, without the name of the file; not all errors have a text."""
+    return error.strerror or str(error) or type(error).__name__
+
+
+def in_words(error: OSError) -> str:
+    """Return what an error was about, as far as it is known, and why."""
+    if isinstance(error.filename, str | bytes):
+        return f"{escaped(os.fsdecode(error.filename))}: {reason(error)}"
+    return reason(error)

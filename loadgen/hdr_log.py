@@ -14,6 +14,7 @@ from loadgen.core.histogram import HIGHEST_NS, Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import UsageError
 from loadgen.intervals import IntervalRecord
+from loadgen.names import utf_8
 from loadgen.record import RunRecord
 from loadgen.units import parse_moment
 
@@ -31,7 +32,7 @@ def require(option: str) -> None:
 
 def to_hdr_log(record: RunRecord) -> bytes:
     """Return the log of ``record``, without its warm-up. Raises UsageError as `require` does."""
-    return "".join(f"{line}\n" for line in _lines(record, _library("--hdr-log"))).encode()
+    return utf_8("".join(f"{line}\n" for line in _lines(record, _library("--hdr-log"))))
 
 
 def _lines(record: RunRecord, library: Any) -> Iterator[str]:

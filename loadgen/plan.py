@@ -48,7 +48,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Raises UsageError naming the option, the value and what is accepted.
 
-    target: ``host:port``, ``[ipv6]:port`` or ``unix:///path``; None starts the embedded server.
+    target: ``host:port``, ``[ipv6]:port`` or ``unix:///path`` (the path as `loadgen.names.escaped`
+        writes it); None starts the embedded server.
     connections: how many are opened, and kept in use at the same time.
     backend: the I/O multiplexer, a name of `loadgen.core.backends.NAMES`.
     payloads: what each connection sends, in order and from the start again: bytes, or a

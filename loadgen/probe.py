@@ -33,8 +33,11 @@ from loadgen import payload
 from loadgen.core.dialer import Endpoint, refuse_own_end
 from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
+from loadgen.encoded import as_json
 from loadgen.evidence import ProbeRecord
+from loadgen.files import write_whole
 from loadgen.framing import FramingError, UntilEof
+from loadgen.names import escaped, unescaped
 from loadgen.payload import Payloads
 from loadgen.plan import Plan
 
@@ -74,7 +77,7 @@ class Probe:
         self._said = b""
         # Its own standard input holds no payload.
         plan = msgspec.structs.replace(plan, payloads=tuple(payloads.items))
-        self._job = msgspec.json.encode({"plan": plan, "endpoint": endpoint}) + b"\n"
+        self._job = as_json({"plan": plan, "endpoint": _on_paper(endpoint)}) + b"\n"
 
     def __enter__(self) -> Self:
         """Start it, and wait until it is connected, or not."""
@@ -135,6 +138,12 @@ class Probe:
             if selector.select(_PATIENCE_S):
                 # Past the buffer, which `communicate` knows nothing of: this may be all of it.
                 self._said = os.read(output.fileno(), _BUFFER_BYTES)
+
+
+def _on_paper(endpoint: Endpoint) -> Endpoint:
+    """Return ``endpoint`` as it can be written down: the path of a UNIX socket is bytes."""
+    family, address = endpoint
+    return Endpoint(family, escaped(address) if isinstance(address, str) else address)
 
 
 # ---- in the process of its own ------------------------------------------------------------
@@ -207,7 +216,7 @@ def main() -> int:
     """Probe as the protocol says; return the exit code."""
     job: Any = msgspec.json.decode(sys.stdin.buffer.readline())
     family, address = job["endpoint"]
-    endpoint = Endpoint(family, address if isinstance(address, str) else tuple(address))
+    endpoint = Endpoint(family, unescaped(address) if isinstance(address, str) else tuple(address))
     plan = msgspec.convert(job["plan"], Plan)
     prober, failure = Prober(plan, endpoint), ""
     histogram, times_ns = Histogram(), array("q")
@@ -237,8 +246,7 @@ def main() -> int:
 
 
 def _say(line: bytes) -> None:
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
+    write_whole(sys.stdout.fileno(), line + b"\n")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 import errno
 import os
 import stat
-import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
+from loadgen.streams import stdin_portions
 from loadgen.units import format_bytes
 
 LARGEST_BYTES: Final = 2**30
@@ -31,19 +32,17 @@ def read_whole(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
     which `TooLargeError` is one.
     """
     if str(path) == "-":
-        if sys.stdin is None:  # it was closed by whoever started us (<&-)
-            raise OSError(errno.EBADF, "standard input is closed")
-        return _read(sys.stdin.buffer, most_bytes)
+        return _joined(stdin_portions(_PORTION_BYTES), most_bytes)
     with Path(path).open("rb") as file:
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode) and status.st_size > most_bytes:
             raise TooLargeError(most_bytes)
-        return _read(file, most_bytes)
+        return _joined(iter(lambda: file.read(_PORTION_BYTES), b""), most_bytes)
 
 
-def _read(file: BinaryIO, most_bytes: int) -> bytes:
+def _joined(portions: Iterable[bytes], most_bytes: int) -> bytes:
     content = bytearray()
-    while portion := file.read(_PORTION_BYTES):
+    for portion in portions:
         content += portion
         if len(content) > most_bytes:
             raise TooLargeError(most_bytes)

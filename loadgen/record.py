@@ -19,6 +19,7 @@ import msgspec
 
 from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
+from loadgen.encoded import as_indented_json, as_json
 from loadgen.environment import Environment
 from loadgen.errors import RecordError, UsageError
 from loadgen.evidence import (
@@ -263,20 +264,16 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     def to_json(self) -> bytes:
         """Return the record as indented JSON, with a line for each block of its intervals."""
         if not isinstance(self.intervals, PackedIntervals):
-            return _indented(self)
-        whole = _indented(msgspec.structs.replace(self, intervals=PackedIntervals([])))
+            return as_indented_json(self)
+        whole = as_indented_json(msgspec.structs.replace(self, intervals=PackedIntervals([])))
         before, empty, after = whole.partition(b'"blocks": []')
         text = io.BytesIO()  # one copy of it, which may be hundreds of megabytes
         text.write(before + empty[:-1])
         for number, block in enumerate(self.intervals.blocks):
             text.write(b",\n   " if number else b"\n   ")
-            text.write(msgspec.json.encode(block))
+            text.write(as_json(block))
         text.write(b"]" + after)
         return text.getvalue()
-
-
-def _indented(record: RunRecord) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
 
 
 def from_json(text: bytes) -> RunRecord:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from loadgen.errors import UsageError
+from loadgen.names import unescaped
 
 ACCEPTED = (
     "write host:port, tcp://host:port, [ipv6-address]:port or unix:///path/to/socket, "
@@ -18,7 +19,10 @@ _HOST_AND_PORT = re.compile(
 
 
 class Target(NamedTuple):
-    """A TCP endpoint (``host`` and ``port``) or a UNIX stream socket (``path``)."""
+    """A TCP endpoint (``host`` and ``port``) or a UNIX stream socket (``path``).
+
+    The path is as `loadgen.names.escaped` writes it.
+    """
 
     host: str = ""
     port: int = 0
@@ -33,11 +37,11 @@ class Target(NamedTuple):
         if text.startswith("unix://"):
             path = text.removeprefix("unix://")
             if not path.startswith("/"):
-                raise UsageError.of("TARGET", text, "write unix:// and an absolute path")
+                raise UsageError.of("TARGET", unescaped(text), "write unix:// and an absolute path")
             return cls(path=path)
         match = _HOST_AND_PORT.fullmatch(text.removeprefix("tcp://"))
         if match is None or not 1 <= int(match["port"]) <= 65535:
-            raise UsageError.of("TARGET", text, _hint(text) + ACCEPTED)
+            raise UsageError.of("TARGET", unescaped(text), _hint(text) + ACCEPTED)
         return cls(host=match["ipv6"] or match["host"], port=int(match["port"]))
 
     @property

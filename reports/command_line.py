@@ -6,6 +6,8 @@ from decimal import Decimal
 
 import msgspec
 
+from loadgen import names
+from loadgen.names import unescaped
 from loadgen.payload import FilePayload, LinesPayload, MadePayload, SizePayload
 from loadgen.plan import Plan
 
@@ -53,9 +55,8 @@ def command_of(plan: Plan) -> list[str] | None:
     words = ["loadgen", *_options(plan), *_payloads(plan)]
     if plan.target is None:
         return words
-    if plan.target.startswith("-"):
-        return [*words, "--", plan.target]
-    return [words[0], plan.target, *words[1:]]
+    target = unescaped(plan.target)
+    return [*words, "--", target] if target.startswith("-") else [words[0], target, *words[1:]]
 
 
 def why_no_command(plan: Plan) -> str:
@@ -70,17 +71,8 @@ def why_no_command(plan: Plan) -> str:
 
 
 def for_shell(word: str) -> str:
-    """Return ``word`` as a shell reads it: sh, or bash and zsh where it holds what does not print.
-
-    That is written as in bash(1), ANSI-C quoting: ``$'a\\012b'``.
-    """
-    if word.isprintable():
-        return shlex.quote(word)
-    quoted = "".join(
-        chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\{byte:03o}"
-        for byte in word.encode("utf-8", "surrogateescape")
-    )
-    return f"$'{quoted}'"
+    """Return ``word`` as a shell reads it; bash and zsh alone where it holds what does not print."""
+    return shlex.quote(word) if word.isprintable() else names.for_shell(word)
 
 
 def _given(option: str, value: str) -> tuple[str, ...]:
@@ -123,9 +115,9 @@ def _payloads(plan: Plan) -> Iterator[str]:
                 if plan.payloads != Plan().payloads:
                     yield from ("--size", str(size_bytes))
             case FilePayload(path):
-                yield from _given("--payload-file", path)
+                yield from _given("--payload-file", unescaped(path))
             case LinesPayload(path):
-                yield from _given("--payload-lines", path)
+                yield from _given("--payload-lines", unescaped(path))
             case bytes():
                 yield from _given("--payload", _text(source, is_raw))
     if plan.first_message:

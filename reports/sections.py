@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from loadgen.doubts import in_seconds
+from loadgen.encoded import as_json
 from loadgen.evidence import GRAVITY, Finding, Verdict
 from loadgen.health import prints_response_time
 from loadgen.record import ConnectionRecord, RunRecord
@@ -209,7 +210,7 @@ def environment(record: RunRecord) -> Iterator[tuple[str, str]]:
 def whole_plan(record: RunRecord) -> Iterator[tuple[str, str]]:
     """Yield every field of the plan and its value."""
     for name, value in msgspec.to_builtins(record.plan).items():
-        yield name, msgspec.json.encode(value).decode()
+        yield name, as_json(value).decode()
 
 
 def _state(connection: ConnectionRecord) -> str:

@@ -18,11 +18,14 @@ TESTS = Path(__file__).parent
 
 # The modules of each floor, the lowest first.
 FLOORS = [
+    ["names"],
     [
-        *("errors", "units", "failure", "_version", "files", "cgroup", "originals", "signals"),
-        "reading",
+        *("errors", "units", "failure", "_version", "files", "encoded", "cgroup", "originals"),
+        "signals",
         *("core", "commands"),
     ],
+    ["streams"],
+    ["reading"],
     [
         *("target", "payload", "schedule", "descriptors"),
         *("framing", "framing.base", "framing.counted", "framing.marked", "framing.ended"),
@@ -93,7 +96,8 @@ FLOORS = [
         *("cli", "__init__"),
         *("commands.options", "commands.load_options", "commands.run_options"),
         *("commands.find_max", "commands.run", "commands.server", "commands.backends"),
-        *("commands.compare", "commands.outputs", "commands.report", "commands.output_options"),
+        *("commands.compare", "commands.compare_runs", "commands.report"),
+        *("commands.outputs", "commands.places", "commands.output_options"),
         "commands.stopping",
     ],
     ["__main__", "pytest_plugin"],
@@ -101,7 +105,6 @@ FLOORS = [
 
 # Modules of one floor that may import each other, each only those of the steps before its own.
 FAMILIES = [
-    ["units", "reading"],
     ["listeners", "monitor"],
     ["framing.base", "framing.counted framing.marked framing.ended", "framing"],
     [
@@ -124,7 +127,8 @@ FAMILIES = [
         *("compare.files compare.comparison", "compare compare.text"),
     ],
     [
-        "commands.options commands.outputs commands.report commands.stopping",
+        "commands.options commands.outputs commands.report commands.compare_runs",
+        "commands.places commands.stopping",
         *("commands.load_options commands.output_options", "commands.run_options"),
         "commands.find_max commands.server commands.backends commands.compare",
         "commands.run",

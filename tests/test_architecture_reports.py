@@ -14,9 +14,9 @@ FILES: Final = sorted(REPORTS.rglob("*.py"))
 MAY_READ: Final = (
     *("record", "evidence", "distribution", "core.histogram", "schedule", "units", "plan"),
     *("health", "shortfall", "doubts", "time_figure", "compare", "summary", "summary_times"),
-    *("payload", "errors", "files"),
+    *("payload", "errors", "files", "names", "encoded"),
 )
-COMMAND: Final = ("cli", "commands.options", "terminal")
+COMMAND: Final = ("cli", "commands.options", "commands.places", "terminal")
 """What the command reads, too, by which people reach the reports."""
 
 

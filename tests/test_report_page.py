@@ -25,7 +25,7 @@ from reports import page
 from reports.command_line import command_of
 from reports.figures import PANELS
 from reports.page import Run
-from reports.write import labelled, write_comparison, write_report
+from reports.write import Folder, labelled, write_comparison, write_report
 
 HOSTILE = "<script>alert('x')</script>&\"'"
 
@@ -233,7 +233,7 @@ def test_a_comparison_has_the_words_and_intervals_of_compare(tmp_path: Path) -> 
         for is_head, ns in ((0, 100_000), (1, 150_000))
     )
     comparison = compare(of_records("old", base), of_records("new", head))
-    out = write_comparison(comparison, (base, head), tmp_path / "out", ("png",))
+    out = write_comparison(comparison, (base, head), Folder(tmp_path / "out"), ("png",))
     text = out.read_text(encoding="utf-8")
     assert "slower: service p50" in text
     assert '<td class="slower">slower</td>' in text
@@ -257,7 +257,7 @@ def test_nothing_is_left_behind_but_what_was_asked_for(tmp_path: Path) -> None:
     out.mkdir(parents=True)
     (out / "mine.txt").write_text("stays")
     record = judged(closed_loop())
-    write_report([Run("a/b", record), Run("...", record)], out, ("svg", "pdf"))
+    write_report([Run("a/b", record), Run("...", record)], Folder(out), ("svg", "pdf"))
     assert (out / "mine.txt").read_text() == "stays"
     folders = {path.name for path in out.iterdir()}
     assert folders >= {"index.html", "mine.txt", "a-b", "run", "compared-latency.svg"}
@@ -273,7 +273,7 @@ def test_runs_whose_names_are_nearly_the_same_keep_their_own_figures(
     monkeypatch.setattr("reports.page.PANELS", PANELS[:1])
     monkeypatch.setattr("reports.page.COMPARED", ())
     names = ("x:y", "x;y", "index.html")
-    write_report([Run(name, judged(closed_loop())) for name in names], tmp_path, ("png",))
+    write_report([Run(name, judged(closed_loop())) for name in names], Folder(tmp_path), ("png",))
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")} == {
         f"{folder}/latency-by-percentile.png" for folder in ("x-y (1)", "x-y (2)", "index-html")
     }

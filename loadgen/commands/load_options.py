@@ -9,7 +9,7 @@ from loadgen.arrivals import ARRIVALS
 from loadgen.backends_compared import CONNECTIONS, DURATION_S, ROUNDS
 from loadgen.commands import options
 from loadgen.core import backends, pacing
-from loadgen.errors import quoted
+from loadgen.names import quoted
 from loadgen.plan import DEFAULT_CONNECTIONS, DEFAULT_DURATION_S, TIMESTAMPS, WATCHED
 
 ALL: Final = "all"

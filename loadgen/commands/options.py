@@ -3,16 +3,19 @@
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from loadgen import units
-from loadgen.errors import UsageError, quoted
+from loadgen.errors import UsageError, reason
+from loadgen.names import quoted
 
 T = TypeVar("T")
 
 _NEGATIVE = re.compile(r"-\.?\d")
+_STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,6 +37,10 @@ class Parser(argparse.ArgumentParser):
         if action.option_strings and arg_strings == ["--"]:
             return self._get_value(action, "--")
         return super()._get_values(action, arg_strings)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse keeps silent where the output fails.
+        (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         """Raise the complaint as a UsageError."""
@@ -81,15 +88,21 @@ port = _plain_count("write a whole number from 1 to 65535, or 0 for a free port"
 
 def output_file(text: str) -> Path:
     """Return the path of a file that can be written, ``-`` for standard output."""
+    if text in _STDOUT:
+        return Path("-")
     path = Path(text)
-    if text == "-":
-        return path
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is a directory; name a file")
-    if not path.parent.is_dir():
+    try:
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f"{quoted(text)} is a directory; name a file")
+        if not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(
+                f"{quoted(text)} cannot be written: there is no directory "
+                f"{quoted(str(path.parent))}"
+            )
+    except OSError as error:
         raise argparse.ArgumentTypeError(
-            f"{text!r} cannot be written: there is no directory {str(path.parent)!r}"
-        )
+            f"{quoted(text)} cannot be written: {reason(error)}"
+        ) from None
     return path
 
 
@@ -98,6 +111,13 @@ def output_folder(text: str) -> Path:
     path = Path(text)
     if text == "-":
         raise argparse.ArgumentTypeError("'-' is standard output; name a folder")
-    if path.exists() and not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is a file; name a folder, or a new one")
+    try:
+        if path.exists() and not path.is_dir():
+            raise argparse.ArgumentTypeError(
+                f"{quoted(text)} is a file; name a folder, or a new one"
+            )
+    except OSError as error:
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)} cannot be made: {reason(error)}"
+        ) from None
     return path

@@ -9,7 +9,7 @@ from typing import Any, Final
 from loadgen.compare.benchmark_rounds import of_benchmarks
 from loadgen.compare.load_rounds import of_records
 from loadgen.compare.rounds import Rounds
-from loadgen.errors import RecordError, UsageError
+from loadgen.errors import RecordError, UsageError, reason
 from loadgen.reading import read_whole
 from loadgen.record import SCHEMA, RunRecord, from_json
 
@@ -77,7 +77,7 @@ def files(path: Path) -> list[Path]:
         # Of a folder, files: a pipe among them would be waited for, for ever.
         found = sorted(filter(Path.is_file, path.glob("*.json"))) if is_folder else [path]
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; {_FORM}") from None
+        raise UsageError(f"{path}: {reason(error)}; {_FORM}") from None
     if not found:
         raise UsageError(f"{path}: there is no .json file in this folder; {_FORM}")
     return found
@@ -87,7 +87,7 @@ def _content(file: Path) -> bytes:
     try:
         return read_whole(file)
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}; {_FORM}") from None
+        raise UsageError(f"{file}: {reason(error)}; {_FORM}") from None
 
 
 def _text(content: bytes, file: Path) -> str:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from loadgen.core import stamps
-from loadgen.errors import UnreachableError
+from loadgen.errors import UnreachableError, reason
 from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
+from loadgen.names import escaped, quoted, unescaped
 from loadgen.target import Target
 
 SocketFactory = Callable[[int, int], Any]
@@ -33,7 +34,7 @@ class Endpoint(NamedTuple):
 
     def __str__(self) -> str:
         if self.family == socket.AF_UNIX:
-            return str(Target(path=self.address))
+            return str(Target(path=escaped(self.address)))
         return str(Target(host=self.host, port=self.address[1]))
 
     @property
@@ -71,12 +72,12 @@ def resolve(target: Target) -> list[Endpoint]:
     Raises UnreachableError if the name does not resolve.
     """
     if target.is_unix:
-        return [Endpoint(socket.AF_UNIX, target.path)]
+        return [Endpoint(socket.AF_UNIX, unescaped(target.path))]
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no valid host name"
-        raise UnreachableError(f"cannot resolve {target.host!r}: {reason}") from None
+        why = reason(error) if isinstance(error, OSError) else "it is no valid host name"
+        raise UnreachableError(f"cannot resolve {quoted(target.host)}: {why}") from None
     return [Endpoint(family, address) for family, _, _, _, address in found]
 
 

@@ -13,7 +13,7 @@ from loadgen import timeline
 from loadgen.absences import Team
 from loadgen.core.clock import monotonic_ns
 from loadgen.distribution import Distribution
-from loadgen.errors import LoadgenError
+from loadgen.errors import LoadgenError, reason
 from loadgen.files import write_atomically
 from loadgen.health import generator_findings
 from loadgen.interval_packer import packed
@@ -21,6 +21,7 @@ from loadgen.intervals import IntervalRecord, PackedIntervals
 from loadgen.locust.attendance import Attendance
 from loadgen.locust.report import PartReport
 from loadgen.merge import merge
+from loadgen.names import escaped
 from loadgen.record import RunRecord
 
 _log = logging.getLogger("loadgen.locust")
@@ -182,4 +183,5 @@ class Gathered:
             try:
                 write_atomically(place, record.to_json())
             except OSError as error:
-                _log.error("--loadgen-json: cannot write %s: %s", place, error.strerror)
+                shown = escaped(str(place))
+                _log.error("--loadgen-json: cannot write %s: %s", shown, reason(error))

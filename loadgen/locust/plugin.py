@@ -37,7 +37,7 @@ def _check(environment: Environment) -> None:
     """End Locust with exit code 2 if a user class or an option makes no sense."""
     try:
         arguments.overrides(environment.parsed_options)
-        arguments.record_file(environment.parsed_options)
+        arguments.check_record_file(environment.parsed_options)
         for user_class in environment.user_classes:
             if hasattr(user_class, "check"):
                 user_class.check(environment.parsed_options)

@@ -3,6 +3,7 @@
 import msgspec
 
 from loadgen.distribution import Distribution
+from loadgen.encoded import as_msgpack
 from loadgen.errors import UsageError
 from loadgen.record import RunRecord
 
@@ -27,7 +28,7 @@ class PartReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode(reports: list[PartReport]) -> bytes:
     """Return ``reports`` as bytes that Locust can carry."""
-    return msgspec.msgpack.encode(reports)
+    return as_msgpack(reports)
 
 
 def decode(content: bytes) -> list[PartReport]:

@@ -5,6 +5,7 @@ closes with it, however it ends (_exit(2)), and the server stops at the end of t
 """
 
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from loadgen import signals
 from loadgen.core import backends
 from loadgen.core.pacing import least_timer_slack
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, reason
 from loadgen.files import write_atomically
 from loadgen.server.echo import EchoServer
 from loadgen.server.options import ServerOptions
@@ -91,9 +92,9 @@ def _announced(address: str, ready_file: Path | None) -> Iterator[None]:
         yield
         return
     try:
-        write_atomically(ready_file, f"{address}\n".encode())
+        write_atomically(ready_file, os.fsencode(address) + b"\n")
     except OSError as error:
-        raise UsageError(f"--ready-file {ready_file}: {error.strerror}; choose another") from error
+        raise UsageError(f"--ready-file {ready_file}: {reason(error)}; choose another") from error
     try:
         yield
     finally:
