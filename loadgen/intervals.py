@@ -10,7 +10,7 @@ whoever wants one thing of all of them, as the figures do, gets the column.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, groupby
 from typing import Any, Final, Literal, overload
 
 import msgspec
@@ -23,6 +23,9 @@ from loadgen.packed_times import TimesColumn
 
 BLOCK: Final = 60
 """So many intervals are packed together, at most."""
+
+_AT_ONCE: Final = 8
+"""So many blocks are unpacked together: a third of the time where intervals hold little."""
 
 Stage = Literal["opening", "warming", "loading", "draining"]
 """What a run is at: connecting, submitting messages that do not count yet, submitting those that
@@ -112,32 +115,37 @@ class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
     def __len__(self) -> int:
         return len(self.numbers["start_s"])
 
-    def column(self, kind: str) -> TimesColumn:
-        """Return one field of `Times` of all intervals. Raises RecordError if it is damaged."""
-        content = self.times.get(kind)
-        if content is None:
-            return TimesColumn.of([None] * len(self))
-        try:
-            found = TimesColumn.unpacked(content)
-            if found.occupied.size != len(self):
-                raise ValueError(f"only {found.occupied.size} of {len(self)} are packed")
-        except ValueError as error:
-            start_s = self.numbers["start_s"][0]
-            raise RecordError(f"{kind} of the intervals from {start_s} s on: {error}") from None
-        return found
-
     def rows(self) -> list[IntervalRecord]:
         """Return the intervals. Raises RecordError if they are damaged."""
         columns: dict[str, Sequence[Any]] = {
             name: column for name, column in self.numbers.items() if name in NUMBERS
         }
         for kind in KINDS:
-            is_known = kind in self.times
-            columns[kind] = self.column(kind).distributions() if is_known else [None] * len(self)
+            columns[kind] = [None] * len(self)
+            if kind in self.times:
+                columns[kind] = _column((self,), kind).distributions()
         return [
             IntervalRecord(stage=self.stage, **dict(zip(columns, row, strict=True)))
             for row in zip(*columns.values(), strict=True)
         ]
+
+
+def _column(blocks: Sequence[IntervalBlock], kind: str) -> TimesColumn:
+    """Return one field of `Times` of all intervals in ``blocks``, which all have it, or none.
+
+    Raises RecordError if it is damaged.
+    """
+    size = sum(map(len, blocks))
+    if kind not in blocks[0].times:
+        return TimesColumn.of([None] * size)
+    try:
+        found = TimesColumn.unpacked(*(block.times[kind] for block in blocks))
+        if found.occupied.size != size:
+            raise ValueError(f"there are {found.occupied.size} of them for {size} intervals")
+    except ValueError as error:
+        start_s = blocks[0].numbers["start_s"][0]
+        raise RecordError(f"{kind} of the intervals from {start_s} s on: {error}") from None
+    return found
 
 
 class PackedIntervals(msgspec.Struct, frozen=True):
@@ -206,8 +214,10 @@ def times_of(intervals: Intervals, kind: str) -> Iterator[TimesColumn]:
     Raises RecordError where they are damaged.
     """
     if isinstance(intervals, PackedIntervals):
-        for block in intervals.blocks:
-            yield block.column(kind)
+        for _, alike in groupby(intervals.blocks, lambda block: kind in block.times):
+            blocks = list(alike)
+            for start in range(0, len(blocks), _AT_ONCE):
+                yield _column(blocks[start : start + _AT_ONCE], kind)
     else:
         for start in range(0, len(intervals), BLOCK):
             some = intervals[start : start + BLOCK]

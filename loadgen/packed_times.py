@@ -21,7 +21,7 @@ import numpy as np
 
 from loadgen.core.histogram import BUCKETS, Histogram, Integers
 from loadgen.distribution import NOTHING, Distribution
-from loadgen.packing import from_varints, to_varints
+from loadgen.packing import from_varints, to_varint, to_varints
 
 _HEAD: Final = 4  # the numbers before the buckets: how many of them, minimum, maximum, sum
 
@@ -40,11 +40,12 @@ class TimesPacker:
     def add(self, times: Distribution) -> None:
         """Add those of the next interval."""
         occupied = len(times.buckets)
-        row = np.empty(_HEAD + 2 * occupied, np.int64)
-        row[:_HEAD] = occupied, times.min or 0, times.max or 0, times.sum
-        row[_HEAD : _HEAD + occupied] = np.diff(np.array(times.buckets, np.int64), prepend=0)
-        row[_HEAD + occupied :] = times.counts
-        self._packed.append(self._stream.compress(to_varints(row)))
+        # Large ones, one by one; the distances after the first, and the counts, are mostly small.
+        head = (occupied, times.min or 0, times.max or 0, times.sum, *times.buckets[:1])
+        numbers = np.fromiter(times.buckets + times.counts, np.int64, 2 * occupied)
+        numbers[1:occupied] -= numbers[: max(0, occupied - 1)].copy()
+        content = b"".join(map(to_varint, head)) + to_varints(numbers[1:])
+        self._packed.append(self._stream.compress(content))
 
     def packed(self) -> bytes:
         """Return all of them, packed; nothing can be added any more."""
@@ -63,10 +64,10 @@ class TimesColumn(NamedTuple):
     counts: Integers
 
     @classmethod
-    def unpacked(cls, content: bytes) -> "TimesColumn":
-        """Return what a `TimesPacker` has packed. Raises ValueError if ``content`` is not that."""
+    def unpacked(cls, *contents: bytes) -> "TimesColumn":
+        """Return what one `TimesPacker` has packed, or several. Raises ValueError if damaged."""
         try:
-            numbers = from_varints(zlib.decompress(content))
+            numbers = from_varints(b"".join(map(zlib.decompress, contents)))
             heads = _heads(numbers)
             occupied = numbers[heads]
             # The distances of each row begin right after its head, its counts right after these.

@@ -13,25 +13,30 @@ Integers = npt.NDArray[np.int64]
 _MOST_BYTES = 9  # of a number below 2**63
 
 
+def to_varint(number: int) -> bytes:
+    """Return one number, which is not negative."""
+    content = bytearray()
+    while number >= 128:
+        content.append(number & 127 | 128)
+        number >>= 7
+    content.append(number)
+    return bytes(content)
+
+
 def to_varints(numbers: Integers) -> bytes:
     """Return ``numbers``, none of them negative, one after the other."""
-    is_long = numbers >= 128
-    if not is_long.any():
-        return numbers.astype(np.uint8).tobytes()
-    sizes = 1 + is_long
-    for more in range(2, _MOST_BYTES):
-        is_longer = numbers >= 1 << 7 * more
-        if not is_longer.any():
-            break
-        sizes += is_longer
-    ends = np.cumsum(sizes)
-    content = np.empty(int(ends[-1]), np.uint8)
-    places = ends - sizes
-    while places.size:
-        goes_on = numbers >= 128
-        content[places] = numbers & 127 | goes_on << 7
-        numbers, places = numbers[goes_on] >> 7, places[goes_on] + 1
-    return content.tobytes()
+    firsts = (numbers & 127).astype(np.uint8)
+    longer = np.flatnonzero(numbers >= 128)
+    if not longer.size:
+        return firsts.tobytes()
+    firsts[longer] |= 128
+    rest = numbers[longer] >> 7
+    group = np.arange(_MOST_BYTES - 1)
+    groups = rest[:, np.newaxis] >> 7 * group
+    sizes = 1 + np.count_nonzero(groups[:, 1:], axis=1)
+    goes_on = (group < sizes[:, np.newaxis] - 1) << 7
+    others = (groups & 127 | goes_on)[group < sizes[:, np.newaxis]]
+    return np.insert(firsts, np.repeat(longer + 1, sizes), others).tobytes()
 
 
 def from_varints(content: bytes) -> Integers:
@@ -39,13 +44,18 @@ def from_varints(content: bytes) -> Integers:
     every = np.frombuffer(content, np.uint8)
     if every.size and every[-1] >= 128:
         raise ValueError("the packed numbers end in the midst of one")
-    lasts = np.flatnonzero(every < 128)  # of each number, its highest bits
-    numbers: Integers = every[lasts].astype(np.int64)
-    sizes = np.diff(lasts, prepend=-1)
-    longer = np.flatnonzero(sizes > 1)
-    for before in range(1, _MOST_BYTES):
-        numbers[longer] = numbers[longer] << 7 | every[lasts[longer] - before] & 127
-        longer = longer[sizes[longer] > before + 1]
-    if longer.size:
+    is_last = every < 128  # of its number, its highest bits; and nearly always all of them
+    numbers: Integers = every[is_last].astype(np.int64)
+    places = np.flatnonzero(~is_last)
+    if not places.size:
+        return numbers
+    owners, firsts, sizes = np.unique(
+        places - np.arange(places.size), return_index=True, return_counts=True
+    )
+    if sizes.max() >= _MOST_BYTES:
         raise ValueError("a packed number is too large")
+    numbers[owners] <<= 7 * sizes
+    shifts = 7 * (np.arange(places.size) - np.repeat(firsts, sizes))
+    lower = (every[places] & 127).astype(np.int64) << shifts
+    numbers[owners] += np.add.reduceat(lower, firsts)
     return numbers

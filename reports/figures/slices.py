@@ -7,15 +7,16 @@ message and no maximum is lost, only the moment within the slice.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from loadgen.distribution import Distribution
 from loadgen.health import prints_response_time
-from loadgen.intervals import Stage, numbers_of, stages_of, times_of
+from loadgen.intervals import Intervals, Stage, numbers_of, stages_of, times_of
 from loadgen.packed_times import summed
 from loadgen.record import RunRecord
 from loadgen.units import format_count
@@ -54,12 +55,30 @@ class Slice:
         return self.stage in _LOADED
 
 
+class _Same(NamedTuple):
+    """Intervals, the same only as themselves."""
+
+    intervals: Intervals
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.intervals is other.intervals
+
+    def __hash__(self) -> int:
+        return id(self.intervals)
+
+
 def slices(record: RunRecord) -> list[Slice]:
     """Return all of the run in slices, some `MOST` of them."""
-    most = max(1, -(-len(record.intervals) // MOST))
+    return _slices(_Same(record.intervals))
+
+
+@lru_cache(maxsize=8)  # every figure of a record asks, and every note below one
+def _slices(of: _Same) -> list[Slice]:
+    intervals = of.intervals
+    most = max(1, -(-len(intervals) // MOST))
     known_stages: list[Stage] = []
     sizes: list[int] = []
-    for stage, same in groupby(stages_of(record.intervals)):
+    for stage, same in groupby(stages_of(intervals)):
         count = sum(1 for _ in same)
         own = [min(most, count - start) for start in range(0, count, most)]
         sizes += own
@@ -68,7 +87,7 @@ def slices(record: RunRecord) -> list[Slice]:
         return []
     lasts = np.cumsum(sizes) - 1
     firsts = np.append(0, lasts[:-1] + 1)
-    columns = {name: numbers_of(record.intervals, name) for name in _SHOWN}
+    columns = {name: numbers_of(intervals, name) for name in _SHOWN}
 
     def added(name: str) -> Floats:
         return np.add.reduceat(columns[name], firsts)
