@@ -110,7 +110,8 @@ def _read(option: str, path: str) -> bytes:
     try:
         return read_whole(name, LARGEST_BYTES)
     except OSError as error:
-        raise UsageError(f"{option}: cannot read {quoted(name)}: {reason(error)}") from None
+        of = "" if path == "-" else f"cannot read {quoted(name)}: "
+        raise UsageError(f"{option}: {of}{reason(error)}") from None
 
 
 class Payloads(Protocol):

@@ -71,7 +71,7 @@ def why_no_command(plan: Plan) -> str:
 
 
 def for_shell(word: str) -> str:
-    """Return ``word`` as a shell reads it; bash and zsh alone where it holds what does not print."""
+    """Return ``word`` as a shell reads it; as bash does where it holds what does not print."""
     return shlex.quote(word) if word.isprintable() else names.for_shell(word)
 
 

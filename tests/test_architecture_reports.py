@@ -14,7 +14,7 @@ FILES: Final = sorted(REPORTS.rglob("*.py"))
 MAY_READ: Final = (
     *("record", "evidence", "distribution", "core.histogram", "schedule", "units", "plan"),
     *("health", "shortfall", "doubts", "time_figure", "compare", "summary", "summary_times"),
-    *("payload", "errors", "files", "names", "encoded"),
+    *("payload", "errors", "files", "names", "encoded", "intervals", "columns", "packed_times"),
 )
 COMMAND: Final = ("cli", "commands.options", "commands.places", "terminal")
 """What the command reads, too, by which people reach the reports."""

@@ -78,8 +78,7 @@ def test_a_terminal_that_goes_does_not_take_the_run_with_it(tmp_path: Path) -> N
         os.read(ours, 1)  # it draws
         os.close(ours)
         _, stderr = process.communicate(timeout=TIMEOUT_S)
-    assert process.returncode == 2
-    assert stderr == b"loadgen: standard output: Input/output error\n"
+    assert (process.returncode, stderr) == (0, b"")  # nobody is there to read it
     assert from_json(path.read_bytes()).outcome == "completed"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from loadgen import Plan, SizePayload
 from loadgen.commands.run_options import new_parser, plan_of
+from loadgen.names import escaped
 from loadgen.payload import FilePayload, LinesPayload, MadePayload
 from reports.command_line import command_of, for_shell
 
@@ -57,7 +58,7 @@ def test_a_shell_takes_it_as_it_stands(raw: bool) -> None:
     """Whatever bytes a text holds, and a file's name."""
     path = "a\nb 'c' \udcff\x1b[1m \\é"
     text = bytes(range(1, 256))
-    plan = Plan(payloads=(text, LinesPayload(path, raw), b"-n\n"), first_message=b"\n7")
+    plan = Plan(payloads=(text, LinesPayload(escaped(path), raw), b"-n\n"), first_message=b"\n7")
     words = command_of(plan)
     assert words is not None
     line = " ".join(for_shell(word) for word in words)
