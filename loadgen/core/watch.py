@@ -64,14 +64,15 @@ class Watch:
         return taken
 
     def _look(self, timeout_s: float | None, moment_ns: int | None) -> Ready:
-        left_ns = NEVER_NS if timeout_s is None else seconds_to_ns(timeout_s)
+        began_ns = self._clock()
+        end_ns = NEVER_NS if timeout_s is None else began_ns + seconds_to_ns(timeout_s)
         if moment_ns is not None:
-            left_ns = moment_ns - self._clock()
+            end_ns = moment_ns
+        left_ns = end_ns - began_ns
         while True:
             if not self._may_have_more:
                 self.polled_before_ns = self.polled_ns
             span_ns = max(0, min(left_ns, HEARTBEAT_NS))
-            began_ns = self._clock()
             due_ns = began_ns + span_ns
             if moment_ns is None:
                 ready: Ready = self._selector.select(ns_to_seconds(span_ns))
@@ -81,9 +82,10 @@ class Watch:
             self.polled_ns = self._clock()
             self.pulse.polled(began_ns, due_ns, self.polled_ns, len(ready))
             self._may_have_more = len(ready) == TURN_EVENTS
-            left_ns -= span_ns
+            left_ns = min(left_ns - span_ns, end_ns - self.polled_ns)
             if ready or (left_ns <= 0 and not self._must_spin(moment_ns)):
                 return ready
+            began_ns = self._clock()
 
     def _must_spin(self, moment_ns: int | None) -> bool:
         return self._spins and moment_ns is not None and self.polled_ns < moment_ns
