@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
+from loadgen.signals import asking_to_end
+
 MEASUREMENTS: Final = {
     "limit": "bench.limit",
     "turn": "bench.turn",
@@ -14,6 +16,7 @@ MEASUREMENTS: Final = {
     "soak": "bench.soak",
     "long_records": "bench.long_records",
     "fidelity": "bench.fidelity",
+    "verdicts": "bench.verdicts",
     "locust_compare": "bench.locust_compare",
     "peers": "bench.peers.__main__",
     "samples": "bench.samples",
@@ -49,5 +52,6 @@ def _listed() -> list[str]:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended
+    for number in asking_to_end():
+        signal.signal(number, signal.default_int_handler)  # what was started is ended
     sys.exit(main())

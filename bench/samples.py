@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 import loadgen
 from loadgen.server.embedded import EmbeddedServer
 from reports.page import Run
-from reports.write import write_report
+from reports.write import Folder, write_report
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "images"
 TRIES: Final = 5
@@ -81,7 +81,7 @@ def _record(sample: Sample) -> loadgen.RunRecord | None:
 def _draw(record: loadgen.RunRecord, name: str, picture: Path) -> None:
     """Render the page of ``record`` down to the end of its latency over time."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        page_file = write_report([Run(name.removeprefix("report-"), record)], Path(folder))
+        page_file = write_report([Run(name.removeprefix("report-"), record)], Folder(Path(folder)))
         browser = playwright.chromium.launch(
             executable_path=_CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
         )

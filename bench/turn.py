@@ -35,6 +35,12 @@ class IdleSocket:
         """Return 0: no error."""
         return 0
 
+    def getsockname(self) -> str:
+        """Return the name of a socket that has none."""
+        return ""
+
+    getpeername = getsockname
+
     def shutdown(self, how: int) -> None:
         """Do nothing."""
 

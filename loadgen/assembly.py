@@ -3,12 +3,12 @@
 import socket
 from typing import Final
 
-from loadgen import schedule
+from loadgen.arrivals import Arrivals
 from loadgen.core import backends
 from loadgen.core.clock import Clock
 from loadgen.core.dialer import Dialer, Endpoint, SocketFactory, SocketOptions
 from loadgen.core.engine import Engine
-from loadgen.core.load_models import ClosedLoop, LoadModel, OpenLoop, Thinking
+from loadgen.core.load_models import ClosedLoop, LoadModel, OpenLoop, Thinking, WarmUp
 from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
 from loadgen.core.watch import Watch
@@ -34,7 +34,7 @@ def assemble(
 
     model: who may send, and when; that of the plan unless it is given.
     """
-    watch = Watch(backends.open_selector(backend), clock, plan.pacing)
+    watch = Watch(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
     model = model or _model_of(plan, recorder, clock)
     return Engine(watch, dialer, recorder, clock, _policy_of(plan, dialer.endpoint), model)
 
@@ -67,8 +67,11 @@ def _policy_of(plan: Plan, endpoint: Endpoint) -> Policy:
 def _model_of(plan: Plan, recorder: Recorder, clock: Clock) -> LoadModel:
     profile = plan.profile_with_warmup()
     if profile is not None:
-        offsets_ns = schedule.arrivals(profile, plan.arrivals, plan.seed)
-        return OpenLoop(offsets_ns, clock, recorder.record_send)
+        arrivals = Arrivals(profile, plan.arrivals, plan.seed)
+        begin_ns = seconds_to_ns(plan.warmup_s)
+        warm_up = WarmUp(begin_ns, arrivals.until(begin_ns)) if begin_ns else None
+        end_ns = begin_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else None
+        return OpenLoop(arrivals.until(end_ns), clock, recorder.record_send, warm_up)
     if plan.think is not None:
         draws = ThinkTime.parse(plan.think).draws(plan.seed)
         return Thinking(lambda _: next(draws), clock)

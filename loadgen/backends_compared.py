@@ -19,6 +19,7 @@ from typing import Final, Self
 import msgspec
 import numpy as np
 
+from loadgen.encoded import as_indented_json
 from loadgen.environment import Environment
 from loadgen.errors import LocalLimitError, RecordError, UnreachableError, UsageError
 from loadgen.evidence import GRAVITY, TimestampMode, Verdict
@@ -191,7 +192,7 @@ class BackendsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schem
 
     def to_json(self) -> bytes:
         """Return the record as indented JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        return as_indented_json(self)
 
 
 def from_json(text: bytes) -> BackendsRecord:

@@ -1,16 +1,18 @@
 """The command line: which word does what, and errors for people."""
 
+import contextlib
 import difflib
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Final
 
-from loadgen.errors import LoadgenError, UnreachableError, UsageError
+from loadgen import streams
+from loadgen.errors import LoadgenError, UnreachableError, UsageError, in_words
 
+OK: Final = 0
 USAGE: Final = 2
 UNREACHABLE: Final = 3
 
@@ -29,35 +31,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     The first word chooses the command; without one it is ``run``.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if sys.stdout is None:  # it was closed by whoever started us (>&-)
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
+    streams.prepare()
     command = words.pop(0) if words and words[0] in COMMANDS else "run"
+    prefix = "loadgen" if command == "run" else f"loadgen {command}"
     try:
-        if command == "run":
-            _check_first_word(words)
-        perform: Callable[[list[str]], int] = import_module(COMMANDS[command]).main
-        code = perform(words)
+        code = _perform(command, words)
         sys.stdout.flush()
         return code
     except LoadgenError as error:
-        prefix = "loadgen" if command == "run" else f"loadgen {command}"
-        print(f"{prefix}: {error}", file=sys.stderr)
+        _complain(f"{prefix}: {error}")
         return UNREACHABLE if isinstance(error, UnreachableError) else USAGE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        _discard_output()
         return 128 + signal.SIGPIPE
     except OSError as error:
-        # All other output has been dealt with where it is written.
-        _discard_output()
-        print(f"loadgen: standard output: {error.strerror}", file=sys.stderr)
+        _complain(f"{prefix}: {in_words(error)}")
         return USAGE
+    finally:
+        _discard_what_cannot_be_written()
 
 
-def _discard_output() -> None:
-    """Let what is still buffered for standard output not complain at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _perform(command: str, words: list[str]) -> int:
+    if command == "run":
+        _check_first_word(words)
+    perform: Callable[[list[str]], int] = import_module(COMMANDS[command]).main
+    try:
+        return perform(words)
+    except SystemExit as leaving:  # --help and --version, whose text may still be in a buffer
+        return leaving.code if isinstance(leaving.code, int) else OK
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):  # the exit code remains
+        print(text, file=sys.stderr, flush=True)
+
+
+def _discard_what_cannot_be_written() -> None:
+    """Let what is still buffered for an output that has failed not complain at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _check_first_word(words: list[str]) -> None:

@@ -42,16 +42,18 @@ def joined(parts: Sequence[ConnectionsRecord]) -> ConnectionsRecord:
 
 def _described(columns: dict[str, list[Any]]) -> ConnectionsRecord:
     """Return the record of the connections of a ledger."""
-    came_up = np.array(columns["connects"], dtype=np.int64) > 0
-    answered = np.array(columns["answered"], dtype=np.int64)
-    used = came_up & (np.array(columns["submitted"], dtype=np.int64) > 0)
-    starved = used & (answered == 0)
+    failures, connects, submitted, answered = (
+        np.array(columns[name], dtype=np.int64)
+        for name in ("failures", "connects", "submitted", "answered")
+    )
+    was_idle = (failures == 0) & (connects > 0) & (submitted == 0)
+    starved = ~was_idle & (answered == 0)
     # The starved first, then the slowest: lexsort sorts by its last key first.
     order = np.lexsort((-np.array(columns["service_time_mean_ns"], dtype=np.int64), ~starved))
-    worst = [int(index) for index in order if came_up[index]][:WORST]
+    worst = [int(index) for index in order if connects[index]][:WORST]
     return ConnectionsRecord(
-        count=len(came_up),
-        fairness=jain_index(answered[used].tolist()),
+        count=len(connects),
+        fairness=jain_index(answered[~was_idle].tolist()),
         starved=int(starved.sum()),
         worst=[
             ConnectionRecord(**{name: column[index] for name, column in columns.items()})

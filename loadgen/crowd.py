@@ -7,7 +7,7 @@ Danger. A message that is due stays due: if the generator is late while somebody
 that are already past must not move.
 
 Decision. Arrivals are drawn as counts of messages, and a count falls due when the integral of the
-offered rate reaches it (as in `loadgen.schedule`). The integral is a chain of knots, one for each
+offered rate reaches it (as in `loadgen.arrivals`). The integral is a chain of knots, one for each
 change; a change appends one, so that what lies before it stands, and only the message that comes
 next is asked for again.
 """
@@ -16,8 +16,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+from loadgen.arrivals import arrivals
 from loadgen.core.timers import NEVER_NS
-from loadgen.schedule import Profile, arrivals
+from loadgen.schedule import Profile
 from loadgen.units import NS_PER_S
 
 # Counts are drawn as the times of a process of this rate: fine enough, and enough of them.
@@ -66,7 +67,7 @@ class _Knot(NamedTuple):
 class Crowd:
     """Endless intended times, in nanoseconds from the beginning; nobody is there at first.
 
-    rate_per_s: of each user. kind: a name of `loadgen.schedule.ARRIVALS`. seed: not negative.
+    rate_per_s: of each user. kind: a name of `loadgen.arrivals.ARRIVALS`. seed: not negative.
     Raises UsageError for another kind.
     """
 

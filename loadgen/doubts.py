@@ -21,6 +21,10 @@ STOLEN: Final = 0.10
 """Who stood still for a tenth of the run has put another load on the server than was asked for."""
 
 
+SUSPENDED_S: Final = 0.001
+"""Two clocks are not read at the same time; they differ by less."""
+
+
 class Remark(NamedTuple):
     """A finding, and the verdict that it speaks for; "valid" where it costs none."""
 
@@ -79,6 +83,30 @@ def connections(record: RunRecord) -> Remarks:
             f"{format_count(up)} of {format_count(asked)} connections came up",
             "the failures say why; open them more slowly (--connect-rate), or ask for fewer",
         )
+
+
+def downtime(record: RunRecord) -> Remarks:
+    """Say for how long connections were down, and whether loadgen's own back-off was the limit."""
+    found, share = record.actual.connection_time, shortfall.down_share(record)
+    if found is None or not share:
+        return
+    parts = {"backing off": found.backing_off_s, "failed": found.failed_s}
+    parts["opening"] = found.opening_s
+    shares = ", ".join(
+        f"{name} {percent(part_s / found.asked_s)}" for name, part_s in parts.items() if part_s
+    )
+    alone = f"; for {in_seconds(found.nobody_up_s)} none was up" if found.nobody_up_s else ""
+    is_own = found.backing_off_s > found.failed_s + found.opening_s
+    yield Remark.of(
+        "inconclusive" if share > TOLERANCE else "valid",
+        "backing-off" if is_own else "connections-down",
+        f"connections were up for {percent(found.had_s / found.asked_s)} of the time that was "
+        f"asked for ({shares}{alone})",
+        "the limit is loadgen's own back-off, 0.1 to 5 s before a failed connection is opened "
+        "again; the failures say why they fail"
+        if is_own
+        else "the failures say why; --reconnect opens failed connections again",
+    )
 
 
 def samples(record: RunRecord) -> Remarks:
@@ -162,21 +190,83 @@ def stamps(record: RunRecord) -> Remarks:
 
 
 def preemption(record: RunRecord) -> Remarks:
-    """Say for how long the generator stood still."""
+    """Say for how long the generator stood still, why, and what that went into."""
     generator, duration_s = record.generator, record.actual.duration_s
     if not generator.gaps or not duration_s:
         return
-    share = generator.gaps_s / duration_s
-    switches = generator.involuntary_switches
-    taken = "" if switches is None else f"; involuntary context switches: {switches}"
+    longest = in_seconds(generator.longest_gap_s)
+    if generator.longest_gap_at_s is not None:
+        longest += f" at {generator.longest_gap_at_s:.2f} s"
+    causes = [
+        f"involuntary context switches: {generator.involuntary_switches}"
+        if generator.involuntary_switches is not None
+        else "",
+        f"it waited {in_seconds(generator.run_queue_s)} for a processor"
+        if generator.run_queue_s is not None
+        else "",
+        _delayed(record),
+    ]
     yield Remark.of(
-        "inconclusive" if share >= STOLEN else "busy" if share > TOLERANCE else "valid",
+        _weight(generator.gaps_s / duration_s),
         "preempted",
         f"times that the generator stood still for more than 5 ms: {generator.gaps}, together "
-        f"{in_seconds(generator.gaps_s)} ({percent(share)} of the load), the longest "
-        f"{in_seconds(generator.longest_gap_s)}{taken}",
-        "end what else runs on this machine, or give the generator a core of its own",
+        f"{in_seconds(generator.gaps_s)} ({percent(generator.gaps_s / duration_s)} of the load), "
+        f"the longest {longest}{''.join(f'; {cause}' for cause in causes if cause)}",
+        "end what else runs on this machine, or give the generator a core of its own; a stopped "
+        "process or a paused container stands still, too",
     )
+
+
+def _delayed(record: RunRecord) -> str:
+    delayed = record.generator.delayed
+    if delayed is None or not delayed.messages:
+        return ""
+    return f"messages that it delayed, and that are left out: {format_count(delayed.messages)}"
+
+
+def shared_pauses(record: RunRecord) -> Remarks:
+    """Say that the server stood still with the generator."""
+    if record.generator.shared_pauses_s:
+        yield Remark.of(
+            "inconclusive",
+            "stopped-together",
+            f"generator and server stood still at the same time for "
+            f"{in_seconds(record.generator.shared_pauses_s)}: nothing in flight was answered then",
+            "this machine was paused or overloaded, or both containers were; run again",
+        )
+
+
+def throttling(record: RunRecord) -> Remarks:
+    """Say for how long a quota kept the generator from running."""
+    generator, quota = record.generator, record.environment.cpu_quota
+    if not generator.throttled_s or not record.actual.duration_s:
+        return
+    share = generator.throttled_s / record.actual.duration_s
+    of = "" if quota is None else f" of {quota:g} processors"
+    yield Remark.of(
+        _weight(share),
+        "throttled",
+        f"the quota{of} of its control group kept the generator from running for "
+        f"{in_seconds(generator.throttled_s)} ({percent(share)} of the load)",
+        "lift the quota (docker --cpus, a pod's limits.cpu, CPUQuota=), or ask for less load",
+    )
+
+
+def suspension(record: RunRecord) -> Remarks:
+    """Say that the machine was suspended."""
+    suspended_s = record.generator.suspended_s
+    if suspended_s is not None and suspended_s > SUSPENDED_S:
+        yield Remark.of(
+            "inconclusive",
+            "suspended",
+            f"this machine was suspended for {in_seconds(suspended_s)} during the load",
+            "run again, and keep the machine awake",
+        )
+
+
+def _weight(share: float) -> Verdict:
+    """Return what standing still for that share of the load speaks for."""
+    return "inconclusive" if share >= STOLEN else "busy" if share > TOLERANCE else "valid"
 
 
 def is_one_way(record: RunRecord) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from loadgen import descriptors
 from loadgen._version import __version__
+from loadgen.cgroup import Cgroups
 
 _LIBRARIES = ("msgspec", "numpy", "psutil")
 
@@ -18,6 +19,8 @@ class Environment(msgspec.Struct, frozen=True):
 
     limits: descriptors (soft, hard), and on Linux the kernel settings that bound a load test:
     somaxconn, local port range, tcp_max_syn_backlog, tcp_tw_reuse.
+    cpu_quota, cpu_quota_period_s: how many processors' time this process's control groups may use
+    in each period; null where there is no quota.
     """
 
     loadgen: str
@@ -31,12 +34,15 @@ class Environment(msgspec.Struct, frozen=True):
     cpus_usable: int
     memory_bytes: int
     limits: dict[str, str | int | None]
+    cpu_quota: float | None = None
+    cpu_quota_period_s: float | None = None
 
 
 def observe() -> Environment:
     """Return the facts of this process and machine."""
     import psutil  # noqa: PLC0415 - slow to import, and not needed before a run is over
 
+    quota = Cgroups().quota()
     return Environment(
         loadgen=__version__,
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -49,6 +55,8 @@ def observe() -> Environment:
         cpus_usable=_cpus_usable(),
         memory_bytes=psutil.virtual_memory().total,
         limits=_limits(),
+        cpu_quota=None if quota is None else quota.processors,
+        cpu_quota_period_s=None if quota is None else quota.period_s,
     )
 
 

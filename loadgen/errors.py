@@ -1,5 +1,9 @@
 """Exceptions, sorted by who can mend the matter: the user, the target, this machine, or us."""
 
+import os
+
+from loadgen.names import escaped, quoted
+
 
 class LoadgenError(Exception):
     """Base of everything that loadgen raises on purpose; its text is fit to be shown to a user."""
@@ -11,7 +15,7 @@ class UsageError(LoadgenError):
     @classmethod
     def of(cls, option: str, value: object, accepted: str) -> "UsageError":
         """Return the error that names the option, the value given and what is accepted instead."""
-        return cls(f"{option}: {value!r} is not accepted; {accepted}")
+        return cls(f"{option}: {quoted(value)} is not accepted; {accepted}")
 
 
 class LocalLimitError(UsageError):
@@ -28,3 +32,15 @@ class RecordError(LoadgenError):
 
 class LoadgenBug(LoadgenError):  # noqa: N818 - a bug, not an error
     """An invariant of loadgen's own is broken: please report it."""
+
+
+def reason(error: OSError) -> str:
+    """Return why a system call failed, without the name of the file; not all errors have a text."""
+    return error.strerror or str(error) or type(error).__name__
+
+
+def in_words(error: OSError) -> str:
+    """Return what an error was about, as far as it is known, and why."""
+    if isinstance(error.filename, str | bytes):
+        return f"{escaped(os.fsdecode(error.filename))}: {reason(error)}"
+    return reason(error)

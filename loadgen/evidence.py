@@ -35,6 +35,20 @@ Outcome = Literal["passed", "failed", "inconclusive"]
 """Of a check; inconclusive where the figure is not there, or the verdict makes it meaningless."""
 
 
+class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What was loaded.
+
+    address: as it was asked for. resolved: the one that was connected to. others: further addresses
+    of the same name, which were not. server: the embedded server's own counts, where that was it.
+    """
+
+    address: str
+    resolved: str
+    others: list[str] = []
+    embedded: bool = False
+    server: dict[str, int] | None = None
+
+
 class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
     """The wall clock was set by ``step_ns``; noticed ``at_s`` after the start of the load."""
 
@@ -69,17 +83,45 @@ class TimestampsRecord(msgspec.Struct, frozen=True, kw_only=True):
     read_uncertainty_ns: Distribution | None
 
 
+class DelayedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Times of messages that were mostly pauses of this process: the truth is that or less.
+
+    service_ns, response_ns, schedule_lag_ns: left out of service time, response time, and schedule
+    lag with its two parts.
+    reads: replies of which that holds until they were read: they stay in receive lag and user-space
+    latency, which tell of this process.
+    """
+
+    service_ns: Distribution
+    response_ns: Distribution
+    schedule_lag_ns: Distribution
+    reads: int
+
+    @property
+    def messages(self) -> int:
+        """How many messages this is about, at least."""
+        return max(self.service_ns.count, self.response_ns.count, self.schedule_lag_ns.count)
+
+
 class GeneratorRecord(msgspec.Struct, frozen=True, kw_only=True):
     """How this process fared while the load was measured.
 
     pacing: how it waited for the time to send.
     polls: calls of the selector; empty_polls: those that found nothing.
     waiting_share: share of the time that was spent in them, from 0 to 1.
-    gaps: times that 5 ms more passed between two of them than the events in between may take (50 µs
-    each); gaps_s: those, summed up;
-    longest_gap_s: the longest time between two of them, also where it is shorter.
+    gaps: pauses, in which this process did not run though it was due to: times that 5 ms more
+    passed between two of those calls than the events in between may take (50 µs each), and calls
+    that came back 5 ms or more after their moment (`loadgen.core.pulse`); gaps_s: summed up;
+    longest_gap_s: the longest, or the longest time between two calls where that is longer;
+    longest_gap_at_s: when that began.
+    shared_pauses_s: pauses of 100 ms or more in which no message in flight was answered though the
+    server usually takes a quarter as long or less: it stood still as well.
+    delayed: what was left out of the times, since it was mostly pauses of this process; null where
+    nothing was.
     involuntary_switches: how often the kernel took the processor away (getrusage(2), ru_nivcsw);
-    null where the platform does not say.
+    run_queue_s: for how long the loop was ready to run and waited for a processor; throttled_s: for
+    how long a quota kept this process's control groups from running, added up over processors;
+    suspended_s: for how long the machine was suspended. Null where the platform does not say.
     send_gap_variation: the squared coefficient of variation of the times between two sends: 0 if
     even, 1 if random (Poisson), more in bursts; null in a closed loop.
     """
@@ -93,6 +135,12 @@ class GeneratorRecord(msgspec.Struct, frozen=True, kw_only=True):
     longest_gap_s: float
     involuntary_switches: int | None
     send_gap_variation: float | None
+    longest_gap_at_s: float | None = None
+    shared_pauses_s: float = 0.0
+    delayed: DelayedRecord | None = None
+    run_queue_s: float | None = None
+    throttled_s: float | None = None
+    suspended_s: float | None = None
 
 
 class ProbeRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +239,38 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     waiting_share: float
     verdict: Verdict
     findings: list[Finding]
+
+
+class AbsenceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that was not there when the run ended.
+
+    host: the name of its machine; empty where nobody knows. at_s: when it was last heard of.
+    relieved_at_s: when others were given its load; null if they never were.
+    load_share: of the load that was asked of all when it was last heard of, from 0 to 1; null where
+    nobody knows. message_share: of the messages of all, until its last report; null if it never
+    reported.
+    """
+
+    name: str
+    host: str
+    at_s: float
+    relieved_at_s: float | None
+    load_share: float | None
+    message_share: float | None
+
+
+class TeamRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The workers that were to carry out the run together.
+
+    expected: how many took part, or were to. reported: of them, those that gave their last report.
+    lost: those that took part and did not give it. ended_early: those that gave it long before the
+    run ended. Whoever is left of those expected never came.
+    """
+
+    expected: int
+    reported: int
+    lost: list[AbsenceRecord]
+    ended_early: list[AbsenceRecord]
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):

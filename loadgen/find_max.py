@@ -22,6 +22,7 @@ import msgspec
 from loadgen.checks import Check, evaluate
 from loadgen.distribution import VALUES_BEYOND, Distribution
 from loadgen.doubts import ENOUGH_REPLIES
+from loadgen.encoded import as_indented_json
 from loadgen.errors import RecordError, UsageError
 from loadgen.evidence import CheckResult, TimestampMode, Verdict
 from loadgen.figures import ErrorCount, ErrorShare
@@ -103,7 +104,7 @@ class MaxRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", t
 
     def to_json(self) -> bytes:
         """Return the record as indented JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        return as_indented_json(self)
 
 
 def from_json(text: bytes) -> MaxRecord:

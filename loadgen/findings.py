@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from loadgen.core.availability import ConnectionTime
 from loadgen.core.connection import Connection
 from loadgen.core.pulse import Pulse
 from loadgen.core.recorder import Recorder
@@ -36,6 +37,7 @@ class Findings:
     profile: the rate offered over time, the warm-up included; None in a closed loop.
     overdue: scheduled messages that were due and not sent; None if they were too many to count.
     why_user_space: why the kernel gave no timestamps; empty where it did.
+    connection_time: within the measured load.
     """
 
     plan: Plan
@@ -56,6 +58,7 @@ class Findings:
     marks: Marks = field(default_factory=Marks)
     pulse: Pulse = field(default_factory=Pulse)
     processor: ProcessorUse = field(default_factory=ProcessorUse)
+    connection_time: ConnectionTime = field(default_factory=ConnectionTime)
     at_load_begin: Totals = NONE
     at_load_end: Totals = NONE
     at_end: Totals = NONE
@@ -84,6 +87,6 @@ class Findings:
         return f"{address} is unreachable: {most_common} ({tries})"
 
     def begin_load(self, now_ns: int) -> None:
-        """Let the load begin now, and not when it was to; the intervals so far count from there."""
+        """Let the load begin at ``now_ns``; the intervals so far count from there."""
         self.intervals.move(-ns_to_seconds(now_ns - self.marks.load_began_ns))
         self.marks.load_began_ns = now_ns

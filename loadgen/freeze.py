@@ -4,21 +4,28 @@ from typing import Any
 
 from loadgen import environment
 from loadgen.connection_ledger import connections_record
+from loadgen.core.availability import ConnectionTime
 from loadgen.core.histogram import Histogram
 from loadgen.core.recorder import Interval
 from loadgen.core.tally import TimesTally
 from loadgen.core.totals import Totals
 from loadgen.distribution import Distribution
-from loadgen.evidence import ClockStep, GeneratorRecord, TimestampsRecord
+from loadgen.evidence import (
+    ClockStep,
+    DelayedRecord,
+    GeneratorRecord,
+    TargetRecord,
+    TimestampsRecord,
+)
 from loadgen.findings import Findings
 from loadgen.intervals import IntervalRecord, Stage
 from loadgen.record import (
     Actual,
     ConnectionsRecord,
+    ConnectionTimeRecord,
     FailureRecord,
     Requested,
     RunRecord,
-    TargetRecord,
 )
 from loadgen.units import ns_to_seconds
 
@@ -90,7 +97,7 @@ def _times(tally: TimesTally, findings: Findings) -> dict[str, Any]:
         return Distribution.of(histogram) if condition else None
 
     return {
-        "service_time_ns": Distribution.of(tally.service if is_kernel else tally.user_space),
+        "service_time_ns": Distribution.of(tally.service),
         "response_time_ns": where(is_open_loop, tally.response),
         "schedule_lag_ns": where(is_open_loop, tally.schedule_lag),
         "blocked_ns": where(is_open_loop, tally.blocked),
@@ -115,7 +122,7 @@ def _overdue(findings: Findings) -> int | None:
         return None
     overdue = findings.overdue
     if overdue is None:
-        end_s = warmup_s + findings.load_s
+        end_s = warmup_s + min(findings.load_s, findings.plan.duration_s or findings.load_s)
         due = round(profile.expected_by_s(end_s) - profile.expected_by_s(warmup_s))
         overdue = max(0, due - findings.recorder.due)
     return min(overdue, findings.left)
@@ -145,8 +152,7 @@ def _actual(findings: Findings) -> Actual:
     def per_s(amount: int) -> float:
         return amount / duration_s if duration_s else 0.0
 
-    tally = findings.recorder.times
-    service = tally.user_space if findings.why_user_space else tally.service
+    service = findings.recorder.times.service
     submitted, submitting_s = ended.submitted - began.submitted, _submitting_s(findings)
     messages_per_s = per_s(ended.answered - began.answered)
     return Actual(
@@ -175,6 +181,18 @@ def _actual(findings: Findings) -> Actual:
         closed=findings.closed,
         cpu_user_s=findings.processor.user_s,
         cpu_system_s=findings.processor.system_s,
+        connection_time=_connection_time(findings.connection_time),
+    )
+
+
+def _connection_time(found: ConnectionTime) -> ConnectionTimeRecord:
+    return ConnectionTimeRecord(
+        up_s=ns_to_seconds(found.up_ns),
+        renewing_s=ns_to_seconds(found.renewing_ns),
+        opening_s=ns_to_seconds(found.opening_ns),
+        backing_off_s=ns_to_seconds(found.backing_off_ns),
+        failed_s=ns_to_seconds(found.failed_ns),
+        nobody_up_s=ns_to_seconds(found.nobody_up_ns),
     )
 
 
@@ -202,6 +220,8 @@ def _timestamps(findings: Findings) -> TimestampsRecord:
 
 def _generator(findings: Findings) -> GeneratorRecord:
     pulse, duration_s = findings.pulse, findings.load_s
+    processor = findings.processor
+    longest_from_s = ns_to_seconds(pulse.longest_gap_from_ns - findings.marks.load_began_ns)
     return GeneratorRecord(
         pacing=findings.plan.pacing,
         polls=pulse.polls,
@@ -210,9 +230,33 @@ def _generator(findings: Findings) -> GeneratorRecord:
         gaps=pulse.gaps,
         gaps_s=ns_to_seconds(pulse.gaps_total_ns),
         longest_gap_s=ns_to_seconds(pulse.longest_gap_ns),
-        involuntary_switches=findings.processor.involuntary_switches,
+        longest_gap_at_s=longest_from_s if pulse.gaps else None,
+        shared_pauses_s=_shared_pauses_s(findings),
+        delayed=_delayed(findings.recorder.times),
+        involuntary_switches=processor.involuntary_switches,
+        run_queue_s=processor.run_queue_s,
+        throttled_s=processor.throttled_s,
+        suspended_s=processor.suspended_s,
         send_gap_variation=findings.recorder.send_gaps.variation,
     )
+
+
+def _delayed(tally: TimesTally) -> DelayedRecord | None:
+    found = DelayedRecord(
+        service_ns=Distribution.of(tally.delayed_service),
+        response_ns=Distribution.of(tally.delayed_response),
+        schedule_lag_ns=Distribution.of(tally.delayed_lag),
+        reads=tally.delayed_reads,
+    )
+    return found if found.messages or found.reads else None
+
+
+def _shared_pauses_s(findings: Findings) -> float:
+    service = findings.recorder.times.service
+    if not service.count:
+        return 0.0
+    pauses, usual_ns = findings.recorder.pauses, service.percentile(50)
+    return ns_to_seconds(pauses.shared_ns(usual_ns, findings.marks.load_began_ns))
 
 
 def _failures(findings: Findings) -> list[FailureRecord]:

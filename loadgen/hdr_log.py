@@ -8,14 +8,15 @@ load model: response time in an open loop, otherwise service time. In an open lo
 """
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Final
 
 from loadgen.core.histogram import HIGHEST_NS, Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import UsageError
 from loadgen.intervals import IntervalRecord
+from loadgen.names import utf_8
 from loadgen.record import RunRecord
+from loadgen.units import parse_moment
 
 DIGITS: Final = 3
 """Significant digits of the histograms; those of a record have between two and three."""
@@ -31,11 +32,11 @@ def require(option: str) -> None:
 
 def to_hdr_log(record: RunRecord) -> bytes:
     """Return the log of ``record``, without its warm-up. Raises UsageError as `require` does."""
-    return "".join(f"{line}\n" for line in _lines(record, _library("--hdr-log"))).encode()
+    return utf_8("".join(f"{line}\n" for line in _lines(record, _library("--hdr-log"))))
 
 
 def _lines(record: RunRecord, library: Any) -> Iterator[str]:
-    started = datetime.fromisoformat(record.started_at)
+    started = parse_moment(record.started_at)
     yield f"#[loadgen {record.environment.loadgen}: {record.target.address}]"
     yield "#[Histogram log format version 1.2]"
     yield f"#[StartTime: {started.timestamp():.3f} (seconds since epoch), {record.started_at}]"

@@ -20,7 +20,7 @@ server lags behind matters more than a tail of user-space latency.
 from collections.abc import Callable
 from typing import Final
 
-from loadgen import doubts, keeping_up
+from loadgen import absences, doubts, keeping_up
 from loadgen.doubts import Remark, Remarks
 from loadgen.evidence import GRAVITY, Finding, Health
 from loadgen.record import RunRecord
@@ -28,7 +28,12 @@ from loadgen.record import RunRecord
 _GENERATOR_BOUND: Final = frozenset(
     {"generator-saturated", "replies-queued", "sends-late", "rate-missed"}
 )
-_OF_THE_SERVER: Final = frozenset({"unreachable", "lost", "connections-missing", "too-few-replies"})
+_OF_THE_SERVER: Final = frozenset(
+    {
+        *("unreachable", "lost", "too-few-replies"),
+        *("connections-missing", "connections-down", "backing-off"),
+    }
+)
 """What leaves a run inconclusive, and is still about the server."""
 
 
@@ -76,7 +81,9 @@ _UNREACHABLE_RULES: Final[tuple[Callable[[RunRecord], Remarks], ...]] = (
 )
 _RULES: Final = (
     *_UNREACHABLE_RULES,
+    absences.remarks,
     doubts.connections,
+    doubts.downtime,
     doubts.samples,
     doubts.clock,
     doubts.stamps,
@@ -86,6 +93,9 @@ _RULES: Final = (
     keeping_up.receive_lag,
     keeping_up.generator_lag,
     doubts.preemption,
+    doubts.shared_pauses,
+    doubts.throttling,
+    doubts.suspension,
     keeping_up.bursts,
     keeping_up.user_space,
 )

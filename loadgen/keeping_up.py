@@ -6,6 +6,7 @@ from loadgen import shortfall
 from loadgen.doubts import ENOUGH_POLLS, Remark, Remarks, is_one_way, percent
 from loadgen.evidence import GRAVITY, GeneratorRecord, Verdict
 from loadgen.record import RunRecord
+from loadgen.shortfall import TOLERANCE
 from loadgen.units import NS_PER_S, format_count, format_duration_ns
 
 AMPLE_WAITING: Final = 0.30
@@ -119,15 +120,23 @@ def rate(record: RunRecord) -> Remarks:
     if leisure == "inconclusive":
         advice = "run for longer (--duration), to tell whether the server was too slow"
         yield Remark.of("inconclusive", "rate-unexplained", evidence, advice)
-    elif leisure != "valid" or _is_accused(record):
+    elif leisure != "valid" or _is_accused(record) or _stood_still_as_long(record, asked):
         yield Remark.of("generator-bound", "rate-missed", evidence, _relief(record))
-    else:
+    elif shortfall.down_share(record) <= TOLERANCE:  # otherwise that is what was missed
         advice = (
             "the server did not keep up: response time grows for as long as the run lasts, and "
             "what was never answered is in none; ask for a lower --rate, or for more connections "
             "if they were all waiting"
         )
         yield Remark.of("server-bound", "server-behind", evidence, advice)
+
+
+def _stood_still_as_long(record: RunRecord, asked_per_s: float) -> bool:
+    """Return whether the generator's own pauses explain what was missed of the rate."""
+    actual, generator = record.actual, record.generator
+    paused_s = max(generator.gaps_s, generator.throttled_s or 0.0)
+    could_be_per_s = asked_per_s * (1 - min(1.0, paused_s / actual.duration_s))
+    return not shortfall.is_short(actual.messages_per_s, could_be_per_s, actual.duration_s)
 
 
 def _is_accused(record: RunRecord) -> bool:

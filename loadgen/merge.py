@@ -9,7 +9,8 @@ each other, and the run is the longer. A process may end in mid-run, and its par
 
 Decision. What was counted is added up, and every figure is made anew of the sums. Moments count
 from the start of the earliest load, and rates are over the time from there to the end of the last
-one. The verdict is not made of sums: each part is judged by itself, and the gravest stands.
+one. The verdict is not made of sums: each part is judged by itself, and so are
+the workers that are missing (`loadgen.absences`); the gravest stands.
 
 Cost. The rates of workers that did not load at the same time come out lower than they saw them.
 """
@@ -20,20 +21,23 @@ from typing import Any, Final
 
 import msgspec
 
-from loadgen import connection_ledger, health, timeline
+from loadgen import absences, connection_ledger, health, timeline
+from loadgen.absences import Team
 from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
 from loadgen.evidence import (
     GRAVITY,
+    DelayedRecord,
     Finding,
     GeneratorRecord,
     Health,
+    TargetRecord,
     TimestampsRecord,
     WorkerRecord,
 )
 from loadgen.interval_packer import packed
 from loadgen.plan import Plan
-from loadgen.record import Actual, Outcome, Requested, RunRecord, TargetRecord
+from loadgen.record import Actual, ConnectionTimeRecord, Outcome, Requested, RunRecord
 from loadgen.timeline import Part, where_known
 from loadgen.units import ns_to_seconds
 
@@ -54,8 +58,11 @@ _RATES: Final = (
 )
 
 
-def merge(parts: Mapping[str, RunRecord]) -> RunRecord:
+def merge(parts: Mapping[str, RunRecord], team: Team | None = None) -> RunRecord:
     """Return the record of the run whose ``parts`` its workers, by name, have found.
+
+    ``team`` says how many were to take part, and who was not there to the end; None, that nobody
+    kept count of them.
 
     The rates in its plan are those of each worker; ``requested`` has their sums. Workers stand in
     the order of their names, and so do their connections; the environment is that of the first.
@@ -65,35 +72,36 @@ def merge(parts: Mapping[str, RunRecord]) -> RunRecord:
     """
     if not parts:
         raise ValueError("there is no record of no parts")
-    team = timeline.aligned(parts)
-    _check_same_run(team)
-    records = [part.record for part in team]
+    aligned = timeline.aligned(parts)
+    _check_same_run(aligned)
+    records = [part.record for part in aligned]
     judged = [record.health or health.judge(record) for record in records]
-    load_s = ns_to_seconds(max(part.load_ended_ns for part in team))
+    load_s = ns_to_seconds(max(part.load_ended_ns for part in aligned))
     times = timeline.times(records)
-    return RunRecord(
-        started_at=min(team, key=lambda part: part.began_ns).record.started_at,
+    record = RunRecord(
+        started_at=min(aligned, key=lambda part: part.began_ns).record.started_at,
         outcome=min((record.outcome for record in records), key=OUTCOMES.index),
         plan=_plan([record.plan for record in records], load_s),
         target=_target([record.target for record in records]),
         environment=records[0].environment,
         backend=records[0].backend,
-        requested=_requested([record.requested for record in records]),
+        requested=_requested(aligned, team, load_s),
         actual=_actual([record.actual for record in records], load_s, times["service_time_ns"]),
-        health=_health(team, judged),
-        timestamps=_timestamps(team),
-        generator=_generator(records),
+        timestamps=_timestamps(aligned),
+        generator=_generator(aligned),
         connect_latency_ns=Distribution.of_all(record.connect_latency_ns for record in records),
         **times,
-        failures=timeline.failures(team),
-        intervals=packed(timeline.intervals(team)),
+        failures=timeline.failures(aligned),
+        intervals=packed(timeline.intervals(aligned)),
         connections=connection_ledger.joined([record.connections for record in records]),
-        workers=[_worker(part, found) for part, found in zip(team, judged, strict=True)],
+        workers=[_worker(part, found) for part, found in zip(aligned, judged, strict=True)],
+        team=None if team is None else absences.team_record(team, aligned),
     )
+    return msgspec.structs.replace(record, health=_health(record, aligned, judged))
 
 
-def _check_same_run(team: Sequence[Part]) -> None:
-    first, *others = team
+def _check_same_run(aligned: Sequence[Part]) -> None:
+    first, *others = aligned
     known = _identity(first.record)
     for other in others:
         for what, value in _identity(other.record).items():
@@ -132,14 +140,16 @@ def _plan(plans: Sequence[Plan], load_s: float) -> Plan:
     )
 
 
-def _requested(parts: Sequence[Requested]) -> Requested:
+def _requested(aligned: Sequence[Part], team: Team | None, load_s: float) -> Requested:
+    parts = [part.record.requested for part in aligned]
+    asked = absences.asked_share(team, aligned)
     return Requested(
-        connections=sum(part.connections for part in parts),
+        connections=round(asked * sum(part.connections for part in parts)),
         duration_s=where_known(max, (part.duration_s for part in parts)),
         messages_per_connection=_loosest([part.messages_per_connection for part in parts]),
         connect_rate_per_s=where_known(sum, (part.connect_rate_per_s for part in parts)),
         warmup_s=parts[0].warmup_s,
-        rate_per_s=where_known(sum, (part.rate_per_s for part in parts)),
+        rate_per_s=absences.asked_per_s(team, aligned, load_s),
     )
 
 
@@ -173,6 +183,7 @@ def _actual(parts: Sequence[Actual], load_s: float, service: Distribution) -> Ac
     opening_s = fields["opening_s"]
     return Actual(
         **fields,
+        connection_time=where_known(_connection_time, (part.connection_time for part in parts)),
         connect_rate_per_s=opened_in_time / opening_s if opening_s else 0.0,
         duration_s=load_s,
         in_flight_at_server=None
@@ -181,7 +192,16 @@ def _actual(parts: Sequence[Actual], load_s: float, service: Distribution) -> Ac
     )
 
 
-def _generator(records: Sequence[RunRecord]) -> GeneratorRecord:
+def _connection_time(parts: Sequence[ConnectionTimeRecord]) -> ConnectionTimeRecord:
+    """Return what all had together. That no worker had any is known of the least time alone."""
+    names = ConnectionTimeRecord.__struct_fields__
+    sums = {name: sum(getattr(part, name) for part in parts) for name in names}
+    sums["nobody_up_s"] = min(part.nobody_up_s for part in parts)
+    return ConnectionTimeRecord(**sums)
+
+
+def _generator(aligned: Sequence[Part]) -> GeneratorRecord:
+    records = [part.record for part in aligned]
     parts = [record.generator for record in records]
     durations_s = [record.actual.duration_s for record in records]
     submitted = [record.actual.submitted for record in records]
@@ -193,21 +213,42 @@ def _generator(records: Sequence[RunRecord]) -> GeneratorRecord:
         gaps=sum(part.gaps for part in parts),
         gaps_s=sum(part.gaps_s for part in parts),
         longest_gap_s=max(part.longest_gap_s for part in parts),
+        longest_gap_at_s=_longest_gap_at_s(aligned),
+        shared_pauses_s=sum(part.shared_pauses_s for part in parts),
+        delayed=where_known(_delayed, (part.delayed for part in parts)),
         involuntary_switches=where_known(sum, (part.involuntary_switches for part in parts)),
+        run_queue_s=where_known(sum, (part.run_queue_s for part in parts)),
+        throttled_s=where_known(sum, (part.throttled_s for part in parts)),
+        suspended_s=where_known(max, (part.suspended_s for part in parts)),
         send_gap_variation=_mean([part.send_gap_variation for part in parts], submitted),
     )
+
+
+def _delayed(parts: Sequence[DelayedRecord]) -> DelayedRecord:
+    return DelayedRecord(
+        service_ns=Distribution.of_all(part.service_ns for part in parts),
+        response_ns=Distribution.of_all(part.response_ns for part in parts),
+        schedule_lag_ns=Distribution.of_all(part.schedule_lag_ns for part in parts),
+        reads=sum(part.reads for part in parts),
+    )
+
+
+def _longest_gap_at_s(aligned: Sequence[Part]) -> float | None:
+    longest = max(aligned, key=lambda part: part.record.generator.longest_gap_s)
+    at_s = longest.record.generator.longest_gap_at_s
+    return None if at_s is None else longest.moment_s(at_s)
 
 
 # ---- what it is worth ---------------------------------------------------------------------
 
 
-def _timestamps(team: Sequence[Part]) -> TimestampsRecord:
+def _timestamps(aligned: Sequence[Part]) -> TimestampsRecord:
     """Return where arrival times come from: the kernel only where it gave them to all."""
-    parts = [part.record.timestamps for part in team]
+    parts = [part.record.timestamps for part in aligned]
     are_kernel = all(part.mode == "kernel" for part in parts)
     return TimestampsRecord(
         mode="kernel" if are_kernel else "user",
-        reason=_reason(team),
+        reason=_reason(aligned),
         sample_every=max(part.sample_every for part in parts),
         stamped=sum(part.stamped for part in parts),
         upper_bounds=sum(part.upper_bounds for part in parts),
@@ -215,31 +256,34 @@ def _timestamps(team: Sequence[Part]) -> TimestampsRecord:
         implausible=sum(part.implausible for part in parts),
         unsampled=sum(part.unsampled for part in parts),
         left_out=sum(part.left_out for part in parts),
-        clock_steps=timeline.clock_steps(team),
+        clock_steps=timeline.clock_steps(aligned),
         read_uncertainty_ns=where_known(
             Distribution.of_all, (part.read_uncertainty_ns for part in parts)
         ),
     )
 
 
-def _reason(team: Sequence[Part]) -> str:
+def _reason(aligned: Sequence[Part]) -> str:
     """Return why the kernel gave no timestamps; with names, unless it is the same for all."""
-    reasons = [(part.name, part.record.timestamps.reason) for part in team]
+    reasons = [(part.name, part.record.timestamps.reason) for part in aligned]
     if len({reason for _, reason in reasons}) == 1:
         return reasons[0][1]
     return "; ".join(f"worker {name}: {reason}" for name, reason in reasons if reason)
 
 
-def _health(team: Sequence[Part], judged: Sequence[Health]) -> Health:
+def _health(record: RunRecord, aligned: Sequence[Part], judged: Sequence[Health]) -> Health:
     """Return the gravest verdict, and all findings, those of the gravest first."""
-    pairs = sorted(zip(team, judged, strict=True), key=lambda pair: GRAVITY.index(pair[1].verdict))
+    found = [(remark.verdict, [remark.finding]) for remark in absences.remarks(record)]
+    for part, health_of_part in zip(aligned, judged, strict=True):
+        named = [
+            finding if len(aligned) == 1 else _named(part.name, finding)
+            for finding in health_of_part.findings
+        ]
+        found.append((health_of_part.verdict, named))
+    found.sort(key=lambda pair: GRAVITY.index(pair[0]))
     return Health(
-        verdict=pairs[0][1].verdict,
-        findings=[
-            finding if len(team) == 1 else _named(part.name, finding)
-            for part, found in pairs
-            for finding in found.findings
-        ],
+        verdict=found[0][0],
+        findings=[finding for _, findings in found for finding in findings],
     )
 
 

@@ -1,17 +1,18 @@
 """What is sent: the sources that a user names, and the queue of payloads made of them.
 
 Every connection works through the same queue, in order and from its start again, each at its own
-position; so the queue is shared and holds no position.
+position; so the queue is shared and holds no position. Names of files are kept as
+`loadgen.names.escaped` writes them.
 """
 
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, reason
+from loadgen.names import quoted, unescaped
+from loadgen.reading import read_whole
 from loadgen.units import parse_escapes
 
 
@@ -105,10 +106,12 @@ def _lines(path: str, raw: bool) -> list[bytes]:
 
 
 def _read(option: str, path: str) -> bytes:
+    name = unescaped(path)
     try:
-        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        return read_whole(name, LARGEST_BYTES)
     except OSError as error:
-        raise UsageError(f"{option}: cannot read {path!r}: {error.strerror}") from None
+        of = "" if path == "-" else f"cannot read {quoted(name)}: "
+        raise UsageError(f"{option}: {of}{reason(error)}") from None
 
 
 class Payloads(Protocol):

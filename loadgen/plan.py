@@ -6,11 +6,12 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from loadgen import framing, schedule
+from loadgen import framing
+from loadgen.arrivals import ARRIVALS
 from loadgen.core import backends, pacing
 from loadgen.errors import UsageError
 from loadgen.payload import PayloadSource, SizePayload
-from loadgen.schedule import Profile, Stage, ThinkTime
+from loadgen.schedule import LONGEST_S, Profile, Stage, ThinkTime
 from loadgen.target import Target
 
 DEFAULT_DURATION_S: Final = 10.0
@@ -26,12 +27,11 @@ _COUNTS: Final = {
     "receive_buffer_bytes": 2**31 - 1,
     "timestamp_sample": 1_000_000,
 }
-_TIMES_AND_RATES: Final = (
+_TIMES: Final = (
     "duration_s",
     "drain_s",
     "connect_timeout_s",
     "io_timeout_s",
-    "connect_rate_per_s",
     "warmup_s",
     "sample_interval_s",
 )
@@ -48,7 +48,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Raises UsageError naming the option, the value and what is accepted.
 
-    target: ``host:port``, ``[ipv6]:port`` or ``unix:///path``; None starts the embedded server.
+    target: ``host:port``, ``[ipv6]:port`` or ``unix:///path`` (the path as `loadgen.names.escaped`
+        writes it); None starts the embedded server.
     connections: how many are opened, and kept in use at the same time.
     backend: the I/O multiplexer, a name of `loadgen.core.backends.NAMES`.
     payloads: what each connection sends, in order and from the start again: bytes, or a
@@ -66,7 +67,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ``connections``.
     stages: ramps from one rate to the next, ``"10s:5k,20s:50k,10s:0"``, from 0 on.
         Of these three, one at most.
-    arrivals: how the intended times are spread: a name of `loadgen.schedule.ARRIVALS`.
+    arrivals: how the intended times are spread: a name of `loadgen.arrivals.ARRIVALS`.
     unlimited: send on time whatever is in flight (the command line's ``--open``); otherwise a
         message waits until a connection has room, and that wait counts.
     think: in a closed loop, the pause between a reply and the next message: ``"10ms"``, or
@@ -159,12 +160,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 raise UsageError.of(_option(name), value, "it must be 1 or more")
             if value is not None and value > most:
                 raise UsageError.of(_option(name), value, f"it must be at most {most}")
-        for name in _TIMES_AND_RATES:
+        for name in _TIMES:
             value = getattr(self, name)
-            if value is None or 0 < value < float("inf") or (value == 0 and name in _MAY_BE_ZERO):
+            if value is None or 0 < value <= LONGEST_S or (value == 0 and name in _MAY_BE_ZERO):
                 continue
             least = "0 or more" if name in _MAY_BE_ZERO else "more than 0"
-            raise UsageError.of(_option(name), value, f"it must be {least}, and finite")
+            raise UsageError.of(_option(name), value, f"it must be {least}, and at most 8760h")
+        rate_per_s = self.connect_rate_per_s
+        if rate_per_s is not None and not 1e-6 <= rate_per_s <= 1e9:
+            accepted = "it must be more than 0: from 0.000001 to 1000m per second"
+            raise UsageError.of("--connect-rate", rate_per_s, accepted)
 
     def _check_load(self) -> None:
         given = [name for name in _OPEN_LOOP if getattr(self, name) is not None]
@@ -190,7 +195,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if not 0 <= self.seed <= _HIGHEST_SEED:
             raise UsageError.of("--seed", self.seed, "give a whole number from 0 to 2^63 - 1")
         for name, choices in (
-            ("arrivals", schedule.ARRIVALS),
+            ("arrivals", ARRIVALS),
             ("pacing", pacing.NAMES),
             ("timestamps", TIMESTAMPS),
         ):

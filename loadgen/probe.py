@@ -30,11 +30,14 @@ from typing import Any, Final, Self
 import msgspec
 
 from loadgen import payload
-from loadgen.core.dialer import Endpoint
+from loadgen.core.dialer import Endpoint, refuse_own_end
 from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
+from loadgen.encoded import as_json
 from loadgen.evidence import ProbeRecord
+from loadgen.files import write_whole
 from loadgen.framing import FramingError, UntilEof
+from loadgen.names import escaped, unescaped
 from loadgen.payload import Payloads
 from loadgen.plan import Plan
 
@@ -74,7 +77,7 @@ class Probe:
         self._said = b""
         # Its own standard input holds no payload.
         plan = msgspec.structs.replace(plan, payloads=tuple(payloads.items))
-        self._job = msgspec.json.encode({"plan": plan, "endpoint": endpoint}) + b"\n"
+        self._job = as_json({"plan": plan, "endpoint": _on_paper(endpoint)}) + b"\n"
 
     def __enter__(self) -> Self:
         """Start it, and wait until it is connected, or not."""
@@ -137,10 +140,16 @@ class Probe:
                 self._said = os.read(output.fileno(), _BUFFER_BYTES)
 
 
+def _on_paper(endpoint: Endpoint) -> Endpoint:
+    """Return ``endpoint`` as it can be written down: the path of a UNIX socket is bytes."""
+    family, address = endpoint
+    return Endpoint(family, escaped(address) if isinstance(address, str) else address)
+
+
 # ---- in the process of its own ------------------------------------------------------------
 
 
-class _Prober:
+class Prober:
     """One blocking connection."""
 
     def __init__(self, plan: Plan, endpoint: Endpoint) -> None:
@@ -161,6 +170,7 @@ class _Prober:
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.settimeout(self._plan.connect_timeout_s)
         self._socket.connect(address)
+        refuse_own_end(self._socket)
         self._socket.settimeout(min(self._plan.io_timeout_s, _PATIENCE_S / 2))
         if family != getattr(socket, "AF_UNIX", None) and not self._plan.nagle:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -206,9 +216,9 @@ def main() -> int:
     """Probe as the protocol says; return the exit code."""
     job: Any = msgspec.json.decode(sys.stdin.buffer.readline())
     family, address = job["endpoint"]
-    endpoint = Endpoint(family, address if isinstance(address, str) else tuple(address))
+    endpoint = Endpoint(family, unescaped(address) if isinstance(address, str) else tuple(address))
     plan = msgspec.convert(job["plan"], Plan)
-    prober, failure = _Prober(plan, endpoint), ""
+    prober, failure = Prober(plan, endpoint), ""
     histogram, times_ns = Histogram(), array("q")
     random_gaps = random.Random(plan.seed)  # noqa: S311 - it is no secret
     try:
@@ -236,8 +246,7 @@ def main() -> int:
 
 
 def _say(line: bytes) -> None:
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
+    write_whole(sys.stdout.fileno(), line + b"\n")
 
 
 if __name__ == "__main__":

@@ -142,12 +142,14 @@ def _in_short(record: "RunRecord") -> Iterator[str]:
 
 def _saved(record: "RunRecord", path: Path) -> str:
     """Write the record; return a line that says where it is, or why it is not."""
+    shown = import_module("loadgen.names").escaped(str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         import_module("loadgen.files").write_atomically(path, record.to_json())
     except OSError as error:
-        return f"the record is not kept: {path}: {error.strerror}"
-    return f"the record is kept: {path}"
+        why = import_module("loadgen.errors").reason(error)
+        return f"the record is not kept: {shown}: {why}"
+    return f"the record is kept: {shown}"
 
 
 def _stem(test_id: str) -> str:

@@ -6,8 +6,8 @@ nanoseconds; moments and spans are seconds, counted from the start of the measur
 History of the format:
 loadgen.run/1   the first: one latency, from send to read.
 loadgen.run/2   four times and what is made of them; the evidence of their worth; the warm-up.
-                It has since gained ``workers``, which is empty for a run of one process,
-                ``monitor``, which is null without one, and a second form of ``intervals``: packed
+                It has since gained ``workers``, ``monitor`` and ``team``, which are empty or null
+                without, and a second form of ``intervals``: packed
                 (`loadgen.intervals.PackedIntervals`), where it had been a list of them.
 """
 
@@ -19,6 +19,7 @@ import msgspec
 
 from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
+from loadgen.encoded import as_indented_json, as_json
 from loadgen.environment import Environment
 from loadgen.errors import RecordError, UsageError
 from loadgen.evidence import (
@@ -27,13 +28,15 @@ from loadgen.evidence import (
     Health,
     MonitorRecord,
     ProbeRecord,
+    TargetRecord,
+    TeamRecord,
     TimestampsRecord,
     WorkerRecord,
 )
 from loadgen.failure import Cause, Phase
 from loadgen.intervals import Intervals, PackedIntervals, Times
 from loadgen.plan import Plan
-from loadgen.units import NS_PER_S
+from loadgen.units import NS_PER_S, parse_moment
 
 SCHEMA: Final = "loadgen.run/2"
 
@@ -43,15 +46,6 @@ LEAST_CPU_S: Final = 0.05
 Outcome = Literal["completed", "interrupted", "lost", "unreachable"]
 """How the run ended: as planned; by the user; because every connection had failed; because none
 ever came up."""
-
-
-class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What was loaded. ``server`` holds the embedded server's own counts, where that was it."""
-
-    address: str
-    resolved: str
-    embedded: bool
-    server: dict[str, int] | None
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +63,38 @@ class Requested(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_s: float | None
 
 
+class ConnectionTimeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """For how long connections were asked for within the load, in connection-seconds, and had.
+
+    up_s: ready for messages. renewing_s: being opened again where each reply ends a connection.
+    opening_s: not up yet, for the first time or after a failure. backing_off_s: waiting before
+    being opened again. failed_s: failed for good. A connection counts until all that was to be sent
+    on it has been, or its user has left.
+    nobody_up_s: seconds in which connections were asked for and none was up.
+    """
+
+    up_s: float
+    renewing_s: float
+    opening_s: float
+    backing_off_s: float
+    failed_s: float
+    nobody_up_s: float
+
+    @property
+    def asked_s(self) -> float:
+        """All of it, but for ``nobody_up_s``."""
+        return self.had_s + self.opening_s + self.backing_off_s + self.failed_s
+
+    @property
+    def had_s(self) -> float:
+        """What there was to load with."""
+        return self.up_s + self.renewing_s
+
+
 class Actual(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it.
 
-    connections: how many came up, once at least.
+    connections: how many came up, once at least; connection_time: for how long they were up.
     opening_s: from the first connect until all had come up or failed, or the load began without
     those that had not.
     connect_rate_per_s: the connections that came up in that time, over it.
@@ -119,6 +141,7 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     closed: int
     cpu_user_s: float
     cpu_system_s: float
+    connection_time: ConnectionTimeRecord | None = None
 
     @property
     def cpu_s(self) -> float:
@@ -179,9 +202,10 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
 class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All connections.
 
-    fairness: Jain's index of answered messages over the connections that anything was sent on, from
-    1/n (one got everything) to 1 (all got the same); null without messages.
-    starved: connections that something was sent on, and that were never answered.
+    fairness: Jain's index of answered messages over all connections that were asked for, but for
+    those that stayed up and had nothing to send; from 1/n (one got everything) to 1 (all got the
+    same); null without messages.
+    starved: those of them that were never answered.
     worst: the starved ones, then those of the highest mean service time, ten at most.
     ledger: the fields of `ConnectionRecord`, a column each, in the order of their index.
     """
@@ -198,6 +222,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
 
     health: null until it has been judged. probe, monitor: null where there was none.
     workers: the processes that carried it out together (`loadgen.merge`); empty if it was one.
+    team: who of them was there to the end; null where nobody kept count.
     """
 
     started_at: str
@@ -219,6 +244,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     intervals: Intervals
     connections: ConnectionsRecord
     workers: list[WorkerRecord] = msgspec.field(default_factory=list)
+    team: TeamRecord | None = None
 
     @property
     def latency(self) -> Histogram:
@@ -238,20 +264,16 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     def to_json(self) -> bytes:
         """Return the record as indented JSON, with a line for each block of its intervals."""
         if not isinstance(self.intervals, PackedIntervals):
-            return _indented(self)
-        whole = _indented(msgspec.structs.replace(self, intervals=PackedIntervals([])))
+            return as_indented_json(self)
+        whole = as_indented_json(msgspec.structs.replace(self, intervals=PackedIntervals([])))
         before, empty, after = whole.partition(b'"blocks": []')
         text = io.BytesIO()  # one copy of it, which may be hundreds of megabytes
         text.write(before + empty[:-1])
         for number, block in enumerate(self.intervals.blocks):
             text.write(b",\n   " if number else b"\n   ")
-            text.write(msgspec.json.encode(block))
+            text.write(as_json(block))
         text.write(b"]" + after)
         return text.getvalue()
-
-
-def _indented(record: RunRecord) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
 
 
 def from_json(text: bytes) -> RunRecord:
@@ -259,8 +281,10 @@ def from_json(text: bytes) -> RunRecord:
     collects = gc.isenabled()
     gc.disable()  # a long run is millions of objects, none of which can be garbage yet
     try:
-        return msgspec.json.decode(text, type=RunRecord)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UsageError) as error:
+        record = msgspec.json.decode(text, type=RunRecord)
+        parse_moment(record.started_at)
+        return record
+    except (msgspec.DecodeError, ValueError, RecursionError, UsageError) as error:
         raise RecordError(f"this is no record of the form {SCHEMA}: {error}") from None
     finally:
         if collects:

@@ -21,13 +21,14 @@ from loadgen.core.recorder import Recorder
 from loadgen.core.totals import NONE, Totals
 from loadgen.core.wall_clock import WallClock
 from loadgen.errors import UnreachableError
+from loadgen.evidence import TargetRecord
 from loadgen.findings import Findings
 from loadgen.freeze import freeze, freeze_interval
 from loadgen.intervals import Stage
 from loadgen.plan import Plan
 from loadgen.probe import Probe
-from loadgen.processor import ProcessorUse
-from loadgen.record import Outcome, RunRecord, TargetRecord
+from loadgen.processor import Processor
+from loadgen.record import Outcome, RunRecord
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.surroundings import Progress, Surroundings, quiet_garbage_collector
 from loadgen.target import Target
@@ -102,8 +103,9 @@ class _Run:
 
         embedded_pid: of the embedded server. Raises UnreachableError, UsageError.
         """
-        endpoint = first_that_answers(resolve(target), self._plan.connect_timeout_s)
         findings, surroundings = self.findings, self._surroundings
+        endpoints = resolve(target)
+        endpoint = first_that_answers(endpoints, self._plan.connect_timeout_s)
         watch = import_module("loadgen.monitor").Monitor  # with psutil, which a run alone needs
         monitor = watch(self._plan, endpoint, embedded_pid, self._clock)
         with (
@@ -116,17 +118,14 @@ class _Run:
                 backends.check_select_capacity(self._plan.connections, free_descriptors)
             engine = self._engine(endpoint)
             findings.connections = engine.connections
-            try:
+            with contextlib.closing(engine):
                 self._carry_out(engine, self._probe(endpoint))
-            finally:
-                engine.close()
         findings.opened, findings.closed = engine.opened, engine.closed
         findings.cut_off = engine.cut_off
         findings.outcome = self._outcome()
         findings.monitor = monitor.record(findings.marks.load_began_ns)
-        return TargetRecord(
-            address=str(target), resolved=str(endpoint), embedded=False, server=None
-        )
+        others = [str(each) for each in endpoints if each != endpoint]
+        return TargetRecord(address=str(target), resolved=str(endpoint), others=others)
 
     # ---- the stages -----------------------------------------------------------------------
 
@@ -206,27 +205,29 @@ class _Run:
 
     def _warm_up(self, engine: Engine) -> None:
         if self._plan.warmup_s:
-            planned_ns = self.findings.marks.load_began_ns
-            self.findings.begin_load(self._submit_until(engine, planned_ns, "warming"))
-            self._recorder.begin_measuring(self.findings.marks.load_began_ns)
+            began_ns = self._submit_until(engine, self.findings.marks.load_began_ns, "warming")
+            self.findings.begin_load(began_ns)
+            self._recorder.begin_measuring(began_ns)
+            engine.end_warm_up()
             self._observe("loading", engine.totals(), 0)
         self.findings.at_load_begin = self._interval_totals
 
     def _load(self, engine: Engine) -> None:
-        marks, plan = self.findings.marks, self._plan
-        began_ns = marks.load_began_ns
-        end_ns = began_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else sys.maxsize
-        before = ProcessorUse.so_far()
+        marks, duration_s = self.findings.marks, self._plan.duration_s
+        end_ns = marks.load_began_ns + seconds_to_ns(duration_s) if duration_s else sys.maxsize
+        processor = Processor(self._surroundings.boot_clock)
+        before, connected = processor.use(), engine.availability.so_far()
         engine.take_pulse()
         marks.load_ended_ns = self._submit_until(engine, end_ns, "loading")
-        self.findings.processor = ProcessorUse.so_far().since(before)
+        self.findings.processor = processor.use().since(before)
         self.findings.pulse = engine.take_pulse()
+        self.findings.connection_time = engine.availability.so_far().since(connected)
         self.findings.at_load_end = self._interval_totals
 
     def _submit_until(self, engine: Engine, end_ns: int, stage: Stage) -> int:
         """Let messages flow until ``end_ns``, or until there is nothing to do; return when it was.
 
-        The interval that is then under way ends there.
+        The interval that is under way ends there; a warm-up when planned, however late that is.
         """
         now_ns = self._interval_began_ns
         while engine.opened and now_ns < end_ns and not engine.is_finished:
@@ -239,12 +240,14 @@ class _Run:
             left_ns = min(end_ns, interval_end_ns) - now_ns
             engine.turn(min(_LONGEST_WAIT_S, ns_to_seconds(left_ns)))
             now_ns = self._clock()
+        now_ns = min(now_ns, end_ns) if stage == "warming" else now_ns
         if now_ns > self._interval_began_ns:
             self._end_interval(engine, now_ns, stage)
         return now_ns
 
     def _drain(self, engine: Engine) -> None:
         end_ns = self.findings.marks.load_ended_ns + seconds_to_ns(self._plan.drain_s)
+        paused_ns = engine.paused_ns
         was_stopped = self._surroundings.should_stop()
         engine.drain()
         self._observe("draining", engine.totals(), 0)
@@ -254,6 +257,8 @@ class _Run:
                 break  # whoever stops the run while it drains has waited long enough
             engine.turn(min(_LONGEST_WAIT_S, ns_to_seconds(end_ns - now_ns)))
             now_ns = self._clock()
+            # While this process stood still, replies came and were not read.
+            end_ns, paused_ns = end_ns + engine.paused_ns - paused_ns, engine.paused_ns
         self.findings.marks.drain_ended_ns = now_ns
         if engine.opened:
             self._end_interval(engine, now_ns, "draining")
@@ -269,8 +274,8 @@ class _Run:
         duration_s = ns_to_seconds(end_ns - self._interval_began_ns)
         self._interval_began_ns, self._interval_totals = end_ns, after
         if stage != "opening":
-            rate = (after.answered - before.answered) / duration_s if duration_s else 0.0
-            self._observe(stage, after, rate)
+            answered = after.answered - before.answered
+            self._observe(stage, after, answered / duration_s if duration_s else 0.0)
 
     def _observe(self, stage: Stage, totals: Totals, messages_per_s: float) -> None:
         self._surroundings.observe(

@@ -1,34 +1,12 @@
-"""When messages are intended: the offered rate over time, and the arrivals drawn from it.
+"""The offered rate over time, and how many messages are due when; the time that users think.
 
-Facts. A closed loop asks less of a server the slower it answers, so a stall hides itself: of a
-server that stops for 100 ms in each second, 20 busy connections report 0.22 ms at p99, where a
-user who comes at a time of his own waits 90 ms. Such users are an arrival process, and how it is
-spread matters as much as its rate: at 80 % of what a server with one queue can do, arrivals on an
-even grid see a median of 36 µs, random (Poisson) ones 65 µs, and both are true of that server.
-
-Danger. Intended times follow from the profile, the kind of arrivals and the seed, and from nothing
-that happens in the run. To move them because the server, or the generator, is late is to drop just
-the waits that matter: coordinated omission (Gil Tene). And to add up gaps of rounded nanoseconds
-is to drift.
-
-Decision. Gaps are drawn with a mean of 1 where the unit is the message, summed to counts, and
-mapped to time by the inverse of the profile's integral, which is the number of messages due so
-far. By the time-rescaling theorem (Papangelou 1972; Brown et al., Neural Computation 14, 2002)
-unit Poisson arrivals become those of the changing rate, exactly. From a knot on, where the rate is
-r + s·x, count n falls due at r·x + s·x²/2 = n; of the two forms of the root, 2n / (r + √(r² + 2sn))
-cancels nothing where the rate rises, and holds for s = 0. Counts and seconds are float64, exact to
-less than a nanosecond for weeks; only the result is rounded.
-
-Cost. About 140 ns for each message, of which `next` itself is 20 ns; the rest is a pause of some
-0.1 ms in every `CHUNK` messages. The first chunks are smaller, for a quick start (0.1 ms):
-``python -m timeit -n 3000000 -s "from loadgen import schedule as s; due = s.arrivals(
-s.Profile.constant(1e5), 'poisson', 1)" "next(due)"``.
+How messages are spread at that rate is the business of `loadgen.arrivals`, where the theory stands.
 """
 
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -42,12 +20,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 ThinkKind = Literal["fixed", "exponential"]
 
-ARRIVALS: Final = ("constant", "poisson", "uniform")
-
-CHUNK: Final = 1024
-"""Arrivals that are computed at once: cheap for each of them, and yet a short pause."""
-
-_LONGEST_S: Final = 8760 * 3600.0
+LONGEST_S: Final = 8760 * 3600.0
+"""Nothing lasts longer, nor is waited for longer: a year."""
 _NEVER_S: Final = 1e9  # in nanoseconds, well within int64
 
 _RATE_FORM: Final = f"{units.RATE_FORM}, or a ramp such as 0..50k/30s"
@@ -81,7 +55,7 @@ class Profile:
         if not all(rate == 0 or 1e-6 <= rate <= 1e9 for rate in self._rates_per_s):
             raise ValueError("a rate is 0, or from 0.000001 to 1000m per second")
         shortest_s = min((stage.duration_s for stage in self.stages), default=0.0)
-        if self.stages and not (shortest_s >= 0 and 0 < self.duration_s <= _LONGEST_S):
+        if self.stages and not (shortest_s >= 0 and 0 < self.duration_s <= LONGEST_S):
             raise ValueError("it must take more than 0 s in all, and at most 8760h")
         if not self.expected_by_s(_NEVER_S):
             raise ValueError("the rate must be above 0 for some time")
@@ -197,7 +171,7 @@ class Profile:
             if duration_s:
                 knots.append((begin_s, count, rate_per_s, (target_per_s - rate_per_s) / duration_s))
                 begin_s += duration_s
-                count += duration_s * (rate_per_s + target_per_s) / 2
+                count = _on_grid(count + duration_s * (rate_per_s + target_per_s) / 2)
             rate_per_s = target_per_s
         return np.array([*knots, (begin_s, count, rate_per_s, 0.0)]).T
 
@@ -206,26 +180,6 @@ class Profile:
         index = int(self._knots[0].searchsorted(at_s, side="right")) - 1
         begin_s, count, rate_per_s, slope = self._knots[:, index].tolist()
         return count, rate_per_s, slope, at_s - begin_s
-
-
-def arrivals(profile: Profile, kind: str, seed: int) -> Iterator[int]:
-    """Return the intended times in nanoseconds from the start of the load, in order.
-
-    ``kind`` names the gaps where the rate is constant: all equal, the first message due at once
-    (``constant``), exponential (``poisson``), or uniform from 0 to twice the mean (``uniform``).
-    The same ``seed``, which is not negative, gives the same times. They end where the rate falls
-    to 0 for good. Raises UsageError for another kind.
-    """
-    if kind not in ARRIVALS:
-        raise UsageError.of("--arrivals", kind, f"choose one of {', '.join(ARRIVALS)}")
-    generator = np.random.Generator(np.random.PCG64(seed))
-    unit_gaps: dict[str, Callable[[int], Floats]] = {
-        "constant": np.ones,
-        "poisson": generator.standard_exponential,
-        "uniform": lambda size: generator.uniform(0, 2, size),
-    }
-    before_first = -1.0 if kind == "constant" else 0.0
-    return itertools.chain.from_iterable(_chunks(profile, unit_gaps[kind], before_first))
 
 
 @dataclass(frozen=True)
@@ -243,7 +197,7 @@ class ThinkTime:
         """Return what ``10ms`` (fixed) or ``exp:10ms`` (exponential) means. Raises UsageError."""
         with _refusing("--think", text, _THINK_FORM):
             mean_s = units.parse_duration_s(text.removeprefix("exp:"))
-            if not 0 < mean_s <= _LONGEST_S:
+            if not 0 < mean_s <= LONGEST_S:
                 raise ValueError
         kind: ThinkKind = "exponential" if text.startswith("exp:") else "fixed"
         return cls(units.seconds_to_ns(mean_s), kind)
@@ -266,20 +220,6 @@ def _stage(duration: str, target: str) -> Stage:
     return Stage(units.parse_duration_s(duration), units.parse_rate_per_s(target))
 
 
-def _chunks(
-    profile: Profile, unit_gaps: Callable[[int], Floats], count: float
-) -> Iterator[list[int]]:
-    latest_ns, size = 0, 16
-    while True:
-        counts = count + np.cumsum(unit_gaps(size))
-        # Rounding may bring two that are all but simultaneous out of order, by a nanosecond.
-        times_ns = np.maximum.accumulate(np.maximum(profile.times_ns(counts), latest_ns)).tolist()
-        yield times_ns
-        if len(times_ns) < size:
-            return
-        count, latest_ns, size = counts[-1], times_ns[-1], min(4 * size, CHUNK)
-
-
 @contextlib.contextmanager
 def _refusing(option: str, value: object, accepted: str = "") -> Iterator[None]:
     """Turn a ValueError into the UsageError that says what is ``accepted``, or else its text."""
@@ -287,6 +227,12 @@ def _refusing(option: str, value: object, accepted: str = "") -> Iterator[None]:
         yield
     except ValueError as error:
         raise UsageError.of(option, value, accepted or str(error)) from None
+
+
+def _on_grid(count: float) -> float:
+    """Return the whole number that ``count`` is but for rounding: 1.1 s at 10/s are 11 messages."""
+    whole = round(count)
+    return float(whole) if abs(count - whole) <= 1e-12 * whole else count
 
 
 def _number(rate_per_s: float) -> str:

@@ -18,6 +18,8 @@ TOLERANCE: Final = 0.01
 """How far the rate and the connections may stay behind what was asked; and the share of replies
 that may lack an arrival time, or of the run that may be lost, before its p99 can depend on them."""
 
+_LONG_OPENING: Final = 0.1
+
 FEW_MESSAGES: Final = 10
 """The end of a run always finds some messages overdue; up to here they show nothing."""
 
@@ -33,9 +35,28 @@ def unserved(record: RunRecord) -> int:
     return unanswered(record) + (record.actual.overdue or 0)
 
 
-def knows(record: RunRecord, percent: float, censored: int) -> bool:
-    """Return whether that percentile is known although ``censored`` messages have no value."""
-    return censored * 100 < (100 - percent) * (record.actual.messages + censored) or not censored
+def knows(record: RunRecord, percent: float, censored: int, delayed: int = 0) -> bool:
+    """Return whether that percentile is known although some messages have no value.
+
+    censored: those that were never answered; delayed: those that pauses of this process delayed.
+    """
+    unknown, total = censored + delayed, record.actual.messages + censored
+    return unknown * 100 < (100 - percent) * total or not unknown
+
+
+def down_share(record: RunRecord) -> float:
+    """Return for what share of the connection-time asked for connections were down, from 0 to 1.
+
+    Down is: failed, or waiting to be opened again; and where connections take more than a tenth of
+    the time to come up, that too.
+    """
+    found = record.actual.connection_time
+    if found is None or not found.asked_s:
+        return 0.0
+    down_s = found.backing_off_s + found.failed_s
+    if found.opening_s > _LONG_OPENING * found.asked_s:
+        down_s += found.opening_s
+    return down_s / found.asked_s
 
 
 def is_short(got_per_s: float, asked_per_s: float, duration_s: float) -> bool:

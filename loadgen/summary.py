@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from loadgen import shortfall, summary_times
 from loadgen.doubts import in_seconds
-from loadgen.evidence import ProcessSamples
+from loadgen.evidence import ProcessSamples, TargetRecord
 from loadgen.failure import Cause
 from loadgen.intervals import total_of
 from loadgen.payload import FilePayload, LinesPayload, MadePayload, PayloadSource, SizePayload
@@ -12,11 +12,13 @@ from loadgen.plan import Plan
 from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.schedule import ThinkTime
 from loadgen.summary_times import Line, format_rate, wrapped
+from loadgen.target import with_numbers
 from loadgen.units import format_bytes, format_count, format_duration_ns
 from loadgen.usage import Usage, usage_of
 
 _SLOWEST_SHOWN = 3
 _FAR_FROM_USUAL = 1.5
+_ALL_UP = 0.999
 
 
 def summarise(record: RunRecord) -> list[Line]:
@@ -40,7 +42,8 @@ def summarise(record: RunRecord) -> list[Line]:
 def _heading(record: RunRecord) -> Iterator[Line]:
     target = record.target
     server = " (the embedded echo server; no target was named)" if target.embedded else ""
-    yield Line(f"loadgen {record.environment.loadgen}: {target.address}{server}", "heading")
+    where = target_in_words(target)
+    yield Line(f"loadgen {record.environment.loadgen}: {where}{server}", "heading")
     words = f"{plan_in_words(record.plan)}, on {record.backend}"
     yield from wrapped(words, style="faint")
     match record.outcome:
@@ -50,6 +53,11 @@ def _heading(record: RunRecord) -> Iterator[Line]:
             yield Line("  every connection had failed before the end", "bad")
         case "unreachable":
             yield Line("  nobody could connect", "bad")
+
+
+def target_in_words(target: TargetRecord) -> str:
+    """Return the address that was asked for, and the one that was used where it had a name."""
+    return with_numbers(target.address, target.resolved, target.others)
 
 
 def plan_in_words(plan: Plan) -> str:
@@ -93,7 +101,7 @@ def _load(record: RunRecord) -> Iterator[Line]:
     opening = f" in {in_seconds(actual.opening_s)}" if actual.opening_s else ""
     yield Line(
         f"  connections  {format_count(actual.connections)} of "
-        f"{format_count(requested.connections)} up{opening}"
+        f"{format_count(requested.connections)} up{opening}{_downtime(record)}"
     )
     asked = []
     if requested.duration_s is not None:
@@ -126,6 +134,17 @@ def _load(record: RunRecord) -> Iterator[Line]:
     yield Line(f"  sent         {_traffic(sent, actual.bytes_sent_per_s)}")
     yield Line(f"  received     {_traffic(received, actual.bytes_received_per_s)}")
     yield from _usage(record)
+
+
+def _downtime(record: RunRecord) -> str:
+    """Say how many connections were up on average, where some were down."""
+    found, duration_s = record.actual.connection_time, record.actual.duration_s
+    if found is None or not duration_s or found.had_s > _ALL_UP * found.asked_s:
+        return ""
+    mean = found.had_s / duration_s
+    shown = format_count(mean) if mean >= 10 else f"{mean:.2g}"
+    nobody = f"; nobody for {in_seconds(found.nobody_up_s)}" if found.nobody_up_s else ""
+    return f", {shown} on average of the load{nobody}"
 
 
 def _usage(record: RunRecord) -> Iterator[Line]:
@@ -276,6 +295,15 @@ def _slowest(worst: Iterable[ConnectionRecord], usual_ns: float) -> Iterator[Lin
 
 
 def _workers(record: RunRecord) -> Iterator[Line]:
+    team = record.team
+    if team is not None:
+        lost = f", {format_count(len(team.lost))} lost" if team.lost else ""
+        early = f", {format_count(len(team.ended_early))} ended early" if team.ended_early else ""
+        yield Line(
+            f"  workers      {format_count(team.reported)} of {format_count(team.expected)} have "
+            f"given their last report{lost}{early}",
+            "plain" if team.reported == team.expected else "bad",
+        )
     for rank, worker in enumerate(record.workers):
         yield Line(
             f"  {'by worker' if rank == 0 else '':<12} {worker.name}: {worker.verdict}, "

@@ -106,11 +106,16 @@ _PERCENTS: Final = (50, 90, 99, 99.9)
 
 
 class Row(NamedTuple):
-    """A row of the table. ``censored``: messages that have no value and would be the largest."""
+    """A row of the table.
+
+    censored: messages that have no value and would be the largest; delayed: those whose value was
+    left out, since it was mostly a pause of this process.
+    """
 
     name: str
     times: Distribution
     censored: int = 0
+    delayed: int = 0
     style: Style = "plain"
 
 
@@ -135,21 +140,30 @@ def table(record: RunRecord) -> Iterator[Line]:
 
 def _message_rows(record: RunRecord) -> Iterator[Row]:
     """Yield what is the server's; then, faint, what is the generator's own."""
-    unanswered = shortfall.unanswered(record)
+    unanswered, delayed = shortfall.unanswered(record), _delayed(record)
     if record.plan.reply != "none":
-        yield Row("service time", record.service_time_ns, unanswered)
+        yield Row("service time", record.service_time_ns, unanswered, delayed[0])
     if _is_on_time(record):
         if record.response_time_ns is not None and record.plan.reply != "none":
-            yield Row("response time", record.response_time_ns, shortfall.unserved(record))
+            unserved = shortfall.unserved(record)
+            yield Row("response time", record.response_time_ns, unserved, delayed[1])
         if record.blocked_ns is not None and record.blocked_ns.max:
-            yield Row("blocked", record.blocked_ns)
+            yield Row("blocked", record.blocked_ns, delayed=delayed[2])
     if record.probe is not None and record.probe.latency_ns.count:
         yield Row("probe", record.probe.latency_ns)
     if record.generator_lag_ns is not None:
-        yield Row("generator lag", record.generator_lag_ns, style="faint")
+        yield Row("generator lag", record.generator_lag_ns, delayed=delayed[2], style="faint")
     if record.receive_lag_ns is not None and record.plan.reply != "none":
         yield Row("receive lag", record.receive_lag_ns, style="faint")
-        yield Row("user space", record.user_space_latency_ns, unanswered, "faint")
+        yield Row("user space", record.user_space_latency_ns, unanswered, style="faint")
+
+
+def _delayed(record: RunRecord) -> tuple[int, int, int]:
+    """Return how many messages are left out of service time, response time and lags for pauses."""
+    delayed = record.generator.delayed
+    if delayed is None:
+        return 0, 0, 0
+    return delayed.service_ns.count, delayed.response_ns.count, delayed.schedule_lag_ns.count
 
 
 def _is_on_time(record: RunRecord) -> bool:
@@ -177,7 +191,7 @@ def _cells(row: Row, record: RunRecord) -> str:
 
 
 def _is_known(row: Row, percent: float, record: RunRecord) -> bool:
-    return shortfall.knows(record, percent, row.censored)
+    return shortfall.knows(record, percent, row.censored, row.delayed)
 
 
 def _dashes(rows: Iterable[Row], record: RunRecord) -> Iterator[str]:
@@ -185,8 +199,10 @@ def _dashes(rows: Iterable[Row], record: RunRecord) -> Iterator[str]:
     pairs = [(row, percent) for row in rows for percent in _PERCENTS]
     if not all(row.times.carries(percent) for row, percent in pairs):
         yield "-: too few values for that percentile"
-    if not all(_is_known(row, percent, record) for row, percent in pairs):
+    if not all(shortfall.knows(record, percent, row.censored) for row, percent in pairs):
         yield "-: too many messages had no answer for that percentile to be known"
+    if not all(shortfall.knows(record, percent, 0, row.delayed) for row, percent in pairs):
+        yield "-: pauses of this process delayed too many messages for that percentile to be known"
 
 
 def _notes(record: RunRecord) -> Iterator[str]:

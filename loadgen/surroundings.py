@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from loadgen.core.clock import Clock, monotonic_ns, wall_ns
+from loadgen.core.clock import Clock, boot_ns, monotonic_ns, wall_ns
 from loadgen.core.dialer import SocketFactory
 from loadgen.core.totals import Totals
 from loadgen.intervals import Stage
@@ -39,6 +39,7 @@ class Surroundings:
     socket_factory: makes the sockets; None for `socket.socket`.
     clock: monotonic nanoseconds.
     wall_clock: the time of day, which the kernel stamps arrivals with.
+    boot_clock: as ``clock``, but counts on while the machine is suspended; None: there is none.
     """
 
     should_stop: Callable[[], bool] = _nobody_asks
@@ -46,6 +47,7 @@ class Surroundings:
     socket_factory: SocketFactory | None = None
     clock: Clock = monotonic_ns
     wall_clock: Clock = wall_ns
+    boot_clock: Clock | None = boot_ns
 
     def observed_by(self, observe: Callable[[Progress], None]) -> "Surroundings":
         """Return the same surroundings with another observer."""

@@ -1,9 +1,11 @@
 """Where the load goes: the forms in which a target may be written, and nothing of the network."""
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from loadgen.errors import UsageError
+from loadgen.names import unescaped
 
 ACCEPTED = (
     "write host:port, tcp://host:port, [ipv6-address]:port or unix:///path/to/socket, "
@@ -12,12 +14,15 @@ ACCEPTED = (
 
 _HOST_AND_PORT = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?)\]|(?P<host>[^\[\]:/@\s]+))"
-    r":(?P<port>\d+)/?"
+    r":(?P<port>\d{1,9})/?"
 )
 
 
 class Target(NamedTuple):
-    """A TCP endpoint (``host`` and ``port``) or a UNIX stream socket (``path``)."""
+    """A TCP endpoint (``host`` and ``port``) or a UNIX stream socket (``path``).
+
+    The path is as `loadgen.names.escaped` writes it.
+    """
 
     host: str = ""
     port: int = 0
@@ -32,11 +37,11 @@ class Target(NamedTuple):
         if text.startswith("unix://"):
             path = text.removeprefix("unix://")
             if not path.startswith("/"):
-                raise UsageError.of("TARGET", text, "write unix:// and an absolute path")
+                raise UsageError.of("TARGET", unescaped(text), "write unix:// and an absolute path")
             return cls(path=path)
         match = _HOST_AND_PORT.fullmatch(text.removeprefix("tcp://"))
         if match is None or not 1 <= int(match["port"]) <= 65535:
-            raise UsageError.of("TARGET", text, _hint(text) + ACCEPTED)
+            raise UsageError.of("TARGET", unescaped(text), _hint(text) + ACCEPTED)
         return cls(host=match["ipv6"] or match["host"], port=int(match["port"]))
 
     @property
@@ -49,6 +54,21 @@ class Target(NamedTuple):
             return f"unix://{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+
+def with_numbers(address: str, resolved: str, others: Iterable[str]) -> str:
+    """Return ``address``, and for a name where that led: ``localhost:80 (127.0.0.1, not ::1)``.
+
+    resolved: what the name was taken for. others: what it might have been taken for as well.
+    """
+    try:
+        asked, used, *unused = map(Target.parse, (address, resolved, *others))
+    except UsageError:  # whatever a record may hold
+        return address
+    if used == asked:
+        return address
+    not_used = f", not {', '.join(other.host for other in unused)}" if unused else ""
+    return f"{address} ({used.host}{not_used})"
 
 
 def _hint(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 
 from loadgen import health, shortfall
 from loadgen.distribution import Distribution
-from loadgen.evidence import Health
+from loadgen.evidence import DelayedRecord, Health
 from loadgen.figures import Limit, because
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
@@ -27,6 +27,7 @@ _PERCENT_NEEDED: Final[dict[str | float, float]] = {"min": 0.0, "mean": 99.0, "m
 _UNTIL_READ: Final = ("service", "response")
 _ONE_WAY: Final = "the load is one way (--reply none): there are no replies to be timed"
 _UNSCHEDULED: Final = "in a closed loop no message has an intended time: ask for a --rate"
+_DELAYED_ADVICE: Final = "give the generator a core of its own, or run for longer (--duration)"
 _CENSORED: Final = ("service", "response", "user_space")
 
 
@@ -47,8 +48,9 @@ class Time:
     def measure(self, record: RunRecord) -> float | None:
         """Return the nanoseconds, None where nothing was measured."""
         found = self._distribution(record)
-        if found is None:
-            return None
+        return None if found is None else self._of(found)
+
+    def _of(self, found: Distribution) -> float | None:
         if not isinstance(self.statistic, str):
             return found.percentile(self.statistic)
         value: float | None = getattr(found, self.statistic)
@@ -64,6 +66,7 @@ class Time:
             self._absence(record)
             or self._disbelief(record, judged)
             or self._scarcity(record)
+            or self._delay(limit, record)
             or ("" if limit.is_settled(self.measure(record) or 0) else self._excess(record))
         )
 
@@ -77,7 +80,12 @@ class Time:
 
     def why_missing(self, record: RunRecord) -> str:
         """Return why the time is not there, left to chance, or unknown; empty where it is known."""
-        return self._absence(record) or self._scarcity(record) or self.silence(record)
+        return (
+            self._absence(record)
+            or self._scarcity(record)
+            or self.silence(record)
+            or self._pauses(record)
+        )
 
     def _absence(self, record: RunRecord) -> str:
         found = self._distribution(record)
@@ -110,6 +118,43 @@ class Time:
             advice = "open more of them (--connections)"
         values = format_count(found.count)
         return f"a p{self.statistic:g} of {values} values is left to chance; {advice}"
+
+    def _delay(self, limit: Limit, record: RunRecord) -> str:
+        """Doubt what depends on messages that pauses of this process delayed.
+
+        The truth of each lies between nothing and what was measured.
+        """
+        found, delayed = self._distribution(record), record.generator.delayed
+        if found is None or delayed is None:
+            return ""
+        left_out = _left_out_of(self.kind, delayed)
+        everything = found if left_out is None else Distribution.of_all((found, left_out))
+        count = delayed.reads if left_out is None else left_out.count
+        most = self._of(everything) or 0.0
+        least = self._least(found, everything.count, count)
+        if not count or limit.keeps(least) == limit.keeps(most):
+            return ""
+        return f"pauses of this process delayed {format_count(count)} messages; {_DELAYED_ADVICE}"
+
+    def _pauses(self, record: RunRecord) -> str:
+        """Return what the pauses of this process leave unknown."""
+        delayed = record.generator.delayed
+        left_out = _left_out_of(self.kind, delayed) if delayed is not None else None
+        count = 0 if left_out is None else left_out.count
+        if shortfall.knows(record, self._percent_needed, 0, count):
+            return ""
+        return f"pauses of this process delayed {format_count(count)} messages"
+
+    def _least(self, found: Distribution, total: int, delayed: int) -> float:
+        """Return the statistic of ``total`` values if ``delayed`` ones had been nothing."""
+        if self.statistic == "min":
+            return 0.0
+        if self.statistic == "mean":
+            largest = delayed - (total - found.count)  # of those that are in it
+            return max(0.0, (found.sum - largest * (found.max or 0)) / total)
+        percent = 100.0 if self.statistic == "max" else float(self.statistic)
+        rank = percent / 100 * total - delayed
+        return found.percentile(min(100.0, max(0.0, 100 * rank / found.count))) or 0.0
 
     def _excess(self, record: RunRecord) -> str:
         """Doubt what may be longer than it looks."""
@@ -146,3 +191,18 @@ class Time:
     def _percent_needed(self) -> float:
         """The percentile that must be known for the statistic to be."""
         return float(_PERCENT_NEEDED.get(self.statistic, self.statistic))
+
+
+def _left_out_of(kind: str, delayed: DelayedRecord) -> Distribution | None:
+    """Return what pauses have kept out of the times of ``kind``; None where it is in them."""
+    match kind:
+        case "service":
+            return delayed.service_ns
+        case "response":
+            return delayed.response_ns
+        case "schedule_lag" | "blocked" | "generator_lag":
+            return delayed.schedule_lag_ns
+        case "connect":
+            return Distribution.of_all(())
+        case _:
+            return None

@@ -15,7 +15,7 @@ from loadgen.errors import RecordError
 from loadgen.evidence import ClockStep
 from loadgen.intervals import IntervalRecord, Stage, Times
 from loadgen.record import FailureRecord, RunRecord
-from loadgen.units import NS_PER_S, ns_to_seconds, seconds_to_ns
+from loadgen.units import MOMENT_FORM, NS_PER_S, ns_to_seconds, parse_moment, seconds_to_ns
 
 STAGES: Final[tuple[Stage, ...]] = ("loading", "draining", "warming", "opening")
 """What an interval is called whose workers were at several: loading where any was, otherwise the
@@ -65,11 +65,11 @@ def aligned(records: Mapping[str, RunRecord]) -> list[Part]:
 
 def _began_ns(name: str, record: RunRecord) -> int:
     try:
-        since_epoch = datetime.fromisoformat(record.started_at) - _EPOCH
-    except (ValueError, TypeError):
+        since_epoch = parse_moment(record.started_at) - _EPOCH
+    except ValueError:
         raise RecordError(
             f"the record of worker {name} says that it started at {record.started_at!r}; it must "
-            "be a moment with its time zone, such as 2026-01-31T12:00:00.000+00:00"
+            f"be a {MOMENT_FORM}"
         ) from None
     return since_epoch // timedelta(microseconds=1) * _NS_PER_US
 

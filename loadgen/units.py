@@ -5,6 +5,7 @@ edges (command line, Plan, summary) speak in seconds. This is the one module tha
 """
 
 import re
+from datetime import UTC, datetime
 
 NS_PER_S = 1_000_000_000
 
@@ -26,9 +27,13 @@ NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 _DURATION_PART = re.compile(NUMBER + r"\s*(ns|us|µs|ms|s|m|h)")
 _SCALED = re.compile(NUMBER + r"\s*([kmg]?)")
 
+# Far more than any count has; and `int` refuses more than 4300 (its limit is against endless work).
+_MOST_DIGITS = 100
+
 DURATION_FORM = "write a duration such as 500us, 10ms, 1.5s, 2m or 1h30m (a bare number is seconds)"
 RATE_FORM = "write a number per second such as 500, 2.5k or 1m"
 SIZE_FORM = "write a number of bytes such as 64, 64k (KiB) or 1m (MiB)"
+MOMENT_FORM = "moment with its time zone, such as 2026-01-31T12:00:00.000+00:00"
 COUNT_FORM = "write a whole number such as 1000, 10k or 1m"
 
 
@@ -62,8 +67,15 @@ def parse_rate_per_s(text: str) -> float:
 
 
 def parse_count(text: str) -> int:
-    """Return a whole number: ``1000``, ``10k``, ``1m`` (millions). Raises ValueError."""
-    return _whole(_parse_scaled(text, _DECIMAL, COUNT_FORM), COUNT_FORM)
+    """Return a whole number, exactly: ``1000``, ``1.5k``, ``1m`` (millions). Raises ValueError."""
+    return _parse_whole(text, _DECIMAL, COUNT_FORM)
+
+
+def parse_plain_count(text: str, form: str) -> int:
+    """Return a whole number of digits alone, with a sign perhaps. Raises ValueError(``form``)."""
+    if re.fullmatch(rf"[+-]?\d{{1,{_MOST_DIGITS}}}", text.strip()) is None:
+        raise ValueError(form)
+    return int(text)
 
 
 def parse_size_bytes(text: str) -> int:
@@ -72,20 +84,46 @@ def parse_size_bytes(text: str) -> int:
     Raises ValueError.
     """
     bare = re.sub(r"(?<=[kmg])ib$|b$", "", text.strip().lower())
-    return _whole(_parse_scaled(bare, _BINARY, SIZE_FORM), SIZE_FORM)
+    return _parse_whole(bare, _BINARY, SIZE_FORM)
 
 
 def _parse_scaled(text: str, factors: dict[str, int], form: str) -> float:
+    number, factor = _split_scaled(text, factors, form)
+    return float(number) * factor
+
+
+def _parse_whole(text: str, factors: dict[str, int], form: str) -> int:
+    number, factor = _split_scaled(text, factors, form)
+    whole, _, decimals = number.partition(".")
+    if len(whole + decimals) > _MOST_DIGITS:
+        raise ValueError(form)
+    # Not by way of a float: it is exact up to 2^53 only, and 0.3k would come out as 299.99….
+    one: int = 10 ** len(decimals)
+    scaled, rest = divmod(int(whole + decimals) * factor, one)
+    if rest:
+        raise ValueError(form)
+    return scaled
+
+
+def _split_scaled(text: str, factors: dict[str, int], form: str) -> tuple[str, int]:
     match = _SCALED.fullmatch(text.strip().lower())
     if match is None:
         raise ValueError(form)
-    return float(match[1]) * factors[match[2]]
+    return match[1], factors[match[2]]
 
 
-def _whole(number: float, form: str) -> int:
-    if not number.is_integer():
-        raise ValueError(form)
-    return int(number)
+def parse_moment(text: str) -> datetime:
+    """Return the moment that ``text`` names in the form of ISO 8601, in UTC.
+
+    Raises ValueError, with the accepted form as its text, if it is none or names no time zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"{text!r} is no {MOMENT_FORM}")
 
 
 def format_duration_ns(nanoseconds: float) -> str:

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, get_args
 
-from loadgen.commands import options
+from loadgen.commands import options, places
 from loadgen.compare import files
 from loadgen.compare.comparison import Terms, compare
 from loadgen.compare.load_rounds import of_records
 from loadgen.errors import UsageError
+from loadgen.names import escaped
 from loadgen.record import RunRecord
 from loadgen.summary_times import Line
 from loadgen.terminal import print_lines
 from reports import listing
 from reports.figures.style import Format
 from reports.page import Run
-from reports.write import labelled, relative, write_comparison, write_report
+from reports.write import PAGE, Folder, labelled, relative, write_comparison, write_report
 
 OK: Final = 0
 OUT: Final = Path("report")
@@ -58,8 +59,10 @@ def main(arguments: list[str]) -> int:
             return _list(arguments[1:])
     meaning = "a file with one run or several, or a folder of them; - is standard input"
     chosen = _new_parser("RECORD", "+", meaning).parse_args(arguments)
+    places.check_folder("-o", chosen.out, PAGE)
     runs = runs_of(chosen.records, chosen.out)
-    return _wrote(write_report(runs, chosen.out, chosen.formats))
+    folder = Folder(chosen.out, _read(chosen.records))
+    return _wrote(write_report(runs, folder, chosen.formats))
 
 
 def runs_of(paths: Sequence[Path], out: Path) -> list[Run]:
@@ -73,7 +76,7 @@ def runs_of(paths: Sequence[Path], out: Path) -> list[Run]:
         for file in files.files(path)
         for record in files.records(file)
     ]
-    labels = labelled(["run" if path == _STDIN else path.stem for path, _ in found])
+    labels = labelled(["run" if path == _STDIN else escaped(path.stem) for path, _ in found])
     return [
         Run(label, record, "" if path == _STDIN else relative(path, out))
         for label, (path, record) in zip(labels, found, strict=True)
@@ -86,12 +89,17 @@ def _compare(arguments: list[str]) -> int:
         "--force", action="store_true", help="compare what is not alike, and say what is not"
     )
     chosen = parser.parse_args(arguments)
+    places.check_folder("-o", chosen.out, PAGE)
     sides = [_rounds(path) for path in chosen.records]
-    base, head = (
-        of_records(label, side) for label, side in zip(map(str, chosen.records), sides, strict=True)
-    )
+    names = [escaped(str(path)) for path in chosen.records]
+    base, head = (of_records(label, side) for label, side in zip(names, sides, strict=True))
     comparison = compare(base, head, Terms(also_unlike=chosen.force))
-    return _wrote(write_comparison(comparison, (sides[0], sides[1]), chosen.out, chosen.formats))
+    folder = Folder(chosen.out, _read(chosen.records))
+    return _wrote(write_comparison(comparison, (sides[0], sides[1]), folder, chosen.formats))
+
+
+def _read(paths: Sequence[Path]) -> tuple[Path, ...]:
+    return tuple(file for path in paths for file in files.files(path) if file != _STDIN)
 
 
 def _wrote(page: Path) -> int:

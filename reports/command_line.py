@@ -1,10 +1,13 @@
 """The command that repeats a run, made of its Plan."""
 
+import shlex
 from collections.abc import Iterator
 from decimal import Decimal
 
 import msgspec
 
+from loadgen import names
+from loadgen.names import unescaped
 from loadgen.payload import FilePayload, LinesPayload, MadePayload, SizePayload
 from loadgen.plan import Plan
 
@@ -47,10 +50,34 @@ def command_of(plan: Plan) -> list[str] | None:
 
     The number of a process that was watched is left out: it means another one by now.
     """
-    if any(isinstance(source, MadePayload) for source in plan.payloads):
+    if why_no_command(plan):
         return None
-    words = ["loadgen"] if plan.target is None else ["loadgen", plan.target]
-    return [*words, *_options(plan), *_payloads(plan)]
+    words = ["loadgen", *_options(plan), *_payloads(plan)]
+    if plan.target is None:
+        return words
+    target = unescaped(plan.target)
+    return [*words, "--", target] if target.startswith("-") else [words[0], target, *words[1:]]
+
+
+def why_no_command(plan: Plan) -> str:
+    """Return why no words make ``plan``; empty where some do."""
+    if any(isinstance(source, MadePayload) for source in plan.payloads):
+        return "code made its messages as it ran"
+    lines = [source.raw for source in plan.payloads if isinstance(source, LinesPayload)]
+    texts = [source for source in plan.payloads if isinstance(source, bytes)]
+    if any(lines) and not (all(lines) and b"\0" not in b"".join([*texts, plan.first_message])):
+        return "--raw stands for all payloads, and some of these it cannot make"
+    return ""
+
+
+def for_shell(word: str) -> str:
+    """Return ``word`` as a shell reads it; as bash does where it holds what does not print."""
+    return shlex.quote(word) if word.isprintable() else names.for_shell(word)
+
+
+def _given(option: str, value: str) -> tuple[str, ...]:
+    """Return the words that give ``option`` its ``value``, which is no option of its own."""
+    return (f"{option}={value}",) if value.startswith("-") else (option, value)
 
 
 def _options(plan: Plan) -> Iterator[str]:
@@ -61,14 +88,15 @@ def _options(plan: Plan) -> Iterator[str]:
             continue
         if name == "watch" and isinstance(value, int):
             continue
-        yield option
-        if value is not True:
+        if value is True:
+            yield option
+        else:
             is_duration = name.endswith("_s") and not name.endswith("_per_s")
-            yield _number(value) + ("s" if is_duration else "")
+            yield from _given(option, _number(value) + ("s" if is_duration else ""))
     if plan.probe is not None:
         yield "--probe" if plan.probe else "--no-probe"
     for check in plan.checks:
-        yield from ("--check", check)
+        yield from _given("--check", check)
 
 
 def _number(value: object) -> str:
@@ -87,13 +115,13 @@ def _payloads(plan: Plan) -> Iterator[str]:
                 if plan.payloads != Plan().payloads:
                     yield from ("--size", str(size_bytes))
             case FilePayload(path):
-                yield from ("--payload-file", path)
+                yield from _given("--payload-file", unescaped(path))
             case LinesPayload(path):
-                yield from ("--payload-lines", path)
+                yield from _given("--payload-lines", unescaped(path))
             case bytes():
-                yield from ("--payload", _text(source, is_raw))
+                yield from _given("--payload", _text(source, is_raw))
     if plan.first_message:
-        yield from ("--first-message", _text(plan.first_message, is_raw))
+        yield from _given("--first-message", _text(plan.first_message, is_raw))
     if is_raw:
         yield "--raw"
 

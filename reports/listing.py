@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from loadgen.compare import files
 from loadgen.errors import LoadgenError
+from loadgen.names import escaped
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
 from loadgen.summary_times import Line, format_rate
@@ -62,7 +63,7 @@ def _row(found: Listed) -> tuple[str, ...]:
         format_rate(record.actual.messages_per_s),
         format_duration_ns(p99.measure(record) or 0) if known else "-",
         record.health.verdict if record.health else "not judged",
-        found.file.name,
+        escaped(found.file.name),
     )
 
 

@@ -7,17 +7,20 @@ is escaped on its way in (jinja2's autoescape), but for the SVG that matplotlib 
 
 import base64
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
+from urllib.parse import quote
 
-import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from loadgen.compare import text
 from loadgen.compare.comparison import Comparison
+from loadgen.encoded import as_json
+from loadgen.names import escaped
 from loadgen.record import RunRecord
 from loadgen.summary import summarise
 from reports import sections
@@ -46,6 +49,16 @@ class Run:
     label: str
     record: RunRecord
     file: str = ""
+
+    @property
+    def href(self) -> str:
+        """The file as a link: every byte of its name that means something else there is escaped."""
+        return quote(os.fsencode(self.file))
+
+    @property
+    def file_name(self) -> str:
+        """The file for people."""
+        return escaped(self.file)
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,7 @@ class Chapter:
 
 def chapter(run: Run, pictures: Sequence[Picture] = ()) -> Chapter:
     """Return what the page says of ``run``, and shows of it."""
-    content = msgspec.json.encode(run.record)
+    content = as_json(run.record)
     raw = ""
     if len(content) <= _LARGEST_EMBEDDED_BYTES:
         raw = f"data:application/json;base64,{base64.b64encode(content).decode()}"

@@ -1,22 +1,21 @@
 """What a page says of one run beside its figures: rows of tables, in words for people."""
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import msgspec
 
 from loadgen.doubts import in_seconds
+from loadgen.encoded import as_json
 from loadgen.evidence import GRAVITY, Finding, Verdict
 from loadgen.health import prints_response_time
 from loadgen.record import ConnectionRecord, RunRecord
-from loadgen.summary import end_of_target, moment, plan_in_words
+from loadgen.summary import end_of_target, moment, plan_in_words, target_in_words
 from loadgen.summary_times import format_rate, meaning_of
 from loadgen.time_figure import Time
-from loadgen.units import format_bytes, format_count, format_duration_ns
-from reports.command_line import command_of
+from loadgen.units import format_bytes, format_count, format_duration_ns, parse_moment
+from reports import command_line
 
 _SIGNS: Final[dict[Verdict, str]] = {
     "valid": "✓",
@@ -140,7 +139,7 @@ def _unlimited(record: RunRecord) -> str:
 
 def plan_line(record: RunRecord) -> str:
     """Return target, backend, connections, load model, payload and reply in one line."""
-    address = record.target.address
+    address = target_in_words(record.target)
     server = ", the embedded echo server" if record.target.embedded else ""
     connections = f"{format_count(record.plan.connections)} connections"
     return f"{address}{server}: {connections}, {plan_in_words(record.plan)}, on {record.backend}"
@@ -148,15 +147,15 @@ def plan_line(record: RunRecord) -> str:
 
 def command(record: RunRecord) -> list[str]:
     """Return the words, quoted for a shell, of the command that repeats the run, if one does."""
-    words = None if record.workers else command_of(record.plan)
-    return [shlex.quote(word) for word in words or ()]
+    words = None if record.workers else command_line.command_of(record.plan)
+    return [command_line.for_shell(word) for word in words or ()]
 
 
 def why_no_command(record: RunRecord) -> str:
     """Return why no `command` repeats the run."""
     if record.workers:
         return f"{len(record.workers)} processes carried it out together"
-    return "code made its messages as it ran"
+    return command_line.why_no_command(record.plan)
 
 
 def failures(record: RunRecord) -> Iterator[tuple[str, str, str, str]]:
@@ -188,7 +187,7 @@ def slowest(record: RunRecord) -> Iterator[tuple[str, ...]]:
 
 def began(record: RunRecord) -> str:
     """Return when the run began, to the second."""
-    return f"{datetime.fromisoformat(record.started_at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{parse_moment(record.started_at):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def environment(record: RunRecord) -> Iterator[tuple[str, str]]:
@@ -211,7 +210,7 @@ def environment(record: RunRecord) -> Iterator[tuple[str, str]]:
 def whole_plan(record: RunRecord) -> Iterator[tuple[str, str]]:
     """Yield every field of the plan and its value."""
     for name, value in msgspec.to_builtins(record.plan).items():
-        yield name, msgspec.json.encode(value).decode()
+        yield name, as_json(value).decode()
 
 
 def _state(connection: ConnectionRecord) -> str:

@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from loadgen.compare.comparison import Comparison
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, reason
 from loadgen.files import write_atomically
+from loadgen.names import escaped, utf_8
 from loadgen.record import RunRecord
 from reports import page
 from reports.figures.style import Format
@@ -17,7 +19,14 @@ from reports.page import Picture, Run
 PAGE = "index.html"
 
 
-def write_report(runs: Sequence[Run], out: Path, forms: Sequence[Format] = ()) -> Path:
+class Folder(NamedTuple):
+    """Where a report goes, and the files that it must leave as they are: those it is made of."""
+
+    path: Path
+    kept: tuple[Path, ...] = ()
+
+
+def write_report(runs: Sequence[Run], out: Folder, forms: Sequence[Format] = ()) -> Path:
     """Write the page of ``runs``, one at least, into the folder ``out``, and their figures.
 
     Figures are ``NAME.FORM``, those of several runs in a folder for each. Return the page's path.
@@ -37,7 +46,7 @@ def write_report(runs: Sequence[Run], out: Path, forms: Sequence[Format] = ()) -
 def write_comparison(
     comparison: Comparison,
     sides: tuple[Sequence[RunRecord], Sequence[RunRecord]],
-    out: Path,
+    out: Folder,
     forms: Sequence[Format] = (),
 ) -> Path:
     """Write the page that sets two ``sides``, all rounds of each, against each other.
@@ -76,16 +85,31 @@ def _name(label: str) -> str:
     return "".join(letters).strip("- ") or "run"
 
 
-def _write(out: Path, text: str, files: Sequence[tuple[str, bytes]]) -> Path:
-    path = out / PAGE
-    try:
-        for name, content in (*files, (PAGE, text.encode())):
-            target = out / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(target, content)
-    except OSError as error:
-        raise UsageError(f"{error.filename or out}: {error.strerror}") from None
-    return path
+def _write(out: Folder, text: str, files: Sequence[tuple[str, bytes]]) -> Path:
+    page_file = out.path / PAGE
+    contents = {page_file: utf_8(text)} | {out.path / name: content for name, content in files}
+    _check_kept(contents, out.kept)
+    complaints = []
+    for file, content in contents.items():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, content)
+        except OSError as error:
+            complaints.append(f"{escaped(str(file))}: {reason(error)}")
+    if complaints:
+        raise UsageError("; ".join(complaints))
+    return page_file
+
+
+def _check_kept(written: Iterable[Path], kept: Iterable[Path]) -> None:
+    """Raise UsageError if one of the files ``written`` is one of those ``kept``."""
+    records = {(found.st_dev, found.st_ino) for found in (file.stat() for file in kept)}
+    for file in written:
+        if file.exists() and (file.stat().st_dev, file.stat().st_ino) in records:
+            raise UsageError(
+                f"-o {escaped(str(file.parent))}: {escaped(file.name)} there is a record that the "
+                "report is made of; name another folder"
+            )
 
 
 def relative(file: Path, out: Path) -> str:

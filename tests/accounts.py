@@ -47,7 +47,14 @@ def _distributions(times: Times) -> Iterator[Distribution]:
 
 
 def _check_times(record: RunRecord) -> None:
-    """Every reply has a user-space latency, and an arrival time or a reason to have none."""
+    """Every reply has a user-space latency, and an arrival time or a reason to have none.
+
+    What a pause of this process has gone into is in no time, and is counted.
+    """
+    delayed = record.generator.delayed
+    delayed_services = delayed.service_ns.count if delayed else 0
+    delayed_responses = delayed.response_ns.count if delayed else 0
+    delayed_sends = delayed.schedule_lag_ns.count if delayed else 0
     evidence, actual = record.timestamps, record.actual
     replies = 0 if record.plan.reply == "none" else actual.messages
     assert record.user_space_latency_ns.count == replies
@@ -56,10 +63,12 @@ def _check_times(record: RunRecord) -> None:
     service, receive_lag = record.service_time_ns, record.receive_lag_ns
     if evidence.mode == "kernel":
         assert receive_lag is not None
-        assert service.count == receive_lag.count == evidence.stamped == replies - without
+        assert receive_lag.count == evidence.stamped == replies - without
+        assert service.count + delayed_services == receive_lag.count
     else:
         assert evidence.read_uncertainty_ns is not None
-        assert service.count == evidence.read_uncertainty_ns.count == replies
+        assert service.count + delayed_services == replies
+        assert evidence.read_uncertainty_ns.count == replies
         assert receive_lag is None
         assert (without, evidence.stamped) == (0, 0)
     response, lag = record.response_time_ns, record.schedule_lag_ns
@@ -70,12 +79,31 @@ def _check_times(record: RunRecord) -> None:
         return
     assert actual.due is not None
     assert actual.overdue is not None
-    assert response.count == service.count
+    arrived = service.count + delayed_services
+    assert response.count + delayed_responses == arrived
     assert lag.count == blocked.count == own.count
     assert lag.sum == blocked.sum + own.sum
-    assert lag.count >= actual.due - actual.overdue >= 0
+    assert lag.count + delayed_sends >= actual.due - actual.overdue >= 0
     if not actual.warmup_s:
-        assert lag.count == actual.due - actual.overdue == actual.submitted
+        assert lag.count + delayed_sends == actual.due - actual.overdue == actual.submitted
+
+
+def sums_ns(record: RunRecord) -> tuple[int, int, int]:
+    """Return all response times, schedule lags and service times of an open loop, added up.
+
+    Those that pauses of this process have gone into are in them.
+    """
+    assert record.response_time_ns is not None
+    assert record.schedule_lag_ns is not None
+    response, lag = record.response_time_ns.sum, record.schedule_lag_ns.sum
+    service, delayed = record.service_time_ns.sum, record.generator.delayed
+    if delayed is None:
+        return response, lag, service
+    return (
+        response + delayed.response_ns.sum,
+        lag + delayed.schedule_lag_ns.sum,
+        service + delayed.service_ns.sum,
+    )
 
 
 def check_against(record: RunRecord, server: ScriptedServer, unread_bytes: int = 0) -> None:

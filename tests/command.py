@@ -62,6 +62,25 @@ def loadgen(*arguments: str, stdin: bytes = b"") -> Ended:
     return ended
 
 
+def redirected(redirections: str, *arguments: str, **extra: str) -> Ended:
+    """Run ``loadgen`` as a shell does with ``redirections``, and with ``extra`` variables.
+
+    What it writes in no UTF-8 is escaped.
+    """
+    done = subprocess.run(
+        ["bash", "-c", f'exec "$@" {redirections}', "bash", *LOADGEN, *arguments],
+        cwd=ROOT,
+        env=environment(**extra),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    stdout, stderr = (text.decode(errors="backslashreplace") for text in (done.stdout, done.stderr))
+    assert "Traceback" not in stderr, stderr
+    return Ended(done.returncode, stdout, stderr)
+
+
 def loadgen_here(capfd: pytest.CaptureFixture[str], *arguments: str) -> Ended:
     """Put ``arguments`` to the command line in this process, without the time of a start-up.
 

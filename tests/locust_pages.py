@@ -90,6 +90,7 @@ def worker(name: str, **changes: Any) -> dict[str, Any]:
         "receive_lag_p99_ns": None,
         "waiting_share": 0.61,
         "report_age_s": 1.2,
+        "lost_at_s": None,
     }
     return {**found, **changes}
 
@@ -122,4 +123,5 @@ def user_class(**changes: Any) -> dict[str, Any]:
             for at in range(1, 31)
         ],
     }
-    return {**found, **changes}
+    many = len(changes.get("workers", found["workers"]))
+    return {**found, "workers_expected": many, "workers_reporting": many, **changes}

@@ -4,6 +4,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from loadgen.core.dialer import Endpoint
 
@@ -34,3 +35,18 @@ def unix_listener(path: Path) -> socket.socket:
     listener.bind(str(path))
     listener.listen(1024)
     return listener
+
+
+class SelfConnected(socket.socket):
+    """A socket that connects to itself, whatever it is told: a simultaneous open, as TCP has it.
+
+    As it happens now and then where nobody listens at a port from which connects come.
+    """
+
+    def connect(self, address: Any) -> None:
+        self.bind((address[0], 0))
+        super().connect(self.getsockname())
+
+    def connect_ex(self, address: Any) -> int:
+        self.bind((address[0], 0))
+        return super().connect_ex(self.getsockname())

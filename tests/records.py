@@ -9,7 +9,7 @@ import numpy as np
 from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.environment import Environment
-from loadgen.evidence import GeneratorRecord, Health, TimestampsRecord
+from loadgen.evidence import GeneratorRecord, Health, TargetRecord, TimestampsRecord
 from loadgen.failure import Cause, Phase
 from loadgen.intervals import IntervalRecord
 from loadgen.payload import SizePayload
@@ -21,7 +21,6 @@ from loadgen.record import (
     FailureRecord,
     Requested,
     RunRecord,
-    TargetRecord,
 )
 
 
@@ -98,7 +97,7 @@ HEALTHY = RunRecord(
     outcome="completed",
     plan=Plan(target="10.0.0.5:9999", connections=2, duration_s=2.0, payloads=(SizePayload(64),)),
     target=TargetRecord(
-        address="10.0.0.5:9999", resolved="('10.0.0.5', 9999)", embedded=False, server=None
+        address="10.0.0.5:9999", resolved="10.0.0.5:9999", embedded=False, server=None
     ),
     environment=Environment(
         loadgen="0.1.0",

@@ -137,6 +137,26 @@ def every(interval_ns: int) -> MakeModel:
     return lambda clock, recorder: OpenLoop(count(0, interval_ns), clock, recorder.record_send)
 
 
+class SleepingClock(ManualClock):
+    """A clock that moves while a loop around the engine sleeps: no pause of the process.
+
+    sleep: is told of each time, in nanoseconds: when it began, and when it ended as it should.
+    """
+
+    sleep: Callable[[int, int, int], None] | None = None
+    _now_ns = 0
+
+    @property
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    @now_ns.setter
+    def now_ns(self, now_ns: int) -> None:
+        began_ns, self._now_ns = self._now_ns, now_ns
+        if self.sleep is not None:
+            self.sleep(began_ns, now_ns, now_ns)
+
+
 class Stage:
     """An engine on a clock that only the test moves, and a listener that the test accepts from."""
 
@@ -149,7 +169,7 @@ class Stage:
         model: MakeModel | None = None,
         pacing: str = "normal",
     ) -> None:
-        self.clock = ManualClock(START_NS)
+        self.clock = SleepingClock(START_NS)
         self.recorder = Recorder(1)
         self.peers: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -157,10 +177,11 @@ class Stage:
         endpoint = endpoint or Endpoint(socket.AF_INET, self.listener.getsockname())
         self.dialer = Dialer(endpoint, SocketOptions(), factory or socket.socket)
         self.selector = selector or backends.open_selector("auto")
-        watch = Watch(self.selector, self.clock, pacing)
+        watch = Watch(self.selector, self.clock, pacing, self.recorder.pauses)
         load = model(self.clock, self.recorder) if model else None
         policy = policy or Policy()
         self.engine = Engine(watch, self.dialer, self.recorder, self.clock, policy, load)
+        self.clock.sleep = self.engine.slept
 
     def __enter__(self) -> Self:
         return self

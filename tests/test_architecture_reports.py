@@ -14,9 +14,9 @@ FILES: Final = sorted(REPORTS.rglob("*.py"))
 MAY_READ: Final = (
     *("record", "evidence", "distribution", "core.histogram", "schedule", "units", "plan"),
     *("health", "shortfall", "doubts", "time_figure", "compare", "summary", "summary_times"),
-    *("payload", "errors", "files"),
+    *("payload", "errors", "files", "names", "encoded", "intervals", "columns", "packed_times"),
 )
-COMMAND: Final = ("cli", "commands.options", "terminal")
+COMMAND: Final = ("cli", "commands.options", "commands.places", "terminal")
 """What the command reads, too, by which people reach the reports."""
 
 
@@ -31,7 +31,7 @@ def test_reports_read_findings_and_nothing_else(path: Path) -> None:
     read = [name.partition(".") for name in imports(tree)]
     of_loadgen = [inner for package, _, inner in read if package == "loadgen"]
     assert [name for name in of_loadgen if not is_allowed(name, path)] == []
-    assert len(path.read_text(encoding="utf-8").splitlines()) < 300
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 400
 
 
 def test_nothing_below_reads_reports_or_draws() -> None:

@@ -5,15 +5,21 @@ process: an exception that leaves it is the traceback that a user would see. A f
 put to the real command as well.
 """
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import loadgen, loadgen_here
+from command import ended, loadgen, loadgen_here, running
+from servers import ScriptedServer, echoes
 
+from loadgen.commands.run_options import new_parser
 from loadgen.core import backends
+from loadgen.record import from_json
 
 NINES = "9" * 400  # more than a float can hold
+TOO_MANY_NINES = "9" * 5000  # more digits than `int` reads
 
 Complaint = Callable[..., str]
 
@@ -56,6 +62,39 @@ def test_the_real_command_says_the_same(arguments: list[str], complaint: Complai
     assert line == complaint(*arguments)
 
 
+def test_whole_numbers_are_taken_exactly(tmp_path: Path) -> None:
+    """None goes through a float, which has 53 bits."""
+    number = 2**53 + 1
+    with ScriptedServer(echoes) as server:
+        path = tmp_path / "run.json"
+        done = loadgen(
+            server.address, "-c", "1", "-n", "1", "--seed", str(number), "--json", str(path)
+        )
+    assert done.code == 0
+    assert from_json(path.read_bytes()).plan.seed == number
+    chosen = new_parser().parse_args(["-n", str(number), "--size", str(number)])
+    assert (chosen.messages, chosen.payloads) == (number, [("size", number)])
+
+
+@pytest.mark.parametrize("option", ["--payload-file", "--payload-lines"])
+def test_payloads_without_end_are_refused(
+    option: str, complaint: Complaint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loadgen.payload.LARGEST_BYTES", 2**20)
+    line = complaint("127.0.0.1:1", option, "/dev/zero")
+    assert f"{option}: cannot read '/dev/zero': it has more than 1 MiB" in line
+
+
+def test_a_payload_that_nobody_writes_can_be_waited_for_no_longer(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with running("127.0.0.1:1", "--payload-file", str(pipe)) as process, pipe.open("wb") as writer:
+        writer.write(bytes(2**20))  # more than a pipe holds: it reads, and waits for the rest
+        process.send_signal(signal.SIGINT)
+        done = ended(process)
+    assert (done.code, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_standard_input_without_a_byte_is_named() -> None:
     assert "--payload-file" in only_line(*loadgen("127.0.0.1:1", "--payload-file", "-"))
 
@@ -64,6 +103,19 @@ def test_standard_input_without_a_byte_is_named() -> None:
     ("arguments", "parts"),
     [
         (["--frobnicate"], ["--frobnicate"]),
+        *[
+            ([option, TOO_MANY_NINES], [option, "'9999", "5002 characters"])
+            for option in ("--connections", "--messages", "--seed", "--size", "--watch-pid")
+        ],
+        (["-d", TOO_MANY_NINES], ["--duration", "inf", "8760h"]),
+        (["--io-timeout", f"1{'0' * 99}"], ["--io-timeout", "1e+99", "8760h"]),
+        (["--sample-interval", "1000000000s"], ["--sample-interval", "8760h"]),
+        (["--connect-rate", f"0.{'0' * 350}1"], ["--connect-rate", "0.0", "0.000001"]),
+        (["--reply", f"fixed:{TOO_MANY_NINES}"], ["--reply", "fixed:9", "5008 characters"]),
+        (["--check", f"errors<{TOO_MANY_NINES}"], ["--check", "errors<9", "5009 characters"]),
+        (["--backend", TOO_MANY_NINES], ["--backend", "'9999", "5002 characters"]),
+        (["--seed", str(2**63)], ["--seed", "9223372036854775808", "2^63 - 1"]),
+        ([f"127.0.0.1:{TOO_MANY_NINES}"], ["TARGET", "'127.0.0.1:9", "65535"]),
         (["-c", "-5"], ["--connections", "'-5'", "whole number"]),
         (["--conns", "0"], ["--connections", "0", "1 or more"]),
         (["-c", "many"], ["--connections", "'many'", "whole number"]),
@@ -151,6 +203,8 @@ def test_one_line_says_what_was_wrong(
         (["--unix", "/nowhere/socket"], ["--unix /nowhere/socket", "no such directory"]),
         (["--json", "/nowhere/x"], ["--json", "'/nowhere/x'", "no directory"]),
         (["--frobnicate"], ["--frobnicate"]),
+        (["--port", TOO_MANY_NINES], ["--port", "'9999", "5002 characters"]),
+        (["--processes", TOO_MANY_NINES], ["--processes", "'9999"]),
     ],
     ids=lambda value: " ".join(value)[:40] if value and isinstance(value[0], str) else None,
 )

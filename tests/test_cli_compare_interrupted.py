@@ -13,7 +13,9 @@ QUICK = "sh -c 'echo {} > \"$0\"' {out}"
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["^C", "SIGTERM"]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["^C", "SIGTERM", "SIGHUP"],
 )
 @pytest.mark.parametrize("times", [1, 2])
 def test_it_ends_the_commands_and_keeps_what_there_is(

@@ -1,4 +1,4 @@
-"""^C: the full report at once; a second one ends it hard."""
+"""^C and its like: the full report at once; a second one ends it hard."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ from servers import ScriptedServer, echoes, never_answers
 from loadgen.record import from_json
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_it_with_the_full_report(number: signal.Signals, tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     with (

@@ -20,7 +20,9 @@ def address_of(process: subprocess.Popen[bytes]) -> tuple[str, int]:
     return "127.0.0.1", int(line.rpartition(":")[2])
 
 
-@pytest.mark.parametrize(("number", "processes"), [(signal.SIGINT, "2"), (signal.SIGTERM, "1")])
+@pytest.mark.parametrize(
+    ("number", "processes"), [(signal.SIGINT, "2"), (signal.SIGTERM, "1"), (signal.SIGHUP, "2")]
+)
 def test_it_serves_until_a_signal_and_says_what_it_counted(
     number: signal.Signals, processes: str, tmp_path: Path
 ) -> None:

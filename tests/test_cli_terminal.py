@@ -4,10 +4,13 @@ import contextlib
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from command import LOADGEN, ROOT, TIMEOUT_S, environment, loadgen
 from servers import ScriptedServer, closes_after, echoes
+
+from loadgen.record import from_json
 
 COLOUR = re.compile(rb"\x1b\[[0-9;]*3[0-7][0-9;]*m")
 ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
@@ -55,6 +58,28 @@ def test_quiet_shows_the_summary_alone() -> None:
     assert code == 0
     assert b"connections up" not in output
     assert b"p99" in output
+
+
+def test_a_terminal_that_goes_does_not_take_the_run_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    ours, theirs = os.openpty()
+    with (
+        ScriptedServer(echoes) as server,
+        subprocess.Popen(
+            [*LOADGEN, server.address, "-c", "2", "-d", "1.3s", "--json", str(path)],
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+        ) as process,
+    ):
+        os.close(theirs)
+        os.read(ours, 1)  # it draws
+        os.close(ours)
+        _, stderr = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, stderr) == (0, b"")  # nobody is there to read it
+    assert from_json(path.read_bytes()).outcome == "completed"
 
 
 def test_there_is_no_progress_in_a_pipe() -> None:

@@ -1,12 +1,24 @@
 """Sockets as they are dialled: non-blocking, and set up as asked."""
 
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from places import SelfConnected, unix_listener
 
-from loadgen.core.dialer import Dialer, Endpoint, SocketOptions
+from loadgen.core.dialer import (
+    Dialer,
+    Endpoint,
+    SocketOptions,
+    first_that_answers,
+    refuse_own_end,
+    resolve,
+)
+from loadgen.errors import UnreachableError
+from loadgen.target import Target
 
 
 @pytest.fixture
@@ -41,3 +53,63 @@ def test_buffers_have_the_size_that_is_asked_for(
 def test_a_dialled_socket_does_not_block(endpoint: Endpoint) -> None:
     with closing(Dialer(endpoint, SocketOptions(), socket.socket).dial()) as dialled:
         assert dialled.getblocking() is False
+
+
+@pytest.mark.parametrize(
+    ("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+)
+def test_a_socket_that_met_itself_is_refused(family: int, host: str) -> None:
+    with SelfConnected(family, socket.SOCK_STREAM) as own:
+        own.connect((host, 1))
+        with pytest.raises(ConnectionRefusedError, match="to itself") as caught:
+            refuse_own_end(own)
+    assert caught.value.errno == errno.ECONNREFUSED
+
+
+def test_a_socket_with_another_end_is_not(endpoint: Endpoint, tmp_path: Path) -> None:
+    with socket.create_connection(endpoint.address) as connected:
+        refuse_own_end(connected)
+    for pair in (socket.socketpair(), socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)):
+        with pair[0], pair[1]:
+            refuse_own_end(pair[0])
+    with unix_listener(tmp_path / "echo") as listener, socket.socket(socket.AF_UNIX) as named:
+        named.bind(str(tmp_path / "client"))
+        named.connect(listener.getsockname())
+        refuse_own_end(named)
+
+
+def test_a_socket_that_is_gone_already_has_no_other_end_to_look_at() -> None:
+    with socket.socket() as unconnected:
+        refuse_own_end(unconnected)
+
+
+def test_of_several_addresses_none_answers_by_meeting_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoints = [Endpoint(socket.AF_INET, ("127.0.0.1", port)) for port in (1, 2)]
+    monkeypatch.setattr(socket, "socket", SelfConnected)
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1: connection refused"):
+        first_that_answers(endpoints, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "text"),
+    [
+        (Endpoint(socket.AF_INET, ("127.0.0.1", 80)), "127.0.0.1:80"),
+        (Endpoint(socket.AF_INET6, ("::1", 80, 0, 0)), "[::1]:80"),
+        (Endpoint(socket.AF_INET6, ("fe80::1", 80, 0, 2**31 - 1)), "[fe80::1%2147483647]:80"),
+        (Endpoint(socket.AF_UNIX, "/run/x"), "unix:///run/x"),
+    ],
+)
+def test_an_endpoint_is_written_as_a_target(endpoint: Endpoint, text: str) -> None:
+    assert str(endpoint) == text
+    assert str(Target.parse(text)) == text
+
+
+def test_the_scope_of_an_address_is_kept() -> None:
+    """It is the number of an interface, and is written by its name; here that of the loopback."""
+    name = socket.if_indextoname(1)
+    target = Target.parse(f"[fe80::1%{name}]:80")
+    [endpoint] = resolve(target)
+    assert endpoint.address[3] == 1
+    assert str(endpoint) == str(target)

@@ -272,5 +272,5 @@ def test_draining_ends_the_schedule_and_replies_come_home() -> None:
         for connection in connections[:2]:
             stage.answer(connection)
         assert stage.engine.is_finished
-        assert stage.engine.overdue(0, stage.clock.now_ns) == 9
+        assert stage.engine.overdue(0, stage.clock.now_ns) == 8
         assert stage.engine.totals()[:2] == (2, 2)

@@ -1,11 +1,14 @@
+import errno
 import os
+import select
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from loadgen.files import write_atomically
+from loadgen.files import check_folder, check_writable, write_atomically, write_whole
 
 
 @pytest.fixture
@@ -69,3 +72,70 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     write_atomically(link, b"content")
     assert link.is_symlink()
     assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_a_name_of_full_length_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 255)
+    write_atomically(path, b"content")
+    assert path.read_bytes() == b"content"
+
+
+def test_all_is_written_to_a_pipe_that_does_not_wait() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    content = bytes(range(256)) * 4096  # more than the pipe holds
+    with os.fdopen(reader, "rb") as pipe:
+        got: list[bytes] = []
+        thread = threading.Thread(target=lambda: got.append(pipe.read()))
+        thread.start()
+        write_whole(writer, content)
+        os.close(writer)
+        thread.join()
+    assert got == [content]
+
+
+def test_a_full_device_is_an_os_error() -> None:
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(Path("/dev/full"), b"content")
+    assert caught.value.errno == errno.ENOSPC
+
+
+class TestChecking:
+    @pytest.mark.parametrize("name", ["new", "old", "link", "dangling", "pipe", "a" * 255])
+    def test_leaves_all_as_it_was(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / "old").write_bytes(b"content")
+        (tmp_path / "link").symlink_to("old")
+        (tmp_path / "dangling").symlink_to("new")
+        os.mkfifo(tmp_path / "pipe")
+        before = sorted(tmp_path.iterdir())
+        check_writable(tmp_path / name)
+        assert sorted(tmp_path.iterdir()) == before
+        assert (tmp_path / "old").read_bytes() == b"content"
+
+    def test_ends_no_pipe_for_its_reader(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            check_writable(tmp_path / "pipe")
+            # A writer that has gone would be seen: POLLHUP (poll(2)).
+            with select.epoll() as watch:
+                watch.register(reader, select.EPOLLIN)
+                assert watch.poll(0) == []
+        finally:
+            os.close(reader)
+
+    @pytest.mark.parametrize("name", ["missing/new", "loop", "a" * 256, "file/new"])
+    def test_raises_what_writing_would(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / "loop").symlink_to("loop")
+        (tmp_path / "file").write_bytes(b"")
+        with pytest.raises(OSError, match=r"Errno") as checked:
+            check_writable(tmp_path / name)
+        with pytest.raises(OSError, match=r"Errno") as written:
+            write_atomically(tmp_path / name, b"")
+        assert checked.value.errno == written.value.errno
+
+    def test_of_a_folder_makes_a_file_there(self, tmp_path: Path) -> None:
+        check_folder(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+        with pytest.raises(FileNotFoundError):
+            check_folder(Path("/proc"))

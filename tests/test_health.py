@@ -3,6 +3,7 @@ from typing import Any
 import msgspec
 import pytest
 from records import (
+    HEALTHY,
     LONG,
     OPEN_LOOP_TIMES,
     actual,
@@ -19,7 +20,15 @@ from records import (
     timestamps,
 )
 
-from loadgen.evidence import GRAVITY, ClockStep, Finding, Health, ProbeRecord, Verdict
+from loadgen.evidence import (
+    GRAVITY,
+    ClockStep,
+    DelayedRecord,
+    Finding,
+    Health,
+    ProbeRecord,
+    Verdict,
+)
 from loadgen.failure import Cause, Phase
 from loadgen.health import judge, prints_response_time
 from loadgen.record import RunRecord
@@ -314,6 +323,55 @@ class TestPreemption:
             evidence = found(closed_loop(generator=preempted))["preempted"].evidence
             assert "5 ms: 5, together 40 ms (0.4 % of the load), the longest 9 ms" in evidence
             assert ("switches: 7" in evidence) == told
+
+    def test_says_when_what_it_waited_for_and_what_it_delayed(self) -> None:
+        delayed = DelayedRecord(
+            service_ns=distribution(),
+            response_ns=distribution(1, 2, 3),
+            schedule_lag_ns=distribution(1, 2),
+            reads=4,
+        )
+        stopped = waiting(
+            0.7,
+            gaps=1,
+            gaps_s=0.05,
+            longest_gap_s=0.05,
+            longest_gap_at_s=3.25,
+            run_queue_s=0.012,
+            delayed=delayed,
+        )
+        evidence = found(closed_loop(generator=stopped))["preempted"].evidence
+        assert "the longest 50 ms at 3.25 s" in evidence
+        assert "it waited 12 ms for a processor" in evidence
+        assert "messages that it delayed, and that are left out: 3" in evidence
+
+    def test_by_a_quota_is_a_finding_of_its_own(self) -> None:
+        limited = msgspec.structs.replace(HEALTHY.environment, cpu_quota=0.5)
+        for throttled_s, verdict in ((0.05, "valid"), (0.5, "busy"), (5.0, "inconclusive")):
+            record = closed_loop(
+                generator=waiting(0.7, throttled_s=throttled_s), environment=limited
+            )
+            assert seen(record) == (verdict, ["throttled"])
+            assert "the quota of 0.5 processors" in found(record)["throttled"].evidence
+        assert seen(closed_loop(generator=waiting(0.7, throttled_s=0.0))) == ("valid", [])
+
+    @pytest.mark.parametrize("gaps_s", [0.5, 0.0])
+    def test_that_explains_a_missed_rate_is_not_the_servers(self, gaps_s: float) -> None:
+        """A rate that was missed by 4 %; in the one case this process stood still for 5 %."""
+        gaps = {"gaps": 1, "gaps_s": gaps_s, "longest_gap_s": gaps_s} if gaps_s else {}
+        generator = waiting(0.7, send_gap_variation=0.7, **gaps)
+        record = open_loop(**{**offered(1000, 960), "generator": generator})
+        assert ("server-behind" in found(record)) == (not gaps_s)
+        assert ("rate-missed" in found(record)) == bool(gaps_s)
+
+    @pytest.mark.parametrize(
+        ("field", "code"), [("suspended_s", "suspended"), ("shared_pauses_s", "stopped-together")]
+    )
+    def test_that_nobody_can_see_through_is_inconclusive(self, field: str, code: str) -> None:
+        record = closed_loop(generator=waiting(0.7, **{field: 0.25}))
+        assert seen(record) == ("inconclusive", [code])
+        assert "250 ms" in found(record)[code].evidence
+        assert seen(closed_loop(generator=waiting(0.7, **{field: 0.0}))) == ("valid", [])
 
     def test_of_a_load_that_never_began_has_no_share(self) -> None:
         record = closed_loop(

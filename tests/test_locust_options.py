@@ -1,6 +1,7 @@
 """What is asked of loadgen inside Locust: on the command line, in the classes, and by mistake."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from command import ROOT
 from locusts import NEEDED, PACED, Locust, Locusts
 
+from loadgen.record import from_json
 from loadgen.server.embedded import EmbeddedServer
 
 pytestmark = NEEDED
@@ -86,6 +88,20 @@ def test_a_rate_and_waiting_times_pace_each_connection(tmp_path: Path) -> None:
         assert 2 * min(answered) >= max(answered) > 1, name
 
 
+def test_a_record_keeps_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    cafe = tmp_path / os.fsdecode(b"caf\xe9")
+    with EmbeddedServer(("--unix", str(cafe))), Locusts(tmp_path, PACES) as locusts:
+        locust = locusts.headless(
+            *("-u", "1", "-t", "3s", "--host", f"unix://{cafe}", "Open"),
+            *("--loadgen-json", f"{cafe}.record.json"),
+        )
+        assert locust.end() == 0, locust.text
+    assert "Traceback" not in locust.text
+    record = from_json(Path(f"{cafe}.record.json").read_bytes())
+    assert record.target.address == rf"unix://{tmp_path}/caf\xe9"
+    assert record.failures == []
+
+
 class Mistake(NamedTuple):
     """What somebody may get wrong, and what Locust then says in one line."""
 
@@ -109,6 +125,10 @@ MISTAKES: Final = {
     "two-payloads": Mistake("--payload and --size both", ("--size", "1", "--payload", "a")),
     "record": Mistake(
         "--loadgen-json: '/nowhere/at/all' is not accepted; ", ("--loadgen-json", "/nowhere/at/all")
+    ),
+    "no-place": Mistake(
+        "--loadgen-json: '/proc/x' is not accepted; it cannot be written: ",
+        ("--loadgen-json", "/proc/x"),
     ),
     "spelling": Mistake(
         r"Talk\.pipelines is no word.* did you mean pipeline\?", file=in_talk("pipelines = 3")

@@ -182,6 +182,29 @@ class TestWorkers:
         assert table.locator("tr.marked").count() == 2
         expect(table).to_contain_text("4 workers, ✕ 1 silent, ✕ 1 generator-bound")
 
+    def test_that_are_lost_are_marked_and_counted(self, page: Page, pages: Pages) -> None:
+        unheard = dict.fromkeys(worker("unheard"), None)
+        found = [
+            worker("fine"),
+            worker("lost", report_age_s=33.4, lost_at_s=4.6),
+            {
+                **unheard,
+                "name": "unheard",
+                "verdict": "inconclusive",
+                "evidence": "",
+                "lost_at_s": 0.5,
+            },
+        ]
+        shown = user_class(workers=found, workers_expected=4, workers_reporting=1)
+        pages.show("running", shown)
+        visit(page, pages.plain)
+        table = page.locator("[data-table=workers]")
+        states = {row[0]: row[1] for row in rows(table)}
+        assert list(states) == ["lost", "unheard", "fine"]
+        assert states["lost"].startswith("✕ lost, last heard of at 4.6 s; before that, ✓ valid")
+        assert table.locator("tr.marked").count() == 2
+        expect(table).to_contain_text("1 of 4 workers reporting, ✕ 2 lost")
+
     def test_are_not_silent_where_nothing_is_to_be_reported(self, page: Page, pages: Pages) -> None:
         pages.show("stopped", user_class(workers=[worker("done", report_age_s=400)]))
         visit(page, pages.plain)

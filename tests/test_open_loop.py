@@ -10,7 +10,7 @@ from stage import MS, START_NS, crowd
 from loadgen.core.clock import ManualClock
 from loadgen.core.connection import Connection
 from loadgen.core.lifecycle import Step
-from loadgen.core.load_models import SENDS_AT_ONCE, OpenLoop
+from loadgen.core.load_models import SENDS_AT_ONCE, OpenLoop, WarmUp
 from loadgen.core.timers import NEVER_NS
 from loadgen.failure import Cause, ConnectionFailed, Phase
 
@@ -18,12 +18,14 @@ from loadgen.failure import Cause, ConnectionFailed, Phase
 class Schedule:
     """An `OpenLoop` on a clock that the test moves, and what it has recorded."""
 
-    def __init__(self, *offsets_ns: int, offsets: Iterable[int] = ()) -> None:
+    def __init__(
+        self, *offsets_ns: int, offsets: Iterable[int] = (), warm_up: WarmUp | None = None
+    ) -> None:
         self.clock = ManualClock(START_NS)
         self.sends: list[tuple[int, int, int]] = []
         self.settled: list[Connection] = []
         self.failed: list[tuple[Connection, ConnectionFailed]] = []
-        self.model = OpenLoop(offsets_ns or offsets, self.clock, self.sends.append)
+        self.model = OpenLoop(offsets_ns or offsets, self.clock, self.sends.append, warm_up)
         self._crowd: list[Connection] = []
 
     def crowd(self, count: int, pipeline: int = 1) -> list[Connection]:
@@ -190,9 +192,33 @@ class TestOpenLoop:
         scene = Schedule(offsets=itertools.count(0, MS))
         scene.crowd(2)
         assert len(scene.senders_at(0)) == 1
-        assert scene.model.overdue(0, START_NS + 10 * MS) == 10
+        assert scene.model.overdue(0, START_NS + 10 * MS) == 9  # and not the one at its end
         assert scene.model.next_ns() is None
         assert scene.senders_at(100 * MS) == []
+
+    def test_holds_the_load_back_until_the_warm_up_has_ended(self) -> None:
+        """Late as that may be, and then what is left of the warm-up comes first."""
+        scene = Schedule(10 * MS, 11 * MS, warm_up=WarmUp(10 * MS, (0, 4 * MS, 8 * MS)))
+        everyone = scene.crowd(4)
+        assert scene.senders_at(5 * MS) == everyone[:2]
+        assert scene.model.next_ns() == START_NS + 8 * MS
+        scene.model.end_warm_up()
+        assert scene.senders_at(30 * MS) == everyone[2:]
+        scene.answer(everyone[0])
+        assert scene.senders_at(40 * MS) == everyone[:1]
+        intended_ns = [intended_ns for intended_ns, _, _ in scene.offsets()]
+        assert intended_ns == [0, 4 * MS, 8 * MS, 10 * MS, 11 * MS]
+
+    def test_waits_for_the_end_of_the_warm_up_as_exactly_as_for_a_message(self) -> None:
+        scene = Schedule(10 * MS, warm_up=WarmUp(10 * MS, (0,)))
+        everyone = scene.crowd(2)
+        assert scene.senders_at(0) == everyone[:1]
+        assert scene.model.next_ns() == START_NS + 10 * MS
+        assert scene.senders_at(10 * MS) == []
+        scene.model.end_warm_up()
+        assert scene.model.next_ns() == START_NS + 10 * MS
+        assert scene.senders_at(10 * MS) == everyone[1:]
+        assert scene.model.next_ns() is None
 
     @given(
         st.lists(st.integers(0, 10**9), min_size=1, max_size=40).map(sorted),
@@ -213,5 +239,5 @@ class TestOpenLoop:
         sends = scene.offsets()
         assert [intended_ns for intended_ns, _, _ in sends] == offsets_ns[: len(sends)]
         assert all(max(intended_ns, free_ns) <= sent_ns for intended_ns, free_ns, sent_ns in sends)
-        left = [offset_ns for offset_ns in offsets_ns[len(sends) :] if offset_ns <= now_ns]
+        left = [offset_ns for offset_ns in offsets_ns[len(sends) :] if offset_ns < now_ns]
         assert scene.model.overdue(0, START_NS + now_ns) == len(left)

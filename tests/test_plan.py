@@ -74,7 +74,7 @@ def test_a_run_may_do_without_a_drain_or_a_warm_up(field: str, option: str) -> N
     plan = Plan(**{field: 0.0})  # type: ignore[arg-type]
     assert getattr(plan, field) == 0
     assert refusal_of(**{field: -1.0}) == (
-        f"{option}: -1.0 is not accepted; it must be 0 or more, and finite"
+        f"{option}: -1.0 is not accepted; it must be 0 or more, and at most 8760h"
     )
 
 

@@ -1,5 +1,6 @@
 """The probe: a second opinion from a process of its own, and what becomes of it."""
 
+import contextlib
 import socket
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import psutil
 import pytest
 from accounts import check
 from command import loadgen as run_command
-from places import refusing_address, unix_listener
+from places import SelfConnected, refusing_address, unix_listener
 from servers import Peer, Script, ScriptedServer, answers_once, echoes, never_answers
 
 import loadgen
@@ -16,7 +17,7 @@ from loadgen import payload
 from loadgen.core.dialer import Endpoint
 from loadgen.evidence import ProbeRecord
 from loadgen.plan import Plan
-from loadgen.probe import TRICKLE_MESSAGES, Probe, is_wanted
+from loadgen.probe import TRICKLE_MESSAGES, Probe, Prober, is_wanted
 
 SECOND_NS = 10**9
 LINE = b"PING\n"
@@ -44,6 +45,13 @@ LINE = b"PING\n"
 )
 def test_who_wants_one(fields: dict[str, Any], why_user_space: str, wanted: bool) -> None:
     assert is_wanted(Plan(**fields), why_user_space) is wanted
+
+
+def test_a_socket_that_met_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socket", SelfConnected)
+    prober = Prober(Plan(), Endpoint(socket.AF_INET, ("127.0.0.1", 1)))
+    with contextlib.closing(prober), pytest.raises(ConnectionRefusedError, match="to itself"):
+        prober.connect()
 
 
 def probes_of(process: psutil.Process) -> list[psutil.Process]:

@@ -1,62 +1,91 @@
 import pytest
 
-from loadgen.core.pulse import EVENT_NS, LONG_GAP_NS, Pulse
+from loadgen.core.pulse import EVENT_NS, HEARTBEAT_NS, LATE_NS, Pulse
 
 MS = 1_000_000
 START_NS = 10**15
 
 
+def look(pulse: Pulse, at_ns: int, took_ns: int = 0, found: int = 0) -> None:
+    """Look at the sockets, which is over in time."""
+    pulse.polled(at_ns, at_ns + took_ns, at_ns + took_ns, found)
+
+
 def test_looks_are_counted_and_the_time_spent_in_them() -> None:
     pulse = Pulse()
-    pulse.polled(START_NS, START_NS + 3 * MS, 1)
-    pulse.polled(START_NS + 4 * MS, START_NS + 4 * MS, 0)
-    pulse.polled(START_NS + 6 * MS, START_NS + 10 * MS, 128)
+    look(pulse, START_NS, 3 * MS, 1)
+    look(pulse, START_NS + 4 * MS)
+    look(pulse, START_NS + 6 * MS, 4 * MS, 128)
     assert (pulse.polls, pulse.empty, pulse.waited_ns) == (3, 1, 7 * MS)
     assert (pulse.longest_gap_ns, pulse.gaps, pulse.gaps_total_ns) == (2 * MS, 0, 0)
 
 
 @pytest.mark.parametrize("found", [0, 1, 5000])
 @pytest.mark.parametrize("is_long", [False, True])
-def test_a_time_between_two_looks_that_its_events_do_not_explain_is_a_gap(
+def test_a_time_between_two_looks_that_its_events_do_not_explain_is_a_pause(
     found: int, is_long: bool
 ) -> None:
     pulse = Pulse()
-    gap_ns = LONG_GAP_NS + found * EVENT_NS + is_long
-    pulse.polled(START_NS, START_NS, found)
-    pulse.polled(START_NS + gap_ns, START_NS + gap_ns, 0)
-    assert pulse.longest_gap_ns == gap_ns
+    gap_ns = LATE_NS + found * EVENT_NS + is_long
+    look(pulse, START_NS, found=found)
+    look(pulse, START_NS + gap_ns)
+    assert (pulse.longest_gap_ns, pulse.longest_gap_from_ns) == (gap_ns, START_NS)
     assert (pulse.gaps, pulse.gaps_total_ns) == (is_long, gap_ns * is_long)
 
 
-def test_gaps_add_up_and_the_longest_is_kept() -> None:
+def test_pauses_add_up_and_the_longest_is_kept() -> None:
     pulse = Pulse()
     now_ns = START_NS
     for gap_ns in (0, 20 * MS, 6 * MS, 2 * MS):
         now_ns += gap_ns
-        pulse.polled(now_ns, now_ns, 0)
+        look(pulse, now_ns)
     assert (pulse.gaps, pulse.gaps_total_ns, pulse.longest_gap_ns) == (2, 26 * MS, 20 * MS)
+    assert pulse.pauses.total_ns == 26 * MS
 
 
-def test_a_long_wait_in_the_selector_is_no_gap() -> None:
+@pytest.mark.parametrize("found", [0, 3])
+def test_a_wait_that_comes_back_late_is_a_pause_whatever_it_found(found: int) -> None:
     pulse = Pulse()
-    pulse.polled(START_NS, START_NS + 60_000 * MS, 1)
-    pulse.polled(START_NS + 60_000 * MS, START_NS + 60_000 * MS, 0)
-    assert (pulse.gaps, pulse.longest_gap_ns) == (0, 0)
+    pulse.polled(START_NS, START_NS + 2 * MS, START_NS + 1502 * MS, found)
+    assert (pulse.gaps, pulse.gaps_total_ns, pulse.waited_ns) == (1, 1500 * MS, 2 * MS)
+    assert pulse.longest_gap_from_ns == START_NS + 2 * MS
+    assert pulse.pauses.within_ns(START_NS, START_NS + 502 * MS) == 500 * MS
 
 
-def test_sleep_in_a_loop_around_this_one_is_waiting_and_no_gap() -> None:
+def test_a_wait_that_comes_back_a_little_late_was_a_wait() -> None:
     pulse = Pulse()
-    pulse.polled(START_NS, START_NS, 1)
-    pulse.slept(20 * MS)
-    pulse.slept(30 * MS)
-    pulse.polled(START_NS + 52 * MS, START_NS + 52 * MS, 1)
+    pulse.polled(START_NS, START_NS + MS, START_NS + MS + LATE_NS, 0)
+    assert (pulse.gaps, pulse.waited_ns) == (0, MS + LATE_NS)
+
+
+def test_a_look_at_a_moment_that_has_passed_is_due_when_it_begins() -> None:
+    pulse = Pulse()
+    pulse.polled(START_NS, START_NS - 900 * MS, START_NS + MS, 0)
+    assert (pulse.gaps, pulse.waited_ns) == (0, MS)
+
+
+def test_sleep_in_a_loop_around_this_one_is_waiting_and_no_pause() -> None:
+    pulse = Pulse()
+    look(pulse, START_NS, found=1)
+    pulse.slept(START_NS + MS, START_NS + 21 * MS, START_NS + 21 * MS)
+    pulse.slept(START_NS + 21 * MS, START_NS + 60 * MS, START_NS + 51 * MS)
+    look(pulse, START_NS + 52 * MS, found=1)
     assert (pulse.waited_ns, pulse.gaps, pulse.longest_gap_ns) == (50 * MS, 0, 2 * MS)
-    pulse.polled(START_NS + 60 * MS, START_NS + 60 * MS, 0)
+    look(pulse, START_NS + 60 * MS)
     assert (pulse.gaps, pulse.gaps_total_ns) == (1, 8 * MS)
+
+
+def test_a_sleep_that_lasts_longer_than_it_was_to_is_a_pause() -> None:
+    pulse = Pulse()
+    look(pulse, START_NS)
+    pulse.slept(START_NS, START_NS + HEARTBEAT_NS, START_NS + 700 * MS)
+    look(pulse, START_NS + 700 * MS)
+    assert (pulse.gaps, pulse.gaps_total_ns) == (1, 690 * MS)
+    assert pulse.waited_ns == HEARTBEAT_NS
 
 
 def test_sleep_before_the_first_look_is_waiting() -> None:
     pulse = Pulse()
-    pulse.slept(20 * MS)
-    pulse.polled(START_NS, START_NS, 0)
+    pulse.slept(START_NS - 20 * MS, START_NS, START_NS)
+    look(pulse, START_NS)
     assert (pulse.waited_ns, pulse.longest_gap_ns) == (20 * MS, 0)

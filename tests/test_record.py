@@ -159,12 +159,21 @@ class TestNoRecord:
             changed(outcome="fine"),
             changed(actual=None),
             changed(started_at=5),
+            changed(started_at=""),
+            changed(started_at="yesterday"),
+            changed(started_at="2026-01-31T12:00:00.000"),
+            changed(started_at="0001-01-01T00:00:00+14:00"),
         ],
     )
     def test_is_refused_in_one_line_that_names_the_form(self, text: bytes) -> None:
         refusal = refusal_of(text)
         assert refusal.startswith(f"this is no record of the form {record.SCHEMA}: ")
         assert "\n" not in refusal
+
+    def test_that_began_at_no_moment_is_refused_with_what_stands_there(self) -> None:
+        refusal = refusal_of(changed(started_at="yesterday"))
+        assert "'yesterday'" in refusal
+        assert "2026-01-31T12:00:00.000+00:00" in refusal
 
     def test_of_another_schema_is_refused_with_its_name(self) -> None:
         assert "loadgen.run/1" in refusal_of(changed(schema="loadgen.run/1"))

@@ -15,11 +15,12 @@ from test_rounds import at
 import loadgen
 from loadgen.compare.comparison import compare
 from loadgen.compare.load_rounds import of_records
+from loadgen.evidence import TargetRecord
 from loadgen.health import judge
-from loadgen.record import RunRecord, TargetRecord
+from loadgen.record import RunRecord
 from loadgen.server.embedded import EmbeddedServer
 from reports.page import Run
-from reports.write import write_comparison, write_report
+from reports.write import Folder, write_comparison, write_report
 
 pytestmark = [
     pytest.mark.browser,
@@ -86,7 +87,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target=TargetRecord(address=HOSTILE, resolved="", embedded=False, server=None),
     )
     out = tmp_path_factory.mktemp("report")
-    return write_report([Run("real", found), Run(HOSTILE, judged(hostile))], out)
+    return write_report([Run("real", found), Run(HOSTILE, judged(hostile))], Folder(out))
 
 
 def judged(record: RunRecord) -> RunRecord:
@@ -155,7 +156,7 @@ def test_rows_of_a_comparison_stay_one_line_high_in_a_narrow_window(
     base, head = ([judged(at(2 * n + side, closed_loop())) for n in range(3)] for side in (0, 1))
     comparison = compare(of_records("old", base), of_records("new", head))
     page = browser.new_page(viewport={"width": 400, "height": 900})
-    page.goto(write_comparison(comparison, (base, head), tmp_path).as_uri())
+    page.goto(write_comparison(comparison, (base, head), Folder(tmp_path)).as_uri())
     heights = page.locator("table.changes tr:has(td)").evaluate_all(
         "rows => rows.map((row) => row.getBoundingClientRect().height)"
     )

@@ -1,14 +1,17 @@
 """The command that a report gives makes the plan that it was given for."""
 
+import os
 import shlex
+import subprocess
 from typing import Any
 
 import pytest
 
 from loadgen import Plan, SizePayload
 from loadgen.commands.run_options import new_parser, plan_of
+from loadgen.names import escaped
 from loadgen.payload import FilePayload, LinesPayload, MadePayload
-from reports.command_line import command_of
+from reports.command_line import command_of, for_shell
 
 
 def parsed(words: list[str]) -> Plan:
@@ -34,6 +37,11 @@ def parsed(words: list[str]) -> Plan:
         "localhost:1 --verify --reconnect --nagle --sndbuf 64k --rcvbuf 1m --probe",
         "localhost:1 --no-probe --watch off --sample-interval 2s",
         "localhost:1 --check 'service_p99<5ms' --check 'errors<0.1%'",
+        "localhost:1 --payload=-x --first-message=-hello --payload-lines=-f.txt",
+        r"localhost:1 --payload='\x2d\x2dhelp' --payload-file=-- --payload-file - --payload=-1",
+        "localhost:1 --payload-file '' --payload ' ' --payload-file '-- x'",
+        "--verify -- -host:80",
+        "-n 1 -- -1:80",
     ],
 )
 def test_makes_the_same_plan_again(line: str) -> None:
@@ -43,6 +51,23 @@ def test_makes_the_same_plan_again(line: str) -> None:
     assert words[0] == "loadgen"
     assert parsed(words[1:]) == plan
     assert parsed(shlex.split(shlex.join(words[1:]))) == plan
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_shell_takes_it_as_it_stands(raw: bool) -> None:
+    """Whatever bytes a text holds, and a file's name."""
+    path = "a\nb 'c' \udcff\x1b[1m \\é"
+    text = bytes(range(1, 256))
+    plan = Plan(payloads=(text, LinesPayload(escaped(path), raw), b"-n\n"), first_message=b"\n7")
+    words = command_of(plan)
+    assert words is not None
+    line = " ".join(for_shell(word) for word in words)
+    assert line.isprintable()
+    script = f"printf '%s\\0' {line}"
+    printed = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=20)
+    read = [os.fsdecode(word) for word in printed.stdout.split(b"\0")[:-1]]
+    assert read == words
+    assert parsed(read[1:]) == plan
 
 
 def test_every_option_of_a_plan_can_be_said() -> None:
@@ -58,6 +83,14 @@ def test_a_process_that_was_watched_is_left_out() -> None:
 
 def test_what_code_made_as_it_ran_no_command_repeats() -> None:
     assert command_of(Plan(payloads=(MadePayload("a task"),))) is None
+
+
+def test_lines_are_raw_all_or_none_and_no_word_holds_a_zero() -> None:
+    raw = LinesPayload("a", raw=True)
+    assert command_of(Plan(payloads=(raw, LinesPayload("b")))) is None
+    assert command_of(Plan(payloads=(raw, b"a\0b"))) is None
+    assert command_of(Plan(payloads=(raw,), first_message=b"\0")) is None
+    assert command_of(Plan(payloads=(raw, b"a\xffb"))) is not None
 
 
 def test_files_are_named_and_not_read() -> None:

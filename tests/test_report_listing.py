@@ -1,5 +1,6 @@
 """The lines of a folder's runs."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,10 +28,13 @@ def test_the_newest_comes_first_whichever_file_it_is_in(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_bytes(at(2, closed_loop()).to_json())
     (tmp_path / "cut.json").write_bytes(closed_loop().to_json()[:-9])
     (tmp_path / "else.json").write_text('{"benchmarks": []}')
+    undated = msgspec.structs.replace(closed_loop(), started_at="yesterday")
+    (tmp_path / "undated.json").write_bytes(undated.to_json())
     (tmp_path / "notes.txt").write_text("not looked at")
+    os.mkfifo(tmp_path / "pipe.json")  # which nobody writes to
     found, others = find(tmp_path)
     assert [each.file.name for each in found] == ["two.json", "one.json", "two.json"]
-    assert others == 2
+    assert others == 3
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,16 @@ from test_rounds import at
 
 from loadgen.compare.comparison import compare
 from loadgen.compare.load_rounds import of_records
-from loadgen.evidence import CheckResult, Finding, Health, WorkerRecord
+from loadgen.evidence import CheckResult, Finding, Health, TargetRecord, WorkerRecord
 from loadgen.failure import Cause, Phase
 from loadgen.health import judge
 from loadgen.payload import MadePayload
-from loadgen.record import ConnectionsRecord, RunRecord, TargetRecord, from_json
+from loadgen.record import ConnectionsRecord, RunRecord, from_json
 from reports import page
 from reports.command_line import command_of
 from reports.figures import PANELS
 from reports.page import Run
-from reports.write import labelled, write_comparison, write_report
+from reports.write import Folder, labelled, write_comparison, write_report
 
 HOSTILE = "<script>alert('x')</script>&\"'"
 
@@ -98,6 +98,11 @@ def test_evidence_advice_and_checks_are_told() -> None:
 def test_a_target_that_died_is_named_with_the_moment_above_every_number() -> None:
     text = words_of(judged(closed_loop(monitor=monitor(target_ended_at_s=1.25))))
     assert in_order(text, ["the target ended 1.2 s after the start", '<dl class="headline">'])
+
+
+def test_a_name_is_shown_with_the_address_that_was_used() -> None:
+    target = TargetRecord(address="here:80", resolved="127.0.0.1:80", others=["[::1]:80"])
+    assert "here:80 (127.0.0.1, not ::1)" in words_of(judged(closed_loop(target=target)))
 
 
 def test_a_command_can_be_copied_and_what_has_none_says_why() -> None:
@@ -228,7 +233,7 @@ def test_a_comparison_has_the_words_and_intervals_of_compare(tmp_path: Path) -> 
         for is_head, ns in ((0, 100_000), (1, 150_000))
     )
     comparison = compare(of_records("old", base), of_records("new", head))
-    out = write_comparison(comparison, (base, head), tmp_path / "out", ("png",))
+    out = write_comparison(comparison, (base, head), Folder(tmp_path / "out"), ("png",))
     text = out.read_text(encoding="utf-8")
     assert "slower: service p50" in text
     assert '<td class="slower">slower</td>' in text
@@ -252,7 +257,7 @@ def test_nothing_is_left_behind_but_what_was_asked_for(tmp_path: Path) -> None:
     out.mkdir(parents=True)
     (out / "mine.txt").write_text("stays")
     record = judged(closed_loop())
-    write_report([Run("a/b", record), Run("...", record)], out, ("svg", "pdf"))
+    write_report([Run("a/b", record), Run("...", record)], Folder(out), ("svg", "pdf"))
     assert (out / "mine.txt").read_text() == "stays"
     folders = {path.name for path in out.iterdir()}
     assert folders >= {"index.html", "mine.txt", "a-b", "run", "compared-latency.svg"}
@@ -268,7 +273,7 @@ def test_runs_whose_names_are_nearly_the_same_keep_their_own_figures(
     monkeypatch.setattr("reports.page.PANELS", PANELS[:1])
     monkeypatch.setattr("reports.page.COMPARED", ())
     names = ("x:y", "x;y", "index.html")
-    write_report([Run(name, judged(closed_loop())) for name in names], tmp_path, ("png",))
+    write_report([Run(name, judged(closed_loop())) for name in names], Folder(tmp_path), ("png",))
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")} == {
         f"{folder}/latency-by-percentile.png" for folder in ("x-y (1)", "x-y (2)", "index-html")
     }

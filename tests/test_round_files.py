@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from test_rounds import at, document
 
 from loadgen.compare.files import read
 from loadgen.errors import LoadgenError, RecordError, UsageError
+from loadgen.reading import read_whole
 
 RECORDS = [at(second, closed_loop()) for second in (1, 2, 3)]
 
@@ -54,6 +56,8 @@ def test_files_of_pytest_benchmark_are_known(tmp_path: Path) -> None:
         (b'{"schema": "loadgen.run/2"}', "no record of the form"),
         (b'{"benchmarks": [{"fullname": "one"}]}', "no file of pytest-benchmark: Object missing"),
         (RECORDS[0].to_json()[:-100], "no JSON"),
+        (b'{"schema": "loadgen.run/%s"}' % (b"9" * 5000), "a newer loadgen has written"),
+        (RECORDS[0].to_json().replace(b"2026-01-31T", b"2026-13-31T"), "no moment"),
         (RECORDS[0].to_json() * 2, "is in it 2 times; once is enough"),
         (RECORDS[0].to_json() + json.dumps(document({})).encode(), "do not mix"),
     ],
@@ -71,6 +75,12 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
         read("base", tmp_path / "missing.json")
     with pytest.raises(LoadgenError, match=r"no \.json file"):
         read("base", tmp_path)
+
+
+def test_what_never_ends_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadgen.compare.files.read_whole", partial(read_whole, most_bytes=9999))
+    with pytest.raises(UsageError, match=r"^/dev/zero: it has more than 9\.76 KiB"):
+        read("base", Path("/dev/zero"))
 
 
 def test_a_name_that_no_file_can_have_is_told_of() -> None:

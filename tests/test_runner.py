@@ -21,6 +21,7 @@ from servers import (
 
 import loadgen
 from loadgen.core import backends
+from loadgen.schedule import LONGEST_S
 from loadgen.server.embedded import EmbeddedServer
 
 
@@ -247,7 +248,7 @@ def let_localhost_be(found: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", fake)
 
 
-@pytest.mark.parametrize("connect_timeout_s", [3.5, 1e12], ids=["usual", "endless"])
+@pytest.mark.parametrize("connect_timeout_s", [3.5, LONGEST_S], ids=["usual", "endless"])
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 def test_a_name_with_two_families_and_a_server_on_one(
     family: int, connect_timeout_s: float, monkeypatch: pytest.MonkeyPatch
@@ -268,6 +269,7 @@ def test_a_name_with_two_families_and_a_server_on_one(
         server.settle(11)  # one of them looked which family answers
     assert record.target.address == f"localhost:{port}"
     assert record.target.resolved == server.address
+    assert {record.target.resolved, *record.target.others} == {f"[::1]:{port}", f"127.0.0.1:{port}"}
     assert server.bytes_received == record.actual.bytes_sent
 
 

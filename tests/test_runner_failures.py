@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from accounts import check, check_against, failures
-from places import full_backlog, refusing_address
+from places import SelfConnected, full_backlog, refusing_address
 from servers import (
     Script,
     ScriptedServer,
@@ -166,6 +166,21 @@ def test_a_target_that_refuses(fields: dict[str, Any]) -> None:
     assert caught.value.record.outcome == "unreachable"
     assert set(failures(caught.value.record)) == {"connect: refused"}
     assert caught.value.record.actual.opened == 0
+
+
+def test_a_socket_that_met_itself_has_found_nobody() -> None:
+    """It would echo, and be taken for a server."""
+    with (
+        refusing_address() as address,
+        pytest.raises(loadgen.UnreachableTargetError, match="connection refused") as caught,
+    ):
+        loadgen.run(
+            loadgen.Plan(target=address, connections=5, messages=1),
+            loadgen.Surroundings(socket_factory=SelfConnected),
+        )
+    record = caught.value.record
+    assert failures(record) == {"connect: refused": 5}
+    assert record.actual.opened == record.actual.bytes_sent == 0
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 import itertools
+import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
+from loadgen.arrivals import ARRIVALS, CHUNK, Arrivals, arrivals
 from loadgen.errors import UsageError
-from loadgen.schedule import ARRIVALS, CHUNK, Integers, Profile, Stage, ThinkTime, arrivals
+from loadgen.schedule import Integers, Profile, Stage, ThinkTime
 from loadgen.units import NS_PER_S
 
 HOUR_S = 3600
@@ -284,6 +287,29 @@ class TestArrivals:
         random_ns = list(arrivals(profile, "poisson", seed=1))
         assert abs(len(random_ns) - count) <= 6 * count**0.5
         assert max(random_ns, default=0) <= profile.duration_s * NS_PER_S
+
+    @pytest.mark.parametrize(("rate", "duration_s"), [(10, 1.1), (30, 1.1), (7, 0.3), (3, 100.1)])
+    def test_that_end_on_the_grid_are_not_one_too_many(self, rate: int, duration_s: float) -> None:
+        """Rounding may put the end of the stage a hair behind the message that is due there."""
+        profile = Profile.parse_stages(f"0s:{rate},{duration_s}s:{rate},0s:0,1s:0")
+        count = math.ceil(Fraction(str(duration_s)) * rate)
+        assert len(list(arrivals(profile, "constant", seed=1))) == count
+
+    @given(profiles(), st.sampled_from(ARRIVALS), st.lists(st.integers(0, 10**10), max_size=3))
+    def test_are_handed_out_in_portions_each_before_its_end(
+        self, profile: Profile, kind: str, ends_ns: list[int]
+    ) -> None:
+        times_ns = taken(arrivals(profile, kind, seed=1), 3000)
+        if times_ns:  # an end on the very moment of a message
+            ends_ns = [*ends_ns, times_ns[len(times_ns) // 2]]
+        source, portions = Arrivals(profile, kind, seed=1), list[int]()
+        for end_ns in sorted(ends_ns):
+            portion = taken(source.until(end_ns), 3000 - len(portions))
+            assert all(time_ns < end_ns for time_ns in portion)
+            portions += portion
+            assert portions == [time_ns for time_ns in times_ns if time_ns < end_ns]
+        rest = taken(source.until(None), 3000 - len(portions))
+        assert portions + rest == times_ns
 
     def test_on_an_even_grid_never_drift(self) -> None:
         profile = Profile.constant(100_000)

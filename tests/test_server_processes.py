@@ -48,7 +48,7 @@ def test_a_process_that_cannot_serve_says_why() -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_run_server_serves_until_a_signal(
     tmp_path: Path, processes: int, number: signal.Signals
 ) -> None:
@@ -103,7 +103,7 @@ print(msgspec.json.encode(counts).decode())
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_the_whole_process_group_stops_all_in_order(number: signal.Signals) -> None:
     command = [sys.executable, "-c", SERVE_TWO]
     with subprocess.Popen(

@@ -19,6 +19,7 @@ from records import (
     timestamps,
 )
 
+from loadgen.evidence import TargetRecord
 from loadgen.failure import Cause, Phase
 from loadgen.payload import (
     FilePayload,
@@ -300,3 +301,23 @@ def test_a_long_plan_goes_on_in_the_next_line() -> None:
     assert len(plan_lines) > 1
     assert " ".join(plan_lines).split()[-2:] == ["on", "epoll"]
     assert all(line.startswith("  ") and len(line) <= 105 for line in plan_lines)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"address": "10.0.0.5:80", "resolved": "10.0.0.5:80"}, "10.0.0.5:80"),
+        ({"address": "here:80", "resolved": "127.0.0.1:80"}, "here:80 (127.0.0.1)"),
+        (
+            {"address": "here:80", "resolved": "127.0.0.1:80", "others": ["[::1]:80"]},
+            "here:80 (127.0.0.1, not ::1)",
+        ),
+        ({"address": "far:80", "resolved": "[fe80::1%eth0]:80"}, "far:80 (fe80::1%eth0)"),
+        ({"address": "unix:///run/x", "resolved": "unix:///run/x"}, "unix:///run/x"),
+        ({"address": "here:80", "resolved": ""}, "here:80"),
+    ],
+    ids=str,
+)
+def test_a_name_is_shown_with_the_address_that_was_used(fields: Any, words: str) -> None:
+    lines = [line.text for line in summarise(healthy(target=TargetRecord(**fields)))]
+    assert lines[0].endswith(f": {words}")

@@ -89,12 +89,19 @@ class TestRates:
 
 class TestCounts:
     @pytest.mark.parametrize(
-        ("text", "number"), [("1000", 1000), ("10k", 10_000), ("1m", 10**6), ("1.5k", 1500)]
+        ("text", "number"),
+        [
+            *[("1000", 1000), ("10k", 10_000), ("1m", 10**6), ("1.5k", 1500), (".5k", 500)],
+            *[("0.3k", 300), ("1.1k", 1100), ("4.35m", 4_350_000), ("5.", 5), ("7.000", 7)],
+            *[("9007199254740993", 2**53 + 1), ("9223372036.854775807g", 2**63 - 1)],
+        ],
     )
     def test_are_understood_in_every_documented_form(self, text: str, number: int) -> None:
         assert units.parse_count(text) == number
 
-    @pytest.mark.parametrize("text", ["", "1.5", "0.0001k", "-1", "ten", "1 2", "9" * 400])
+    @pytest.mark.parametrize(
+        "text", ["", "1.5", "0.0001k", "1.0005k", "-1", "ten", "1 2", "9" * 400, "9" * 9999]
+    )
     def test_that_are_not_whole_numbers_are_refused(self, text: str) -> None:
         with pytest.raises(ValueError) as refusal:
             units.parse_count(text)
@@ -119,12 +126,16 @@ class TestSizes:
             ("1.5k", 1536),
             ("1m", 2**20),
             ("2 GiB", 2**31),
+            ("9007199254740993", 2**53 + 1),
+            ("8796093022208.0009765625k", 2**53 + 1),
         ],
     )
     def test_are_understood_in_every_documented_form(self, text: str, size_bytes: int) -> None:
         assert units.parse_size_bytes(text) == size_bytes
 
-    @pytest.mark.parametrize("text", ["", "b", "ib", "64ib", "0.3", "-1", "1t", "big", "9" * 400])
+    @pytest.mark.parametrize(
+        "text", ["", "b", "ib", "64ib", "0.3", "-1", "1t", "big", "0.3k", "9" * 400, "9" * 9999]
+    )
     def test_of_another_form_are_refused_with_the_accepted_forms(self, text: str) -> None:
         with pytest.raises(ValueError) as refusal:
             units.parse_size_bytes(text)

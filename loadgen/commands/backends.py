@@ -1,8 +1,7 @@
 """``loadgen --backend epoll,poll``: backends beside each other on one server."""
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import TextIO
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -17,9 +16,9 @@ from loadgen.server.embedded import EmbeddedServer
 from loadgen.summary import plan_in_words
 from loadgen.summary_times import Line, wrapped
 from loadgen.target import Target
-from loadgen.terminal import print_lines
 
 CarryOut = Callable[[Plan], RunRecord]
+Say = Callable[[Iterable[Line]], None]
 
 
 def compare_backends(
@@ -27,9 +26,9 @@ def compare_backends(
     grid: Grid,
     carry_out: CarryOut,
     should_stop: Callable[[], bool],
-    for_people: TextIO,
+    say: Say,
 ) -> BackendsRecord:
-    """Make the runs, with lines on ``for_people``. Raises UsageError, UnreachableError.
+    """Make the runs, and ``say`` which round begins. Raises UsageError, UnreachableError.
 
     Where this machine refuses all of it, the UsageError has the reasons.
     """
@@ -44,14 +43,13 @@ def compare_backends(
     with contextlib.ExitStack() as cleanup:
         server = cleanup.enter_context(EmbeddedServer()) if plan.target is None else None
         target = server.address if server else str(Target.parse(plan.target or ""))
-        print_lines(_heading(plan, grid, target), for_people)
+        say(_heading(plan, grid, target))
 
         def measure(backend: str, connections: int) -> RunRecord:
             return carry_out(msgspec.structs.replace(plans[backend, connections], target=target))
 
         def show(number: int) -> None:
-            print_lines([backend_table.round_line(grid, number)], for_people)
-            for_people.flush()
+            say([backend_table.round_line(grid, number)])
 
         turns.run(measure, should_stop, show)
     record = BackendsRecord(
@@ -64,8 +62,13 @@ def compare_backends(
         rows=turns.rows(),
     )
     _check_any(record)
-    print_lines([Line(""), *backend_table.table(record)], for_people)
     return record
+
+
+def table(record: BackendsRecord) -> Iterator[Line]:
+    """Say what was found, below the rounds."""
+    yield Line("")
+    yield from backend_table.table(record)
 
 
 def _heading(plan: Plan, grid: Grid, target: str) -> Iterator[Line]:

@@ -1,32 +1,26 @@
 """``loadgen compare``: is the second slower than the first?"""
 
 import argparse
-import contextlib
 import re
-import signal
 import sys
-import tempfile
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
-from loadgen.commands import options, outputs
+from loadgen.commands import compare_runs, options, places
+from loadgen.commands.compare_runs import DEFAULT_ROUNDS, LONGEST_S
+from loadgen.commands.outputs import STDOUT, Attempts, Output
 from loadgen.compare import files, gates
-from loadgen.compare.alternating import Command, Series, Side, run_in_turn
+from loadgen.compare.alternating import Command
 from loadgen.compare.comparison import DEFAULT_LEVEL, DEFAULT_MARGIN, Terms, compare
 from loadgen.compare.rounds import Rounds
 from loadgen.compare.text import lines, markdown
 from loadgen.errors import UsageError
+from loadgen.names import escaped, quoted, utf_8
 from loadgen.terminal import print_lines
 from loadgen.units import NUMBER
 
 OK: Final = 0
-DEFAULT_ROUNDS: Final = 10
-LONGEST_S: Final = 600.0
-
 GATE_FAILED: Final = 1
 UNDECIDED: Final = 4
 
@@ -56,7 +50,8 @@ otherwise service time), connect_p99, cpu_per_message; of pytest-benchmark the n
 the benchmarks, or time for all of them.
 
 exit codes: 0 compared, 1 a --fail-on is broken: by more than it allows, and noise is
-excluded, 2 usage, or unlike records, 4 with --strict a --fail-on could not be decided."""
+excluded, 2 usage, or unlike records, 4 with --strict a --fail-on could not be decided,
+130 interrupted, 143 and 129 ended by SIGTERM or SIGHUP."""
 
 
 def main(arguments: list[str]) -> int:
@@ -64,18 +59,19 @@ def main(arguments: list[str]) -> int:
     chosen = new_parser().parse_args(arguments)
     if chosen.strict and not chosen.gates:
         raise UsageError("--strict is about --fail-on; say what to fail on")
-    outputs.check_apart({"--json": chosen.json, "--markdown": chosen.markdown})
+    written = [("--json", chosen.json), ("--markdown", chosen.markdown)]
+    places.check(written, [("", file) for file in _all_in(chosen.files)])
     terms = Terms(tuple(chosen.gates), chosen.level, chosen.margin, also_unlike=chosen.force)
-    base, head = _made(chosen, terms) if chosen.commands else _kept(chosen)
+    base, head = compare_runs.made(chosen, terms) if chosen.commands else _kept(chosen)
     comparison = compare(base, head, terms)
-    for_people = sys.stderr if Path("-") in (chosen.json, chosen.markdown) else sys.stdout
-    try:
-        outputs.write_all(
-            ("--json", chosen.json, comparison.to_json),
-            ("--markdown", chosen.markdown, lambda: markdown(comparison).encode()),
+    for_people = sys.stderr if STDOUT in (chosen.json, chosen.markdown) else sys.stdout
+    with Attempts() as attempts:
+        outputs = (
+            Output("--json", chosen.json, comparison.to_json),
+            Output("--markdown", chosen.markdown, lambda: utf_8(markdown(comparison))),
         )
-    finally:
-        print_lines(lines(comparison), for_people)
+        attempts.write(*sorted(outputs, key=lambda each: each.path == STDOUT))
+        attempts.make(print_lines, lines(comparison), for_people)
     outcomes = {gate.outcome for gate in comparison.gates}
     if "failed" in outcomes:
         return GATE_FAILED
@@ -181,7 +177,7 @@ def _percent(text: str) -> float:
     match = _PERCENT.fullmatch(text.strip())
     if match is None or not 0 < float(match[1]) < 100:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not accepted; write a percentage such as 5%, above 0 and below 100"
+            f"{quoted(text)} is not accepted; write a percentage such as 5%, above 0 and below 100"
         )
     return float(match[1]) / 100
 
@@ -192,56 +188,7 @@ def _percent(text: str) -> float:
 def _kept(chosen: argparse.Namespace) -> tuple[Rounds, Rounds]:
     """Return both sides as read from files. Raises UsageError."""
     base, head = _two_files(chosen)
-    return files.read(str(base), base), files.read(str(head), head)
-
-
-def _made(chosen: argparse.Namespace, terms: Terms) -> tuple[Rounds, Rounds]:
-    """Return both sides as just made. Raises UsageError, where that can be known after a round."""
-    if chosen.files:
-        raise UsageError(f"--run and {chosen.files[0]}: compare files, or commands, not both")
-    if len(chosen.commands) != 2:
-        raise UsageError(f"--run: given {len(chosen.commands)} times; two are compared")
-    count = DEFAULT_ROUNDS if chosen.rounds is None else chosen.rounds
-    longest_s = LONGEST_S if chosen.longest_s is None else chosen.longest_s
-    for option, value in (("--rounds", count), ("--run-timeout", longest_s)):
-        if not value:
-            raise UsageError.of(option, f"{value:g}", "write more than 0")
-    base, head = chosen.commands
-    with _ended_by_sigterm(), _folder(chosen.keep) as folder:
-        series = Series(count, folder, longest_s)
-        codes: dict[Side, list[int]] = {"A": [], "B": []}
-        for run in run_in_turn({"A": base, "B": head}, series, _silent if chosen.quiet else _tell):
-            codes[run.side].append(run.code)
-            if (run.round, run.side) == (1, "B"):
-                compare(_read(base, folder / "A"), _read(head, folder / "B"), terms)
-        return (
-            _read(base, folder / "A", codes["A"]),
-            _read(head, folder / "B", codes["B"]),
-        )
-
-
-def _read(command: Command, folder: Path, codes: Sequence[int] = ()) -> Rounds:
-    rounds = files.read(command.text, folder)
-    failed = {code: count for code, count in Counter(codes).items() if code}
-    remarks = (
-        f"the command ended with {code} in {count} of {len(codes)} rounds"
-        for code, count in failed.items()
-    )
-    return replace(rounds, remarks=(*rounds.remarks, *remarks))
-
-
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end this process as ^C does, with all that it has begun."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    previous = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    return files.read(escaped(str(base)), base), files.read(escaped(str(head)), head)
 
 
 def _two_files(chosen: argparse.Namespace) -> tuple[Path, Path]:
@@ -263,29 +210,9 @@ def _two_files(chosen: argparse.Namespace) -> tuple[Path, Path]:
     return base, head
 
 
-@contextlib.contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    """Yield the folder for the records: ``keep``, or one that is gone in the end."""
-    with contextlib.ExitStack() as cleanup:
-        if keep is None:
-            made = tempfile.TemporaryDirectory(prefix="loadgen-compare-")
-            folder = Path(cleanup.enter_context(made))
-        else:
-            folder = keep.absolute()  # a command may change to another folder
-        for side in ("A", "B"):
-            try:
-                (folder / side).mkdir(parents=True, exist_ok=True)
-                is_used = any((folder / side).iterdir())
-            except OSError as error:
-                raise UsageError(f"--keep {folder}: {error.strerror}") from None
-            if is_used:
-                raise UsageError(f"--keep {folder}: it holds records already; name another folder")
-        yield folder
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _silent(text: str) -> None:
-    pass
+def _all_in(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files that are read for ``paths``, as far as they are there."""
+    for path in paths:
+        yield path
+        if path.is_dir():
+            yield from path.glob("*.json")

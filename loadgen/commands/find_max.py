@@ -1,7 +1,8 @@
 """``loadgen --find-max``: the highest rate that keeps a promise."""
 
 import argparse
-from typing import Final, TextIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 import msgspec
 
@@ -22,15 +23,15 @@ from loadgen.record import RunRecord
 from loadgen.runner import run
 from loadgen.summary_times import Line
 from loadgen.surroundings import Surroundings
-from loadgen.terminal import print_lines
 
+Say = Callable[[Iterable[Line]], None]
 _OPTION: Final = "--find-max"
 
 
 def search(
-    plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings, for_people: TextIO
+    plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings, say: Say
 ) -> MaxRecord:
-    """Search, with a line on ``for_people`` for each step. Raises UsageError."""
+    """Search, and ``say`` a line for each step. Raises UsageError."""
     promise = checks.parse_all(chosen.find_max, _OPTION)
     for option, path in (
         ("--connections-csv", chosen.connections_csv),
@@ -46,14 +47,13 @@ def search(
         raise UsageError("--find-max has conditions of its own; leave out --check")
     shortest_s = SHORTEST_STEP_S if chosen.duration_s is None else chosen.duration_s
     looking = Search(promise, check_plan(plan), shortest_s, plan.timestamp_sample)
-    print_lines(curve.heading(chosen.find_max), for_people)
+    say(curve.heading(chosen.find_max))
 
     def show(step: LoadStep) -> None:
-        print_lines([curve.step_line(step)], for_people)
-        for_people.flush()
+        say([curve.step_line(step)])
 
     looking.run(_measuring(plan, surroundings), surroundings.should_stop, show)
-    record = MaxRecord(
+    return MaxRecord(
         promise=[check.text for check in promise],
         plan=plan,
         target=plan.target,
@@ -61,10 +61,14 @@ def search(
         limited_by=looking.limited_by,
         steps=looking.steps,
     )
-    if surroundings.should_stop():
-        print_lines([Line("the search was interrupted; until then:", "bad")], for_people)
-    print_lines([Line(""), *curve.conclusion(record)], for_people)
-    return record
+
+
+def conclusion(record: MaxRecord, is_interrupted: bool) -> Iterator[Line]:
+    """Say what was found, below the steps."""
+    if is_interrupted:
+        yield Line("the search was interrupted; until then:", "bad")
+    yield Line("")
+    yield from curve.conclusion(record)
 
 
 def _measuring(plan: Plan, surroundings: Surroundings) -> Measure:

@@ -5,11 +5,12 @@ import difflib
 import itertools
 from typing import Any, Final
 
+from loadgen.arrivals import ARRIVALS
 from loadgen.backends_compared import CONNECTIONS, DURATION_S, ROUNDS
 from loadgen.commands import options
 from loadgen.core import backends, pacing
+from loadgen.names import quoted
 from loadgen.plan import DEFAULT_CONNECTIONS, DEFAULT_DURATION_S, TIMESTAMPS, WATCHED
-from loadgen.schedule import ARRIVALS
 
 ALL: Final = "all"
 
@@ -19,7 +20,9 @@ def _several_counts(text: str) -> tuple[int, ...]:
     counts = sorted(options.count(part) for part in text.split(","))
     for number, following in itertools.pairwise(counts):
         if number == following:
-            raise argparse.ArgumentTypeError(f"{text!r} is not accepted; it has {number} twice")
+            raise argparse.ArgumentTypeError(
+                f"{quoted(text)} is not accepted; it has {number} twice"
+            )
     return tuple(counts)
 
 
@@ -33,15 +36,15 @@ def _several_backends(text: str) -> tuple[str, ...]:
             meant = difflib.get_close_matches(name, (*backends.NAMES, ALL), n=1)
             guess = f"did you mean {meant[0]}? " if meant else ""
             raise argparse.ArgumentTypeError(
-                f"{name!r} is not accepted; {guess}choose one of {', '.join(backends.NAMES)}, "
-                f"several such as poll,select, or {ALL}"
+                f"{quoted(name)} is not accepted; {guess}choose one of "
+                f"{', '.join(backends.NAMES)}, several such as poll,select, or {ALL}"
             )
         if name == "auto" and len(names) > 1:
             raise argparse.ArgumentTypeError(
-                f"{text!r} is not accepted; auto is {backends.resolve(name)} here: name that"
+                f"{quoted(text)} is not accepted; auto is {backends.resolve(name)} here: name that"
             )
         if names.count(name) > 1:
-            raise argparse.ArgumentTypeError(f"{text!r} is not accepted; it has {name} twice")
+            raise argparse.ArgumentTypeError(f"{quoted(text)} is not accepted; it has {name} twice")
     return names
 
 

@@ -1,13 +1,12 @@
 """The options of ``loadgen run`` that say what is written where."""
 
 import argparse
-import os
-from pathlib import Path
 from typing import Any, Final
 
 from loadgen import hdr_log
-from loadgen.commands import options, outputs, report
-from loadgen.errors import UsageError
+from loadgen.commands import options, places, report
+from loadgen.commands.outputs import STDOUT
+from loadgen.commands.places import Named
 
 _FILES: Final = {
     "json": "--json",
@@ -53,28 +52,27 @@ def add_output(group: Any) -> None:
     )
 
 
-def check_files(chosen: argparse.Namespace) -> None:
-    """Raise UsageError if two options name one file, or one cannot be written at all."""
-    paths = {option: getattr(chosen, name) for name, option in _FILES.items()}
+def check_files(chosen: argparse.Namespace, read: list[Named]) -> None:
+    """Raise UsageError if what the options name cannot be written, or not all of it.
+
+    read: the files that the run reads, which none of them may overwrite.
+    """
+    written: list[Named] = [(option, getattr(chosen, name)) for name, option in _FILES.items()]
+    page: list[Named] = []
     if chosen.report is not None:
-        paths["--report"] = chosen.report / report.PAGE
-    outputs.check_apart(paths)
+        folders = (chosen.report / report.PAGE, *places.to_be_made(chosen.report))
+        page = [("--report", each) for each in folders]
+    places.check_apart([*written, *page], read)
     if chosen.hdr_log is not None:
         hdr_log.require("--hdr-log")
+    for option, path in written:
+        if path is not None:
+            places.check_can_be_written(option, path)
     if chosen.report is not None:
+        places.check_folder("--report", chosen.report, report.PAGE)
         report.require("--report")
-        _check_can_be_made(chosen.report)
-
-
-def _check_can_be_made(folder: Path) -> None:
-    """Raise UsageError if ``folder`` cannot be made, or written to: a run would be for nothing."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not there.is_dir():
-        raise UsageError(f"--report {folder}: {there} is a file; name a folder, or a new one")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"--report {folder}: {there} may not be written to; name another folder")
 
 
 def takes_stdout(chosen: argparse.Namespace) -> bool:
     """Return whether a file goes to standard output, so that the words for people step aside."""
-    return any(getattr(chosen, name) == Path("-") for name in _FILES)
+    return any(getattr(chosen, name) == STDOUT for name in _FILES)

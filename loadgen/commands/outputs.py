@@ -1,47 +1,82 @@
-"""The files that options name: written whole, or complained about in one line."""
+"""What a command writes: one that fails takes no other with it, and is complained about by name."""
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
 
-from loadgen.errors import UsageError
+from loadgen.errors import LoadgenError, UnreachableError, UsageError, in_words, reason
 from loadgen.files import write_atomically
+from loadgen.names import escaped
+from loadgen.streams import write_stdout
+
+STDOUT: Final = Path("-")
 
 
-def check_apart(paths: Mapping[str, Path | None]) -> None:
-    """Raise UsageError if two options, which ``paths`` has by name, are to write to one place."""
-    taken: dict[Path, str] = {}
-    for option, path in paths.items():
-        if path in taken:
-            shared = "standard output" if path == Path("-") else path
-            raise UsageError(f"{taken[path]} and {option} cannot share {shared}; name two files")
-        if path is not None:
-            taken[path] = option
+class Output(NamedTuple):
+    """What an option has written: its path, or None for none, and what makes the content."""
+
+    option: str
+    path: Path | None
+    content: Callable[[], bytes]
 
 
-def write_all(*outputs: tuple[str, Path | None, Callable[[], bytes]]) -> None:
-    """Write each of ``outputs``: an option, its path or None for none, and what makes the content.
+class Attempts:
+    """Several things to be done, of which none depends on another.
 
-    Raises UsageError for those that cannot be written, once all others are.
+    What fails is told of when all are over: leaving the ``with`` raises the one error, or a
+    LoadgenError that has the texts of all. ``already``: what had gone wrong before.
     """
-    complaints = []
-    for option, path, content in outputs:
-        if path is not None:
-            try:
-                write(option, path, content())
-            except UsageError as error:
-                complaints.append(str(error))
-    if complaints:
-        raise UsageError("; ".join(complaints))
+
+    def __init__(self, *already: LoadgenError) -> None:
+        self._errors: list[Exception] = list(already)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None and self._errors:
+            raise _together(self._errors)
+
+    def make(self, do: Callable[..., object], *arguments: Any) -> None:
+        """Call ``do``; an error waits for the end."""
+        try:
+            do(*arguments)
+        except Exception as error:  # noqa: BLE001 - also a bug of ours must not lose the others
+            self._errors.append(error)
+
+    def write(self, *outputs: Output) -> None:
+        """Write each of ``outputs``."""
+        for each in outputs:
+            if each.path is not None:
+                self.make(_write, each.option, each.path, each.content)
 
 
 def write(option: str, path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, ``-`` being standard output. Raises UsageError."""
-    if path == Path("-"):
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
+    """Write ``content`` to ``path``, ``-`` being standard output.
+
+    Raises UsageError; for standard output the OSError, which has its name.
+    """
+    if path == STDOUT:
+        write_stdout(content)
         return
     try:
         write_atomically(path, content)
     except OSError as error:
-        raise UsageError(f"{option} {path}: {error.strerror}") from error
+        raise UsageError(f"{option} {escaped(str(path))}: {reason(error)}") from error
+
+
+def _write(option: str, path: Path, content: Callable[[], bytes]) -> None:
+    write(option, path, content())
+
+
+def _together(errors: list[Exception]) -> Exception:
+    """Return one error for all; a reader of standard output who has gone says least."""
+    bugs = [error for error in errors if not isinstance(error, LoadgenError | OSError)]
+    weighty = [error for error in errors if not isinstance(error, BrokenPipeError)]
+    chosen = bugs or weighty or errors
+    if bugs or len(chosen) == 1:
+        return chosen[0]
+    texts = (in_words(each) if isinstance(each, OSError) else str(each) for each in chosen)
+    is_unreachable = any(isinstance(each, UnreachableError) for each in chosen)
+    kind = UnreachableError if is_unreachable else UsageError
+    return kind("; ".join(dict.fromkeys(texts)))

@@ -1,31 +1,31 @@
 """``loadgen [run]``: load a target and say what was found."""
 
 import argparse
+import contextlib
 import csv
 import io
 import logging
-import os
-import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any, Final, TextIO
 
 from loadgen.backends_compared import Grid
-from loadgen.commands import output_options, outputs, report
+from loadgen.commands import output_options, report
+from loadgen.commands.outputs import STDOUT, Attempts, Output
 from loadgen.commands.run_options import (
     grid_of,
     new_parser,
     plan_of,
     plan_of_each_run,
 )
+from loadgen.commands.stopping import stopping_on_signals
 from loadgen.dump import dumping_first
 from loadgen.failure import Cause
 from loadgen.hdr_log import to_hdr_log
+from loadgen.names import utf_8
 from loadgen.plan import Plan
 from loadgen.record import FailureRecord, RunRecord
 from loadgen.runner import UnreachableTargetError, run
@@ -47,8 +47,8 @@ def main(arguments: list[str]) -> int:
     plan = plan_of_each_run(chosen) if grid else plan_of(chosen)
     if chosen.verbose:
         _log_to_stderr()
-    for_people = sys.stderr if output_options.takes_stdout(chosen) else sys.stdout
-    with _stop_on_signals() as should_stop:
+    for_people = _for_people(chosen)
+    with stopping_on_signals() as should_stop:
         surroundings = Surroundings(
             should_stop=should_stop, socket_factory=_dumping() if chosen.dump_one else None
         )
@@ -59,23 +59,26 @@ def main(arguments: list[str]) -> int:
         try:
             record = _run(plan, surroundings, None if _is_silent(chosen) else for_people)
         except UnreachableTargetError as unreachable:
-            _write_files(unreachable.record, chosen)
+            with Attempts(unreachable) as attempts:
+                _write_files(unreachable.record, chosen, attempts)
             raise
-    try:
-        _write_files(record, chosen)
-    finally:
-        _terminal().print_lines(summarise(record), for_people)
+        should_stop.finish()
+        with Attempts() as attempts:
+            _write_files(record, chosen, attempts)
+            attempts.make(_print_summary, record, for_people)
     return _exit_code(record, chosen.strict)
 
 
 def _find_max(plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings) -> int:
-    to_stdout = chosen.json == Path("-")
-    record = import_module("loadgen.commands.find_max").search(
-        plan, chosen, surroundings, sys.stderr if to_stdout else sys.stdout
-    )
-    if chosen.json is not None:
-        outputs.write("--json", chosen.json, record.to_json())
-    if surroundings.should_stop():
+    command = import_module("loadgen.commands.find_max")
+    people = _announcer(chosen)
+    record = command.search(plan, chosen, surroundings, people.say)
+    is_interrupted = surroundings.should_stop()
+    with Attempts() as attempts:
+        attempts.write(Output("--json", chosen.json, record.to_json))
+        attempts.make(people.say, command.conclusion(record, is_interrupted))
+        attempts.make(people.close)
+    if is_interrupted:
         return INTERRUPTED
     if record.found_per_s is not None:
         return OK
@@ -85,17 +88,20 @@ def _find_max(plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings
 def _compare_backends(
     plan: Plan, grid: Grid, chosen: argparse.Namespace, surroundings: Surroundings
 ) -> int:
-    for_people = sys.stderr if chosen.json == Path("-") else sys.stdout
-    live = None if _is_silent(chosen) else for_people
-    record = import_module("loadgen.commands.backends").compare_backends(
+    command = import_module("loadgen.commands.backends")
+    live = None if _is_silent(chosen) else _for_people(chosen)
+    people = _announcer(chosen)
+    record = command.compare_backends(
         plan,
         grid,
         lambda each: _run(each, surroundings, live),
         surroundings.should_stop,
-        for_people,
+        people.say,
     )
-    if chosen.json is not None:
-        outputs.write("--json", chosen.json, record.to_json())
+    with Attempts() as attempts:
+        attempts.write(Output("--json", chosen.json, record.to_json))
+        attempts.make(people.say, command.table(record))
+        attempts.make(people.close)
     if record.is_interrupted:
         return INTERRUPTED
     runs = [run for row in record.rows for run in row.runs]
@@ -131,6 +137,15 @@ def _run(plan: Plan, surroundings: Surroundings, live: TextIO | None) -> RunReco
         return run(plan, surroundings.observed_by(progress.show))
 
 
+def _for_people(chosen: argparse.Namespace) -> TextIO:
+    return sys.stderr if output_options.takes_stdout(chosen) else sys.stdout
+
+
+def _announcer(chosen: argparse.Namespace) -> Any:
+    """Return what tells people of a work that goes on without them if its JSON is kept."""
+    return _terminal().Announcer(_for_people(chosen), goes_on=chosen.json is not None)
+
+
 def _is_silent(chosen: argparse.Namespace) -> bool:
     return bool(chosen.quiet or chosen.verbose or chosen.dump_one)
 
@@ -149,47 +164,30 @@ def _log_to_stderr() -> None:
 
 
 def _dumping() -> Callable[[int, int], Any]:
-    return dumping_first(socket.socket, lambda text: print(text, file=sys.stderr))
+    def show(text: str) -> None:
+        with contextlib.suppress(OSError):  # else it would look like the socket's
+            print(text, file=sys.stderr)
+
+    return dumping_first(socket.socket, show)
 
 
-@contextmanager
-def _stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first ^C into a request to stop, the second into an end without ceremony."""
-    asked = heard = insisted = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked, insisted
-        # At once: the second time, and where nobody would hear of a request, since the run has not
-        # begun and reads a payload or resolves a name. Whoever insists gets it without ceremony.
-        if insisted:
-            os._exit(128 + number)
-        insisted = asked
-        if asked or not heard:
-            raise KeyboardInterrupt
-        asked = True
-
-    def should_stop() -> bool:
-        nonlocal heard
-        heard = True
-        return asked
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield should_stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _write_files(record: RunRecord, chosen: argparse.Namespace) -> None:
-    outputs.write_all(
-        ("--json", chosen.json, record.to_json),
-        ("--connections-csv", chosen.connections_csv, lambda: _csv(record)),
-        ("--hdr-log", chosen.hdr_log, lambda: to_hdr_log(record)),
+def _write_files(record: RunRecord, chosen: argparse.Namespace, attempts: Attempts) -> None:
+    """Write what the options name; standard output, whose reader may be gone, comes last."""
+    outputs = (
+        Output("--json", chosen.json, record.to_json),
+        Output("--connections-csv", chosen.connections_csv, lambda: _csv(record)),
+        Output("--hdr-log", chosen.hdr_log, lambda: to_hdr_log(record)),
     )
+    attempts.write(*(each for each in outputs if each.path != STDOUT))
     if chosen.report is not None:
-        is_kept = chosen.json is not None and chosen.json != Path("-")
-        report.write(record, chosen.json if is_kept else None, chosen.report)
+        is_kept = chosen.json is not None and chosen.json != STDOUT
+        attempts.make(report.write, record, chosen.json if is_kept else None, chosen.report)
+    attempts.write(*(each for each in outputs if each.path == STDOUT))
+
+
+def _print_summary(record: RunRecord, file: TextIO) -> None:
+    _terminal().print_lines(summarise(record), file)
+    file.flush()
 
 
 def _csv(record: RunRecord) -> bytes:
@@ -198,4 +196,4 @@ def _csv(record: RunRecord) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(ledger)
     writer.writerows(zip(*ledger.values(), strict=True))
-    return text.getvalue().encode()
+    return utf_8(text.getvalue())

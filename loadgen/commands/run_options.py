@@ -1,14 +1,16 @@
 """The options of ``loadgen run``: their parser, and the Plan that they make."""
 
 import argparse
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from loadgen import framing
+from loadgen import framing, names
 from loadgen._version import __version__
 from loadgen.backends_compared import CONNECTIONS, DURATION_S, ROUNDS, Grid
 from loadgen.commands import load_options, options, output_options
+from loadgen.commands.places import Named
 from loadgen.core import backends
 from loadgen.errors import UsageError
 from loadgen.payload import FilePayload, LinesPayload, PayloadSource, SizePayload
@@ -25,6 +27,8 @@ _OF_ONE_RUN: Final = {
     "report": "--report",
     "dump_one": "--dump-one",
 }
+
+_READ: Final = ("file", "lines")
 
 _USAGE = """\
 loadgen [run] [TARGET] [options]
@@ -50,7 +54,8 @@ examples:
 
 exit codes: 0 ran, 1 a requested check failed (--check, --verify), 2 usage, 3 target
 unreachable, 4 a check could not be decided, or with --strict the numbers must not
-be believed, 130 interrupted (the report is printed all the same).
+be believed, 130 interrupted: by ^C, SIGTERM or SIGHUP (the report is printed all the
+same, and every file is written; with nohup a closed terminal does not interrupt).
 `loadgen compare --help` says whether one is slower than another, `loadgen report
 --help` draws what a run has found, `loadgen server --help` explains the embedded
 server."""
@@ -179,24 +184,28 @@ def _add_connections(group: Any) -> None:
 
 def grid_of(chosen: argparse.Namespace) -> Grid | None:
     """Return what the parsed options compare; None if they describe one run. Raises UsageError."""
-    names, counts = chosen.backend, chosen.connections or ()
-    if len(names) == 1 and len(counts) < 2:
+    backend_names, counts = chosen.backend, chosen.connections or ()
+    if len(backend_names) == 1 and len(counts) < 2:
         if chosen.rounds is not None:
             raise UsageError(
                 f"--rounds {chosen.rounds} is for several backends or numbers of connections; give "
                 "--backend all, or -c 10,100,1000"
             )
         return None
-    several = f"--backend {','.join(names)}" if len(names) > 1 else "several --connections"
+    several = (
+        f"--backend {','.join(backend_names)}"
+        if len(backend_names) > 1
+        else "several --connections"
+    )
     for field, option in _OF_ONE_RUN.items():
         if getattr(chosen, field) not in (None, False, []):
             raise UsageError(f"{several} ends in one table; it does not go with {option}")
     rounds = ROUNDS if chosen.rounds is None else chosen.rounds
     if not 1 <= rounds <= _MOST_ROUNDS:
         raise UsageError.of("--rounds", rounds, f"give a whole number from 1 to {_MOST_ROUNDS}")
-    if names == ("auto",):
-        names = (backends.resolve("auto"),)
-    return Grid(backends=names, connections=counts or CONNECTIONS, rounds=rounds)
+    if backend_names == ("auto",):
+        backend_names = (backends.resolve("auto"),)
+    return Grid(backends=backend_names, connections=counts or CONNECTIONS, rounds=rounds)
 
 
 def plan_of(chosen: argparse.Namespace) -> Plan:
@@ -204,10 +213,13 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
 
     Raises UsageError.
     """
-    output_options.check_files(chosen)
+    read: list[Named] = [("", Path(name)) for kind, name in chosen.payloads if kind in _READ]
+    output_options.check_files(chosen, read)
     fields = {
         name: getattr(chosen, name) for name in Plan.__struct_fields__ if hasattr(chosen, name)
     }
+    if chosen.target is not None:
+        fields["target"] = names.escaped(chosen.target)
     fields["backend"] = chosen.backend[0]
     fields["connections"] = chosen.connections[0] if chosen.connections else DEFAULT_CONNECTIONS
     fields["first_message"] = _text("--first-message", chosen.first_message, chosen.raw)
@@ -233,9 +245,9 @@ def _source(kind: str, value: Any, raw: bool) -> PayloadSource:
         case "text":
             return _text("--payload", value, raw)
         case "file":
-            return FilePayload(value)
+            return FilePayload(names.escaped(value))
         case "lines":
-            return LinesPayload(value, raw)
+            return LinesPayload(names.escaped(value), raw)
         case _:
             return SizePayload(value)
 

@@ -5,12 +5,10 @@ from argparse import SUPPRESS
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from loadgen.commands import options
+from loadgen.commands import options, places
+from loadgen.commands.outputs import write
 from loadgen.core import backends
-from loadgen.errors import UsageError
-from loadgen.files import write_atomically
+from loadgen.encoded import as_json
 from loadgen.server.delays import NO_DELAY, parse_delay
 from loadgen.server.options import ServerOptions
 from loadgen.server.program import run_server
@@ -19,7 +17,8 @@ from loadgen.units import format_bytes, format_count
 
 _DESCRIPTION = """\
 A non-blocking echo server on one selector: the target to try loadgen on.
-It serves until it is interrupted, and then says what it has counted.
+It serves until it is interrupted (^C, SIGTERM, SIGHUP), and then says what it has
+counted.
 
 With --delay, --stall and --ledger it is a target whose latency is known, to check
 what a load tool reports against the truth."""
@@ -69,6 +68,12 @@ def main(arguments: list[str]) -> int:
         backlog=chosen.backlog,
         backend=chosen.backend,
     )
+    written = (
+        ("--json", chosen.json),
+        ("--ledger", chosen.ledger),
+        ("--ready-file", chosen.ready_file),
+    )
+    places.check(written)
     counts = run_server(
         server_options,
         ready_file=chosen.ready_file,
@@ -76,14 +81,7 @@ def main(arguments: list[str]) -> int:
         stop_on=sys.stdin.fileno() if chosen.until_stdin_closes else None,
     )
     if chosen.json is not None:
-        content = msgspec.json.encode(counts) + b"\n"
-        if chosen.json == Path("-"):
-            sys.stdout.buffer.write(content)
-        else:
-            try:
-                write_atomically(chosen.json, content)
-            except OSError as error:
-                raise UsageError(f"--json {chosen.json}: {error.strerror}") from None
+        write("--json", chosen.json, as_json(counts) + b"\n")
     else:
         print(
             f"served {format_count(counts.accepted)} connections: "

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal, NamedTuple
 
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, reason
+from loadgen.names import quoted
 
 Side = Literal["A", "B"]
 
@@ -40,11 +41,11 @@ class Command:
         try:
             words = tuple(shlex.split(text))
         except ValueError as error:
-            raise UsageError(f"{option}: {text!r} is no command line: {error}") from None
+            raise UsageError(f"{option}: {quoted(text)} is no command line: {error}") from None
         if not any(PLACE in word for word in words):
             raise UsageError(
-                f"{option}: {text!r} says nowhere where its JSON goes; write {PLACE} there, as in "
-                f"'loadgen localhost:9999 --json {PLACE}'"
+                f"{option}: {quoted(text)} says nowhere where its JSON goes; write {PLACE} there, "
+                f"as in 'loadgen localhost:9999 --json {PLACE}'"
             )
         return cls(" ".join(text.split()), words)
 
@@ -96,14 +97,14 @@ def run_in_turn(
 
 
 def _run(command: Command, file: Path, longest_s: float) -> int:
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile(dir=file.parent.parent) as output:
         code = _ended(command, file, longest_s, output)
         if code in _NOT_A_RUN or code < 0 or not file.is_file():
             output.seek(0)
             last = output.read().decode(errors="replace").strip().splitlines()[-3:]
             missing = "" if file.is_file() else f", and wrote no {file.name}"
             raise UsageError(
-                f"--run: {command.text!r} ended with {code}{missing}"
+                f"--run: {quoted(command.text)} ended with {code}{missing}"
                 + "".join(f"\n  | {line}" for line in last)
             )
     return code
@@ -120,12 +121,15 @@ def _ended(command: Command, file: Path, longest_s: float, output: IO[bytes]) ->
             start_new_session=True,
         )
     except OSError as error:
-        raise UsageError(f"--run: {command.text!r} cannot be started: {error.strerror}") from None
+        raise UsageError(
+            f"--run: {quoted(command.text)} cannot be started: {reason(error)}"
+        ) from None
     try:
         return process.wait(longest_s)
     except subprocess.TimeoutExpired:
         raise UsageError(
-            f"--run: {command.text!r} was not done after {longest_s:g} s; --run-timeout allows more"
+            f"--run: {quoted(command.text)} was not done after {longest_s:g} s; --run-timeout "
+            "allows more"
         ) from None
     finally:
         _end(process)

@@ -27,6 +27,7 @@ import msgspec
 from loadgen.compare.bootstrap import Interval, Method, of_groups, of_pairs
 from loadgen.compare.gates import Change, Gate, GateResult, Word, figures_of, judge
 from loadgen.compare.rounds import Kind, Rounds, Values, are_pairs, unlike
+from loadgen.encoded import as_indented_json
 from loadgen.errors import UsageError
 
 SCHEMA: Final = "loadgen.comparison/1"
@@ -63,7 +64,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", 
 
     def to_json(self) -> bytes:
         """Return it as indented JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+        return as_indented_json(self)
 
 
 @dataclass(frozen=True)

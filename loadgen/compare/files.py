@@ -1,7 +1,6 @@
 """Files with runs: RunRecords or files of pytest-benchmark, one or many."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any, Final
 from loadgen.compare.benchmark_rounds import of_benchmarks
 from loadgen.compare.load_rounds import of_records
 from loadgen.compare.rounds import Rounds
-from loadgen.errors import RecordError, UsageError
+from loadgen.errors import RecordError, UsageError, reason
+from loadgen.reading import read_whole
 from loadgen.record import SCHEMA, RunRecord, from_json
 
 _FORM: Final = (
@@ -74,9 +74,10 @@ def files(path: Path) -> list[Path]:
     """
     try:
         is_folder = path.is_dir()
-        found = sorted(path.glob("*.json")) if is_folder else [path]
+        # Of a folder, files: a pipe among them would be waited for, for ever.
+        found = sorted(filter(Path.is_file, path.glob("*.json"))) if is_folder else [path]
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; {_FORM}") from None
+        raise UsageError(f"{path}: {reason(error)}; {_FORM}") from None
     if not found:
         raise UsageError(f"{path}: there is no .json file in this folder; {_FORM}")
     return found
@@ -84,9 +85,9 @@ def files(path: Path) -> list[Path]:
 
 def _content(file: Path) -> bytes:
     try:
-        return sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
+        return read_whole(file)
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}; {_FORM}") from None
+        raise UsageError(f"{file}: {reason(error)}; {_FORM}") from None
 
 
 def _text(content: bytes, file: Path) -> str:
@@ -129,7 +130,8 @@ def _mismatch(schema: str) -> str:
     name, _, version = schema.rpartition("/")
     own_name, _, own_version = SCHEMA.rpartition("/")
     if name == own_name and version.isdecimal():
-        age = "a newer" if int(version) > int(own_version) else "an older"
+        is_newer = len(version) > 9 or int(version) > int(own_version)
+        age = "a newer" if is_newer else "an older"
         return f"{age} loadgen has written this {schema}; this one reads {SCHEMA}"
     return f"this is a {schema}, not a {SCHEMA}; {_FORM}"
 

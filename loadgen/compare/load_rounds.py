@@ -139,6 +139,7 @@ def _facts_of(record: RunRecord) -> dict[str, object]:
         "timestamps": record.timestamps.mode,
         "machine: cpu": machine.cpu,
         "machine: processors": machine.cpus_usable,
+        "machine: processor quota": machine.cpu_quota,
         "machine: memory": machine.memory_bytes,
         "machine: system": machine.system,
         "machine: kernel": machine.kernel,

@@ -1,5 +1,6 @@
 """Time as an argument: whatever needs it takes a `Clock`, and tests hand in one that they move."""
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,14 @@ monotonic_ns: Clock = time.monotonic_ns
 
 wall_ns: Clock = time.time_ns
 """The time of day (since 1970), which may be set in mid-run."""
+
+
+boot_ns: Clock | None = None
+"""As `monotonic_ns`, but counts on while the machine is suspended (clock_gettime(2),
+CLOCK_BOOTTIME); None where there is no such clock."""
+
+if hasattr(time, "CLOCK_BOOTTIME"):
+    boot_ns = functools.partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
 
 
 class ManualClock:

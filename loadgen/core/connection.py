@@ -10,9 +10,10 @@ import select
 import socket
 from typing import Any
 
+from loadgen.core.availability import Standing
 from loadgen.core.clock import Clock
 from loadgen.core.conversation import Conversation
-from loadgen.core.dialer import Dialer
+from loadgen.core.dialer import Dialer, refuse_own_end
 from loadgen.core.exchange import Exchange
 from loadgen.core.laps import NOTHING, READ_AND_WRITE
 from loadgen.core.lifecycle import State, Step, advance
@@ -35,12 +36,14 @@ class Connection(Exchange):
         "is_decided",
         "is_offered",
         "socket",
+        "standing",
         "state",
     )
 
     def __init__(self, index: int, conversation: Conversation, clock: Clock) -> None:
         super().__init__(index, conversation, clock)
         self.state = State.NEW
+        self.standing = Standing.OPENING
         self.socket: Any = None
         self.alarm_ns: int | None = None
         self.failure: Failure | None = None
@@ -68,12 +71,15 @@ class Connection(Exchange):
     def finish_connect(self) -> None:
         """Look at how the connect ended, once the socket is writable.
 
-        connect(2): SO_ERROR tells. Raises ConnectionFailed.
+        connect(2): SO_ERROR tells. One to itself is refused. Raises ConnectionFailed.
         """
-        code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            error = OSError(code, os.strerror(code))
-            raise ConnectionFailed(Failure.of(Phase.CONNECT, error), str(error))
+        try:
+            code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, os.strerror(code))
+            refuse_own_end(self.socket)
+        except OSError as error:
+            raise ConnectionFailed(Failure.of(Phase.CONNECT, error), str(error)) from error
         self.connect_ns = self._clock() - self.dialled_ns
         self.connects += 1
         if self._conversation.first_message:

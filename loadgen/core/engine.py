@@ -80,6 +80,11 @@ class Engine(Roster):
             self._schedule.begin(now_ns)
         return now_ns
 
+    def end_warm_up(self) -> None:
+        """Let the messages of the load go out, which a schedule holds back until then."""
+        if self._schedule is not None:
+            self._schedule.end_warm_up()
+
     def send_now(self, connection: Connection) -> None:
         """Send one message on ``connection``, which is free; for a schedule `OnCall`."""
         try:
@@ -97,15 +102,23 @@ class Engine(Roster):
 
     def take_pulse(self) -> Pulse:
         """Return how the loop has fared since the last call, and begin anew."""
-        taken, self._watch.pulse = self._watch.pulse, Pulse()
-        return taken
+        return self._watch.take_pulse()
 
-    def slept(self, began_ns: int, ended_ns: int) -> None:
-        """Note that the loop that calls `turn` had nothing to do in between."""
-        self._watch.pulse.slept(ended_ns - began_ns)
+    def slept(self, began_ns: int, due_ns: int, ended_ns: int) -> None:
+        """Note that the loop that calls `turn` had nothing to do in between.
+
+        ``due_ns`` is when it was to wake up at the latest.
+        """
+        self._watch.pulse.slept(began_ns, due_ns, ended_ns)
+
+    @property
+    def paused_ns(self) -> int:
+        """For how long this process has not run though it was due to, in nanoseconds."""
+        return self._watch.pauses.total_ns
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
-        """Return how many messages due between the two moments were not sent; the schedule ends.
+        """Return how many messages due in [``from_ns``, ``until_ns``) were not sent; the schedule
+        ends.
 
         None if they are too many to be counted.
         """

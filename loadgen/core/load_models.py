@@ -14,10 +14,11 @@ take their turn in the order in which they became free.
 """
 
 import heapq
+import itertools
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.clock import Clock
@@ -118,6 +119,9 @@ class Schedule(ABC):
     def begin(self, now_ns: int) -> None:  # noqa: B027 - not everyone counts from there
         """Let the schedule begin now."""
 
+    def end_warm_up(self) -> None:  # noqa: B027 - there may be no times
+        """Let the messages go out that were to wait for the end of the warm-up."""
+
     @abstractmethod
     def offer(self, connection: Connection) -> bool:
         """Take note of ``connection`` if it is free for a message; return whether it is."""
@@ -142,7 +146,7 @@ class Schedule(ABC):
         """
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
-        """Return how many messages due from ``from_ns`` to ``until_ns`` were not sent; then end.
+        """Return how many messages due in [``from_ns``, ``until_ns``) were not sent; then end.
 
         None if that would take more than `COUNTED` steps.
         """
@@ -173,15 +177,32 @@ class OnCall(Schedule):
         return True
 
 
+class WarmUp(NamedTuple):
+    """The messages of the first ``duration_ns``: their intended times, from the start on."""
+
+    duration_ns: int
+    offsets_ns: Iterable[int]
+
+
 class OpenLoop(Schedule):
     """Messages go out at the times of a schedule, on whichever connection is free.
 
-    offsets_ns: the intended times, from the start of the load on.
+    offsets_ns: the intended times, from the start on.
     record_send: hears (intended_ns, free_ns, sent_ns) of each message.
+    warm_up: what goes out before that; ``offsets_ns``, which come later, wait for `end_warm_up`, so
+        that each message belongs to one of the two, and not to the one that happens to send it.
     """
 
-    def __init__(self, offsets_ns: Iterable[int], clock: Clock, record_send: RecordSend) -> None:
-        self._offsets_ns = iter(offsets_ns)
+    def __init__(
+        self,
+        offsets_ns: Iterable[int],
+        clock: Clock,
+        record_send: RecordSend,
+        warm_up: WarmUp | None = None,
+    ) -> None:
+        self._offsets_ns = iter(offsets_ns if warm_up is None else warm_up.offsets_ns)
+        self._held_back_ns = offsets_ns if warm_up else ()
+        self._warm_up_ns = warm_up.duration_ns if warm_up else NEVER_NS
         self._first_ns = next(self._offsets_ns, NEVER_NS)  # it may take a while to come
         self._clock = clock
         self._record_send = record_send
@@ -193,6 +214,13 @@ class OpenLoop(Schedule):
         """Let the schedule begin now."""
         self._began_ns = now_ns
         self._intended_ns = now_ns + self._first_ns
+
+    def end_warm_up(self) -> None:
+        """Let the messages go out that were held back; those of the warm-up still come first."""
+        self._offsets_ns = itertools.chain(self._offsets_ns, self._held_back_ns)
+        self._held_back_ns, self._warm_up_ns = (), NEVER_NS
+        if self._intended_ns >= NEVER_NS:
+            self._intended_ns = self._began_ns + next(self._offsets_ns, NEVER_NS)
 
     def reschedule(self, offset_ns: int) -> None:
         """Let the message that comes next be due then, counted from the beginning."""
@@ -208,8 +236,13 @@ class OpenLoop(Schedule):
         return True
 
     def next_ns(self) -> int | None:
-        """Return when the next message is due; None if there is none, or nobody free for it."""
-        return self._intended_ns if self._free and self._intended_ns < NEVER_NS else None
+        """Return when the next message is due; None if there is none, or nobody free for it.
+
+        Where only messages are left that are held back: when the warm-up ends.
+        """
+        if self._intended_ns < NEVER_NS:
+            return self._intended_ns if self._free else None
+        return self._began_ns + self._warm_up_ns if self._warm_up_ns < NEVER_NS else None
 
     def send_due(self, settle: Settle, fail: Fail) -> None:
         """Send what is due, `SENDS_AT_ONCE` at most."""
@@ -243,7 +276,7 @@ class OpenLoop(Schedule):
         """Count them one by one; then end."""
         count = 0
         for _ in range(COUNTED):
-            if self._intended_ns > until_ns:
+            if self._intended_ns >= until_ns:
                 self._intended_ns = NEVER_NS
                 return count
             count += self._intended_ns >= from_ns

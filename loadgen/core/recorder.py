@@ -11,7 +11,8 @@ An interval that ends is merged into the run.
 
 Danger. A stamp is a time of the wall clock, which may be set in mid-run. What was in flight then is
 left out, and counted (`loadgen.core.wall_clock`). A stamp that does not lie between sent and read
-is counted too, and never becomes a duration.
+is counted too, and never becomes a duration. Nor does a time that is mostly a pause of this process
+(`loadgen.core.pauses`).
 
 Cost. A flush takes some 0.4 ms of the loop's time, once in 2048 replies; a connection costs 1.2 KB.
 """
@@ -24,7 +25,8 @@ import numpy as np
 
 from loadgen.core.connection_tables import ConnectionTables, ConnectionTimes
 from loadgen.core.histogram import Histogram, Integers
-from loadgen.core.laps import READ_NS, REPLIES, SENT_NS, STAMP_NS, RecordReplies
+from loadgen.core.laps import INTENDED_NS, OWNER, READ_NS, REPLIES, SENT_NS, STAMP_NS, RecordReplies
+from loadgen.core.pauses import Booleans, Pauses
 from loadgen.core.stamps import MISSING, NOT_ASKED, UPPER_BOUND
 from loadgen.core.tally import SendGaps, TimesTally
 from loadgen.core.wall_clock import Step, WallClock
@@ -33,8 +35,6 @@ from loadgen.failure import Failure
 ROWS: Final = 2048
 FLUSH_NS: Final = 100_000_000
 """Rows wait no longer than this, so that a step of the wall clock costs few of them."""
-
-Booleans = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 _COLUMNS: Final = 6  # of a row of replies
 _SEND_COLUMNS: Final = 3
@@ -75,6 +75,7 @@ class Recorder:
         self.failures: dict[Failure, FailureCount] = {}
         self.steps: list[Step] = []
         self.send_gaps = SendGaps()
+        self.pauses = Pauses()
         self.due = 0  # scheduled messages sent that were due since `begin_measuring`
         self._due_from_ns = 0
         self._wall_clock = wall_clock
@@ -137,31 +138,41 @@ class Recorder:
         self._polls.clear()
 
     def _flush_rows(self, rows: Integers) -> None:
-        self._interval.user_space.record(rows[READ_NS] - rows[SENT_NS], rows[REPLIES])
+        sent_ns, read_ns, replies = rows[SENT_NS], rows[READ_NS], rows[REPLIES]
+        self._interval.user_space.record(read_ns - sent_ns, replies)
+        late = self.pauses.delay_reads(sent_ns, read_ns)
+        if late is not None:
+            self._interval.delayed_reads += int(replies[late].sum())
         if self._wall_clock is None:
-            self._flush_read(rows)
+            self._flush_read(rows, late)
         else:
             self._flush_stamped(rows, self._wall_clock)
 
     def _flush_sends(self, sends: Integers) -> None:
+        interval, pauses = self._interval, self.pauses
         intended_ns, free_ns, sent_ns = sends
+        self.due += int(np.count_nonzero(intended_ns >= self._due_from_ns))
+        pauses.catch_up(intended_ns, sent_ns, self.send_gaps.last_ns or 0)
+        self.send_gaps.add(sent_ns)
+        delayed = pauses.delay_sends(intended_ns, sent_ns)
+        if delayed is not None:
+            interval.delayed_lag.record((sent_ns - intended_ns)[delayed])
+            intended_ns, free_ns, sent_ns = sends[:, ~delayed]
         lag_ns = np.maximum(sent_ns - intended_ns, 0)
         blocked_ns = np.clip(free_ns - intended_ns, 0, lag_ns)
-        self._interval.schedule_lag.record(lag_ns)
-        self._interval.blocked.record(blocked_ns)
-        self._interval.generator_lag.record(lag_ns - blocked_ns)
-        self.send_gaps.add(sent_ns)
-        self.due += int(np.count_nonzero(intended_ns >= self._due_from_ns))
+        interval.schedule_lag.record(lag_ns)
+        interval.blocked.record(blocked_ns)
+        interval.generator_lag.record(lag_ns - blocked_ns)
 
-    def _flush_read(self, rows: Integers) -> None:
+    def _flush_read(self, rows: Integers, late: Booleans | None) -> None:
         """Take the time of reading for that of arrival."""
-        owners, replies, intended_ns, sent_ns, _, read_ns = rows
-        self._tables.record(owners, read_ns - sent_ns, replies)
-        self._record_response(intended_ns, read_ns, replies)
+        replies, read_ns = rows[REPLIES], rows[READ_NS]
         ends, looked_ns = np.array(self._polls, np.int64).reshape(-1, 2).T
         looked_ns = np.repeat(looked_ns, np.diff(ends // _COLUMNS, prepend=0))
         doubt_ns = read_ns[: looked_ns.size] - looked_ns
         self._interval.read_uncertainty.record(doubt_ns, replies[: looked_ns.size])
+        self._record_service(rows, read_ns, late)
+        self._record_response(rows, read_ns, late)
 
     def _flush_stamped(self, rows: Integers, wall_clock: WallClock) -> None:
         offset_ns = wall_clock.offset_ns
@@ -171,21 +182,37 @@ class Recorder:
         if not good.all() or rows[REPLIES].size != int(rows[REPLIES].sum()):
             self._count_unstamped(rows, good)
             rows, arrived_ns = rows[:, good], arrived_ns[good]
-        owners, _, intended_ns, sent_ns, _, read_ns = rows
-        service_ns = arrived_ns - sent_ns
-        each = np.ones_like(service_ns)
-        self._interval.stamped += service_ns.size
-        self._interval.service.record(service_ns)
-        self._interval.receive_lag.record(read_ns - arrived_ns)
-        self._tables.record(owners, service_ns, each)
-        self._record_response(intended_ns, arrived_ns, each)
+            rows[REPLIES] = 1  # the stamp is that of the last of them
+        if not arrived_ns.size:
+            return
+        sent_ns = rows[SENT_NS]
+        self._interval.stamped += arrived_ns.size
+        self._interval.receive_lag.record(rows[READ_NS] - arrived_ns)
+        self.pauses.look_at_server(sent_ns, arrived_ns)
+        self._record_service(rows, arrived_ns, self.pauses.hold_up_sends(sent_ns, arrived_ns))
+        self._record_response(rows, arrived_ns, None)
 
-    def _record_response(
-        self, intended_ns: Integers, arrived_ns: Integers, replies: Integers
+    def _record_service(
+        self, rows: Integers, arrived_ns: Integers, delayed: Booleans | None
     ) -> None:
-        if intended_ns.size and intended_ns[0]:  # all are scheduled, or none
-            response_ns = np.maximum(arrived_ns - intended_ns, 0)
-            self._interval.response.record(response_ns, replies)
+        owners, replies, service_ns = rows[OWNER], rows[REPLIES], arrived_ns - rows[SENT_NS]
+        if delayed is not None:
+            self._interval.delayed_service.record(service_ns[delayed], replies[delayed])
+            owners, replies, service_ns = owners[~delayed], replies[~delayed], service_ns[~delayed]
+        self._interval.service.record(service_ns, replies)
+        self._tables.record(owners, service_ns, replies)
+
+    def _record_response(self, rows: Integers, arrived_ns: Integers, late: Booleans | None) -> None:
+        """``late`` is what was delayed after it had been sent."""
+        intended_ns, replies = rows[INTENDED_NS], rows[REPLIES]
+        if not intended_ns[0]:  # all are scheduled, or none
+            return
+        response_ns = np.maximum(arrived_ns - intended_ns, 0)
+        delayed = _either(late, self.pauses.delay_sends(intended_ns, rows[SENT_NS]))
+        if delayed is not None:
+            self._interval.delayed_response.record(response_ns[delayed], replies[delayed])
+            response_ns, replies = response_ns[~delayed], replies[~delayed]
+        self._interval.response.record(response_ns, replies)
 
     def _note_step(self, step: Step | None) -> None:
         if step is not None:
@@ -252,3 +279,10 @@ def arrivals(rows: Integers, offset_ns: int) -> tuple[Integers, Booleans]:
 def _table(numbers: list[int], columns: int) -> Integers:
     """Return rows of numbers as an array of columns."""
     return np.fromiter(numbers, np.int64, len(numbers)).reshape(-1, columns).T
+
+
+def _either(one: Booleans | None, other: Booleans | None) -> Booleans | None:
+    """Return where one of the two holds; None holds nowhere."""
+    if one is None or other is None:
+        return other if one is None else one
+    return np.logical_or(one, other)

@@ -18,6 +18,7 @@ import selectors
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from loadgen.core.availability import Availability, Standing
 from loadgen.core.backends import TURN_EVENTS
 from loadgen.core.clock import Clock
 from loadgen.core.connection import Connection
@@ -51,6 +52,7 @@ class Roster(ABC):
     ) -> None:
         self.connections: list[Connection] = []
         self.opened = self.closed = 0  # sockets
+        self.availability = Availability(clock)
         self._watch = watch
         self._dialer = dialer
         self._recorder = recorder
@@ -73,6 +75,7 @@ class Roster(ABC):
         self.connections += added
         self._opener.enqueue(added)
         self._undecided += count
+        self.availability.add(Standing.OPENING, count)
         return added
 
     def _new(self, index: int, conversation: Conversation) -> Connection:
@@ -102,6 +105,8 @@ class Roster(ABC):
             self._backing_off -= 1
         elif self._opener.remove(connection):
             self._decide(connection)
+        if not connection.state.is_live:
+            self._stand(connection, Standing.DONE)
 
     def cut(self, connection: Connection) -> None:
         """Close ``connection`` now; what is in flight on it is cut off."""
@@ -162,14 +167,18 @@ class Roster(ABC):
 
     def _come_up(self, connection: Connection) -> None:
         self._decide(connection)
+        self._stand(connection, Standing.UP)
         self._watch.change(connection, READ)
         self._begin(connection)
+
+    def _stand(self, connection: Connection, standing: Standing) -> None:
+        connection.standing = self.availability.move(connection.standing, standing)
 
     def _decide(self, connection: Connection) -> None:
         self._undecided -= not connection.is_decided
         connection.is_decided = True
 
-    def _end(self, connection: Connection, step: Step) -> None:
+    def _end(self, connection: Connection, step: Step, standing: Standing = Standing.DONE) -> None:
         """Unregister, then close: the selector must not hold a descriptor that is gone."""
         self._watch.end(connection)
         if connection.state is State.CONNECTING:
@@ -179,6 +188,7 @@ class Roster(ABC):
         self._decide(connection)
         self._timers.set(connection, None)
         self._live -= 1
+        self._stand(connection, standing)
         connection.close(step)
         _log.debug("connection %d: %s", connection.index, connection.state)
 
@@ -187,11 +197,13 @@ class Roster(ABC):
         _log.info("connection %d failed: %s", connection.index, broken)
         self._recorder.record_failure(broken.failure, now_ns)
         lost = connection.unanswered
-        self._end(connection, Step.FAIL)
+        is_tried_again = self._policy.reconnect and connection.has_more
+        standing = Standing.BACKING_OFF if is_tried_again else Standing.FAILED
+        self._end(connection, Step.FAIL, standing)
         lost = connection.unanswered - lost
         connection.failure = broken.failure
         connection.failures += 1
-        if self._policy.reconnect and connection.has_more:
+        if is_tried_again:
             connection.back_off_ns = next_back_off_ns(connection)
             self._timers.set(connection, now_ns + connection.back_off_ns)
             self._backing_off += 1
@@ -205,8 +217,10 @@ class Roster(ABC):
             connection.come_up()
             self._come_up(connection)
         else:
-            self._end(connection, Step.CLOSE)
-            if connection.ended_by_reply and connection.has_more:
+            is_renewed = connection.ended_by_reply and connection.has_more
+            standing = Standing.RENEWING if is_renewed else Standing.DONE
+            self._end(connection, Step.CLOSE, standing)
+            if is_renewed:
                 self._opener.enqueue((connection,))
             self.when_ended(connection, None, 0)
 
@@ -223,9 +237,12 @@ class Roster(ABC):
     def _look_after(self, connection: Connection, now_ns: int) -> None:
         if connection.state is State.FAILED:
             self._backing_off -= 1
+            self._stand(connection, Standing.OPENING)
             self._opener.enqueue((connection,))
             return
         deadline_ns = self._policy.deadline_ns(connection, now_ns)
+        # A process that stood still has not waited for the server.
+        deadline_ns += self._watch.pauses.within_ns(connection.waits_since_ns or now_ns, now_ns)
         if deadline_ns > now_ns:
             self._timers.set(connection, deadline_ns)
         elif connection.has_news():

@@ -10,7 +10,12 @@ from loadgen.units import NS_PER_S
 
 @dataclass(slots=True)
 class TimesTally:
-    """Histograms of what `loadgen.record.Times` names, and how many stamps there were."""
+    """Histograms of what `loadgen.record.Times` names, and how many stamps there were.
+
+    delayed_service, delayed_response, delayed_lag: what was left out of service time, of response
+    time and of the lags of the schedule, since it was mostly pauses of this process; delayed_reads:
+    of how many replies that holds until they were read.
+    """
 
     service: Histogram = field(default_factory=Histogram)
     response: Histogram = field(default_factory=Histogram)
@@ -20,12 +25,16 @@ class TimesTally:
     receive_lag: Histogram = field(default_factory=Histogram)
     user_space: Histogram = field(default_factory=Histogram)
     read_uncertainty: Histogram = field(default_factory=Histogram)
+    delayed_service: Histogram = field(default_factory=Histogram)
+    delayed_response: Histogram = field(default_factory=Histogram)
+    delayed_lag: Histogram = field(default_factory=Histogram)
     stamped: int = 0
     upper_bounds: int = 0
     missing: int = 0
     implausible: int = 0
     unsampled: int = 0
     left_out: int = 0
+    delayed_reads: int = 0
 
     def merge(self, other: "TimesTally") -> None:
         """Add what ``other`` has counted."""

@@ -2,6 +2,7 @@
 
 A selector of the standard library may answer with everything that is ready, thousands of events.
 They are handed out `TURN_EVENTS` at a time; the rest comes first the next time, without waiting.
+A wait is cut into heartbeats: `loadgen.core.pulse` says why.
 """
 
 import selectors
@@ -12,19 +13,28 @@ from loadgen.core.clock import Clock
 from loadgen.core.connection import Connection
 from loadgen.core.laps import NOTHING
 from loadgen.core.pacing import Ready, waiting
-from loadgen.core.pulse import Pulse
+from loadgen.core.pauses import Pauses
+from loadgen.core.pulse import HEARTBEAT_NS, Pulse
+from loadgen.core.timers import NEVER_NS
+from loadgen.units import ns_to_seconds, seconds_to_ns
 
 
 class Watch:
     """Keeps a selector and the `interest` of each connection in step; takes the selector over.
 
-    pacing: a name of `loadgen.core.pacing.NAMES`. pulse: is told of every look at the sockets.
+    pacing: a name of `loadgen.core.pacing.NAMES`. pauses: where those of this process are noted.
     """
 
     def __init__(
-        self, selector: selectors.BaseSelector, clock: Clock, pacing: str = "normal"
+        self,
+        selector: selectors.BaseSelector,
+        clock: Clock,
+        pacing: str = "normal",
+        pauses: Pauses | None = None,
     ) -> None:
-        self.pulse = Pulse()
+        self.pauses = Pauses() if pauses is None else pauses
+        self.pulse = Pulse(self.pauses)
+        """Is told of every look at the sockets."""
         self.polled_ns = self.polled_before_ns = clock()
         """When the selector spoke last, and when it had named all that was ready before that."""
         self._selector: Any = selector
@@ -48,20 +58,37 @@ class Watch:
         self._left_over = ready[TURN_EVENTS:]
         return ready[:TURN_EVENTS] if self._left_over else ready
 
+    def take_pulse(self) -> Pulse:
+        """Return what the pulse has counted since the last call, and begin anew."""
+        taken, self.pulse = self.pulse, Pulse(self.pauses)
+        return taken
+
     def _look(self, timeout_s: float | None, moment_ns: int | None) -> Ready:
+        began_ns = self._clock()
+        end_ns = NEVER_NS if timeout_s is None else began_ns + seconds_to_ns(timeout_s)
+        if moment_ns is not None:
+            end_ns = moment_ns
+        left_ns = end_ns - began_ns
         while True:
             if not self._may_have_more:
                 self.polled_before_ns = self.polled_ns
-            began_ns = self._clock()
+            span_ns = max(0, min(left_ns, HEARTBEAT_NS))
+            due_ns = began_ns + span_ns
             if moment_ns is None:
-                ready: Ready = self._selector.select(timeout_s)
+                ready: Ready = self._selector.select(ns_to_seconds(span_ns))
             else:
-                ready = self._wait_until(self._selector, moment_ns)
+                due_ns = min(due_ns, moment_ns)
+                ready = self._wait_until(self._selector, due_ns)
             self.polled_ns = self._clock()
-            self.pulse.polled(began_ns, self.polled_ns, len(ready))
+            self.pulse.polled(began_ns, due_ns, self.polled_ns, len(ready))
             self._may_have_more = len(ready) == TURN_EVENTS
-            if ready or not self._spins or moment_ns is None or self.polled_ns >= moment_ns:
+            left_ns = min(left_ns - span_ns, end_ns - self.polled_ns)
+            if ready or (left_ns <= 0 and not self._must_spin(moment_ns)):
                 return ready
+            began_ns = self._clock()
+
+    def _must_spin(self, moment_ns: int | None) -> bool:
+        return self._spins and moment_ns is not None and self.polled_ns < moment_ns
 
     @property
     def has_left_over(self) -> bool:

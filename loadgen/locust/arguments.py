@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from loadgen import framing, units
 from loadgen.core import backends
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, reason
+from loadgen.files import check_writable
 from loadgen.payload import SizePayload
 from loadgen.plan import TIMESTAMPS
 
@@ -43,6 +44,22 @@ def add_to(parser: Any) -> None:
     )
 
 
+def number_run(chosen: Any) -> int:
+    """Return a number that tells the coming run from others, which Locust carries to the workers.
+
+    It is 0 where Locust has no options, and so carries none.
+    """
+    if chosen is None:
+        return 0
+    chosen.loadgen_run = run_of(chosen) + 1
+    return run_of(chosen)
+
+
+def run_of(chosen: Any) -> int:
+    """Return the number of the run that Locust has brought here; 0 where there is none."""
+    return int(getattr(chosen, "loadgen_run", 0))
+
+
 def overrides(chosen: Any) -> dict[str, Any]:
     """Return the words that ``chosen``, Locust's parsed options, give to a Plan.
 
@@ -59,14 +76,23 @@ def overrides(chosen: Any) -> dict[str, Any]:
 
 
 def record_file(chosen: Any) -> Path | None:
-    """Return where the record goes. Raises UsageError if nothing can be written there."""
+    """Return where the record goes, if it was asked for."""
     text = getattr(chosen, "loadgen_json", "") or ""
-    if not text:
-        return None
-    path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError.of(_FILE, text, "name a file in a folder that exists")
-    return path
+    return Path(text) if text else None
+
+
+def check_record_file(chosen: Any) -> None:
+    """Raise UsageError if nothing can be written where the record goes: that is tried."""
+    path = record_file(chosen)
+    if path is None:
+        return
+    try:
+        if path.is_dir() or not path.parent.is_dir():
+            raise UsageError.of(_FILE, str(path), "name a file in a folder that exists")
+        check_writable(path)
+    except OSError as error:
+        accepted = f"it cannot be written: {reason(error)}; name another file"
+        raise UsageError.of(_FILE, str(path), accepted) from None
 
 
 _WORDS: Final = {

@@ -5,7 +5,8 @@ engine that waited in its own selector would freeze them all. An epoll descripto
 watched: it is readable when one of its sockets has something to say (epoll(7)).
 
 Decision. gevent watches the engine's descriptor and calls `Engine.turn` with no time to wait; one
-timer stands for whatever the engine means to do later. A turn is bounded, and the loop looks at
+timer stands for whatever the engine means to do later, and for the next heartbeat, so that a pause
+of the process is seen here, too (`loadgen.core.pulse`). A turn is bounded, and the loop looks at
 everybody else between two of them.
 
 Danger, each of it seen:
@@ -37,12 +38,15 @@ from gevent.hub import get_hub
 
 from loadgen.core.clock import Clock
 from loadgen.core.engine import Engine
+from loadgen.core.pulse import HEARTBEAT_NS
+from loadgen.core.timers import NEVER_NS
 from loadgen.errors import LoadgenBug
-from loadgen.units import seconds_to_ns
+from loadgen.units import ns_to_seconds, seconds_to_ns
 
 _log = logging.getLogger("loadgen.locust")
 
 _READ: Final = 1  # libev's EV_READ
+_HEARTBEAT_S: Final = ns_to_seconds(HEARTBEAT_NS)
 _FIRST, _LAST = 2, -2  # libev's EV_MAXPRI and EV_MINPRI
 
 
@@ -82,16 +86,16 @@ class Interrupts:
         self._is_busy = False
         if self._is_pending:
             self._is_pending = False
-            _interrupt_main()
+            interrupt_main()
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self._is_busy and not self._is_pending:
             self._is_pending = True
         else:
-            _interrupt_main()
+            interrupt_main()
 
 
-def _interrupt_main() -> None:
+def interrupt_main() -> None:
     """Raise KeyboardInterrupt in the main greenlet; whoever runs now goes on afterwards."""
     get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
 
@@ -135,8 +139,7 @@ class Driver:
         if not self._is_running:
             return
         timeout_s = self._engine.next_timeout()
-        if timeout_s is None:
-            return
+        timeout_s = _HEARTBEAT_S if timeout_s is None else min(timeout_s, _HEARTBEAT_S)
         due_ns = self._clock() + seconds_to_ns(timeout_s)
         if self._timer is not None:
             if self._timer_ns <= due_ns:
@@ -195,5 +198,6 @@ class Driver:
 
     def _wake_up(self) -> None:
         if self._slept_from_ns:
-            self._engine.slept(self._slept_from_ns, self._clock())
+            due_ns = NEVER_NS if self._timer is None else self._timer_ns
+            self._engine.slept(self._slept_from_ns, due_ns, self._clock())
             self._slept_from_ns = 0

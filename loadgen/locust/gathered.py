@@ -10,15 +10,18 @@ from typing import Final
 import msgspec
 
 from loadgen import timeline
+from loadgen.absences import Team
 from loadgen.core.clock import monotonic_ns
 from loadgen.distribution import Distribution
-from loadgen.errors import LoadgenError
+from loadgen.errors import LoadgenError, reason
 from loadgen.files import write_atomically
 from loadgen.health import generator_findings
 from loadgen.interval_packer import packed
 from loadgen.intervals import IntervalRecord, PackedIntervals
+from loadgen.locust.attendance import Attendance
 from loadgen.locust.report import PartReport
 from loadgen.merge import merge
+from loadgen.names import escaped
 from loadgen.record import RunRecord
 
 _log = logging.getLogger("loadgen.locust")
@@ -28,13 +31,17 @@ RECENT: Final = 120  # seconds that the page shows
 
 @dataclass(slots=True)
 class Contribution:
-    """What one worker has reported about one user class; ``heard_ns``: when last."""
+    """What one worker has reported about one user class; ``heard_ns``: when last.
+
+    is_warmup: since then, measuring was begun.
+    """
 
     report: PartReport
     heard_ns: int
     intervals: PackedIntervals = field(default_factory=lambda: PackedIntervals([]))
     recent: deque[IntervalRecord] = field(default_factory=lambda: deque(maxlen=RECENT + 1))
     is_accused: bool = False
+    is_warmup: bool = False
 
     @property
     def record(self) -> RunRecord:
@@ -46,6 +53,7 @@ class Contribution:
         if report.record.started_at != self.report.record.started_at:
             self.intervals.blocks.clear()  # what came before was a warm-up
             self.recent.clear()
+            self.is_warmup = False
         self.report, self.heard_ns = report, monotonic_ns()
         self.intervals.blocks.extend(packed(report.record.intervals).blocks)
         self.recent.extend(report.record.intervals)
@@ -58,23 +66,42 @@ class Contribution:
 
 
 class Gathered:
-    """The contributions of all workers to one run; `begin` forgets those of the last."""
+    """The contributions of all workers to one run; `begin` forgets those of the last.
+
+    attendance: who of several workers takes part; None where there are none.
+    """
 
     def __init__(self) -> None:
+        self.attendance: Attendance | None = None
+        self.run = 0
+        """The number of the run, if it has one."""
         self.contributions: dict[str, dict[str, Contribution]] = {}
         """By user class and worker."""
 
-    def begin(self) -> None:
-        """Begin a run."""
-        self.contributions = {}
+    def begin(self, run: int = 0) -> None:
+        """Begin a run, of that number."""
+        self.contributions, self.run = {}, run
 
-    def receive(self, worker: str, reports: list[PartReport]) -> None:
-        """Take in what ``worker`` has reported; each report replaces the one before."""
-        for report in reports:
+    def begin_measuring(self) -> None:
+        """Let what was reported so far be a warm-up, as it is to workers that report again."""
+        for workers in self.contributions.values():
+            for contribution in workers.values():
+                contribution.is_warmup = True
+
+    def receive(self, worker: str, reports: list[PartReport]) -> list[PartReport]:
+        """Take in what ``worker`` has reported; each report replaces the one before.
+
+        Return the reports of this run; there are others where a worker was held up for so long.
+        """
+        accepted = [report for report in reports if report.run == self.run]
+        if len(accepted) < len(reports):
+            _log.warning("worker %s reports of an earlier run, which is over; left out", worker)
+        for report in accepted:
             workers = self.contributions.setdefault(report.user_class, {})
             known = workers.setdefault(worker, Contribution(report, 0))
             known.take(report)
             self._accuse(worker, known)
+        return accepted
 
     def _accuse(self, worker: str, known: Contribution) -> None:
         """Name a worker that is at its limit, once."""
@@ -97,25 +124,47 @@ class Gathered:
     def records(self) -> dict[str, RunRecord]:
         """Return the record of each user class, over all workers."""
         merged = {
-            user_class: _merged(user_class, {name: each.record for name, each in workers.items()})
-            for user_class, workers in self.contributions.items()
+            user_class: self._merged(
+                user_class, {name: each.record for name, each in self._counting(user_class)}
+            )
+            for user_class in self.contributions
         }
         return {name: record for name, record in merged.items() if record is not None}
 
     def record_so_far(self, user_class: str) -> RunRecord | None:
         """Return the record of ``user_class`` so far, without its intervals."""
-        workers = self.contributions[user_class]
         parts = {
             name: msgspec.structs.replace(each.report.record, intervals=[])
-            for name, each in workers.items()
+            for name, each in self._counting(user_class)
         }
-        return _merged(user_class, parts)
+        return self._merged(user_class, parts)
 
     def recent_intervals(self, user_class: str) -> list[IntervalRecord]:
         """Return the latest intervals of ``user_class``, at most `RECENT`."""
-        workers = self.contributions[user_class]
-        team = timeline.aligned({name: each.latest for name, each in workers.items()})
-        return list(timeline.intervals(team))[-RECENT:]
+        latest = {name: each.latest for name, each in self._counting(user_class)}
+        return list(timeline.intervals(timeline.aligned(latest)))[-RECENT:]
+
+    def team(self, user_class: str) -> Team | None:
+        """Return who is to run users of ``user_class``; None where there is one process alone."""
+        return None if self.attendance is None else self.attendance.team(user_class)
+
+    def _counting(self, user_class: str) -> list[tuple[str, Contribution]]:
+        """Return what counts, by worker: of one that is lost, no warm-up, if others go on."""
+        workers = list(self.contributions[user_class].items())
+        counting = [(name, each) for name, each in workers if not self._is_void(name, each)]
+        return counting or workers
+
+    def _is_void(self, worker: str, contribution: Contribution) -> bool:
+        is_lost = self.attendance is not None and self.attendance.is_lost(worker)
+        return is_lost and contribution.is_warmup
+
+    def _merged(self, user_class: str, parts: Mapping[str, RunRecord]) -> RunRecord | None:
+        """Return the record that ``parts`` make; none, with a word in the log, if unlike."""
+        try:
+            return merge(parts, self.team(user_class))
+        except LoadgenError as error:
+            _log.error("%s: %s", user_class, error)
+            return None
 
     def names(self, user_class: str) -> dict[str, Distribution]:
         """Return the latencies of ``user_class`` over all workers, by the name of the request."""
@@ -134,13 +183,5 @@ class Gathered:
             try:
                 write_atomically(place, record.to_json())
             except OSError as error:
-                _log.error("--loadgen-json: cannot write %s: %s", place, error.strerror)
-
-
-def _merged(user_class: str, parts: Mapping[str, RunRecord]) -> RunRecord | None:
-    """Return the record that ``parts`` make; none, and a word in the log, if they do not fit."""
-    try:
-        return merge(parts)
-    except LoadgenError as error:
-        _log.error("%s: %s", user_class, error)
-        return None
+                shown = escaped(str(place))
+                _log.error("--loadgen-json: cannot write %s: %s", shown, reason(error))

@@ -24,6 +24,7 @@ from loadgen.core.totals import NONE
 from loadgen.core.wall_clock import WallClock
 from loadgen.crowd import Crowd
 from loadgen.errors import LocalLimitError, UnreachableError
+from loadgen.evidence import TargetRecord
 from loadgen.failure import Failure
 from loadgen.locust.driver import Driver, Interrupts
 from loadgen.locust.part import Part
@@ -92,7 +93,8 @@ class Load:
         self._one_way: Counter[str] = Counter()
         self._booked = NONE
         plan = work.plan
-        endpoint = _endpoint(work.target, plan.connect_timeout_s)
+        endpoints = resolve(work.target)
+        endpoint = _first(endpoints, plan.connect_timeout_s)
         with contextlib.ExitStack() as stack:
             why_not = stack.enter_context(kernel_timestamps(plan, endpoint, wall_ns))
             clock = None if why_not else WallClock(monotonic_ns, wall_ns)
@@ -107,7 +109,9 @@ class Load:
             self.engine.when_ended = self._ended
             self._driver = Driver(self.engine, monotonic_ns, interrupts, give_up)
             stack.callback(self._driver.close)
-            self.part = Part(work.plan, str(work.target), str(endpoint), self.engine, self.recorder)
+            others = [str(each) for each in endpoints if each != endpoint]
+            target = TargetRecord(address=str(work.target), resolved=str(endpoint), others=others)
+            self.part = Part(work.plan, target, self.engine, self.recorder)
             self.part.findings.backend = backend
             self.part.findings.why_user_space = why_not
             self._cleanup = stack.pop_all()
@@ -258,8 +262,7 @@ class Load:
             self.part.end(monotonic_ns())
 
 
-def _endpoint(target: Target, patience_s: float) -> Endpoint:
-    endpoints = resolve(target)
+def _first(endpoints: list[Endpoint], patience_s: float) -> Endpoint:
     try:
         return first_that_answers(endpoints, patience_s)
     except UnreachableError:

@@ -1,12 +1,15 @@
 """The master of Locust's workers, which gathers what they have found."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any, Final
 
 import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner
 
+from loadgen.locust import arguments
+from loadgen.locust.attendance import Attendance, telling
 from loadgen.locust.driver import Interrupts
 from loadgen.locust.report import decode
 from loadgen.locust.roles import Gathering
@@ -15,6 +18,7 @@ from loadgen.locust.worker import FIELD, FINISH, FINISHED, REFUSED
 _log = logging.getLogger("loadgen.locust")
 
 _PATIENCE_S: Final = 5.0
+_LOOK_S: Final = 1.0
 
 
 class Master(Gathering):
@@ -28,11 +32,21 @@ class Master(Gathering):
         super().__init__(environment)
         self._runner = runner
         self._finished: set[str] = set()  # workers that have given their last report
+        self._unreadable: set[str] = set()  # workers of another version
         self._interrupts = Interrupts()
+        self._watch: Any = None
+        expected = getattr(environment.parsed_options, "expect_workers", None) or 0
+        self._attendance = self.gathered.attendance = Attendance(expected)
+        environment.dispatcher_class = telling(
+            environment.dispatcher_class, self._attendance.assign
+        )
         self._go_first(
             {
                 "test_start": self.begin,
                 "worker_report": self._receive,
+                "heartbeat_sent": lambda client_id, **_: self._attendance.hear(client_id),
+                "spawning_complete": self._when_all_are_there,
+                "test_stopping": lambda **_: self._attendance.end(),
                 "test_stop": self._finish,
             }
         )
@@ -42,15 +56,39 @@ class Master(Gathering):
     def begin(self, **_: Any) -> None:
         """Begin a run."""
         self._interrupts.install()
-        self.gathered.begin()
+        self.gathered.begin(arguments.number_run(self.environment.parsed_options))
+        self._attendance.begin()
+        self._unreadable.clear()
+        self._watch = gevent.spawn(self._look_for_all)
+
+    def _when_all_are_there(self, **_: Any) -> None:
+        if self.environment.reset_stats:
+            self.gathered.begin_measuring()
 
     def _receive(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        self._attendance.hear(client_id)
         content = data.pop(FIELD, None)
-        if content is not None:
-            try:
-                self.gathered.receive(client_id, decode(content))
-            except ValueError as error:
-                _log.error("worker %s: %s; use the same loadgen everywhere", client_id, error)
+        if content is None:
+            return
+        try:
+            reports = decode(content)
+        except ValueError as error:
+            _log.error("worker %s: %s; use the same loadgen everywhere", client_id, error)
+            self._unreadable.add(client_id)
+            return
+        accepted = self.gathered.receive(client_id, reports)
+        if accepted:
+            self._attendance.report(client_id, [report.user_class for report in accepted])
+        if any(report.is_last for report in accepted):
+            self._hear_the_last_of(client_id)
+
+    def _hear_the_last_of(self, worker: str) -> None:
+        """Write the record again if it was written without that worker's last report."""
+        was_lost = self._attendance.is_lost(worker)
+        self._attendance.finish(worker)
+        if was_lost and self._watch is None:
+            _log.warning("worker %s is late: its last report has come, and counts", worker)
+            self._write()
 
     def _finish(self, **_: Any) -> None:
         self._end_run()
@@ -59,27 +97,49 @@ class Master(Gathering):
 
     def _end_run(self) -> None:
         """Have every worker end its run, and wait for what it has to say."""
+        self._attendance.end()
         self._finished.clear()
-        self._runner.send_message(FINISH)
+        self._runner.send_message(FINISH, {"run": self.gathered.run})
         with gevent.Timeout(_PATIENCE_S, False):  # type: ignore[arg-type]
             while self._silent():
                 gevent.sleep(0.02)
-        silent = self._silent()
-        if silent:
-            _log.error(
-                "no last report within %g s from %s: what it had found since the one before is "
-                "missing in the record",
-                _PATIENCE_S,
-                ", ".join(sorted(silent)),
-            )
+        self._miss(self._attendance.unfinished)
+        if self._watch is not None:
+            self._watch.kill()
+            self._watch = None
 
     def _silent(self) -> set[str]:
         """Return the workers that may still have something to say."""
         there = {client.id for client in self._runner.clients.all if client.state != "missing"}
         return there - self._finished
 
+    def _look_for_all(self) -> None:
+        while True:
+            gevent.sleep(_LOOK_S)
+            clients = self._runner.clients
+            self._miss(
+                worker
+                for worker in self._attendance.unfinished
+                if worker not in clients or clients[worker].state == "missing"
+            )
+
+    def _miss(self, missing: Iterable[str]) -> None:
+        """Tell of workers that are lost since the last time, and of those that are back."""
+        lost, back = self._attendance.miss(missing)
+        for worker in lost:
+            _log.warning(
+                "worker %s is lost: %s; what it has found since its last report is missing",
+                worker,
+                self._attendance.last_words(worker),
+            )
+        for worker in back:
+            _log.warning("worker %s is back: all that it reports counts", worker)
+
     def _hear_finished(self, msg: Any, **_: Any) -> None:
         self._finished.add(msg.node_id)
+        is_of_this_run = msg.data is not None and msg.data["run"] == self.gathered.run
+        if is_of_this_run and msg.node_id not in self._unreadable:
+            self._attendance.finish(msg.node_id)
 
     def _hear_refusal(self, msg: Any, **_: Any) -> None:
         self._refuse(f"worker {msg.node_id}: {msg.data['why']}")

@@ -46,14 +46,18 @@ class Overview:
 
 
 def _user_class(name: str, record: RunRecord, gathered: Gathered) -> dict[str, Any]:
-    workers = gathered.contributions[name]
+    workers, team = gathered.contributions[name], record.team
+    lost = {} if team is None else {each.name: each.at_s for each in team.lost}
+    rows = [_worker(worker, each, lost.get(worker)) for worker, each in sorted(workers.items())]
+    there = [each.report for worker, each in workers.items() if worker not in lost]
+    rows += [_unheard(worker, at_s) for worker, at_s in lost.items() if worker not in workers]
     return {
         "user_class": name,
         "target": record.target.address,
         "plan": f"{summary.plan_in_words(record.plan)}, on {record.backend}",
         **_verdict(record.health),
-        "users": sum(each.report.users for each in workers.values()),
-        "connections_up": sum(each.report.connections_up for each in workers.values()),
+        "users": sum(report.users for report in there),
+        "connections_up": sum(report.connections_up for report in there),
         "messages": record.actual.messages,
         "messages_per_s": record.actual.messages_per_s,
         "failures": [
@@ -68,7 +72,9 @@ def _user_class(name: str, record: RunRecord, gathered: Gathered) -> dict[str, A
         "names": [
             {"name": title, **_figures(times)} for title, times in gathered.names(name).items()
         ],
-        "workers": [_worker(worker, each) for worker, each in sorted(workers.items())],
+        "workers_expected": len(workers) if team is None else team.expected,
+        "workers_reporting": len(workers) if team is None else team.reported,
+        "workers": rows,
         "recent": [_interval(each) for each in gathered.recent_intervals(name)],
     }
 
@@ -105,7 +111,8 @@ def _verdict(health: Health | None) -> dict[str, Any]:
     }
 
 
-def _worker(name: str, contribution: Contribution) -> dict[str, Any]:
+def _worker(name: str, contribution: Contribution, lost_at_s: float | None) -> dict[str, Any]:
+    """Return the row of a worker; ``lost_at_s``: when it was last heard of, if it is lost."""
     report = contribution.report
     record = report.record
     verdict = _verdict(record.health)
@@ -126,6 +133,22 @@ def _worker(name: str, contribution: Contribution) -> dict[str, Any]:
         "report_age_s": 0.0
         if report.is_last
         else ns_to_seconds(monotonic_ns() - contribution.heard_ns),
+        "lost_at_s": lost_at_s,
+    }
+
+
+def _unheard(name: str, lost_at_s: float) -> dict[str, Any]:
+    """Return the row of a worker that was lost before its first report."""
+    unknown = (
+        *("users", "connections_up", "messages", "messages_per_s", "service_p50_ns"),
+        *("service_p99_ns", "receive_lag_p99_ns", "waiting_share", "report_age_s"),
+    )
+    return {
+        "name": name,
+        "verdict": "inconclusive",
+        "evidence": "nothing is known of its part",
+        **dict.fromkeys(unknown),
+        "lost_at_s": lost_at_s,
     }
 
 

@@ -11,6 +11,7 @@ from loadgen import health
 from loadgen.core.engine import Engine
 from loadgen.core.totals import NONE, Totals
 from loadgen.crowd import Later, Offered
+from loadgen.evidence import TargetRecord
 from loadgen.findings import Findings
 from loadgen.freeze import freeze, freeze_interval
 from loadgen.interval_packer import IntervalPacker
@@ -18,8 +19,8 @@ from loadgen.intervals import Stage
 from loadgen.locust.tally import TallyingRecorder
 from loadgen.locust.words import crowd_plan
 from loadgen.plan import Plan
-from loadgen.processor import ProcessorUse
-from loadgen.record import ConnectionsRecord, RunRecord, TargetRecord
+from loadgen.processor import Processor
+from loadgen.record import ConnectionsRecord, RunRecord
 from loadgen.units import ns_to_seconds
 
 
@@ -27,16 +28,18 @@ class Part:
     """Collects the findings of one engine; `record` is what they are so far."""
 
     def __init__(
-        self, plan: Plan, address: str, resolved: str, engine: Engine, recorder: TallyingRecorder
+        self, plan: Plan, target: TargetRecord, engine: Engine, recorder: TallyingRecorder
     ) -> None:
         self._plan = plan
         self._engine = engine
-        self._target = TargetRecord(address=address, resolved=resolved, embedded=False, server=None)
+        self._target = target
         self._totals = NONE
         self._interval_began_ns = 0
         self._is_loading = True
         self._offered: Offered | None = None
-        self._processor = ProcessorUse.so_far()
+        self._processor = Processor()
+        self._used = self._processor.use()
+        self._connected = engine.availability.so_far()
         self._fresh = IntervalPacker()
         self.findings = Findings(plan=plan, started_at="", backend="", recorder=recorder)
 
@@ -61,7 +64,8 @@ class Part:
         self.findings.at_load_begin = self._totals
         self.findings.recorder.begin_measuring(now_ns)
         self.findings.recorder.failures.clear()
-        self._processor = ProcessorUse.so_far()
+        self._used = self._processor.use()
+        self._connected = self._engine.availability.so_far()
         self._engine.take_pulse()
 
     def end_interval(self, now_ns: int) -> None:
@@ -128,7 +132,8 @@ class Part:
         findings.marks.drain_ended_ns = 0
         findings.at_load_end = self._totals
         findings.pulse = self._engine.pulse
-        findings.processor = ProcessorUse.so_far().since(self._processor)
+        findings.connection_time = self._engine.availability.so_far().since(self._connected)
+        findings.processor = self._processor.use().since(self._used)
         findings.overdue = None  # not counted, as long as the schedule goes on
 
 

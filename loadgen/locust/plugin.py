@@ -10,6 +10,7 @@ from locust.runners import WorkerRunner
 from loadgen.errors import UsageError
 from loadgen.locust import arguments, page
 from loadgen.locust.attached import attached
+from loadgen.locust.hangup import Hangup
 from loadgen.locust.overview import Overview
 
 _log = logging.getLogger("loadgen.locust")
@@ -25,6 +26,7 @@ def _when_locust_starts(environment: Environment, web_ui: Any = None, **_: Any) 
     if not _log.isEnabledFor(logging.DEBUG):
         # A line for each connection that fails is too much where thousands do; they are counted.
         logging.getLogger("loadgen.engine").setLevel(logging.WARNING)
+    Hangup(environment)
     ours = attached(environment)
     _check(environment)
     if web_ui is not None and not isinstance(environment.runner, WorkerRunner):
@@ -35,7 +37,7 @@ def _check(environment: Environment) -> None:
     """End Locust with exit code 2 if a user class or an option makes no sense."""
     try:
         arguments.overrides(environment.parsed_options)
-        arguments.record_file(environment.parsed_options)
+        arguments.check_record_file(environment.parsed_options)
         for user_class in environment.user_classes:
             if hasattr(user_class, "check"):
                 user_class.check(environment.parsed_options)

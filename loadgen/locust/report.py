@@ -3,6 +3,7 @@
 import msgspec
 
 from loadgen.distribution import Distribution
+from loadgen.encoded import as_msgpack
 from loadgen.errors import UsageError
 from loadgen.record import RunRecord
 
@@ -13,6 +14,7 @@ class PartReport(msgspec.Struct, frozen=True, kw_only=True):
     record: its part so far; the intervals are those since its last report.
     names: the latencies, by the name of the request.
     is_last: whether the run is over for this worker.
+    run: the number that the master has given the run; 0 where there is none.
     """
 
     user_class: str
@@ -21,11 +23,12 @@ class PartReport(msgspec.Struct, frozen=True, kw_only=True):
     record: RunRecord
     names: dict[str, Distribution]
     is_last: bool
+    run: int = 0
 
 
 def encode(reports: list[PartReport]) -> bytes:
     """Return ``reports`` as bytes that Locust can carry."""
-    return msgspec.msgpack.encode(reports)
+    return as_msgpack(reports)
 
 
 def decode(content: bytes) -> list[PartReport]:

@@ -21,7 +21,7 @@ from locust.env import Environment
 from loadgen.core.clock import monotonic_ns, wall_ns
 from loadgen.distribution import Distribution
 from loadgen.errors import LoadgenBug, LoadgenError
-from loadgen.locust import statistics
+from loadgen.locust import arguments, statistics
 from loadgen.locust.driver import Interrupts
 from loadgen.locust.load import Load, Work
 from loadgen.locust.report import PartReport
@@ -49,6 +49,7 @@ class Session:
         self._events: RequestEvents | None = None
         self._is_over = self._is_closed = self._is_told = True
         self._has_given_up = False
+        self._run = 0
 
     @property
     def is_over(self) -> bool:
@@ -60,6 +61,7 @@ class Session:
         self.finish()
         self._loads.clear()
         self._is_over = self._is_closed = self._is_told = self._has_given_up = False
+        self._run = arguments.run_of(self._environment.parsed_options)
         self._interrupts.install()
         self._events = RequestEvents.wanted(self._environment)
         self._ticker = gevent.spawn(self._tick)
@@ -130,6 +132,7 @@ class Session:
                 if requests.latency.count
             },
             is_last=self._is_closed,
+            run=self._run,
         )
 
     # ---- the end --------------------------------------------------------------------------

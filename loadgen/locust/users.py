@@ -17,6 +17,7 @@ from loadgen.locust.client import SocketClient
 from loadgen.locust.load import Load, Manner, Work
 from loadgen.locust.seat import Seat
 from loadgen.locust.words import SCRIPTED_WORDS, WORDS, plan_of
+from loadgen.names import escaped
 from loadgen.payload import MadePayload
 from loadgen.plan import Plan
 from loadgen.target import Target
@@ -49,7 +50,7 @@ class _EngineUser(User):
             user_class=cls.__name__,
             name=cls.name or cls.__name__,
             plan=plan,
-            target=Target.parse(cls.host),
+            target=Target.parse(escaped(cls.host)),
             manner=manner,
             conversation=None
             if cls._maker()

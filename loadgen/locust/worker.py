@@ -43,10 +43,10 @@ class Worker(Making):
         if send is not None:  # Locust's own, and private
             send()
 
-    def _finish_early(self, **_: Any) -> None:
+    def _finish_early(self, msg: Any, **_: Any) -> None:
         self._runner.stop()
         self._finish()  # whoever has stopped it may not be done
-        self._runner.send_message(FINISHED)
+        self._runner.send_message(FINISHED, msg.data)
 
     def _refuse(self, why: str) -> None:
         super()._refuse(why)

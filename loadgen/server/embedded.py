@@ -6,10 +6,8 @@ import os
 import selectors
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
-from typing import Final, Self
+from typing import IO, Final, Self
 
 import msgspec
 
@@ -20,6 +18,8 @@ from loadgen.server.processes import STOP_S
 START_S: Final = 10.0
 """Seconds within which an embedded server must listen."""
 
+_READ_BYTES: Final = 65536
+
 _log = logging.getLogger("loadgen.server")
 
 
@@ -27,7 +27,8 @@ class EmbeddedServer:
     """An echo server in a process and a session of its own, for as long as the ``with`` lasts.
 
     In its own session a ^C at the terminal does not end it before the load has drained. It runs
-    ``loadgen server`` with ``arguments``, such as ``("--delay", "1ms")``. Entering raises
+    ``loadgen server`` with ``arguments``, such as ``("--delay", "1ms")``, and needs no file: its
+    address, its counts and its last words come through pipes. Entering raises
     LoadgenError, with the last line that the server wrote to standard error, if it does not
     listen within `START_S`.
     """
@@ -38,18 +39,15 @@ class EmbeddedServer:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as cleanup:
-            directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="loadgen-")))
-            self._counts_file, self._error_file = directory / "counts.json", directory / "stderr"
             command = [sys.executable, "-m", "loadgen", "server", "--port", "0"]
-            command += ["--until-stdin-closes", "--json", str(self._counts_file)]
-            with self._error_file.open("wb") as error_output:
-                self._process = subprocess.Popen(
-                    [*command, *self._arguments],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=error_output,
-                    start_new_session=True,
-                )
+            command += ["--until-stdin-closes", "--json", "-", *self._arguments]
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
             cleanup.callback(self._stop)
             self.pid = self._process.pid
             self.address = self._read_address()
@@ -87,7 +85,7 @@ class EmbeddedServer:
             while b"\n" not in text:
                 if not selector.select(max(0.0, deadline_s - time.monotonic())):
                     raise LoadgenError(f"the embedded server did not listen within {START_S:g} s")
-                data = os.read(output.fileno(), 4096)
+                data = os.read(output.fileno(), _READ_BYTES)
                 if not data:
                     raise LoadgenError(f"the embedded server did not start: {self._last_words()}")
                 text += data
@@ -100,16 +98,27 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        try:
+            self._outcome = msgspec.json.decode(_rest_of(self._process.stdout), type=ServerCounts)
+        except msgspec.DecodeError:
+            self._outcome = self._last_words()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
             pipe.close()
-        try:
-            self._outcome = msgspec.json.decode(self._counts_file.read_bytes(), type=ServerCounts)
-        except (OSError, msgspec.DecodeError):
-            self._outcome = self._last_words()
 
     def _last_words(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_S)
-        said = self._error_file.read_text(errors="replace").strip()
+        said = _rest_of(self._process.stderr).decode(errors="replace").strip()
         return said.rpartition("\n")[2] or f"exit code {self._process.returncode}"
+
+
+def _rest_of(pipe: IO[bytes] | None) -> bytes:
+    """Return what is in ``pipe``; its end is not waited for: a child may hold it open."""
+    assert pipe is not None
+    os.set_blocking(pipe.fileno(), False)
+    parts = []
+    with contextlib.suppress(BlockingIOError):
+        while part := os.read(pipe.fileno(), _READ_BYTES):
+            parts.append(part)
+    return b"".join(parts)

@@ -11,7 +11,8 @@ from array import array
 from pathlib import Path
 from typing import Final
 
-from loadgen.errors import LoadgenError, UsageError
+from loadgen.errors import LoadgenError, UsageError, reason
+from loadgen.files import write_whole
 
 _CHUNK_ENTRIES: Final = 8192  # 64 KiB: written in tens of microseconds
 _ENTRY_BYTES: Final = 8
@@ -30,7 +31,7 @@ class Ledger:
             self._file = path.open("ab" if is_shared else "wb", buffering=0)
         except OSError as error:
             raise UsageError(
-                f"--ledger {path}: {error.strerror}; choose a file that can be written"
+                f"--ledger {path}: {reason(error)}; choose a file that can be written"
             ) from error
 
     def append(self, residence_ns: int) -> None:
@@ -49,13 +50,10 @@ class Ledger:
         entries, self._entries = self._entries, array("q")
         if sys.byteorder == "big":
             entries.byteswap()
-        content = entries.tobytes()
         try:
-            written_bytes = self._file.write(content)
+            write_whole(self._file.fileno(), entries.tobytes())
         except OSError as error:
-            raise LoadgenError(f"--ledger {self._path}: {error.strerror}") from error
-        if written_bytes != len(content):
-            raise LoadgenError(f"--ledger {self._path}: it could only be written in part")
+            raise LoadgenError(f"--ledger {self._path}: {reason(error)}") from error
 
 
 def empty_ledger(path: Path) -> None:
@@ -72,7 +70,7 @@ def read_ledger(path: Path) -> "array[int]":
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
+        raise UsageError(f"{path}: {reason(error)}") from error
     if len(content) % _ENTRY_BYTES:
         raise UsageError(
             f"{path}: not a ledger: {len(content)} bytes are no multiple of {_ENTRY_BYTES}"

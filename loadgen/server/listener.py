@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from loadgen.core.dialer import Endpoint
 from loadgen.errors import UsageError
 from loadgen.server.options import ServerOptions
 from loadgen.target import Target
@@ -59,7 +60,7 @@ def address_of(bound: socket.socket) -> str:
     name = bound.getsockname()
     if isinstance(name, str):
         return str(Target(path=str(Path(name).absolute())))
-    return str(Target(host=name[0], port=name[1]))
+    return str(Endpoint(bound.family, name))
 
 
 def _resolve(options: ServerOptions) -> tuple[int, Any]:

@@ -9,6 +9,7 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Final, Self
 
+from loadgen import signals
 from loadgen.core.pacing import least_timer_slack
 from loadgen.errors import LoadgenError
 from loadgen.server.echo import EchoServer
@@ -130,7 +131,9 @@ def _serve_share(
     options: ServerOptions, sender: connection.Connection, stop_reader: connection.Connection
 ) -> None:
     # ^C and a signal to the group reach this process too; the counts are to come home all the same.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in signals.asking_to_end():
+        if number != signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
     try:
         with least_timer_slack(), EchoServer(options) as server:
             signal.signal(signal.SIGTERM, lambda *_: server.stop())

@@ -5,15 +5,17 @@ closes with it, however it ends (_exit(2)), and the server stops at the end of t
 """
 
 import contextlib
+import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from loadgen import signals
 from loadgen.core import backends
 from loadgen.core.pacing import least_timer_slack
-from loadgen.errors import UsageError
+from loadgen.errors import UsageError, reason
 from loadgen.files import write_atomically
 from loadgen.server.echo import EchoServer
 from loadgen.server.options import ServerOptions
@@ -31,7 +33,7 @@ def run_server(
     on_ready: Callable[[str], None],
     stop_on: int | None = None,
 ) -> ServerCounts:
-    """Serve until SIGTERM or SIGINT, or until descriptor ``stop_on`` is at its end.
+    """Serve until SIGTERM, SIGINT or SIGHUP, or until descriptor ``stop_on`` is at its end.
 
     Once the server listens, its address and a newline are in ``ready_file``, whole from the first
     moment, and ``on_ready(address)`` is called. At the end that file is removed, and the signal
@@ -72,18 +74,15 @@ def _stopped_by_signals(server: EchoServer | ServerProcesses) -> Iterator[None]:
     is not interrupted; the byte that the signal leaves in a pipe ends any wait (set_wakeup_fd,
     https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd).
     """
-    numbers = (signal.SIGTERM, signal.SIGINT)
     receiver, sender = socket.socketpair()
     with receiver, sender:
         sender.setblocking(False)
         server.stop_at_end_of(receiver.fileno())
         wakes_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-        previous = {number: signal.signal(number, lambda *_: server.stop()) for number in numbers}
         try:
-            yield
+            with signals.handled(lambda *_: server.stop(), *signals.asking_to_end()):
+                yield
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
             signal.set_wakeup_fd(wakes_before)
 
 
@@ -93,9 +92,9 @@ def _announced(address: str, ready_file: Path | None) -> Iterator[None]:
         yield
         return
     try:
-        write_atomically(ready_file, f"{address}\n".encode())
+        write_atomically(ready_file, os.fsencode(address) + b"\n")
     except OSError as error:
-        raise UsageError(f"--ready-file {ready_file}: {error.strerror}; choose another") from error
+        raise UsageError(f"--ready-file {ready_file}: {reason(error)}; choose another") from error
     try:
         yield
     finally:

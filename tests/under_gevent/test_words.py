@@ -394,11 +394,13 @@ class TestCommandLine:
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / where)
             with pytest.raises(UsageError) as caught:
-                arguments.record_file(options("--loadgen-json", path))
+                arguments.check_record_file(options("--loadgen-json", path))
             assert str(caught.value) == (
                 f"--loadgen-json: {path!r} is not accepted; name a file in a folder that exists"
             )
             good = Path(folder) / "run.json"
+            arguments.check_record_file(options("--loadgen-json", str(good)))
+            assert list(Path(folder).iterdir()) == []
             assert arguments.record_file(options("--loadgen-json", str(good))) == good
 
     def test_is_shown_in_the_web_form_too_but_for_the_file(self) -> None:

@@ -1,0 +1,49 @@
+"""Files that a user names, read whole, and never without end."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from loadgen.streams import stdin_portions
+from loadgen.units import format_bytes
+
+LARGEST_BYTES: Final = 2**30
+"""The largest file that is read: a payload, lines of payloads, a record."""
+
+_PORTION_BYTES: Final = 2**20
+
+
+class TooLargeError(OSError):
+    """A file has more bytes than are read of one; ``strerror`` says how many are."""
+
+    def __init__(self, most_bytes: int) -> None:
+        most = format_bytes(most_bytes)
+        super().__init__(errno.EFBIG, f"it has more than {most}, the most that is read")
+
+
+def read_whole(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
+    """Return all that the file at ``path`` holds (``-``: standard input); pipes and devices, too.
+
+    A pipe is read until its last writer closes it. A device that never ends, such as /dev/zero, is
+    read no further than ``most_bytes``. Raises OSError, whose ``strerror`` is for the user, and of
+    which `TooLargeError` is one.
+    """
+    if str(path) == "-":
+        return _joined(stdin_portions(_PORTION_BYTES), most_bytes)
+    with Path(path).open("rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode) and status.st_size > most_bytes:
+            raise TooLargeError(most_bytes)
+        return _joined(iter(lambda: file.read(_PORTION_BYTES), b""), most_bytes)
+
+
+def _joined(portions: Iterable[bytes], most_bytes: int) -> bytes:
+    content = bytearray()
+    for portion in portions:
+        content += portion
+        if len(content) > most_bytes:
+            raise TooLargeError(most_bytes)
+    return bytes(content)

@@ -1,0 +1,84 @@
+"""The signals that ask a program to end, and a terminal that has gone.
+
+Facts. When a terminal closes, the kernel sends SIGHUP to the leader of its session, which passes it
+on: a process may get it twice. A process that was started by nohup(1) ignores it. From then on,
+writing to that terminal fails with EIO (tty_ioctl(4): hangup).
+"""
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, Final
+
+HANGUP: Final[int | None] = getattr(signal, "SIGHUP", None)
+"""Its number; None where there is none."""
+
+Handler = Callable[[int, FrameType | None], Any]
+
+
+def asking_to_end() -> tuple[int, ...]:
+    """Return ^C, SIGTERM, and SIGHUP where the process does not ignore it."""
+    numbers = (int(signal.SIGINT), int(signal.SIGTERM))
+    if HANGUP is None or signal.getsignal(HANGUP) is signal.SIG_IGN:
+        return numbers
+    return (*numbers, HANGUP)
+
+
+@contextlib.contextmanager
+def handled(handler: Handler, *numbers: int) -> Iterator[None]:
+    """Have ``handler`` called for each of the signals ``numbers``; in the end all is as before.
+
+    To be called in the main thread. A hangup lets go of the terminal first (`leave_terminal`), and
+    from then on hangups are ignored for good: on the way out, one would take the exit code.
+    """
+    has_hung_up = False
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal has_hung_up
+        if number == HANGUP:
+            if has_hung_up:
+                return
+            has_hung_up = True
+            signal.signal(number, signal.SIG_IGN)
+            leave_terminal()
+        handler(number, frame)
+
+    previous = {number: signal.signal(number, hear) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            if number != HANGUP or not has_hung_up:
+                signal.signal(number, before)
+
+
+def leave_terminal() -> bool:
+    """Let what is written to a terminal that has gone be lost; return whether one has."""
+    is_gone = [descriptor for descriptor in (1, 2) if _has_hung_up(descriptor)]
+    for descriptor in is_gone:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+    return bool(is_gone)
+
+
+def _has_hung_up(descriptor: int) -> bool:
+    """Return whether ``descriptor`` is a terminal that has gone; other files have another error."""
+    try:
+        os.tcgetpgrp(descriptor)
+    except OSError as error:
+        return error.errno == errno.EIO
+    return False
+
+
+@contextlib.contextmanager
+def outliving_terminal() -> Iterator[None]:
+    """Let output to a terminal that has gone be lost, and not be an error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO or not leave_terminal():
+            raise

@@ -1,0 +1,304 @@
+"""A generator that stands still in mid-run: stopped, throttled, alone or with its server."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from command import LOADGEN, ended, running
+from locusts import Locusts
+from servers import DEADLINE_S, Peer, ScriptedServer, echoes
+
+import loadgen as package
+from loadgen.cgroup import Cgroups, ProcessorQuota
+from loadgen.record import RunRecord, from_json
+from loadgen.units import NS_PER_S
+
+FROZEN_S: Final = 1.2
+
+KNOWN_WITHIN_S: Final = 0.05
+"""Half a hundredth for a heartbeat; and the test's own clock is read a little after the signal."""
+
+
+def wait(duration_s: float) -> None:
+    """Let time pass: it is what these tests are about."""
+    threading.Event().wait(duration_s)
+
+
+def answers_slowly(peer: Peer) -> None:
+    """Echo 64 bytes after 20 ms, again and again."""
+    while len(message := peer.receive_exactly(64)) == 64:
+        wait(0.02)
+        peer.send(message)
+
+
+def has_received(server: ScriptedServer, messages: int) -> bool:
+    return server.bytes_received >= 64 * messages
+
+
+def freeze(*processes: subprocess.Popen[bytes]) -> float:
+    """Stop ``processes`` for `FROZEN_S`; return for how many seconds they did not run."""
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    for process in processes:  # the signal takes effect when the kernel gets to it
+        assert os.waitid(os.P_PID, process.pid, os.WSTOPPED) is not None
+    stopped_s = time.monotonic()
+    wait(FROZEN_S)
+    frozen_s = time.monotonic() - stopped_s
+    for process in processes:
+        process.send_signal(signal.SIGCONT)
+    return frozen_s
+
+
+def run_frozen(server: ScriptedServer, *options: str) -> tuple[int, RunRecord, float]:
+    """Freeze in the midst of a load of ``server``; return exit code, record, and for how long."""
+    with running(server.address, *options, "--strict", "--json", "-") as process:
+        with server.changed:
+            began = server.changed.wait_for(lambda: has_received(server, 40), DEADLINE_S)
+        assert began
+        frozen_s = freeze(process)
+        done = ended(process)
+    return done.code, done.record, frozen_s
+
+
+def codes(record: RunRecord) -> list[str]:
+    assert record.health is not None
+    return [finding.code for finding in record.health.findings]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--rate", "200", "--pacing", "eco", "--backend", "poll", "--check", "response_p90<50ms"),
+        ("--rate", "200", "--pacing", "precise", "--check", "response_p90<50ms"),
+        ("--rate", "200", "--timestamps", "user", "--no-probe", "--check", "response_p90<50ms"),
+        ("--think", "10ms", "--backend", "select"),
+        ("--timestamps", "user", "--no-probe", "--check", "service_max<300ms"),
+    ],
+    ids=["eco", "precise", "user", "thinking", "closed"],
+)
+def test_a_generator_that_was_stopped_says_so_and_accuses_nobody(options: tuple[str, ...]) -> None:
+    is_idle = options[0] == "--timestamps"
+    with ScriptedServer(answers_slowly if is_idle else echoes) as server:
+        code, record, frozen_s = run_frozen(server, "-c", "5", "-d", "3s", *options)
+    assert code == 4
+    assert record.health is not None
+    assert record.health.verdict == "inconclusive"
+    assert "preempted" in codes(record)
+    assert not {"server-behind", "unanswered"} & set(codes(record))
+    assert record.generator.gaps_s >= frozen_s - KNOWN_WITHIN_S
+    assert record.generator.longest_gap_s >= frozen_s - KNOWN_WITHIN_S
+    assert record.generator.longest_gap_at_s is not None
+    assert 0 < record.generator.longest_gap_at_s < 3
+    assert {check.outcome for check in record.checks} <= {"inconclusive"}
+
+
+def test_what_a_pause_delayed_is_counted_and_is_not_the_servers() -> None:
+    with ScriptedServer(echoes) as server:
+        _, record, frozen_s = run_frozen(server, "-c", "5", "--rate", "400", "-d", "3s")
+    delayed = record.generator.delayed
+    assert delayed is not None
+    assert delayed.messages >= 400 * (frozen_s - KNOWN_WITHIN_S) * 0.9
+    assert delayed.response_ns.max is not None
+    assert delayed.response_ns.max >= (frozen_s - KNOWN_WITHIN_S) * NS_PER_S
+    for times in (record.response_time_ns, record.blocked_ns, record.generator_lag_ns):
+        assert times is not None
+        assert (times.max or 0) < frozen_s / 2 * NS_PER_S
+
+
+def test_a_server_that_stood_still_at_the_same_time_leaves_it_open() -> None:
+    with serving("--delay", "5ms") as (server, address):
+        arguments = (address, "-c", "20", "-d", "30s", "-n", "500", "--json", "-")
+        with running(*arguments, "-v") as process:
+            assert process.stderr is not None
+            next(line for line in process.stderr if b"connection 19: connected" in line)
+            drained = threading.Thread(target=process.stderr.read)
+            drained.start()
+            wait(0.2)  # let messages flow
+            frozen_s = freeze(server, process)
+            assert process.stdout is not None
+            record = from_json(process.stdout.read())
+            drained.join()
+    assert record.health is not None
+    assert record.health.verdict == "inconclusive"
+    assert "stopped-together" in codes(record)
+    assert record.generator.shared_pauses_s >= frozen_s - KNOWN_WITHIN_S
+
+
+@contextlib.contextmanager
+def serving(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """``loadgen server`` in a process of its own, and its address."""
+    with running("server", "--port", "0", *options) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            words = line.decode().replace(",", " ").split()
+            found = [word for word in words if word.startswith("127.0.0.1:")]
+            if found:
+                yield process, found[0]
+                return
+    raise AssertionError("it does not listen")
+
+
+def test_what_comes_while_a_run_that_drains_stands_still_is_read_afterwards() -> None:
+    held = threading.Event()
+
+    def answers_late(peer: Peer) -> None:
+        message = peer.receive_exactly(64)
+        held.wait(DEADLINE_S)
+        peer.send(message)
+        peer.receive_all()
+
+    with ScriptedServer(answers_late) as server:
+        arguments = (server.address, "-c", "3", "-n", "1", "--drain", "1s", "-d", "50ms")
+        with running(*arguments, "--json", "-") as process:
+            with server.changed:
+                assert server.changed.wait_for(lambda: has_received(server, 3), DEADLINE_S)
+            wait(0.3)  # the load is over by then
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+            held.set()
+            wait(FROZEN_S)
+            process.send_signal(signal.SIGCONT)
+            record = ended(process).record
+    assert (record.actual.messages, record.actual.cut_off) == (3, 0)
+
+
+def test_a_process_that_stood_still_has_not_waited_for_the_server() -> None:
+    """The reply comes 300 ms after the end of a pause that is longer than the time-out."""
+    go_on = threading.Event()
+
+    def answers_late(peer: Peer) -> None:
+        message = peer.receive_exactly(64)
+        go_on.wait(DEADLINE_S)
+        wait(0.3)
+        peer.send(message)
+        peer.receive_all()
+
+    with ScriptedServer(answers_late) as server:
+        arguments = (server.address, "-c", "1", "-n", "1", "--io-timeout", "1s")
+        with running(*arguments, "--json", "-") as process:
+            with server.changed:
+                assert server.changed.wait_for(lambda: has_received(server, 1), DEADLINE_S)
+            freeze(process)
+            go_on.set()
+            record = ended(process).record
+    assert (record.actual.messages, record.failures) == (1, [])
+
+
+def test_a_suspended_machine_is_no_machine_to_measure_on() -> None:
+    awake_ns = iter((7 * NS_PER_S, 9 * NS_PER_S))
+
+    def boot_clock() -> int:
+        return time.monotonic_ns() + next(awake_ns)
+
+    with ScriptedServer(echoes) as server:
+        plan = package.Plan(target=server.address, connections=2, messages=200)
+        record = package.run(plan, package.Surroundings(boot_clock=boot_clock))
+    assert record.generator.suspended_s == pytest.approx(2, abs=0.5)
+    assert record.health is not None
+    assert record.health.verdict == "inconclusive"
+    assert "suspended" in codes(record)
+
+
+# ---- Locust -------------------------------------------------------------------------------
+
+
+def test_a_locust_that_was_stopped_says_so(tmp_path: Path) -> None:
+    locustfile = (
+        "from loadgen.locust import SocketUser\n"
+        "class Ping(SocketUser):\n"
+        "    payloads = (bytes(64),)\n"
+        "    rate = 20\n"
+    )
+    with ScriptedServer(echoes) as server, Locusts(tmp_path, locustfile) as locusts:
+        locust = locusts.headless(
+            "-u", "5", "-r", "100", "-t", "4s", "--host", f"tcp://{server.address}"
+        )
+        with server.changed:
+            assert server.changed.wait_for(lambda: has_received(server, 40), DEADLINE_S)
+        frozen_s = freeze(locust.process)
+        assert locust.end() == 0
+        [record] = locusts.records.values()
+    assert record.generator.gaps_s >= frozen_s - KNOWN_WITHIN_S
+    assert record.health is not None
+    assert record.health.verdict == "inconclusive"
+    assert "preempted" in codes(record)
+
+
+# ---- a quota of processor time ------------------------------------------------------------
+
+GROUPS: Final = Path("/sys/fs/cgroup/cpu")
+
+
+@pytest.mark.skipif(
+    not os.access(GROUPS / "cpu.cfs_quota_us", os.W_OK),
+    reason="control groups of version 1 cannot be made here: it takes root",
+)
+def test_a_generator_that_a_quota_throttles_says_so(tmp_path: Path) -> None:
+    group = GROUPS / f"loadgen-test-{os.getpid()}"
+    group.mkdir()
+    record_file = tmp_path / "record.json"
+    try:
+        (group / "cpu.cfs_quota_us").write_text("20000")
+        command = [*LOADGEN, "-c", "20", "-d", "2s", "--size", "64", "--strict"]
+        inside = f'echo $$ > {group}/cgroup.procs && exec "$@"'
+        with ScriptedServer(echoes) as server:
+            done = subprocess.run(
+                ["sh", "-c", inside, "sh", *command, server.address, "--json", str(record_file)],
+                timeout=120,
+                check=False,
+                capture_output=True,
+            )
+    finally:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+    record = from_json(record_file.read_bytes())
+    assert done.returncode == 4, done.stderr
+    assert record.environment.cpu_quota == 0.2
+    assert record.generator.throttled_s is not None
+    assert record.generator.throttled_s > 0.2 * record.actual.duration_s
+    assert "throttled" in codes(record)
+
+
+FILES: Final = {
+    1: {
+        "proc/self/cgroup": "5:devices:/\n2:cpu,cpuacct:/docker/abc\n0::/\n",
+        "proc/self/mountinfo": "30 2 0:1 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n",
+        "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+        "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+        "sys/fs/cgroup/cpu/docker/cpu.cfs_quota_us": "150000\n",
+        "sys/fs/cgroup/cpu/docker/cpu.cfs_period_us": "100000\n",
+        "sys/fs/cgroup/cpu/docker/cpu.stat": "nr_throttled 3\nthrottled_time 2500000000\n",
+        "sys/fs/cgroup/cpu/docker/abc/cpu.cfs_quota_us": "-1\n",
+        "sys/fs/cgroup/cpu/docker/abc/cpu.cfs_period_us": "100000\n",
+    },
+    2: {
+        "proc/self/cgroup": "0::/kubepods/pod1/abc\n",
+        "proc/self/mountinfo": "30 2 0:1 /kubepods /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+        "sys/fs/cgroup/pod1/cpu.max": "150000 100000\n",
+        "sys/fs/cgroup/pod1/cpu.stat": "usage_usec 9\nthrottled_usec 2500000\n",
+        "sys/fs/cgroup/pod1/abc/cpu.max": "max 100000\n",
+    },
+}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_tightest_quota_of_all_groups_around_a_process_counts(
+    version: int, tmp_path: Path
+) -> None:
+    for name, text in FILES[version].items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    groups = Cgroups(tmp_path)
+    assert groups.quota() == ProcessorQuota(1.5, 0.1)
+    assert groups.throttled_s() == 2.5
+
+
+def test_without_a_quota_there_is_nothing_to_be_throttled(tmp_path: Path) -> None:
+    assert (Cgroups(tmp_path).quota(), Cgroups(tmp_path).throttled_s()) == (None, None)
