@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema
 import msgspec
+import numpy as np
 import pytest
 from drawn_figures import interval
 from hypothesis import given
@@ -85,12 +86,12 @@ class TestPackedIntervals:
         assert numbers_of(intervals, "messages").tolist() == numbers_of(kept, "messages").tolist()
         for form in (kept, intervals):
             assert total_of(form, "messages", "opening", "warming") == 30
-        sizes = [1] * len(intervals)
-        assert summed(times_of(kept, "service_time_ns"), sizes) == [
+        each, size = np.arange(len(intervals)), len(intervals)
+        assert summed(times_of(kept, "service_time_ns"), each, size) == [
             each.service_time_ns for each in intervals
         ]
-        assert summed(times_of(intervals, "response_time_ns"), sizes) == summed(
-            times_of(kept, "response_time_ns"), sizes
+        assert summed(times_of(intervals, "response_time_ns"), each, size) == summed(
+            times_of(kept, "response_time_ns"), each, size
         )
 
     def test_can_be_moved_and_the_last_one_given_its_length(self) -> None:
