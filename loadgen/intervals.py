@@ -201,6 +201,11 @@ class PackedIntervals(msgspec.Struct, frozen=True):
             return self._at((every[place],))[0]
         return self._at(range(len(self))[place])
 
+    @property
+    def packed_bytes(self) -> int:
+        """How long their packed times are together; as text they are longer by a third."""
+        return sum(len(content) for block in self.blocks for content in block.times.values())
+
     def tail(self, count: int) -> "PackedIntervals":
         """Return the last of them: ``count`` at least, if there are so many; none is unpacked."""
         first, found = len(self.blocks), 0
