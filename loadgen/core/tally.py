@@ -1,6 +1,6 @@
 """What the recorder adds up: histograms of the times of messages, and the times between sends."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,12 +38,12 @@ class TimesTally:
 
     def merge(self, other: "TimesTally") -> None:
         """Add what ``other`` has counted."""
-        for each in fields(self):
-            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+        for name in self.__slots__:
+            mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, Histogram):
                 mine.merge(theirs)
             else:
-                setattr(self, each.name, mine + theirs)
+                setattr(self, name, mine + theirs)
 
 
 @dataclass(slots=True)
