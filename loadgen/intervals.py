@@ -12,12 +12,13 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, groupby
-from typing import Any, Final, Literal, overload
+from typing import Any, Final, Literal, NamedTuple, overload
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
 from loadgen.packed_times import TimesColumn
@@ -88,6 +89,30 @@ NUMBERS: Final = {
 """The fields of `IntervalRecord` that are numbers, and whether they must be there."""
 
 
+class Counted(NamedTuple):
+    """An interval as it is added up with others: the times that it has are histograms."""
+
+    stage: Stage
+    numbers: dict[str, Any]
+    times: dict[str, Histogram]
+
+    @classmethod
+    def of(cls, interval: IntervalRecord) -> "Counted":
+        """Return ``interval`` as such."""
+        times = {kind: getattr(interval, kind) for kind in KINDS}
+        return cls(
+            interval.stage,
+            {name: getattr(interval, name) for name in NUMBERS},
+            {kind: each.histogram() for kind, each in times.items() if each is not None},
+        )
+
+    def record(self) -> IntervalRecord:
+        """Return the interval."""
+        times: dict[str, Any] = dict.fromkeys(KINDS)
+        times.update({kind: Distribution.of(each) for kind, each in self.times.items()})
+        return IntervalRecord(stage=self.stage, **self.numbers, **times)
+
+
 class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
     """Intervals that follow one another, all of them at the same stage of the run.
 
@@ -119,19 +144,22 @@ class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
     def __len__(self) -> int:
         return len(self.numbers["start_s"])
 
+    def counted(self) -> Iterator[Counted]:
+        """Yield the intervals, to be added up. Raises RecordError if they are damaged."""
+        names = [name for name in NUMBERS if name in self.numbers]
+        kinds = [kind for kind in KINDS if kind in self.times]
+        numbers = zip(*(self.numbers[name] for name in names), strict=True)
+        times = zip(*(_column((self,), kind).histograms() for kind in kinds), strict=True)
+        for own, histograms in zip(numbers, times, strict=True):
+            yield Counted(
+                self.stage,
+                dict(zip(names, own, strict=True)),
+                dict(zip(kinds, histograms, strict=True)),
+            )
+
     def rows(self) -> list[IntervalRecord]:
         """Return the intervals. Raises RecordError if they are damaged."""
-        columns: dict[str, Sequence[Any]] = {
-            name: column for name, column in self.numbers.items() if name in NUMBERS
-        }
-        for kind in KINDS:
-            columns[kind] = [None] * len(self)
-            if kind in self.times:
-                columns[kind] = _column((self,), kind).distributions()
-        return [
-            IntervalRecord(stage=self.stage, **dict(zip(columns, row, strict=True)))
-            for row in zip(*columns.values(), strict=True)
-        ]
+        return [each.record() for each in self.counted()]
 
 
 def _column(blocks: Sequence[IntervalBlock], kind: str) -> TimesColumn:
@@ -177,6 +205,19 @@ class PackedIntervals(msgspec.Struct, frozen=True):
             return self._at((every[place],))[0]
         return self._at(range(len(self))[place])
 
+    @property
+    def packed_bytes(self) -> int:
+        """How long their packed times are together; as text they are longer by a third."""
+        return sum(len(content) for block in self.blocks for content in block.times.values())
+
+    def tail(self, count: int) -> "PackedIntervals":
+        """Return the last of them: ``count`` at least, if there are so many; none is unpacked."""
+        first, found = len(self.blocks), 0
+        while first and found < count:
+            first -= 1
+            found += len(self.blocks[first])
+        return PackedIntervals(self.blocks[first:])
+
     def _at(self, places: Iterable[int]) -> list[IntervalRecord]:
         """Return the intervals at ``places``, and unpack no more blocks than they lie in."""
         ends = list(accumulate(map(len, self.blocks)))
@@ -210,6 +251,15 @@ def stages_of(intervals: Intervals) -> list[Stage]:
     if isinstance(intervals, PackedIntervals):
         return [block.stage for block in intervals.blocks for _ in range(len(block))]
     return [each.stage for each in intervals]
+
+
+def counted(intervals: Intervals) -> Iterator[Counted]:
+    """Yield all intervals, to be added up. Raises RecordError where they are damaged."""
+    if isinstance(intervals, PackedIntervals):
+        for block in intervals.blocks:
+            yield from block.counted()
+    else:
+        yield from map(Counted.of, intervals)
 
 
 def times_of(intervals: Intervals, kind: str) -> Iterator[TimesColumn]:

@@ -14,7 +14,7 @@ Cost. `TimesPacker.add` is called in the loop, for each time of an interval, onc
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -100,20 +100,20 @@ class TimesColumn(NamedTuple):
             counts=numbers(count for each in known for count in each.counts),
         )
 
-    def distributions(self) -> list[Distribution]:
-        """Return those of each interval."""
-        ends = np.cumsum(self.occupied)[:-1]
-        return [
-            Distribution.of(Histogram.from_buckets(buckets, counts, (low_ns, high_ns), sum_ns))
-            for buckets, counts, low_ns, high_ns, sum_ns in zip(
-                np.split(self.buckets, ends),
-                np.split(self.counts, ends),
-                self.min_ns.tolist(),
-                self.max_ns.tolist(),
-                self.sum_ns.tolist(),
-                strict=True,
+    def histograms(self) -> Iterator[Histogram]:
+        """Yield those of each interval, as histograms."""
+        end = 0
+        for occupied, low_ns, high_ns, sum_ns in zip(
+            self.occupied.tolist(),
+            self.min_ns.tolist(),
+            self.max_ns.tolist(),
+            self.sum_ns.tolist(),
+            strict=True,
+        ):
+            own = slice(end, end := end + occupied)
+            yield Histogram.from_buckets(
+                self.buckets[own], self.counts[own], (low_ns, high_ns), sum_ns
             )
-        ]
 
 
 def _heads(numbers: Integers) -> Integers:
@@ -127,28 +127,26 @@ def _heads(numbers: Integers) -> Integers:
     return np.array(heads, np.int64)
 
 
-def summed(columns: Iterable[TimesColumn], sizes: Sequence[int]) -> list[Distribution]:
-    """Return the distributions of as many intervals together as each of ``sizes`` says.
+def summed(columns: Iterable[TimesColumn], groups: Integers, size: int) -> list[Distribution]:
+    """Return the distributions of ``size`` groups of intervals, each group together.
 
-    ``sizes`` add up to the number of intervals in ``columns``.
+    groups: of which group each interval in ``columns`` is, from 0 on.
     """
-    group_of = np.repeat(np.arange(len(sizes)), sizes)
-    counts = np.zeros((len(sizes), BUCKETS + 1), np.int64)
-    lowest_ns = np.full(len(sizes), np.iinfo(np.int64).max)
-    highest_ns, sum_ns = np.zeros(len(sizes), np.int64), np.zeros(len(sizes), np.int64)
+    counts = np.zeros((size, BUCKETS + 1), np.int64)
+    lowest_ns = np.full(size, np.iinfo(np.int64).max)
+    highest_ns, sum_ns = np.zeros(size, np.int64), np.zeros(size, np.int64)
     at = 0
     for column in columns:
-        groups = group_of[at : at + column.occupied.size]
-        at += column.occupied.size
-        first, end = int(groups[0]), int(groups[-1]) + 1
-        cells = np.repeat(groups - first, column.occupied) * (BUCKETS + 1) + column.buckets
-        size = (end - first) * (BUCKETS + 1)
-        more = np.bincount(cells, column.counts, size).astype(np.int64)
+        own = groups[at : at + column.occupied.size]
+        at += own.size
+        first, end = int(own.min()), int(own.max()) + 1
+        cells = np.repeat(own - first, column.occupied) * (BUCKETS + 1) + column.buckets
+        more = np.bincount(cells, column.counts, (end - first) * (BUCKETS + 1)).astype(np.int64)
         counts[first:end] += more.reshape(-1, BUCKETS + 1)
         some = column.occupied > 0
-        np.minimum.at(lowest_ns, groups[some], column.min_ns[some])
-        np.maximum.at(highest_ns, groups[some], column.max_ns[some])
-        np.add.at(sum_ns, groups, column.sum_ns)
+        np.minimum.at(lowest_ns, own[some], column.min_ns[some])
+        np.maximum.at(highest_ns, own[some], column.max_ns[some])
+        np.add.at(sum_ns, own, column.sum_ns)
     bounds_ns = zip(lowest_ns.tolist(), highest_ns.tolist(), strict=True)
     return [
         Distribution.of(

@@ -10,10 +10,11 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
 from loadgen.evidence import ClockStep
-from loadgen.intervals import IntervalRecord, Stage, Times
+from loadgen.intervals import NUMBERS, Counted, IntervalRecord, Stage, Times, counted
 from loadgen.record import FailureRecord, RunRecord
 from loadgen.units import MOMENT_FORM, NS_PER_S, ns_to_seconds, parse_moment, seconds_to_ns
 
@@ -41,6 +42,10 @@ class Part:
     record: RunRecord
     began_ns: int
     later_ns: int
+
+    def second_of(self, own_ns: int) -> int:
+        """Return the second of the wall clock in which the moment ``own_ns`` of the part lies."""
+        return (self.began_ns + own_ns + _EARLY_NS) // NS_PER_S
 
     @property
     def load_ended_ns(self) -> int:
@@ -85,30 +90,38 @@ def intervals(parts: Iterable[Part]) -> Iterator[IntervalRecord]:
         yield _interval([[interval for *_, interval in own] for _, own in by_part])
 
 
-def _by_second(part: Part) -> Iterator[tuple[int, str, IntervalRecord]]:
+def _by_second(part: Part) -> Iterator[tuple[int, str, Counted]]:
     """Yield the second in which each interval began, whose it is, and when that is for the run."""
-    for interval in part.record.intervals:
-        wall_ns = part.began_ns + seconds_to_ns(interval.start_s)
-        moved = msgspec.structs.replace(interval, start_s=part.moment_s(interval.start_s))
-        yield (wall_ns + _EARLY_NS) // NS_PER_S, part.name, moved
+    for interval in counted(part.record.intervals):
+        own_s = interval.numbers["start_s"]
+        numbers = {**interval.numbers, "start_s": part.moment_s(own_s)}
+        second = part.second_of(seconds_to_ns(own_s))
+        yield second, part.name, interval._replace(numbers=numbers)
 
 
-def _interval(by_part: Sequence[Sequence[IntervalRecord]]) -> IntervalRecord:
+def _interval(by_part: Sequence[Sequence[Counted]]) -> IntervalRecord:
     """Return one interval; the last one of each part says how many connections were up."""
     every = [interval for own in by_part for interval in own]
-    start_s = min(interval.start_s for interval in every)
-    end_ns = max(seconds_to_ns(each.start_s) + seconds_to_ns(each.duration_s) for each in every)
-    return IntervalRecord(
-        start_s=start_s,
-        duration_s=ns_to_seconds(end_ns - seconds_to_ns(start_s)),
-        stage=min((interval.stage for interval in every), key=STAGES.index),
-        messages=sum(interval.messages for interval in every),
-        bytes_sent=sum(interval.bytes_sent for interval in every),
-        bytes_received=sum(interval.bytes_received for interval in every),
-        connections_up=sum(own[-1].connections_up for own in by_part),
-        failures=sum(interval.failures for interval in every),
-        **times(every),
+    starts_s = [each.numbers["start_s"] for each in every]
+    end_ns = max(
+        seconds_to_ns(start_s) + seconds_to_ns(each.numbers["duration_s"])
+        for start_s, each in zip(starts_s, every, strict=True)
     )
+    numbers = {name: sum(each.numbers.get(name, 0) for each in every) for name in NUMBERS}
+    numbers["start_s"] = min(starts_s)
+    numbers["duration_s"] = ns_to_seconds(end_ns - seconds_to_ns(min(starts_s)))
+    numbers["connections_up"] = sum(own[-1].numbers["connections_up"] for own in by_part)
+    stage = min((each.stage for each in every), key=STAGES.index)
+    return Counted(stage, numbers, _added(every)).record()
+
+
+def _added(every: Iterable[Counted]) -> dict[str, Histogram]:
+    """Return the times of all, each of which any of them has."""
+    added: dict[str, Histogram] = {}
+    for interval in every:
+        for kind, histogram in interval.times.items():
+            added.setdefault(kind, Histogram()).merge(histogram)
+    return added
 
 
 def failures(parts: Iterable[Part]) -> list[FailureRecord]:

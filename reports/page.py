@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from loadgen.compare import text
 from loadgen.compare.comparison import Comparison
 from loadgen.encoded import as_json
+from loadgen.intervals import PackedIntervals
 from loadgen.names import escaped
 from loadgen.record import RunRecord
 from loadgen.summary import summarise
@@ -100,11 +101,18 @@ class Chapter:
 
 def chapter(run: Run, pictures: Sequence[Picture] = ()) -> Chapter:
     """Return what the page says of ``run``, and shows of it."""
-    content = as_json(run.record)
-    raw = ""
-    if len(content) <= _LARGEST_EMBEDDED_BYTES:
-        raw = f"data:application/json;base64,{base64.b64encode(content).decode()}"
-    return Chapter(run, sections.judgement(run.record), pictures, raw)
+    return Chapter(run, sections.judgement(run.record), pictures, _embedded(run.record))
+
+
+def _embedded(record: RunRecord) -> str:
+    """Return ``record`` as a page holds it; empty where that is too long."""
+    intervals = record.intervals
+    if isinstance(intervals, PackedIntervals) and intervals.packed_bytes > _LARGEST_EMBEDDED_BYTES:
+        return ""  # seen without making a text of hundreds of megabytes
+    content = as_json(record)
+    if len(content) > _LARGEST_EMBEDDED_BYTES:
+        return ""
+    return f"data:application/json;base64,{base64.b64encode(content).decode()}"
 
 
 def pictures_of(record: RunRecord, forms: Sequence[Format] = ()) -> list[Picture]:

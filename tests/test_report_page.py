@@ -19,6 +19,7 @@ from loadgen.compare.load_rounds import of_records
 from loadgen.evidence import CheckResult, Finding, Health, TargetRecord, WorkerRecord
 from loadgen.failure import Cause, Phase
 from loadgen.health import judge
+from loadgen.interval_packer import packed
 from loadgen.payload import MadePayload
 from loadgen.record import ConnectionsRecord, RunRecord, from_json
 from reports import page
@@ -171,7 +172,9 @@ def test_the_record_is_within_the_page_while_it_is_small(monkeypatch: pytest.Mon
     (found,) = re.findall(r'href="data:application/json;base64,([^"]+)"', words_of(record))
     assert from_json(base64.b64decode(found)) == record
     monkeypatch.setattr(page, "_LARGEST_EMBEDDED_BYTES", 10)
-    assert "too large to be within this page" in words_of(record)
+    for intervals in (record.intervals, packed(record.intervals)):
+        large = msgspec.structs.replace(record, intervals=intervals)
+        assert "too large to be within this page" in words_of(large)
     chapters = [page.chapter(Run("run", record, "../run.json"))]
     assert '<a href="../run.json">' in page.of_runs(chapters, [])
 

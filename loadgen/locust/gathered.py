@@ -1,7 +1,7 @@
 """What the workers have found, put together at the master (or in the one process there is)."""
 
 import logging
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,9 @@ from loadgen.errors import LoadgenError, reason
 from loadgen.files import write_atomically
 from loadgen.health import generator_findings
 from loadgen.interval_packer import packed
-from loadgen.intervals import IntervalRecord, PackedIntervals
+from loadgen.intervals import PackedIntervals
 from loadgen.locust.attendance import Attendance
+from loadgen.locust.recent import Second, seconds
 from loadgen.locust.report import PartReport
 from loadgen.merge import merge
 from loadgen.names import escaped
@@ -39,7 +40,6 @@ class Contribution:
     report: PartReport
     heard_ns: int
     intervals: PackedIntervals = field(default_factory=lambda: PackedIntervals([]))
-    recent: deque[IntervalRecord] = field(default_factory=lambda: deque(maxlen=RECENT + 1))
     is_accused: bool = False
     is_warmup: bool = False
 
@@ -52,17 +52,15 @@ class Contribution:
         """Let ``report`` replace the one before; its intervals follow those before."""
         if report.record.started_at != self.report.record.started_at:
             self.intervals.blocks.clear()  # what came before was a warm-up
-            self.recent.clear()
             self.is_warmup = False
         self.report, self.heard_ns = report, monotonic_ns()
         self.intervals.blocks.extend(packed(report.record.intervals).blocks)
-        self.recent.extend(report.record.intervals)
 
     @property
     def latest(self) -> RunRecord:
-        """Its part, with the latest intervals alone, and without the one that is under way."""
-        whole = list(self.recent) if self.report.is_last else list(self.recent)[:-1]
-        return msgspec.structs.replace(self.report.record, intervals=whole[-RECENT:])
+        """Its part, with the latest intervals alone: `RECENT` at least, if it has so many."""
+        latest = self.intervals.tail(RECENT + 1)  # and the one that is under way
+        return msgspec.structs.replace(self.report.record, intervals=latest)
 
 
 class Gathered:
@@ -139,10 +137,12 @@ class Gathered:
         }
         return self._merged(user_class, parts)
 
-    def recent_intervals(self, user_class: str) -> list[IntervalRecord]:
-        """Return the latest intervals of ``user_class``, at most `RECENT`."""
-        latest = {name: each.latest for name, each in self._counting(user_class)}
-        return list(timeline.intervals(timeline.aligned(latest)))[-RECENT:]
+    def recent(self, user_class: str) -> list[Second]:
+        """Return the latest seconds of ``user_class``, at most `RECENT`."""
+        counting = dict(self._counting(user_class))
+        team = timeline.aligned({name: each.latest for name, each in counting.items()})
+        under_way = [name for name, each in counting.items() if not each.report.is_last]
+        return seconds(team, under_way)[-RECENT:]
 
     def team(self, user_class: str) -> Team | None:
         """Return who is to run users of ``user_class``; None where there is one process alone."""

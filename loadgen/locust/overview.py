@@ -9,8 +9,8 @@ from loadgen.core.clock import monotonic_ns
 from loadgen.distribution import Distribution
 from loadgen.evidence import Health
 from loadgen.health import prints_response_time
-from loadgen.intervals import IntervalRecord
 from loadgen.locust.gathered import Contribution, Gathered
+from loadgen.locust.recent import Second
 from loadgen.record import RunRecord
 from loadgen.units import NS_PER_S, ns_to_seconds
 
@@ -75,7 +75,7 @@ def _user_class(name: str, record: RunRecord, gathered: Gathered) -> dict[str, A
         "workers_expected": len(workers) if team is None else team.expected,
         "workers_reporting": len(workers) if team is None else team.reported,
         "workers": rows,
-        "recent": [_interval(each) for each in gathered.recent_intervals(name)],
+        "recent": [_second(each) for each in gathered.recent(name)],
     }
 
 
@@ -152,12 +152,11 @@ def _unheard(name: str, lost_at_s: float) -> dict[str, Any]:
     }
 
 
-def _interval(interval: IntervalRecord) -> dict[str, Any]:
-    latency = interval.response_time_ns or interval.service_time_ns
-    duration_s = interval.duration_s
+def _second(second: Second) -> dict[str, Any]:
+    latency = second.latency
     return {
-        "at_s": interval.start_s,
-        "messages_per_s": interval.messages / duration_s if duration_s else 0.0,
-        "p50_ns": latency.percentile(50),
-        "p99_ns": latency.percentile(99) if latency.carries(99) else None,
+        "at_s": second.at_s,
+        "messages_per_s": second.messages_per_s,
+        "p50_ns": latency.p50,
+        "p99_ns": latency.p99 if latency.carries(99) else None,
     }

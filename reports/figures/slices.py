@@ -112,7 +112,8 @@ def _slices(of: _Same) -> list[Slice]:
 
 def times_by_slice(record: RunRecord, kind: Latency, parts: Sequence[Slice]) -> list[Distribution]:
     """Return all times of one kind of each of ``parts``, which are all slices of the run."""
-    return summed(times_of(record.intervals, kind), [part.size for part in parts])
+    groups = np.repeat(np.arange(len(parts)), [part.size for part in parts])
+    return summed(times_of(record.intervals, kind), groups, len(parts))
 
 
 def thinning(record: RunRecord) -> str:

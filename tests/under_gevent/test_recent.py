@@ -1,0 +1,93 @@
+"""The latest seconds of a run, as the page shows them, against its intervals one by one."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from drawn_figures import interval
+from records import HEALTHY, OPEN_LOOP_TIMES, distribution, healthy
+
+from loadgen.interval_packer import packed
+from loadgen.locust.gathered import RECENT, Gathered
+from loadgen.locust.recent import Second, seconds
+from loadgen.locust.report import PartReport
+from loadgen.record import RunRecord
+from loadgen.timeline import Part, aligned, intervals
+
+
+def of_a_worker(count: int, began: str, step_s: float, **times: Any) -> RunRecord:
+    """A worker that began at a second and a fraction, with so many intervals, packed by threes."""
+    rows = [
+        interval(
+            step_s * number,
+            duration_s=step_s,
+            messages=100 + number,
+            service_time_ns=distribution(*range(1000 + number, 90_000, 700)),
+            **times,
+        )
+        for number in range(count)
+    ]
+    kept = packed(rows[:1])
+    for start in range(1, count, 3):
+        kept.blocks.extend(packed(rows[start : start + 3]).blocks)
+    return healthy(started_at=f"2026-01-31T12:00:{began}+00:00", intervals=kept, **times)
+
+
+def one_by_one(parts: list[Part]) -> list[Second]:
+    return [
+        Second(
+            each.start_s,
+            each.messages / each.duration_s,
+            each.response_time_ns or each.service_time_ns,
+        )
+        for each in intervals(parts)
+    ]
+
+
+OPEN_LOOP = {name: OPEN_LOOP_TIMES[name] for name in ("response_time_ns", "schedule_lag_ns")}
+
+
+@pytest.mark.parametrize("times", [{}, OPEN_LOOP])
+def test_are_what_the_intervals_are_that_begin_in_one_second(times: dict[str, Any]) -> None:
+    parts = aligned(
+        {
+            "a": of_a_worker(10, "00.250", 1.0, **times),
+            "b": of_a_worker(8, "03.600", 0.5, **times),
+            "c": of_a_worker(1, "30.000", 1.0, **times),
+        }
+    )
+    found, expected = seconds(parts), one_by_one(parts)
+    assert [each.at_s for each in found] == [each.at_s for each in expected]
+    assert [each.latency for each in found] == [each.latency for each in expected]
+    rates_per_s = [each.messages_per_s for each in expected]
+    assert [each.messages_per_s for each in found] == pytest.approx(rates_per_s)
+
+
+def test_leave_out_the_interval_that_is_under_way() -> None:
+    worker = of_a_worker(10, "00.000", 1.0)
+    parts = aligned({"a": worker, "b": of_a_worker(9, "00.000", 1.0)})
+    [*others, last] = seconds(parts, ["a"])
+    assert len(others) == 8
+    assert last.at_s == 8.0
+    assert last.messages_per_s == 216
+    assert seconds(parts, ["a", "b"])[-1].messages_per_s == 108
+
+
+def test_of_nothing_are_none() -> None:
+    assert seconds(aligned({"a": healthy(intervals=packed([]))})) == []
+    assert seconds(aligned({"a": of_a_worker(1, "00.000", 1.0)}), ["a"]) == []
+
+
+def test_that_are_gathered_are_the_latest_and_the_whole_run_stays_packed() -> None:
+    gathered = Gathered()
+    rows = [interval(float(number), messages=number) for number in range(RECENT + 30)]
+    for start in range(0, len(rows), 3):
+        record = msgspec.structs.replace(HEALTHY, intervals=packed(rows[start : start + 3]))
+        report = PartReport(
+            user_class="Ping", users=1, connections_up=1, record=record, names={}, is_last=False
+        )
+        gathered.receive("local", [report])
+    latest = gathered.recent("Ping")
+    assert [each.at_s for each in latest] == [float(at_s) for at_s in range(29, RECENT + 29)]
+    merged = gathered.records()["Ping"]
+    assert list(merged.intervals) == rows
