@@ -141,9 +141,8 @@ def test_a_server_that_stood_still_at_the_same_time_leaves_it_open() -> None:
         assert server.stdout is not None
         try:
             address = f"127.0.0.1:{int(server.stdout.readline())}"
-            with running(
-                address, *("-c", "20", "-d", "40s", "-n", "500", "--json", "-")
-            ) as process:
+            options = ("-c", "20", "-d", "40s", "-n", "500", "--json", "-")
+            with running(address, *options) as process:
                 assert server.stdout.readline() == b"under load\n"
                 frozen_s = freeze(server, process)
                 record = ended(process).record
