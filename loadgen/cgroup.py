@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from loadgen.files import text_of
+
 _US_PER_S: Final = 1e6
 _NS_PER_S: Final = 1e9
 
@@ -40,18 +42,17 @@ class Cgroups:
         return min(found, default=None)
 
     def throttled_s(self) -> float | None:
-        """Return for how long processors of these groups were throttled so far, summed up.
+        """Return for how long the group that was throttled most has been so far.
 
-        None where no group has a quota.
+        That is added up over its processors. None where groups are unknown.
         """
-        limited = [folder for folder in self._folders if _quota(folder) is not None]
-        return sum(map(_throttled_s, limited)) if limited else None
+        return max(map(_throttled_s, self._folders), default=None)
 
 
 def _folders(root: Path) -> Iterator[Path]:
     """Yield the folder of each group that this process is in, and of those above it."""
-    groups = [line.split(":", 2) for line in _read(root / "proc/self/cgroup").splitlines()]
-    for line in _read(root / "proc/self/mountinfo").splitlines():
+    groups = [line.split(":", 2) for line in text_of(root / "proc/self/cgroup").splitlines()]
+    for line in text_of(root / "proc/self/mountinfo").splitlines():
         mount, _, source = line.partition(" - ")
         kind, _, options = source.partition(" ")
         if kind not in ("cgroup", "cgroup2"):
@@ -68,9 +69,9 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _quota(folder: Path) -> ProcessorQuota | None:
-    words = _read(folder / "cpu.max").split()
+    words = text_of(folder / "cpu.max").split()
     if not words:
-        words = [_read(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")]
+        words = [text_of(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")]
     try:
         quota_us, period_us = map(int, words)
     except ValueError:  # "max", or no such file
@@ -81,14 +82,7 @@ def _quota(folder: Path) -> ProcessorQuota | None:
 
 
 def _throttled_s(folder: Path) -> float:
-    entries = dict(line.split(" ", 1) for line in _read(folder / "cpu.stat").splitlines())
+    entries = dict(line.split(" ", 1) for line in text_of(folder / "cpu.stat").splitlines())
     if "throttled_usec" in entries:
         return int(entries["throttled_usec"]) / _US_PER_S
     return int(entries.get("throttled_time", 0)) / _NS_PER_S
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -102,11 +102,19 @@ def downtime(record: RunRecord) -> Remarks:
         "backing-off" if is_own else "connections-down",
         f"connections were up for {percent(found.had_s / found.asked_s)} of the time that was "
         f"asked for ({shares}{alone})",
-        "the limit is loadgen's own back-off, 0.1 to 5 s before a failed connection is opened "
-        "again; the failures say why they fail"
-        if is_own
-        else "the failures say why; --reconnect opens failed connections again",
+        _advice_on_downtime(record, is_own=is_own),
     )
+
+
+def _advice_on_downtime(record: RunRecord, *, is_own: bool) -> str:
+    if is_own:
+        return (
+            "the limit is loadgen's own back-off, 0.1 to 5 s before a failed connection is opened "
+            "again; the failures say why they fail"
+        )
+    if record.failures:
+        return "the failures say why; --reconnect opens failed connections again"
+    return "they came up late: a longer --connect-timeout, or a --warmup, gives them time"
 
 
 def samples(record: RunRecord) -> Remarks:
@@ -237,17 +245,21 @@ def shared_pauses(record: RunRecord) -> Remarks:
 
 
 def throttling(record: RunRecord) -> Remarks:
-    """Say for how long a quota kept the generator from running."""
+    """Say that a quota kept the generator from running.
+
+    It weighs as much as the pauses that it explains: the kernel adds up over processors.
+    """
     generator, quota = record.generator, record.environment.cpu_quota
     if not generator.throttled_s or not record.actual.duration_s:
         return
-    share = generator.throttled_s / record.actual.duration_s
     of = "" if quota is None else f" of {quota:g} processors"
+    explained_s = min(generator.throttled_s, generator.gaps_s)
     yield Remark.of(
-        _weight(share),
+        _weight(explained_s / record.actual.duration_s),
         "throttled",
-        f"the quota{of} of its control group kept the generator from running for "
-        f"{in_seconds(generator.throttled_s)} ({percent(share)} of the load)",
+        f"the quota{of} of its control group throttled the generator for "
+        f"{in_seconds(generator.throttled_s)}, added up over processors; that explains up to "
+        f"{in_seconds(explained_s)} of standing still",
         "lift the quota (docker --cpus, a pod's limits.cpu, CPUQuota=), or ask for less load",
     )
 

@@ -10,6 +10,7 @@ import msgspec
 from loadgen import descriptors
 from loadgen._version import __version__
 from loadgen.cgroup import Cgroups
+from loadgen.files import text_of
 
 _LIBRARIES = ("msgspec", "numpy", "psutil")
 
@@ -75,7 +76,7 @@ def _cpus_usable() -> int:
 
 @functools.cache
 def _cpu_model() -> str:
-    for line in _read("/proc/cpuinfo").splitlines():
+    for line in text_of(Path("/proc/cpuinfo")).splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -92,14 +93,7 @@ def _limits() -> dict[str, str | int | None]:
         "ipv4/tcp_max_syn_backlog",
         "ipv4/tcp_tw_reuse",
     ):
-        text = " ".join(_read(f"/proc/sys/net/{name}").split())
+        text = " ".join(text_of(Path(f"/proc/sys/net/{name}")).split())
         if text:
             limits[name.partition("/")[2]] = int(text) if text.isdigit() else text
     return limits
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -120,7 +120,7 @@ class GeneratorRecord(msgspec.Struct, frozen=True, kw_only=True):
     nothing was.
     involuntary_switches: how often the kernel took the processor away (getrusage(2), ru_nivcsw);
     run_queue_s: for how long the loop was ready to run and waited for a processor; throttled_s: for
-    how long a quota kept this process's control groups from running, added up over processors;
+    how long the tightest quota throttled its control group, added up over processors;
     suspended_s: for how long the machine was suspended. Null where the platform does not say.
     send_gap_variation: the squared coefficient of variation of the times between two sends: 0 if
     even, 1 if random (Poisson), more in bursts; null in a closed loop.

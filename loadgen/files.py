@@ -133,3 +133,11 @@ def _check_replaceable(path: Path) -> None:
         # Whoever may write to the folder may replace a file that is only read there.
         if error.errno not in (errno.EACCES, errno.ETXTBSY) or is_kept:
             raise
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file of the system's; empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

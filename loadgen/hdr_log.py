@@ -13,7 +13,7 @@ from typing import Any, Final
 from loadgen.core.histogram import HIGHEST_NS, Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import UsageError
-from loadgen.intervals import IntervalRecord
+from loadgen.intervals import IntervalRecord, numbers_of
 from loadgen.names import utf_8
 from loadgen.record import RunRecord
 from loadgen.units import parse_moment
@@ -41,7 +41,7 @@ def _lines(record: RunRecord, library: Any) -> Iterator[str]:
     yield "#[Histogram log format version 1.2]"
     yield f"#[StartTime: {started.timestamp():.3f} (seconds since epoch), {record.started_at}]"
     yield '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"'
-    first_s = min((interval.start_s for interval in record.intervals), default=0.0)
+    first_s = min(numbers_of(record.intervals, "start_s"), default=0.0)
     for interval in record.intervals:
         if interval.stage in _MEASURED:
             for tag, times_ns in _distributions(interval):

@@ -8,6 +8,7 @@ each, their histograms packed (`loadgen.packed_times`). Whoever wants one interv
 whoever wants one thing of all of them, as the figures do, gets the column.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, groupby
@@ -134,8 +135,11 @@ class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
         missing = sorted({*wanted, *_NEVER_NULL} - {*self.numbers, *self.times})
         if missing:
             raise ValueError(f"intervals without {', '.join(missing)}")
-        if len({len(column) for column in self.numbers.values()}) > 1:
-            raise ValueError("the columns of the intervals are not of one length")
+        lengths = {len(column) for column in self.numbers.values()}
+        if len(lengths) > 1 or 0 in lengths:
+            raise ValueError("the columns of the intervals are empty, or not of one length")
+        if not all(map(math.isfinite, chain.from_iterable(self.numbers.values()))):
+            raise ValueError("a number of the intervals is not finite")
 
     def __len__(self) -> int:
         return len(self.numbers["start_s"])

@@ -134,8 +134,7 @@ def rate(record: RunRecord) -> Remarks:
 def _stood_still_as_long(record: RunRecord, asked_per_s: float) -> bool:
     """Return whether the generator's own pauses explain what was missed of the rate."""
     actual, generator = record.actual, record.generator
-    paused_s = max(generator.gaps_s, generator.throttled_s or 0.0)
-    could_be_per_s = asked_per_s * (1 - min(1.0, paused_s / actual.duration_s))
+    could_be_per_s = asked_per_s * (1 - min(1.0, generator.gaps_s / actual.duration_s))
     return not shortfall.is_short(actual.messages_per_s, could_be_per_s, actual.duration_s)
 
 

@@ -218,7 +218,7 @@ def _generator(aligned: Sequence[Part]) -> GeneratorRecord:
         delayed=where_known(_delayed, (part.delayed for part in parts)),
         involuntary_switches=where_known(sum, (part.involuntary_switches for part in parts)),
         run_queue_s=where_known(sum, (part.run_queue_s for part in parts)),
-        throttled_s=where_known(sum, (part.throttled_s for part in parts)),
+        throttled_s=where_known(max, (part.throttled_s for part in parts)),
         suspended_s=where_known(max, (part.suspended_s for part in parts)),
         send_gap_variation=_mean([part.send_gap_variation for part in parts], submitted),
     )

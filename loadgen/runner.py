@@ -185,6 +185,7 @@ class _Run:
         longest_ns = patience_ns + seconds_to_ns(pace_s + greeting_s)
         engine.add(self._conversation, plan.connections)
         self._observe("opening", engine.totals(), 0)
+        paused_ns = engine.paused_ns
         next_look_ns = began_ns + INTERVAL_NS
         while engine.is_opening and not self._surroundings.should_stop():
             engine.turn(_LONGEST_WAIT_S)
@@ -192,10 +193,11 @@ class _Run:
             if now_ns >= next_look_ns:
                 next_look_ns += INTERVAL_NS
                 self._observe("opening", engine.totals(), 0)
+            waited_ns = now_ns - began_ns - (engine.paused_ns - paused_ns)
             if engine.opened:
-                if now_ns - began_ns >= longest_ns:
+                if waited_ns >= longest_ns:
                     break
-            elif self._nobody_gets_through(now_ns - began_ns >= patience_ns):
+            elif self._nobody_gets_through(waited_ns >= patience_ns):
                 break
         marks.opening_ended_ns = now_ns
 
@@ -216,12 +218,15 @@ class _Run:
         marks, duration_s = self.findings.marks, self._plan.duration_s
         end_ns = marks.load_began_ns + seconds_to_ns(duration_s) if duration_s else sys.maxsize
         processor = Processor(self._surroundings.boot_clock)
-        before, connected = processor.use(), engine.availability.so_far()
-        engine.take_pulse()
+        connected = engine.availability.so_far(marks.load_began_ns)
+        before = processor.use()
+        engine.take_pulse(marks.load_began_ns)
         marks.load_ended_ns = self._submit_until(engine, end_ns, "loading")
         self.findings.processor = processor.use().since(before)
         self.findings.pulse = engine.take_pulse()
-        self.findings.connection_time = engine.availability.so_far().since(connected)
+        self.findings.connection_time = engine.availability.so_far(marks.load_ended_ns).since(
+            connected
+        )
         self.findings.at_load_end = self._interval_totals
 
     def _submit_until(self, engine: Engine, end_ns: int, stage: Stage) -> int:
@@ -252,13 +257,14 @@ class _Run:
         engine.drain()
         self._observe("draining", engine.totals(), 0)
         now_ns = self._clock()
-        while now_ns < end_ns and not engine.is_finished:
+        while self._plan.drain_s and not engine.is_finished:
             if self._surroundings.should_stop() and not was_stopped:
                 break  # whoever stops the run while it drains has waited long enough
-            engine.turn(min(_LONGEST_WAIT_S, ns_to_seconds(end_ns - now_ns)))
+            engine.turn(min(_LONGEST_WAIT_S, max(0.0, ns_to_seconds(end_ns - now_ns))))
             now_ns = self._clock()
             # While this process stood still, replies came and were not read.
-            end_ns, paused_ns = end_ns + engine.paused_ns - paused_ns, engine.paused_ns
+            if now_ns >= end_ns + engine.paused_ns - paused_ns:
+                break
         self.findings.marks.drain_ended_ns = now_ns
         if engine.opened:
             self._end_interval(engine, now_ns, "draining")

@@ -20,12 +20,12 @@ TESTS = Path(__file__).parent
 FLOORS = [
     ["names"],
     [
-        *("errors", "units", "failure", "_version", "files", "encoded", "cgroup", "originals"),
+        *("errors", "units", "failure", "_version", "files", "encoded", "originals"),
         "signals",
         *("core", "commands"),
     ],
     ["streams"],
-    ["reading"],
+    ["reading", "cgroup"],
     [
         *("target", "payload", "schedule", "descriptors"),
         *("framing", "framing.base", "framing.counted", "framing.marked", "framing.ended"),

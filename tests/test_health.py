@@ -347,11 +347,11 @@ class TestPreemption:
 
     def test_by_a_quota_is_a_finding_of_its_own(self) -> None:
         limited = msgspec.structs.replace(HEALTHY.environment, cpu_quota=0.5)
-        for throttled_s, verdict in ((0.05, "valid"), (0.5, "busy"), (5.0, "inconclusive")):
-            record = closed_loop(
-                generator=waiting(0.7, throttled_s=throttled_s), environment=limited
-            )
-            assert seen(record) == (verdict, ["throttled"])
+        for gaps_s, verdict in ((0.05, "valid"), (0.5, "busy"), (5.0, "inconclusive")):
+            gaps = {"gaps": 1, "gaps_s": gaps_s, "longest_gap_s": gaps_s}
+            throttled = waiting(0.7, throttled_s=9.0, **gaps)  # of several processors, added up
+            record = closed_loop(generator=throttled, environment=limited)
+            assert seen(record) == (verdict, ["preempted", "throttled"])
             assert "the quota of 0.5 processors" in found(record)["throttled"].evidence
         assert seen(closed_loop(generator=waiting(0.7, throttled_s=0.0))) == ("valid", [])
 

@@ -140,6 +140,7 @@ def test_one_that_ends_its_run_too_late_is_in_the_record_all_the_same(tmp_path: 
         held_up.signal(signal.SIGSTOP)
         master.ask("POST", "/stop")
         late = master.wait_for_line("worker (.*) is lost")[1]
+        master.wait_for(lambda: locusts.records)
         without = record_of(locusts)
         held_up.signal(signal.SIGCONT)
         master.wait_for_line(f"worker {late} is late: its last report has come, and counts")

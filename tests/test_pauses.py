@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from loadgen.core.histogram import Integers
 from loadgen.core.pauses import KEPT, Pauses
 from loadgen.core.recorder import Recorder
 
@@ -67,6 +68,19 @@ class TestSchedule:
         assert pauses.delay_sends(ns(300, 310), ns(390, 400)) is None
 
 
+class Counting(Pauses):
+    """Notes how many pauses are looked at, each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked_at: list[int] = []
+
+    def _since(self, first: int) -> tuple[Integers, Integers]:
+        from_ns, until_ns = super()._since(first)
+        self.looked_at.append(from_ns.size)
+        return from_ns, until_ns
+
+
 class TestReplies:
     def test_are_delayed_if_more_than_half_of_the_time_to_the_read_was_pauses(self) -> None:
         pauses = paused((10, 20), (30, 40))
@@ -75,10 +89,30 @@ class TestReplies:
         assert found.tolist() == [False, True, True, False, False]
 
     def test_a_send_that_was_held_up_looks_like_a_service_time_of_about_the_pause(self) -> None:
-        pauses = paused((10, 110))
-        found = pauses.hold_up_sends(ns(5, 10.2, 10.3, 10.4, 120), ns(111, 10.5, 110.4, 900, 121))
+        pauses = paused((10, 90))
+        found = pauses.obscure_service(ns(5, 10.2, 10.3, 10.4, 120), ns(91, 10.5, 90.4, 900, 121))
         assert found is not None
         assert found.tolist() == [False, False, True, False, False]
+
+    def test_a_reply_that_was_in_flight_for_a_whole_pause_tells_nothing_of_the_server(self) -> None:
+        pauses = paused((100, 120), (500, 2000))
+        found = pauses.obscure_service(
+            ns(90, 95, 480, 490, 499, 0), ns(121, 97, 2010, 700, 501, 2600)
+        )
+        assert found is not None
+        assert found.tolist() == [False, False, True, False, False, False]
+
+    def test_only_the_pauses_since_the_oldest_of_them_are_looked_at(self) -> None:
+        pauses = Counting()
+        for number in range(KEPT):
+            pauses.add(*ns(10 * number, 10 * number + 6).tolist())
+        sent_ms = 10 * (KEPT - 3)
+        sent_ns, read_ns = ns(sent_ms), ns(sent_ms + 5)
+        pauses.delay_reads(sent_ns, read_ns)
+        pauses.obscure_service(sent_ns, read_ns)
+        pauses.look_at_server(sent_ns, read_ns)
+        pauses.within_ns(int(sent_ns[0]), int(read_ns[0]))
+        assert 0 < max(pauses.looked_at) <= 3
 
 
 class TestServer:
@@ -106,7 +140,8 @@ class TestServer:
     def test_a_server_that_usually_takes_as_long_was_at_work(self) -> None:
         pauses = paused((100, 500))
         pauses.look_at_server(ns(98), ns(501))
-        assert pauses.shared_ns(150 * MS, START_NS) == 0
+        assert pauses.shared_ns(150 * MS, START_NS) == 400 * MS
+        assert pauses.shared_ns(250 * MS, START_NS) == 0
 
     def test_pauses_of_the_warm_up_do_not_count(self) -> None:
         pauses = paused((100, 500))

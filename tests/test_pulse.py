@@ -11,6 +11,24 @@ def look(pulse: Pulse, at_ns: int, took_ns: int = 0, found: int = 0) -> None:
     pulse.polled(at_ns, at_ns + took_ns, at_ns + took_ns, found)
 
 
+def test_work_that_its_events_do_not_explain_is_a_pause_as_soon_as_it_is_done() -> None:
+    for handled, is_pause in ((20, False), (19, True)):
+        pulse = Pulse()
+        look(pulse, START_NS, found=handled)
+        pulse.worked(START_NS + 6 * MS, handled)
+        assert pulse.pauses.within_ns(START_NS, START_NS + 6 * MS) == is_pause * 6 * MS
+        look(pulse, START_NS + 7 * MS)
+        assert (pulse.gaps, pulse.gaps_total_ns) == (is_pause, is_pause * 6 * MS)
+
+
+def test_a_pause_that_was_under_way_counts_from_there_on() -> None:
+    pulse = Pulse(_left_ns=START_NS)
+    pulse.take_over(START_NS - 30 * MS, 30 * MS)
+    look(pulse, START_NS + 7 * MS)
+    assert (pulse.gaps, pulse.gaps_total_ns, pulse.longest_gap_ns) == (2, 37 * MS, 30 * MS)
+    assert pulse.longest_gap_from_ns == START_NS - 30 * MS
+
+
 def test_looks_are_counted_and_the_time_spent_in_them() -> None:
     pulse = Pulse()
     look(pulse, START_NS, 3 * MS, 1)
@@ -20,15 +38,15 @@ def test_looks_are_counted_and_the_time_spent_in_them() -> None:
     assert (pulse.longest_gap_ns, pulse.gaps, pulse.gaps_total_ns) == (2 * MS, 0, 0)
 
 
-@pytest.mark.parametrize("found", [0, 1, 5000])
+@pytest.mark.parametrize("handled", [0, 1, 5000])
 @pytest.mark.parametrize("is_long", [False, True])
-def test_a_time_between_two_looks_that_its_events_do_not_explain_is_a_pause(
-    found: int, is_long: bool
+def test_a_time_since_the_last_look_that_its_events_do_not_explain_is_a_pause(
+    handled: int, is_long: bool
 ) -> None:
     pulse = Pulse()
-    gap_ns = LATE_NS + found * EVENT_NS + is_long
-    look(pulse, START_NS, found=found)
-    look(pulse, START_NS + gap_ns)
+    gap_ns = LATE_NS + handled * EVENT_NS + is_long
+    look(pulse, START_NS, found=handled)
+    pulse.worked(START_NS + gap_ns, handled)
     assert (pulse.longest_gap_ns, pulse.longest_gap_from_ns) == (gap_ns, START_NS)
     assert (pulse.gaps, pulse.gaps_total_ns) == (is_long, gap_ns * is_long)
 
@@ -70,9 +88,18 @@ def test_sleep_in_a_loop_around_this_one_is_waiting_and_no_pause() -> None:
     pulse.slept(START_NS + MS, START_NS + 21 * MS, START_NS + 21 * MS)
     pulse.slept(START_NS + 21 * MS, START_NS + 60 * MS, START_NS + 51 * MS)
     look(pulse, START_NS + 52 * MS, found=1)
-    assert (pulse.waited_ns, pulse.gaps, pulse.longest_gap_ns) == (50 * MS, 0, 2 * MS)
+    assert (pulse.waited_ns, pulse.gaps, pulse.longest_gap_ns) == (50 * MS, 0, MS)
     look(pulse, START_NS + 60 * MS)
     assert (pulse.gaps, pulse.gaps_total_ns) == (1, 8 * MS)
+
+
+def test_work_before_a_sleep_and_the_sleep_are_pauses_one_after_the_other() -> None:
+    pulse = Pulse()
+    look(pulse, START_NS)
+    pulse.slept(START_NS + 20 * MS, START_NS + 30 * MS, START_NS + 1530 * MS)
+    assert (pulse.gaps, pulse.gaps_total_ns) == (2, 1520 * MS)
+    assert pulse.pauses.within_ns(START_NS + 1510 * MS, START_NS + 1530 * MS) == 20 * MS
+    assert pulse.pauses.within_ns(START_NS, START_NS + 30 * MS) == 20 * MS
 
 
 def test_a_sleep_that_lasts_longer_than_it_was_to_is_a_pause() -> None:

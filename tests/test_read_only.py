@@ -63,7 +63,7 @@ def confined(writable: Path, *arguments: str, **extra: str) -> Ended:
         [*NAMESPACE, "bash", "-c", SCRIPT, str(writable), *LOADGEN, *arguments],
         env={**variables, **extra},
         capture_output=True,
-        timeout=TIMEOUT_S,
+        timeout=4 * TIMEOUT_S,  # what draws lists all fonts, in a folder that is new each time
         check=False,
     )
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())

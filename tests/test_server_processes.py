@@ -67,11 +67,15 @@ def test_run_server_serves_until_a_signal(
         threading.Thread(target=client).start()
 
     options = ServerOptions(processes=processes)
-    counts = run_server(options, ready_file=ready_file, on_ready=load)
+    try:
+        counts = run_server(options, ready_file=ready_file, on_ready=load)
+        after = signal.getsignal(number)
+    finally:
+        signal.signal(number, before)
     assert clients == [b"hello"]
     assert counts == ServerCounts(1, 1, 5, 5)
     assert not ready_file.exists()
-    assert signal.getsignal(number) is before
+    assert after is (signal.SIG_IGN if number == signal.SIGHUP else before)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -61,6 +61,7 @@ def main(arguments: list[str]) -> int:
         raise UsageError("--strict is about --fail-on; say what to fail on")
     written = [("--json", chosen.json), ("--markdown", chosen.markdown)]
     places.check(written, [("", file) for file in _all_in(chosen.files)])
+    _check_outside(written, chosen.files)
     terms = Terms(tuple(chosen.gates), chosen.level, chosen.margin, also_unlike=chosen.force)
     base, head = compare_runs.made(chosen, terms) if chosen.commands else _kept(chosen)
     comparison = compare(base, head, terms)
@@ -208,6 +209,18 @@ def _two_files(chosen: argparse.Namespace) -> tuple[Path, Path]:
     if base == head == Path("-"):
         raise UsageError("- and -: both cannot come from standard input")
     return base, head
+
+
+def _check_outside(written: Iterable[tuple[str, Path | None]], read: Iterable[Path]) -> None:
+    """Raise UsageError if a record would be written into a folder whose records are compared."""
+    folders = [folder for folder in read if folder.is_dir()]
+    for option, path in written:
+        for folder in folders:
+            if path is not None and path.suffix == ".json" and path.parent.samefile(folder):
+                raise UsageError(
+                    f"{option} {escaped(str(path))}: it would be one of the records of "
+                    f"{escaped(str(folder))} the next time; name a file elsewhere"
+                )
 
 
 def _all_in(paths: Iterable[Path]) -> Iterator[Path]:

@@ -85,21 +85,29 @@ class Availability:
         """Return how many connections have that standing."""
         return self._counts[standing]
 
-    def so_far(self) -> ConnectionTime:
-        """Return the connection-time until now."""
-        self._pass()
-        by_name = {f"{each.name.lower()}_ns": self._times_ns[each] for each in _ASKED_FOR}
-        return ConnectionTime(**by_name, nobody_up_ns=self._nobody_up_ns)
+    def so_far(self, at_ns: int) -> ConnectionTime:
+        """Return the connection-time until ``at_ns``, since when no standing has changed."""
+        span_ns = at_ns - self._since_ns
+        by_name = {
+            f"{each.name.lower()}_ns": self._times_ns[each] + self._counts[each] * span_ns
+            for each in _ASKED_FOR
+        }
+        alone_ns = self._nobody_up_ns + self._is_nobody_up * span_ns
+        return ConnectionTime(**by_name, nobody_up_ns=alone_ns)
 
     def _pass(self) -> None:
         now_ns = self._clock()
         span_ns, self._since_ns = now_ns - self._since_ns, now_ns
-        counts, times_ns = self._counts, self._times_ns
         for standing in _ASKED_FOR:
-            times_ns[standing] += counts[standing] * span_ns
+            self._times_ns[standing] += self._counts[standing] * span_ns
+        self._nobody_up_ns += self._is_nobody_up * span_ns
+
+    @property
+    def _is_nobody_up(self) -> bool:
+        """Whether connections are asked for, and none is there."""
+        counts = self._counts
         is_anybody_up = counts[Standing.UP] or counts[Standing.RENEWING]
-        if not is_anybody_up and any(counts[standing] for standing in _ASKED_FOR):
-            self._nobody_up_ns += span_ns
+        return not is_anybody_up and any(counts[standing] for standing in _ASKED_FOR)
 
 
 _ASKED_FOR: Final = tuple(standing for standing in Standing if standing is not Standing.DONE)

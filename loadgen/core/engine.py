@@ -100,9 +100,12 @@ class Engine(Roster):
         """How the loop has fared since the last `take_pulse`; it goes on changing."""
         return self._watch.pulse
 
-    def take_pulse(self) -> Pulse:
-        """Return how the loop has fared since the last call, and begin anew."""
-        return self._watch.take_pulse()
+    def take_pulse(self, since_ns: int | None = None) -> Pulse:
+        """Return how the loop has fared since the last call, and begin anew.
+
+        A pause that lasts beyond ``since_ns`` counts from there on to what follows.
+        """
+        return self._watch.take_pulse(since_ns)
 
     def slept(self, began_ns: int, due_ns: int, ended_ns: int) -> None:
         """Note that the loop that calls `turn` had nothing to do in between.
@@ -168,6 +171,7 @@ class Engine(Roster):
             if schedule is not None:
                 schedule.send_due(settle, fail)
         self._go_on(replied)
+        self._watch.end_turn(len(ready))
         polled_ns = self._watch.polled_ns
         self._recorder.end_turn(polled_ns, self._watch.polled_before_ns)
         if self._alarm_ns() <= polled_ns:

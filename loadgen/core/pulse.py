@@ -40,8 +40,9 @@ class Pulse:
     polls: looks at the sockets; empty: those that found nothing; waited: the time spent in them, or
     asleep in a loop around this one, pauses excluded.
     gaps: pauses; gaps_total_ns: summed up; longest_gap_ns: the longest, or the longest time between
-    two looks where that is longer; longest_gap_from_ns: when that began.
-    pauses: where pauses are noted one by one.
+    two signs of life where that is longer; longest_gap_from_ns: when that began.
+    pauses: where pauses are noted one by one, the latest by the end of each turn of the loop,
+    before anything is concluded from its times.
     """
 
     pauses: Pauses = field(default_factory=Pauses)
@@ -53,7 +54,6 @@ class Pulse:
     longest_gap_ns: int = 0
     longest_gap_from_ns: int = 0
     _left_ns: int | None = None
-    _found: int = 0
 
     def polled(self, began_ns: int, due_ns: int, ended_ns: int, found: int) -> None:
         """Note a look at the sockets that found ``found`` of them ready.
@@ -63,17 +63,32 @@ class Pulse:
         self.polls += 1
         if not found:
             self.empty += 1
-        if self._left_ns is not None:
-            self._note(self._left_ns, began_ns, LATE_NS + self._found * EVENT_NS)
+        self._pass(began_ns)
         self._wait(began_ns, due_ns, ended_ns)
         self._left_ns = ended_ns
-        self._found = found
+
+    def worked(self, ended_ns: int, handled: int) -> None:
+        """Note that ``handled`` events have been dealt with since the last look."""
+        self._pass(ended_ns, handled)
 
     def slept(self, began_ns: int, due_ns: int, ended_ns: int) -> None:
         """Note that a loop around this one waited, between two looks; times as in `polled`."""
+        self._pass(began_ns)
         self._wait(began_ns, due_ns, ended_ns)
         if self._left_ns is not None:
-            self._left_ns += ended_ns - began_ns
+            self._left_ns = ended_ns
+
+    def take_over(self, from_ns: int, pause_ns: int) -> None:
+        """Count a pause that was under way, and is noted already, when this began."""
+        if pause_ns > LATE_NS:
+            self.gaps, self.gaps_total_ns = 1, pause_ns
+            self.longest_gap_ns, self.longest_gap_from_ns = pause_ns, from_ns
+
+    def _pass(self, now_ns: int, handled: int = 0) -> None:
+        """Note the time since the loop was last seen at work."""
+        if self._left_ns is not None:
+            self._note(self._left_ns, now_ns, LATE_NS + handled * EVENT_NS)
+            self._left_ns = now_ns
 
     def _wait(self, began_ns: int, due_ns: int, ended_ns: int) -> None:
         due_ns = max(began_ns, due_ns)

@@ -76,6 +76,7 @@ class Recorder:
         self.steps: list[Step] = []
         self.send_gaps = SendGaps()
         self.pauses = Pauses()
+        self._last_sent_ns = 0
         self.due = 0  # scheduled messages sent that were due since `begin_measuring`
         self._due_from_ns = 0
         self._wall_clock = wall_clock
@@ -152,7 +153,8 @@ class Recorder:
         interval, pauses = self._interval, self.pauses
         intended_ns, free_ns, sent_ns = sends
         self.due += int(np.count_nonzero(intended_ns >= self._due_from_ns))
-        pauses.catch_up(intended_ns, sent_ns, self.send_gaps.last_ns or 0)
+        pauses.catch_up(intended_ns, sent_ns, self._last_sent_ns)
+        self._last_sent_ns = int(sent_ns[-1])
         self.send_gaps.add(sent_ns)
         delayed = pauses.delay_sends(intended_ns, sent_ns)
         if delayed is not None:
@@ -189,7 +191,7 @@ class Recorder:
         self._interval.stamped += arrived_ns.size
         self._interval.receive_lag.record(rows[READ_NS] - arrived_ns)
         self.pauses.look_at_server(sent_ns, arrived_ns)
-        self._record_service(rows, arrived_ns, self.pauses.hold_up_sends(sent_ns, arrived_ns))
+        self._record_service(rows, arrived_ns, self.pauses.obscure_service(sent_ns, arrived_ns))
         self._record_response(rows, arrived_ns, None)
 
     def _record_service(

@@ -198,7 +198,8 @@ class Roster(ABC):
         self._recorder.record_failure(broken.failure, now_ns)
         lost = connection.unanswered
         is_tried_again = self._policy.reconnect and connection.has_more
-        standing = Standing.BACKING_OFF if is_tried_again else Standing.FAILED
+        standing = Standing.FAILED if connection.has_more else Standing.DONE
+        standing = Standing.BACKING_OFF if is_tried_again else standing
         self._end(connection, Step.FAIL, standing)
         lost = connection.unanswered - lost
         connection.failure = broken.failure

@@ -58,10 +58,20 @@ class Watch:
         self._left_over = ready[TURN_EVENTS:]
         return ready[:TURN_EVENTS] if self._left_over else ready
 
-    def take_pulse(self) -> Pulse:
-        """Return what the pulse has counted since the last call, and begin anew."""
-        taken, self.pulse = self.pulse, Pulse(self.pauses)
+    def take_pulse(self, since_ns: int | None = None) -> Pulse:
+        """Return what the pulse has counted since the last call, and begin anew.
+
+        What was a pause from ``since_ns`` on counts to what follows.
+        """
+        now_ns = self._clock()
+        taken, self.pulse = self.pulse, Pulse(self.pauses, _left_ns=now_ns)
+        if since_ns is not None:
+            self.pulse.take_over(since_ns, self.pauses.within_ns(since_ns, now_ns))
         return taken
+
+    def end_turn(self, handled: int) -> None:
+        """Note that ``handled`` events of those that `wait` has returned are dealt with."""
+        self.pulse.worked(self._clock(), handled)
 
     def _look(self, timeout_s: float | None, moment_ns: int | None) -> Ready:
         began_ns = self._clock()

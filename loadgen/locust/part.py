@@ -8,6 +8,7 @@ the run, are sent once each.
 import msgspec
 
 from loadgen import health
+from loadgen.core.clock import monotonic_ns
 from loadgen.core.engine import Engine
 from loadgen.core.totals import NONE, Totals
 from loadgen.crowd import Later, Offered
@@ -39,7 +40,7 @@ class Part:
         self._offered: Offered | None = None
         self._processor = Processor()
         self._used = self._processor.use()
-        self._connected = engine.availability.so_far()
+        self._connected = engine.availability.so_far(monotonic_ns())
         self._fresh = IntervalPacker()
         self.findings = Findings(plan=plan, started_at="", backend="", recorder=recorder)
 
@@ -65,7 +66,7 @@ class Part:
         self.findings.recorder.begin_measuring(now_ns)
         self.findings.recorder.failures.clear()
         self._used = self._processor.use()
-        self._connected = self._engine.availability.so_far()
+        self._connected = self._engine.availability.so_far(now_ns)
         self._engine.take_pulse()
 
     def end_interval(self, now_ns: int) -> None:
@@ -132,7 +133,7 @@ class Part:
         findings.marks.drain_ended_ns = 0
         findings.at_load_end = self._totals
         findings.pulse = self._engine.pulse
-        findings.connection_time = self._engine.availability.so_far().since(self._connected)
+        findings.connection_time = self._engine.availability.so_far(now_ns).since(self._connected)
         findings.processor = self._processor.use().since(self._used)
         findings.overdue = None  # not counted, as long as the schedule goes on
 

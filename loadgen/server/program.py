@@ -37,9 +37,9 @@ def run_server(
 
     Once the server listens, its address and a newline are in ``ready_file``, whole from the first
     moment, and ``on_ready(address)`` is called. At the end that file is removed, and the signal
-    handlers and the timer slack are those of before. The limit of descriptors is raised to what
-    the system allows. To be called in the main thread of a process that does nothing else. Raises
-    UsageError and LoadgenError, as the servers do.
+    handlers and the timer slack are those of before, but that a hangup is ignored once one came.
+    The limit of descriptors is raised to what the system allows. To be called in the main thread of
+    a process that does nothing else. Raises UsageError and LoadgenError, as the servers do.
     """
     _raise_descriptor_limit(options.backend)
     server = EchoServer(options) if options.processes == 1 else ServerProcesses(options)
