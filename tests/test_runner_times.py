@@ -14,6 +14,7 @@ from servers import Peer, ScriptedServer, echoes
 import loadgen
 from loadgen.cli import main
 from loadgen.core.clock import wall_ns
+from loadgen.distribution import Distribution
 from loadgen.summary import summarise
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has stamps")
@@ -110,7 +111,9 @@ def test_in_user_space_arrived_is_read(load: dict[str, Any]) -> None:
     evidence = record.timestamps
     assert (evidence.mode, evidence.reason) == ("user", "as --timestamps user asks")
     assert record.receive_lag_ns is None
-    assert record.service_time_ns == record.user_space_latency_ns
+    delayed = record.generator.delayed  # by pauses, and left out
+    parts = [record.service_time_ns, *([delayed.service_ns] if delayed else [])]
+    assert Distribution.of_all(parts) == record.user_space_latency_ns
     assert evidence.read_uncertainty_ns is not None
     assert evidence.read_uncertainty_ns.count == 300
     assert record.probe is None
