@@ -111,7 +111,7 @@ class GeneratorRecord(msgspec.Struct, frozen=True, kw_only=True):
     waiting_share: share of the time that was spent in them, from 0 to 1.
     gaps: pauses, in which this process did not run though it was due to: times that 5 ms more
     passed between two of those calls than the events in between may take (50 µs each), and calls
-    that came back 5 ms or more after their moment (`loadgen.core.pulse`); gaps_s: summed up;
+    that came back 20 ms or more after their moment (`loadgen.core.pulse`); gaps_s: summed up;
     longest_gap_s: the longest, or the longest time between two calls where that is longer;
     longest_gap_at_s: when that began.
     shared_pauses_s: pauses of 100 ms or more in which no message in flight was answered though the

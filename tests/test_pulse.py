@@ -1,6 +1,6 @@
 import pytest
 
-from loadgen.core.pulse import EVENT_NS, HEARTBEAT_NS, LATE_NS, Pulse
+from loadgen.core.pulse import EVENT_NS, HEARTBEAT_NS, LATE_NS, LATE_WAIT_NS, Pulse
 
 MS = 1_000_000
 START_NS = 10**15
@@ -72,8 +72,8 @@ def test_a_wait_that_comes_back_late_is_a_pause_whatever_it_found(found: int) ->
 
 def test_a_wait_that_comes_back_a_little_late_was_a_wait() -> None:
     pulse = Pulse()
-    pulse.polled(START_NS, START_NS + MS, START_NS + MS + LATE_NS, 0)
-    assert (pulse.gaps, pulse.waited_ns) == (0, MS + LATE_NS)
+    pulse.polled(START_NS, START_NS + MS, START_NS + MS + LATE_WAIT_NS, 0)
+    assert (pulse.gaps, pulse.waited_ns) == (0, MS + LATE_WAIT_NS)
 
 
 def test_a_look_at_a_moment_that_has_passed_is_due_when_it_begins() -> None:

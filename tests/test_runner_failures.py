@@ -92,7 +92,7 @@ def test_what_was_answered_before_the_failure_is_kept() -> None:
         check(record)
     assert record.actual.messages == 30
     assert record.actual.submitted - record.actual.messages <= 10
-    assert record.latency.count == 30
+    assert record.user_space_latency_ns.count == 30
 
 
 def test_one_that_fails_leaves_the_others_alone() -> None:
@@ -124,7 +124,7 @@ def test_a_target_that_dies_in_mid_run_takes_nothing_away() -> None:
     assert sum(failures(record).values()) == 10
     assert set(failures(record)) <= GONE
     assert record.actual.messages >= 500
-    assert record.latency.count == record.actual.messages
+    assert record.user_space_latency_ns.count == record.actual.messages
 
 
 def _dying_after(server: ScriptedServer, size_bytes: int) -> Callable[[], bool]:

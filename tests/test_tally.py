@@ -58,8 +58,12 @@ class TestSendGaps:
 HISTOGRAMS = (
     *("service", "response", "schedule_lag", "blocked", "generator_lag"),
     *("receive_lag", "user_space", "read_uncertainty"),
+    *("delayed_service", "delayed_response", "delayed_lag"),
 )
-COUNTS = ("stamped", "upper_bounds", "missing", "implausible", "unsampled", "left_out")
+COUNTS = (
+    *("stamped", "upper_bounds", "missing", "implausible", "unsampled", "left_out"),
+    "delayed_reads",
+)
 
 
 def tally(first: int) -> TimesTally:
@@ -79,7 +83,7 @@ def test_merging_adds_every_figure_to_its_own_kind() -> None:
         histogram: Histogram = getattr(merged, name)
         assert histogram.count == 4
         assert (histogram.min_ns, histogram.max_ns) == (10 + position, 1050 + position)
-    assert [getattr(merged, name) for name in COUNTS] == [60, 62, 64, 66, 68, 70]
+    assert [getattr(merged, name) for name in COUNTS] == [60, 62, 64, 66, 68, 70, 72]
 
 
 def test_merging_leaves_the_other_as_it_was() -> None:

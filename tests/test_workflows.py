@@ -98,7 +98,7 @@ class TestBench:
             python.parent.mkdir(parents=True)
             python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
             python.chmod(0o755)
-        quick = comparison().replace("--rounds 10", "--rounds 1").replace(" 3s ", " 0.2s ")
+        quick = comparison().replace("--rounds 10", "--rounds 1").replace(" 3s ", " 1s ")
         assert quick != comparison()
         summary = tmp_path / "summary.md"
         done = subprocess.run(
@@ -111,7 +111,7 @@ class TestBench:
             check=False,
         )
         assert done.returncode == 0, done.stderr  # of one round nothing can be said
-        assert "messages/s" in summary.read_text()
+        assert summary.read_text().startswith("### loadgen compare: ")
         (kept,) = (step["with"] for step in steps("bench") if "upload" in step.get("uses", ""))
         files = sorted((tmp_path / kept["path"]).rglob("*.json"))
-        assert [from_json(file.read_bytes()).plan.duration_s for file in files] == [0.2, 0.2]
+        assert [from_json(file.read_bytes()).plan.duration_s for file in files] == [1.0, 1.0]

@@ -6,7 +6,7 @@ between two looks at its sockets. Stopped in the midst of a wait it looks idle: 
 has no moment at which it must be over.
 
 Decision. No wait lasts longer than `HEARTBEAT_NS`, so that each has a moment at which it is due to
-end; coming back later by more than `LATE_NS` is a pause. That holds for every selector, pacing and
+end; coming back later by more than `LATE_WAIT_NS` is a pause. That holds for every selector, pacing and
 load model, in any loop, and needs nothing of the platform. The clock of the processor time that
 was used cannot tell a pause from idleness, and the run-queue wait (``schedstat``, proc(5)) knows
 nothing of stop signals: it and the time throttled by a quota are recorded to explain pauses.
@@ -24,6 +24,9 @@ from loadgen.core.pauses import Pauses
 
 HEARTBEAT_NS: Final = 10_000_000
 """The longest wait."""
+
+LATE_WAIT_NS: Final = 20_000_000
+"""A wait that comes back later than that has not only been woken up late, as on a busy machine."""
 
 LATE_NS: Final = 5_000_000
 """A loop that looks at its sockets later than it was due to, by more, has lost the processor..."""
@@ -92,8 +95,8 @@ class Pulse:
 
     def _wait(self, began_ns: int, due_ns: int, ended_ns: int) -> None:
         due_ns = max(began_ns, due_ns)
-        if ended_ns - due_ns > LATE_NS:
-            self._note(due_ns, ended_ns, LATE_NS)
+        if ended_ns - due_ns > LATE_WAIT_NS:
+            self._note(due_ns, ended_ns, LATE_WAIT_NS)
             ended_ns = due_ns
         self.waited_ns += ended_ns - began_ns
 
