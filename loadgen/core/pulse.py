@@ -6,8 +6,8 @@ between two looks at its sockets. Stopped in the midst of a wait it looks idle: 
 has no moment at which it must be over.
 
 Decision. No wait lasts longer than `HEARTBEAT_NS`, so that each has a moment at which it is due to
-end; coming back later by more than `LATE_WAIT_NS` is a pause. That holds for every selector, pacing and
-load model, in any loop, and needs nothing of the platform. The clock of the processor time that
+end; coming back later by more than `LATE_WAIT_NS` is a pause. That holds for every selector, pacing
+and load model, in any loop, and needs nothing of the platform. The clock of the processor time that
 was used cannot tell a pause from idleness, and the run-queue wait (``schedstat``, proc(5)) knows
 nothing of stop signals: it and the time throttled by a quota are recorded to explain pauses.
 
