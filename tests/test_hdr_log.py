@@ -1,5 +1,6 @@
 """The HdrHistogram log, as the library of that name reads it."""
 
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,15 @@ def read(log: bytes, path: Path) -> list[Any]:
 def are_the_same(theirs: Any, ours: Histogram) -> bool:
     """Return whether all percentiles are, as closely as three digits tell."""
     return theirs.total_count == ours.count and all(
-        theirs.values_are_equivalent(
-            theirs.get_value_at_percentile(percent), ours.percentile(percent)
-        )
+        theirs.values_are_equivalent(value_at_rank(theirs, rank), ours.percentile(percent))
         for percent in PERCENTS
+        if (rank := math.ceil(ours.count * percent / 100 - 1e-6))
     )
+
+
+def value_at_rank(histogram: Any, rank: int) -> int:
+    """Return the ``rank``-th lowest value: of a percentile, the library rounds the rank its way."""
+    return int(histogram.get_value_at_percentile(100 * rank / histogram.total_count))
 
 
 def in_seconds(record: RunRecord, **times: Distribution) -> RunRecord:
