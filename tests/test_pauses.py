@@ -90,9 +90,17 @@ class TestReplies:
 
     def test_a_send_that_was_held_up_looks_like_a_service_time_of_about_the_pause(self) -> None:
         pauses = paused((10, 90))
-        found = pauses.obscure_service(ns(5, 10.2, 10.3, 10.4, 120), ns(91, 10.5, 90.4, 900, 121))
+        found = pauses.obscure_service(ns(5, 10.2, 10.3, 89.9, 120), ns(91, 10.5, 90.4, 900, 121))
         assert found is not None
         assert found.tolist() == [False, False, True, False, False]
+
+    def test_a_process_that_went_on_sending_was_not_held_up_in_a_send(self) -> None:
+        """A long turn sends to many connections; each answers after about as long."""
+        sent_ms = [10 + number / 10 for number in range(100)]
+        pauses = paused((10, 30))
+        found = pauses.obscure_service(ns(*sent_ms), ns(*(each_ms + 18 for each_ms in sent_ms)))
+        assert found is not None
+        assert np.flatnonzero(found).tolist() == [99]
 
     def test_a_reply_that_was_in_flight_for_a_whole_pause_tells_nothing_of_the_server(self) -> None:
         pauses = paused((100, 120), (500, 2000))

@@ -108,8 +108,10 @@ class Pauses:
         """Return which service times of the kernel's pauses may have gone into; or None.
 
         The clock is read before a send: a process that stops between the two adds its pause to the
-        service time, which is then about as long. And what was in flight for the whole of a pause
-        of `LONG_NS` or more, and for little else, may have met a server that was stopped, too.
+        service time, which is then about as long. Only one message can be held up so: one of which
+        nothing else was sent in the first half of its time. And what was in flight for the whole of
+        a pause of `LONG_NS` or more, and for little else, may have met a server that was stopped,
+        too.
         """
         first = bisect_right(self._until_ns, int(sent_ns.min()))
         if first == len(self._until_ns):
@@ -120,6 +122,7 @@ class Pauses:
         length_ns = np.where(latest < 0, 0, (until_ns - from_ns)[latest])
         is_as_long = (2 * service_ns > length_ns) & (service_ns < 2 * length_ns)
         held_up = (sent_ns < until_ns[latest]) & is_as_long
+        held_up[held_up] = _idle_after(sent_ns, sent_ns[held_up], service_ns[held_up] // 2)
         following = np.minimum(latest + 1, from_ns.size - 1)
         length_ns = np.where(from_ns[following] > sent_ns, (until_ns - from_ns)[following], 0)
         outlasted = arrived_ns > from_ns[following] + length_ns // 2
@@ -174,3 +177,11 @@ class Pauses:
         overlap_ns = np.interp(until_ns - origin_ns, moments_ns, sums_ns) - before_ns
         overlap_whole_ns: Integers = np.rint(overlap_ns).astype(np.int64)
         return overlap_whole_ns
+
+
+def _idle_after(sent_ns: Integers, from_ns: Integers, for_ns: Integers) -> Booleans:
+    """Return after which moments nothing was sent for that long."""
+    in_order_ns = np.append(np.sort(sent_ns), NEVER_NS)
+    following_ns = in_order_ns[np.searchsorted(in_order_ns, from_ns, side="right")]
+    idle: Booleans = following_ns - from_ns >= for_ns
+    return idle
