@@ -85,7 +85,8 @@ class LengthPrefix:
 class _LengthPrefixDecoder(QuietDecoder):
     def __init__(self, form: LengthPrefix) -> None:
         super().__init__()
-        self._form = form
+        self._prefix_bytes = form.prefix_bytes
+        self._byte_order = form.byte_order
         self._prefix = b""  # as much of it as has come
         self._body_missing_bytes = 0
         self._counted_bytes = form.prefix_bytes if form.header_included else 0  # of the prefix
@@ -93,9 +94,9 @@ class _LengthPrefixDecoder(QuietDecoder):
 
     def feed(self, view: memoryview) -> int:
         replies = 0
-        position = 0
-        prefix_bytes = self._form.prefix_bytes
-        while position < len(view):
+        position, size = 0, len(view)
+        prefix_bytes = self._prefix_bytes
+        while position < size:
             if len(self._prefix) < prefix_bytes:
                 wanted = prefix_bytes - len(self._prefix)
                 self._prefix += view[position : position + wanted]
@@ -103,7 +104,7 @@ class _LengthPrefixDecoder(QuietDecoder):
                 if len(self._prefix) < prefix_bytes:
                     break
                 self._body_missing_bytes = self._body_bytes()
-            taken = min(self._body_missing_bytes, len(view) - position)
+            taken = min(self._body_missing_bytes, size - position)
             self._body_missing_bytes -= taken
             position += taken
             if not self._body_missing_bytes:
@@ -113,7 +114,7 @@ class _LengthPrefixDecoder(QuietDecoder):
         return replies
 
     def _body_bytes(self) -> int:
-        announced = int.from_bytes(self._prefix, self._form.byte_order)
+        announced = int.from_bytes(self._prefix, self._byte_order)
         if announced < self._counted_bytes:
             raise FramingError(Cause.BAD_FRAME)
         if announced > self._most_announced:
