@@ -63,7 +63,7 @@ def greets_well(peer: Peer) -> None:
         (drips, {"reply": LINES, "pipeline": 5}),
         (drips, {"reply": LINES, "rate": 1000}),
         (drips, {"reply": LINES, "rate": 1000, "unlimited": True}),
-        (drips, {"payloads": (loadgen.SizePayload(2**20),)}),
+        (drips, {"payloads": (loadgen.SizePayload(2**15),)}),
         (greets_well, {"reply": LINES, "first_message": b"H\n"}),
         (drips, {"reply": "length:u32", "max_reply_bytes": 2**62}),
     ],
