@@ -11,6 +11,7 @@ from loadgen.core.engine import Engine
 from loadgen.core.load_models import ClosedLoop, LoadModel, OpenLoop, Thinking, WarmUp
 from loadgen.core.policy import Policy
 from loadgen.core.recorder import Recorder
+from loadgen.core.timers import NEVER_NS
 from loadgen.core.watch import Watch
 from loadgen.originals import original
 from loadgen.plan import Plan
@@ -60,6 +61,9 @@ def _policy_of(plan: Plan, endpoint: Endpoint) -> Policy:
         connect_interval_ns=0 if rate is None else round(NS_PER_S / rate),
         connect_timeout_ns=seconds_to_ns(plan.connect_timeout_s),
         io_timeout_ns=seconds_to_ns(plan.io_timeout_s),
+        reply_timeout_ns=NEVER_NS
+        if plan.reply_timeout_s is None
+        else seconds_to_ns(plan.reply_timeout_s),
         reconnect=plan.reconnect,
     )
 

@@ -26,12 +26,14 @@ _COUNTS: Final = {
     "send_buffer_bytes": 2**31 - 1,
     "receive_buffer_bytes": 2**31 - 1,
     "timestamp_sample": 1_000_000,
+    "max_reply_bytes": sys.maxsize,
 }
 _TIMES: Final = (
     "duration_s",
     "drain_s",
     "connect_timeout_s",
     "io_timeout_s",
+    "reply_timeout_s",
     "warmup_s",
     "sample_interval_s",
 )
@@ -86,10 +88,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         one's.
     sample_interval_s: how often that is looked at.
     reply: when a reply is whole, in the form of `loadgen.framing.FORMS`.
+    max_reply_bytes: how long a reply may be where the server decides that, by a delimiter, a
+        length or the end of the stream; a longer one is a failure.
     verify: compare echoed bytes with what was sent.
     connect_rate_per_s: connections opened each second, over all; None: as fast as they come up.
     connect_timeout_s: for one connection to come up.
     io_timeout_s: for one connection to make progress while it waits for the server.
+    reply_timeout_s: for a reply to be whole, counted from the moment at which its message was sent;
+        without replies, for a message to be taken whole. None: as long as there is progress.
     drain_s: how long what is in flight may take to come home after the end.
     reconnect: open failed connections again, with back-off.
     nagle: leave Nagle's algorithm on (TCP_NODELAY is set otherwise).
@@ -120,10 +126,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     watch: str | int = "auto"
     sample_interval_s: float = 0.5
     reply: str = "echo"
+    max_reply_bytes: int = framing.MAX_REPLY_BYTES
     verify: bool = False
     connect_rate_per_s: float | None = None
     connect_timeout_s: float = 3.5
     io_timeout_s: float = 5.5
+    reply_timeout_s: float | None = None
     drain_s: float = 1.0
     reconnect: bool = False
     nagle: bool = False
@@ -259,7 +267,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return (
             framing.Echo(verify=True)
             if self.verify and self.reply == "echo"
-            else framing.parse(self.reply)
+            else framing.parse(self.reply, self.max_reply_bytes)
         )
 
 
@@ -274,6 +282,7 @@ _OPTIONS = {
     "checks": "--check",
     "rate_per_connection": "--rate-per-conn",
     "connect_rate_per_s": "--connect-rate",
+    "max_reply_bytes": "--max-reply",
     "send_buffer_bytes": "--sndbuf",
     "receive_buffer_bytes": "--rcvbuf",
 }

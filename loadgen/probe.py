@@ -11,19 +11,23 @@ histogram over at the end. It is a closed loop: a stall of the server costs it o
 all that would have come meanwhile. And it sees its own connection only.
 
 Protocol. The plan comes as one line of JSON by standard input; "ready" goes out when the connection
-is up; each further line that comes begins the account anew; the end of the input ends it.
+is up. Each line "begin" begins the account anew. After "end" nothing more is sent, and the record
+goes out when the last reply is whole. The end of the input is the end of the run: whatever is still
+awaited by then is cut off, so that no server holds up a run by way of its probe.
 """
 
 import contextlib
+import errno
 import os
 import random
+import select
 import selectors
 import socket
 import subprocess
 import sys
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -32,14 +36,17 @@ import msgspec
 from loadgen import payload
 from loadgen.core.dialer import Endpoint, refuse_own_end
 from loadgen.core.histogram import Histogram
+from loadgen.core.timers import NEVER_NS
 from loadgen.distribution import Distribution
 from loadgen.encoded import as_json
 from loadgen.evidence import ProbeRecord
+from loadgen.failure import Cause
 from loadgen.files import write_whole
 from loadgen.framing import FramingError, UntilEof
 from loadgen.names import escaped, unescaped
 from loadgen.payload import Payloads
 from loadgen.plan import Plan
+from loadgen.units import ns_to_seconds, seconds_to_ns
 
 REQUESTS_PER_S: Final = 300
 _BINNED_TOGETHER: Final = 1000
@@ -49,7 +56,15 @@ TRICKLE_PER_S: Final = 1000
 
 TRICKLE_MESSAGES: Final = 10_000
 
-_PATIENCE_S: Final = 10.0
+_START_S: Final = 10.0
+"""For the probe to be connected; the load does not wait longer."""
+
+_LAST_WORD_S: Final = 5.0
+"""For the probe's process to hand its record over once its run has ended; then it is killed."""
+
+_LONGEST_WAIT_S: Final = 0.1
+"""Waited at one time, so that a request to stop is heard."""
+
 _BUFFER_BYTES: Final = 64 * 1024
 
 
@@ -69,12 +84,28 @@ def _is_trickle(plan: Plan) -> bool:
     return plan.connections == 1 if profile is None else profile.peak_per_s <= TRICKLE_PER_S
 
 
-class Probe:
-    """The probe's process, from the start of the ``with`` to its end; then ``record`` is there."""
+def _nobody_asks() -> bool:
+    return False
 
-    def __init__(self, plan: Plan, payloads: Payloads, endpoint: Endpoint) -> None:
+
+class Probe:
+    """The probe's process, from the start of the ``with`` to its end; then ``record`` is there.
+
+    should_stop: whether the run is to end, so that nothing more is waited for.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        payloads: Payloads,
+        endpoint: Endpoint,
+        should_stop: Callable[[], bool] = _nobody_asks,
+    ) -> None:
         self.record: ProbeRecord | None = None
         self._said = b""
+        self._should_stop = should_stop
+        self._drain_s = plan.drain_s
+        self._drained_at_s = 0.0
         # Its own standard input holds no payload.
         plan = msgspec.structs.replace(plan, payloads=tuple(payloads.items))
         self._job = as_json({"plan": plan, "endpoint": _on_paper(endpoint)}) + b"\n"
@@ -88,7 +119,7 @@ class Probe:
             start_new_session=True,  # a ^C at the terminal is for the run, which ends the probe
         )
         self._tell(self._job)
-        self._wait_for_output()
+        self._said = self._output_until(time.monotonic() + _START_S)
         return self
 
     def begin(self) -> None:
@@ -96,11 +127,11 @@ class Probe:
         self._tell(b"begin\n")
 
     def end(self) -> None:
-        """Let its account end now."""
-        pipe, self._process.stdin = self._process.stdin, None
-        if pipe is not None:
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+        """Let its account end now; the last reply may come home for as long as the drain takes."""
+        self._tell(b"end\n")
+        self._drained_at_s = time.monotonic() + self._drain_s
+        if self._should_stop():  # that was why the load has ended
+            self._should_stop = _nobody_asks
 
     def __exit__(
         self,
@@ -108,10 +139,11 @@ class Probe:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.end()
+        if kind is None:
+            self._said += self._output_until(self._drained_at_s)
         output = b""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            output, _ = self._process.communicate(timeout=_PATIENCE_S)
+            output, _ = self._process.communicate(timeout=_LAST_WORD_S)  # closes its input
         if self._process.returncode is None:
             self._process.kill()
             self._process.communicate()
@@ -130,14 +162,20 @@ class Probe:
             pipe.write(line)
             pipe.flush()
 
-    def _wait_for_output(self) -> None:
+    def _output_until(self, moment_s: float) -> bytes:
+        """Return what it says next; nothing if it says nothing until then, or the run is to end."""
         output = self._process.stdout
         assert output is not None
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
-            if selector.select(_PATIENCE_S):
-                # Past the buffer, which `communicate` knows nothing of: this may be all of it.
-                self._said = os.read(output.fileno(), _BUFFER_BYTES)
+            while not self._should_stop():
+                left_s = moment_s - time.monotonic()
+                if selector.select(max(0.0, min(left_s, _LONGEST_WAIT_S))):
+                    # Past the buffer, which `communicate` knows nothing of: this may be all of it.
+                    return os.read(output.fileno(), _BUFFER_BYTES)
+                if left_s <= 0:
+                    break
+        return b""
 
 
 def _on_paper(endpoint: Endpoint) -> Endpoint:
@@ -149,12 +187,84 @@ def _on_paper(endpoint: Endpoint) -> Endpoint:
 # ---- in the process of its own ------------------------------------------------------------
 
 
-class Prober:
-    """One blocking connection."""
+class Account:
+    """What the requests have taken."""
 
-    def __init__(self, plan: Plan, endpoint: Endpoint) -> None:
+    def __init__(self) -> None:
+        self._histogram = Histogram()
+        self._times_ns = array("q")
+
+    def add(self, took_ns: int) -> None:
+        """Note one of them."""
+        self._times_ns.append(took_ns)
+        if len(self._times_ns) == _BINNED_TOGETHER:
+            self._bin()
+
+    def record(self, failure: str) -> ProbeRecord:
+        """Return what was found."""
+        self._bin()
+        latency_ns = Distribution.of(self._histogram)
+        return ProbeRecord(requests=self._histogram.count, failure=failure, latency_ns=latency_ns)
+
+    def _bin(self) -> None:
+        self._histogram.record(self._times_ns)
+        self._times_ns = array("q")
+
+
+class RunOver(Exception):  # noqa: N818 - it is no error
+    """The run has ended, and a reply was still awaited."""
+
+
+class Orders:
+    """What the run says by ``descriptor``, standard input; to be heard in every wait."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.account = Account()
+        """Of the requests that are sent now."""
+        self.may_ask = True
+        """Whether requests are still to be sent."""
+        self._descriptor = descriptor
+        self._has_ended = False
+
+    def wait(self, until_ns: int, sock: socket.socket | None = None, *, to_write: bool) -> bool:
+        """Wait until ``sock`` is ready, or until then; return whether it is ready.
+
+        Without a socket it waits as long as requests are to be sent, and raises nothing; with one
+        it raises RunOver at the end of the input.
+        """
+        reads: list[int | socket.socket] = [self._descriptor]
+        writes: list[socket.socket] = []
+        if sock is not None:
+            (writes if to_write else reads).append(sock)
+        while True:
+            left_s = max(0.0, ns_to_seconds(until_ns - time.monotonic_ns()))
+            readable, writable, _ = select.select(reads, writes, [], left_s)
+            if self._descriptor in readable:
+                self._hear()
+            if sock is None and not self.may_ask:
+                return False
+            if self._has_ended:
+                raise RunOver
+            if sock is not None and sock in (writable if to_write else readable):
+                return True
+            if time.monotonic_ns() >= until_ns:
+                return False
+
+    def _hear(self) -> None:
+        lines = os.read(self._descriptor, _BUFFER_BYTES)
+        if b"begin\n" in lines:
+            self.account = Account()
+        self._has_ended = not lines
+        self.may_ask = self.may_ask and bool(lines) and b"end\n" not in lines
+
+
+class Prober:
+    """One connection, which waits for the server as long as plan and ``orders`` let it."""
+
+    def __init__(self, plan: Plan, endpoint: Endpoint, orders: Orders) -> None:
         self._plan = plan
         self._endpoint = endpoint
+        self._orders = orders
         self._queue = payload.load(plan.payloads)
         self._framing = plan.framing()
         self._buffer = bytearray(_BUFFER_BYTES)
@@ -167,13 +277,17 @@ class Prober:
         if self._socket is not None:
             return
         family, address = self._endpoint
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        self._socket.settimeout(self._plan.connect_timeout_s)
-        self._socket.connect(address)
-        refuse_own_end(self._socket)
-        self._socket.settimeout(min(self._plan.io_timeout_s, _PATIENCE_S / 2))
+        self._socket = sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        code = sock.connect_ex(address)
+        if code == errno.EINPROGRESS:
+            self._wait(self._plan.connect_timeout_s, NEVER_NS, to_write=True)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        refuse_own_end(sock)
         if family != getattr(socket, "AF_UNIX", None) and not self._plan.nagle:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._decoder = self._framing.decoder()
         if self._plan.first_message:
             self._exchange(self._plan.first_message, (len(self._plan.first_message),))
@@ -197,19 +311,38 @@ class Prober:
     def _exchange(self, message: bytes, lengths: Sequence[int]) -> int:
         assert self._socket is not None
         self._decoder.expect(message, lengths)
-        replies = 0
+        timeout_s = self._plan.reply_timeout_s
         sent_ns = time.monotonic_ns()
-        self._socket.sendall(message)
-        while not replies:
+        whole_by_ns = NEVER_NS if timeout_s is None else sent_ns + seconds_to_ns(timeout_s)
+        self._send(message, whole_by_ns)
+        while True:
+            self._wait(self._plan.io_timeout_s, whole_by_ns)
             size = self._socket.recv_into(self._buffer)
             read_ns = time.monotonic_ns()
-            if size:
-                replies = self._decoder.feed(memoryview(self._buffer)[:size])
-            else:
-                replies = self._decoder.end()
-                if not replies:
-                    raise ConnectionError("the server closed the connection")
-        return read_ns - sent_ns
+            view = memoryview(self._buffer)[:size]
+            if self._decoder.feed(view) if size else self._decoder.end():
+                return read_ns - sent_ns
+            if not size:
+                raise ConnectionError("the server closed the connection")
+            if read_ns >= whole_by_ns:
+                raise TimeoutError(Cause.REPLY_TIMEOUT.text)
+
+    def _send(self, message: bytes, whole_by_ns: int) -> None:
+        assert self._socket is not None
+        rest = memoryview(message)
+        while rest:
+            try:
+                rest = rest[self._socket.send(rest) :]
+            except BlockingIOError:
+                self._wait(self._plan.io_timeout_s, whole_by_ns, to_write=True)
+
+    def _wait(self, progress_s: float, whole_by_ns: int, *, to_write: bool = False) -> None:
+        """Wait for the server. Raises TimeoutError if that takes too long, and RunOver."""
+        progress_by_ns = time.monotonic_ns() + seconds_to_ns(progress_s)
+        until_ns = min(progress_by_ns, whole_by_ns)
+        if not self._orders.wait(until_ns, self._socket, to_write=to_write):
+            cause = Cause.TIMEOUT if until_ns == progress_by_ns else Cause.REPLY_TIMEOUT
+            raise TimeoutError(cause.text)
 
 
 def main() -> int:
@@ -218,30 +351,24 @@ def main() -> int:
     family, address = job["endpoint"]
     endpoint = Endpoint(family, unescaped(address) if isinstance(address, str) else tuple(address))
     plan = msgspec.convert(job["plan"], Plan)
-    prober, failure = Prober(plan, endpoint), ""
-    histogram, times_ns = Histogram(), array("q")
+    orders = Orders(sys.stdin.fileno())
+    prober, failure = Prober(plan, endpoint, orders), ""
     random_gaps = random.Random(plan.seed)  # noqa: S311 - it is no secret
     try:
         prober.connect()
         _say(b"ready")
-        with selectors.DefaultSelector() as orders:
-            orders.register(0, selectors.EVENT_READ)
-            while True:
-                if orders.select(random_gaps.expovariate(REQUESTS_PER_S)):
-                    if not sys.stdin.buffer.readline():
-                        break
-                    histogram, times_ns = Histogram(), array("q")
-                times_ns.append(prober.request())
-                if len(times_ns) == _BINNED_TOGETHER:
-                    histogram.record(times_ns)
-                    times_ns = array("q")
+        while orders.may_ask:
+            gap_ns = seconds_to_ns(random_gaps.expovariate(REQUESTS_PER_S))
+            orders.wait(time.monotonic_ns() + gap_ns, to_write=False)
+            account = orders.account  # whatever begins while the reply is awaited
+            if orders.may_ask:
+                account.add(prober.request())
+    except RunOver:
+        failure = "it still waited for a reply when the run ended"
     except (OSError, FramingError) as error:
         failure = str(error) or type(error).__name__
     prober.close()
-    histogram.record(times_ns)
-    latency_ns = Distribution.of(histogram)
-    record = ProbeRecord(requests=histogram.count, failure=failure, latency_ns=latency_ns)
-    _say(msgspec.json.encode(record))
+    _say(msgspec.json.encode(orders.account.record(failure)))
     return 0
 
 

@@ -140,7 +140,8 @@ class _Run:
     def _probe(self, endpoint: Endpoint) -> Probe | None:
         if not probe.is_wanted(self._plan, self.findings.why_user_space):
             return None
-        return Probe(self._plan, self._conversation.payloads, endpoint)
+        payloads, should_stop = self._conversation.payloads, self._surroundings.should_stop
+        return Probe(self._plan, payloads, endpoint, should_stop)
 
     def _carry_out(self, engine: Engine, second: Probe | None) -> None:
         findings, marks = self.findings, self.findings.marks

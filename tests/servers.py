@@ -234,6 +234,20 @@ def speaks_first(peer: Peer) -> None:
     peer.receive_all()
 
 
+def drips(peer: Peer) -> None:
+    """Once asked, send a reply that never ends, a byte at a time."""
+    peer.receive()
+    while not peer.server.released.wait(0.005):
+        peer.send(b".")
+
+
+def never_ends(peer: Peer) -> None:
+    """Once asked, send a reply that never ends, as fast as may be."""
+    peer.receive()
+    while not peer.server.released.is_set():
+        peer.send(bytes(65536))
+
+
 def resets_after(size_bytes: int) -> Script:
     """Reset the connection once that many bytes have been echoed."""
 

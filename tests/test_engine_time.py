@@ -2,7 +2,7 @@
 
 import pytest
 from places import full_backlog
-from stage import MS, SECOND, Stage, conversation
+from stage import MS, SECOND, MakeModel, Stage, conversation, schedule
 
 from loadgen.core import backends
 from loadgen.core.connection import Connection
@@ -149,6 +149,127 @@ def test_replies_that_are_there_already_are_no_timeouts_however_late_they_are_re
         stage.clock.advance(6 * SECOND)
         stage.turn_until(lambda: all(c.answered or c.failure for c in connections))
         assert stage.failures() == {}
+
+
+# ---- a deadline of the whole reply --------------------------------------------------------
+
+REPLY = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND, reply_timeout_ns=8 * SECOND)
+SHORT = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND, reply_timeout_ns=2 * SECOND)
+NOT_WHOLE = {(Phase.RECEIVE, Cause.REPLY_TIMEOUT): 1}
+
+
+def drip(stage: Stage, connection: Connection, times: int, every_ns: int) -> None:
+    """Let the peer send a byte that often; each is read when it comes."""
+    for _ in range(times):
+        pass_time(stage, every_ns)
+        assert connection.state in (State.READY, State.GREETING)
+        stage.answer(connection, b"x")
+
+
+@pytest.mark.parametrize("policy", [REPLY, SHORT])
+def test_a_reply_that_drips_is_a_failure_in_time(policy: Policy) -> None:
+    with Stage(policy) as stage:
+        [connection] = stage.open(1, conversation(reply="eof"))
+        pass_time(stage, 3 * SECOND)  # with nothing in flight
+        stage.start()
+        drip(stage, connection, 4, policy.reply_timeout_ns // 4 - 1)
+        pass_time(stage, 3)
+        assert connection.state is State.READY
+        pass_time(stage, 1)
+        assert connection.state.value == "failed"
+        assert connection.unanswered == 1
+        assert stage.failures() == NOT_WHOLE
+
+
+def test_each_reply_has_a_deadline_of_its_own() -> None:
+    with Stage(SHORT) as stage:
+        [connection] = stage.open(1)
+        stage.start()
+        for _ in range(10):
+            drip(stage, connection, 1, SECOND)
+            stage.answer(connection, b"ing")
+        assert connection.answered == 10
+        drip(stage, connection, 1, SECOND)
+        pass_time(stage, SECOND - 1)
+        assert connection.state is State.READY
+        pass_time(stage, 1)
+        assert connection.state.value == "failed"
+        assert stage.failures() == NOT_WHOLE
+
+
+@pytest.mark.parametrize("model", [None, schedule(*[number * SECOND // 2 for number in range(4)])])
+def test_of_several_in_flight_the_oldest_counts(model: MakeModel | None) -> None:
+    """In a closed loop two are sent at once, and one for each reply; on a schedule one by one."""
+    with Stage(SHORT, model=model) as stage:
+        talk = conversation(reply=r"delimiter:\n", pipeline=2, scheduled=model is not None)
+        [connection] = stage.open(1, talk)
+        stage.start()
+        pass_time(stage, SECOND // 2)
+        pass_time(stage, SECOND // 2)
+        stage.answer(connection, b"1\n")  # the second is as old, or was sent half a second later
+        assert (connection.answered, connection.in_flight) == (1, 2)
+        left_ns = SECOND if model is None else 3 * SECOND // 2
+        drip(stage, connection, 1, left_ns - 1)
+        pass_time(stage, 1)
+        assert stage.failures() == NOT_WHOLE
+        assert connection.unanswered == 2
+
+
+def test_a_message_that_is_taken_byte_by_byte_is_a_failure_in_time() -> None:
+    with Stage(SHORT) as stage:
+        [connection] = stage.open(1, conversation(bytes(32 << 20), reply="none", messages=1))
+        stage.start()
+        for _ in range(4):
+            sent_bytes = connection.bytes_sent
+            stage.clock.advance(SECOND // 2 - 1)
+            while connection.bytes_sent == sent_bytes:
+                stage.peers[0].recv(1 << 20)
+                stage.engine.turn(0)
+        assert connection.state is State.READY
+        pass_time(stage, 4)
+        while connection.state is State.READY:  # the kernel may still take some
+            pass_time(stage, 1)
+        assert stage.failures() == {(Phase.SEND, Cause.REPLY_TIMEOUT): 1}
+
+
+def test_a_first_message_has_a_deadline_too() -> None:
+    with Stage(SHORT) as stage:
+        [connection] = stage.engine.add(conversation(first_message=b"hello"))
+        stage.turn_until(lambda: connection.state is State.GREETING and bool(stage.peers))
+        drip(stage, connection, 3, SECOND // 2)
+        pass_time(stage, SECOND // 2)
+        assert connection.state is State.FAILED
+        assert stage.failures() == NOT_WHOLE
+
+
+def test_a_pause_of_this_process_puts_the_deadline_off() -> None:
+    with Stage(SHORT) as stage:
+        [connection] = stage.open(1, conversation(reply="eof"))
+        stage.start()
+        drip(stage, connection, 1, SECOND)
+        now_ns = stage.clock()
+        stage.recorder.pauses.add(now_ns - SECOND // 2, now_ns)
+        drip(stage, connection, 1, SECOND)
+        pass_time(stage, SECOND // 2 - 1)
+        assert connection.state is State.READY
+        pass_time(stage, 1)
+        assert stage.failures() == NOT_WHOLE
+
+
+def test_a_reply_that_is_there_already_is_in_time_and_a_part_of_one_is_not() -> None:
+    with Stage(SHORT) as stage:
+        whole, part = stage.open(2)
+        stage.start()
+        stage.peer_of(whole).sendall(b"ping")
+        stage.peer_of(part).sendall(b"pi")
+        stage.clock.advance(2 * SECOND)
+        stage.engine._keep_time()  # before the sockets are looked at
+        assert stage.failures() == {}
+        stage.clock.advance(1)
+        stage.turn_until(lambda: bool(whole.answered))
+        stage.turn_until(lambda: part.state is State.FAILED)
+        assert whole.state is State.READY
+        assert stage.failures() == NOT_WHOLE
 
 
 # ---- opening again ------------------------------------------------------------------------

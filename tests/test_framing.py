@@ -287,3 +287,58 @@ class TestEcho:
             replies += feed(decoder, cut(message, data.draw(st.lists(st.integers(0, 9)))))
             assert not decoder.partial
         assert replies == len(messages)
+
+
+def reply_of(form: str, size_bytes: int) -> bytes:
+    """Return a reply of ``form`` that has so many bytes."""
+    match form:
+        case "eof":
+            return b"x" * size_bytes
+        case r"delimiter:\r\n":
+            return b"x" * (size_bytes - 2) + b"\r\n"
+        case "length:u16":
+            return (size_bytes - 2).to_bytes(2) + b"x" * (size_bytes - 2)
+        case _:
+            return size_bytes.to_bytes(4, "little") + b"x" * (size_bytes - 4)
+
+
+class TestLongReplies:
+    FORMS = ("eof", r"delimiter:\r\n", "length:u16", "length:u32le,header-included")
+
+    @pytest.mark.parametrize("form", FORMS)
+    @given(data=st.data())
+    def test_may_be_as_long_as_allowed_however_they_are_cut(
+        self, form: str, data: st.DataObject
+    ) -> None:
+        decoder = framing.parse(form, max_reply_bytes=20).decoder()
+        sizes = [20, 5, 19, 20] if form != "eof" else [20]
+        stream = b"".join(reply_of(form, size) for size in sizes)
+        chunks = cut(stream, data.draw(st.lists(st.integers(0, len(stream)))))
+        assert feed(decoder, chunks) + decoder.end() == len(sizes)
+
+    @pytest.mark.parametrize("form", FORMS)
+    @given(data=st.data())
+    def test_may_be_no_longer_however_they_are_cut(self, form: str, data: st.DataObject) -> None:
+        decoder = framing.parse(form, max_reply_bytes=20).decoder()
+        sizes = [20, 5, 21] if form != "eof" else [21]
+        stream = b"".join(reply_of(form, size) for size in sizes)
+        with pytest.raises(FramingError) as error:
+            feed(decoder, cut(stream, data.draw(st.lists(st.integers(0, len(stream))))))
+        assert error.value.cause is Cause.REPLY_TOO_LONG
+
+    @pytest.mark.parametrize("form", ["eof", r"delimiter:\r\n"])
+    def test_that_never_end_are_refused_where_they_grow_too_long(self, form: str) -> None:
+        decoder = framing.parse(form, max_reply_bytes=1000).decoder()
+        assert feed(decoder, [b"x"] * 1000) == 0
+        assert cause_of(decoder, b"x") is Cause.REPLY_TOO_LONG
+
+    @pytest.mark.parametrize("form", ["length:u32", "length:u64", "length:u64le,header-included"])
+    def test_are_refused_by_what_they_announce(self, form: str) -> None:
+        size = int(form[8:10]) // 8
+        assert cause_of(framing.parse(form).decoder(), b"\xff" * size) is Cause.REPLY_TOO_LONG
+
+    @pytest.mark.parametrize("form", ["echo", "fixed:30"])
+    def test_of_a_length_that_was_asked_for_are_fine(self, form: str) -> None:
+        decoder = framing.parse(form, max_reply_bytes=20).decoder()
+        decoder.expect(b"m" * 30, [30])
+        assert feed(decoder, [b"x" * 30]) == 1

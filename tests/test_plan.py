@@ -37,6 +37,7 @@ class TestDuration:
         ("pipeline", "--pipeline"),
         ("send_buffer_bytes", "--sndbuf"),
         ("receive_buffer_bytes", "--rcvbuf"),
+        ("max_reply_bytes", "--max-reply"),
     ],
 )
 @pytest.mark.parametrize("value", [0, -1])
@@ -51,6 +52,7 @@ def test_a_number_below_one_is_refused_with_its_option(field: str, option: str, 
         ("duration_s", "--duration"),
         ("connect_timeout_s", "--connect-timeout"),
         ("io_timeout_s", "--io-timeout"),
+        ("reply_timeout_s", "--reply-timeout"),
         ("drain_s", "--drain"),
         ("connect_rate_per_s", "--connect-rate"),
     ],
@@ -63,7 +65,8 @@ def test_a_time_or_rate_that_makes_no_sense_is_refused_with_its_option(
 
 
 @pytest.mark.parametrize(
-    "field", ["duration_s", "connect_timeout_s", "io_timeout_s", "connect_rate_per_s"]
+    "field",
+    ["duration_s", "connect_timeout_s", "io_timeout_s", "reply_timeout_s", "connect_rate_per_s"],
 )
 def test_no_time_or_rate_may_be_zero(field: str) -> None:
     assert "it must be more than 0" in refusal_of(**{field: 0.0})
@@ -101,6 +104,10 @@ class TestReply:
 
     def test_is_what_its_form_says(self) -> None:
         assert Plan(reply="fixed:64").framing() == framing.Fixed(64)
+
+    def test_may_be_as_long_as_the_plan_says(self) -> None:
+        assert Plan(reply="eof").framing() == framing.UntilEof(16 * 2**20)
+        assert Plan(reply="eof", max_reply_bytes=5).framing() == framing.UntilEof(5)
 
     def test_of_an_unknown_form_is_refused(self) -> None:
         assert refusal_of(reply="json").startswith("--reply: 'json' ")

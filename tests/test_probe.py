@@ -2,22 +2,35 @@
 
 import contextlib
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 from accounts import check
 from command import loadgen as run_command
 from places import SelfConnected, refusing_address, unix_listener
-from servers import Peer, Script, ScriptedServer, answers_once, echoes, never_answers
+from servers import (
+    DEADLINE_S,
+    Peer,
+    Script,
+    ScriptedServer,
+    answers_once,
+    drips,
+    echoes,
+    never_answers,
+    never_ends,
+)
 
 import loadgen
-from loadgen import payload
+from loadgen import payload, probe
 from loadgen.core.dialer import Endpoint
 from loadgen.evidence import ProbeRecord
+from loadgen.failure import Cause
 from loadgen.plan import Plan
-from loadgen.probe import TRICKLE_MESSAGES, Probe, Prober, is_wanted
+from loadgen.probe import TRICKLE_MESSAGES, Orders, Probe, Prober, is_wanted
 
 SECOND_NS = 10**9
 LINE = b"PING\n"
@@ -49,9 +62,11 @@ def test_who_wants_one(fields: dict[str, Any], why_user_space: str, wanted: bool
 
 def test_a_socket_that_met_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "socket", SelfConnected)
-    prober = Prober(Plan(), Endpoint(socket.AF_INET, ("127.0.0.1", 1)))
-    with contextlib.closing(prober), pytest.raises(ConnectionRefusedError, match="to itself"):
-        prober.connect()
+    near, far = socket.socketpair()
+    with near, far:
+        prober = Prober(Plan(), Endpoint(socket.AF_INET, ("127.0.0.1", 1)), Orders(near.fileno()))
+        with contextlib.closing(prober), pytest.raises(ConnectionRefusedError, match="to itself"):
+            prober.connect()
 
 
 def probes_of(process: psutil.Process) -> list[psutil.Process]:
@@ -157,16 +172,59 @@ def hangs_up(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "failure"),
-    [(hangs_up, "the server closed the connection|reset"), (never_answers, "timed out")],
+    ("script", "fields", "failure"),
+    [
+        (hangs_up, {}, "the server closed the connection|reset"),
+        (never_answers, {"io_timeout_s": 2.0}, Cause.TIMEOUT.text),
+        (drips, {"reply_timeout_s": 2.0}, Cause.REPLY_TIMEOUT.text),
+        (never_ends, {"max_reply_bytes": 100_000}, Cause.REPLY_TOO_LONG.text),
+    ],
 )
 def test_a_target_that_drops_it_ends_the_probe_and_not_the_run(
-    script: Script, failure: str
+    script: Script, fields: dict[str, Any], failure: str
 ) -> None:
+    form: dict[str, Any] = {"payloads": (LINE,), "reply": r"delimiter:\n", "drain_s": DEADLINE_S}
     with ScriptedServer(for_the_last_of_four(script)) as server:
-        record, probe = probed(server, io_timeout_s=0.8, duration_s=0.3)
+        record, probe = probed(server, **form, **fields)
     assert any(words in probe.failure for words in failure.split("|"))
     assert record.actual.submitted > 0
+
+
+WAITED = "it still waited for a reply when the run ended"
+
+
+@pytest.mark.parametrize("reply", ["eof", r"delimiter:\n"])
+@pytest.mark.parametrize("script", [drips, never_answers])
+def test_a_target_that_keeps_it_waiting_does_not_hold_up_the_end(
+    script: Script, reply: str
+) -> None:
+    """No time-out of its own comes in time: it is told that the run has ended, and says so."""
+    plan = Plan(connections=3, reply=reply, drain_s=0.1, io_timeout_s=2 * DEADLINE_S, probe=True)
+    with ScriptedServer(script) as server:
+        record = loadgen.run(
+            msgspec.structs.replace(plan, target=server.address, duration_s=DEADLINE_S),
+            loadgen.Surroundings(should_stop=lambda: any(server.streams[3:])),
+        )
+    assert record.failures == []
+    assert record.probe is not None
+    assert (record.probe.requests, record.probe.failure) == (0, WAITED)
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_it_to_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that answers the first message of the load, and not that of the probe."""
+    monkeypatch.setattr(probe, "_START_S", 10 * DEADLINE_S)
+    began_s = time.monotonic()
+    with ScriptedServer(for_the_last_of_four(never_answers)) as server:
+        record = loadgen.run(
+            Plan(target=server.address, connections=3, first_message=b"HELLO\n", probe=True),
+            loadgen.Surroundings(should_stop=lambda: server.accepted == 4),
+        )
+    assert time.monotonic() - began_s < DEADLINE_S
+    assert record.outcome == "interrupted"
+    assert record.probe is not None
+    assert record.probe.failure == WAITED
 
 
 def test_a_target_that_refuses_it_is_named() -> None:

@@ -134,6 +134,15 @@ def _add_reply(group: Any) -> None:
         help=f"when a reply is whole: {framing.FORMS} (echo: as many bytes as were sent)",
     )
     group.add_argument(
+        "--max-reply",
+        dest="max_reply_bytes",
+        type=options.size_bytes,
+        default=framing.MAX_REPLY_BYTES,
+        metavar="SIZE",
+        help="how long a reply may be that ends with a delimiter, a length's count or the stream; "
+        "the connection fails at a longer one (16m)",
+    )
+    group.add_argument(
         "--verify", action="store_true", help="compare echoed bytes with what was sent"
     )
 
@@ -161,6 +170,14 @@ def _add_connections(group: Any) -> None:
         default=5.5,
         metavar="TIME",
         help="for one connection to make progress while it waits; it fails, others go on (5.5s)",
+    )
+    group.add_argument(
+        "--reply-timeout",
+        dest="reply_timeout_s",
+        type=options.duration_s,
+        metavar="TIME",
+        help="for a reply to be whole, from the moment its message was sent, whatever progress "
+        "there is; the connection fails (none)",
     )
     group.add_argument(
         "--reconnect", action="store_true", help="open failed connections again, with back-off"

@@ -143,12 +143,15 @@ class Connection(Exchange):
         """Whether the server has said anything since the last connect."""
         return self.bytes_received > self._received_before
 
-    def has_news(self) -> bool:
-        """Whether what is waited for is there, and has only not been looked at yet.
+    def has_news_since(self, deadline_ns: int) -> bool:
+        """Whether what is waited for is there, and nothing was looked at since ``deadline_ns``.
 
         A process that was stopped, or busy elsewhere, must not take its own lateness for the
-        server's: to be asked before a connection is given up for want of progress.
+        server's: to be asked before a connection is given up.
         """
+        since_ns = self.waits_since_ns
+        if since_ns is None or since_ns >= deadline_ns:
+            return False
         try:
             if self.state is State.CONNECTING:
                 self.socket.getpeername()  # ENOTCONN (getpeername(2)) until it is connected

@@ -85,6 +85,7 @@ class Exchange(Laps):
         """Send the first message, which counts as in flight and nothing else."""
         message = self._conversation.first_message
         self._decoder.expect(message, (len(message),))
+        self.sent_ns = self._clock()
         self.in_flight = 1
         self._push(message)
 
@@ -275,6 +276,12 @@ class Exchange(Laps):
             self._general_bytes_received
             + (laps - (self._awaited_bytes != NO_LAP)) * lap.reply_bytes,
         )
+
+    @property
+    def oldest_sent_ns(self) -> int:
+        """When the oldest of the messages in flight was sent; there is one."""
+        later = self._later
+        return later[0][1] if later and not self._head_count else self.sent_ns
 
     @property
     def has_more(self) -> bool:

@@ -1,14 +1,24 @@
 """How long a connection may take, and how long it waits before it is tried again."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from loadgen.core.connection import Connection
 from loadgen.core.lifecycle import State
+from loadgen.core.timers import NEVER_NS
+from loadgen.failure import Cause
 from loadgen.units import NS_PER_S
 
 FIRST_BACK_OFF_NS: Final = NS_PER_S // 10
 LONGEST_BACK_OFF_NS: Final = 5 * NS_PER_S
+
+
+class Limit(NamedTuple):
+    """How long something may take, from which moment on, and the failure's cause if it does not."""
+
+    since_ns: int
+    longest_ns: int
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,20 +28,36 @@ class Policy:
     connect_interval_ns: between two connects; 0 for as fast as they come up.
     connect_timeout_ns: for a connection to come up.
     io_timeout_ns: for a connection to make progress while it waits.
+    reply_timeout_ns: for a reply to be whole, from the moment at which its message was sent.
     reconnect: whether failed connections are opened again, with back-off.
     """
 
     connect_interval_ns: int = 0
     connect_timeout_ns: int = 3_500_000_000
     io_timeout_ns: int = 5_500_000_000
+    reply_timeout_ns: int = NEVER_NS
     reconnect: bool = False
 
-    def deadline_ns(self, connection: Connection, now_ns: int) -> int:
-        """Return when ``connection`` will have waited too long, if nothing happens from now on."""
-        is_connecting = connection.state is State.CONNECTING
-        timeout_ns = self.connect_timeout_ns if is_connecting else self.io_timeout_ns
+    def limits(self, connection: Connection) -> list[Limit]:
+        """Return what limits the time that ``connection`` waits as things stand.
+
+        Progress moves the beginning of one of them, and only a whole reply that of the other.
+        """
         since_ns = connection.waits_since_ns
-        return (now_ns if since_ns is None else since_ns) + timeout_ns
+        if since_ns is None:
+            return []
+        if connection.state is State.CONNECTING:
+            return [Limit(since_ns, self.connect_timeout_ns, Cause.TIMEOUT)]
+        limits = [Limit(since_ns, self.io_timeout_ns, Cause.TIMEOUT)]
+        if connection.in_flight:
+            oldest_ns = connection.oldest_sent_ns
+            limits.append(Limit(oldest_ns, self.reply_timeout_ns, Cause.REPLY_TIMEOUT))
+        return limits
+
+    @property
+    def look_interval_ns(self) -> int:
+        """How often a connection must be looked at for no limit to be missed."""
+        return min(self.io_timeout_ns, self.reply_timeout_ns)
 
 
 def next_back_off_ns(connection: Connection) -> int:

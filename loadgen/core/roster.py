@@ -33,7 +33,7 @@ from loadgen.core.stamped import StampedConnection
 from loadgen.core.timers import Timers
 from loadgen.core.totals import Totals
 from loadgen.core.watch import Watch
-from loadgen.failure import Cause, ConnectionFailed, Failure
+from loadgen.failure import ConnectionFailed, Failure
 
 _log = logging.getLogger("loadgen.engine")
 
@@ -158,7 +158,7 @@ class Roster(ABC):
         self.opened += 1
         self._recorder.record_connect(connection.connect_ns)
         _log.debug("connection %d: connected", connection.index)
-        self._timers.set(connection, self._clock() + self._policy.io_timeout_ns)
+        self._timers.set(connection, self._clock() + self._policy.look_interval_ns)
         if connection.state is State.READY:
             self._come_up(connection)
         else:
@@ -241,15 +241,20 @@ class Roster(ABC):
             self._stand(connection, Standing.OPENING)
             self._opener.enqueue((connection,))
             return
-        deadline_ns = self._policy.deadline_ns(connection, now_ns)
-        # A process that stood still has not waited for the server.
-        deadline_ns += self._watch.pauses.within_ns(connection.waits_since_ns or now_ns, now_ns)
-        if deadline_ns > now_ns:
-            self._timers.set(connection, deadline_ns)
-        elif connection.has_news():
-            self._timers.set(connection, now_ns + self._policy.io_timeout_ns)
-        else:
-            self._fail(connection, ConnectionFailed(Failure(connection.waits_in, Cause.TIMEOUT)))
+        look_ns = now_ns + self._policy.look_interval_ns
+        for since_ns, longest_ns, cause in self._policy.limits(connection):
+            # A process that stood still has not waited for the server.
+            paused_ns = self._watch.pauses.within_ns(since_ns, now_ns)
+            deadline_ns = since_ns + longest_ns + paused_ns
+            if deadline_ns > now_ns:
+                look_ns = min(look_ns, deadline_ns)
+            elif connection.has_news_since(deadline_ns):
+                look_ns = now_ns + 1  # it is dealt with in the next turn
+            else:
+                failure = Failure(connection.waits_in, cause)
+                self._fail(connection, ConnectionFailed(failure))
+                return
+        self._timers.set(connection, look_ns)
 
     def _alarm_ns(self) -> int:
         """Return before when `_keep_time` has nothing to do, `NEVER_NS` if it never has."""

@@ -4,13 +4,14 @@ import re
 from typing import Literal
 
 from loadgen.errors import UsageError
-from loadgen.framing.base import Decoder, Framing, FramingError
+from loadgen.framing.base import MAX_REPLY_BYTES, Decoder, Framing, FramingError
 from loadgen.framing.counted import Echo, Fixed
 from loadgen.framing.ended import NoReply, UntilEof
 from loadgen.framing.marked import Delimiter, LengthPrefix
 from loadgen.units import SIZE_FORM, parse_escapes, parse_size_bytes
 
 __all__ = [
+    "MAX_REPLY_BYTES",
     "Decoder",
     "Delimiter",
     "Echo",
@@ -30,9 +31,10 @@ FORMS = (
 _LENGTH = re.compile(r"u(8|16|32|64)(be|le)?(,header-included)?")
 
 
-def parse(text: str) -> Framing:
+def parse(text: str, max_reply_bytes: int = MAX_REPLY_BYTES) -> Framing:
     r"""Return the framing that ``text`` names: ``echo``, ``fixed:64``, ``delimiter:\r\n``…
 
+    ``max_reply_bytes`` is for those whose length the peer decides; others have the one asked for.
     Raises UsageError naming the text and the accepted forms.
     """
     name, colon, argument = text.partition(":")
@@ -42,13 +44,13 @@ def parse(text: str) -> Framing:
         case "none", False:
             return NoReply()
         case "eof", False:
-            return UntilEof()
+            return UntilEof(max_reply_bytes)
         case "fixed", True:
             return _fixed(text, argument)
         case "delimiter", True:
-            return _delimiter(text, argument)
+            return _delimiter(text, argument, max_reply_bytes)
         case "length", True:
-            return _length(text, argument)
+            return _length(text, argument, max_reply_bytes)
         case _:
             raise UsageError.of("--reply", text, f"write {FORMS}")
 
@@ -63,17 +65,17 @@ def _fixed(text: str, argument: str) -> Fixed:
     return Fixed(size_bytes)
 
 
-def _delimiter(text: str, argument: str) -> Delimiter:
+def _delimiter(text: str, argument: str, max_reply_bytes: int) -> Delimiter:
     try:
         mark = parse_escapes(argument)
     except ValueError as error:
         raise UsageError.of("--reply", text, str(error)) from None
     if not mark:
         raise UsageError.of("--reply", text, r"a delimiter has one byte or more, such as '\n'")
-    return Delimiter(mark)
+    return Delimiter(mark, max_reply_bytes)
 
 
-def _length(text: str, argument: str) -> LengthPrefix:
+def _length(text: str, argument: str, max_reply_bytes: int) -> LengthPrefix:
     match = _LENGTH.fullmatch(argument)
     if match is None:
         raise UsageError.of(
@@ -83,4 +85,4 @@ def _length(text: str, argument: str) -> LengthPrefix:
             "then ,header-included if the length counts itself",
         )
     byte_order: Literal["big", "little"] = "little" if match[2] == "le" else "big"
-    return LengthPrefix(int(match[1]) // 8, byte_order, bool(match[3]))
+    return LengthPrefix(int(match[1]) // 8, byte_order, bool(match[3]), max_reply_bytes)

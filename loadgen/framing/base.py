@@ -5,9 +5,12 @@ A `Framing` is a value: the frozen description of a reply's form, the same for a
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from loadgen.failure import Cause
+
+MAX_REPLY_BYTES: Final = 16 * 2**20
+"""The length up to which a peer may make its replies as long as it likes, unless one is given."""
 
 
 class FramingError(Exception):
@@ -31,7 +34,7 @@ class Decoder(Protocol):
     def feed(self, view: memoryview) -> int:
         """Return how many replies the bytes in ``view`` have made whole; keep no reference to it.
 
-        Raises FramingError on bytes that can be part of no reply.
+        Raises FramingError on bytes that can be part of no reply, or of none that is short enough.
         """
         ...
 

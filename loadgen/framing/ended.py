@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from loadgen.failure import Cause
-from loadgen.framing.base import Decoder, FramingError, QuietDecoder
+from loadgen.framing.base import MAX_REPLY_BYTES, Decoder, FramingError, QuietDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,12 @@ class _NoReplyDecoder(QuietDecoder):
 class UntilEof:
     """The reply ends when the server closes the connection; the next message needs a new one."""
 
+    max_reply_bytes: int = MAX_REPLY_BYTES
     one_way = False
 
     def decoder(self) -> Decoder:
         """Return a decoder that waits for the end."""
-        return _UntilEofDecoder()
+        return _UntilEofDecoder(self.max_reply_bytes)
 
     def reply_bytes(self, message_bytes: int) -> int | None:
         """Return None: only the end tells."""
@@ -42,7 +43,14 @@ class UntilEof:
 
 
 class _UntilEofDecoder(QuietDecoder):
+    def __init__(self, max_reply_bytes: int) -> None:
+        super().__init__()
+        self._room_bytes = max_reply_bytes
+
     def feed(self, view: memoryview) -> int:
+        self._room_bytes -= len(view)
+        if self._room_bytes < 0:
+            raise FramingError(Cause.REPLY_TOO_LONG)
         self.partial = True
         return 0
 

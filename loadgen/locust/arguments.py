@@ -14,6 +14,7 @@ from loadgen.plan import TIMESTAMPS
 _OPTIONS: Final = {
     "--backend": f"I/O multiplexer: {', '.join(backends.NAMES)}",
     "--reply": f"when a reply is whole: {framing.FORMS}",
+    "--max-reply": "how long a reply may be whose end the server decides, such as 16m",
     "--payload": r"what each user sends; \r \n \t \0 \\ \xHH are understood",
     "--size": "or so many bytes, such as 64 or 1k",
     "--connections-per-user": "connections of each user",
@@ -21,6 +22,7 @@ _OPTIONS: Final = {
     "--rate-per-user": "messages per second of each user, each at its intended time (open loop)",
     "--timestamps": f"who says when a reply arrived: {', '.join(TIMESTAMPS)}",
     "--io-timeout": "for a connection to make progress while it waits, such as 2s",
+    "--reply-timeout": "for a reply to be whole, from the moment its message was sent, such as 30s",
 }
 _FILE: Final = "--loadgen-json"
 
@@ -98,6 +100,7 @@ def check_record_file(chosen: Any) -> None:
 _WORDS: Final = {
     "--backend": "backend",
     "--reply": "reply",
+    "--max-reply": "max_reply_bytes",
     "--payload": "payloads",
     "--size": "payloads",
     "--connections-per-user": "connections",
@@ -105,6 +108,7 @@ _WORDS: Final = {
     "--rate-per-user": "rate",
     "--timestamps": "timestamps",
     "--io-timeout": "io_timeout_s",
+    "--reply-timeout": "reply_timeout_s",
 }
 
 
@@ -115,9 +119,11 @@ def _value(option: str, text: str) -> Any:
                 return (units.parse_escapes(text),)
             case "--size":
                 return (SizePayload(units.parse_size_bytes(text)),)
+            case "--max-reply":
+                return units.parse_size_bytes(text)
             case "--connections-per-user" | "--pipeline":
                 return units.parse_count(text)
-            case "--io-timeout":
+            case "--io-timeout" | "--reply-timeout":
                 return units.parse_duration_s(text)
             case _:
                 return text

@@ -7,7 +7,7 @@ and a turn is not entered twice.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from gevent import getcurrent
 from gevent.hub import get_hub
@@ -21,6 +21,8 @@ from loadgen.framing import Decoder, Framing
 from loadgen.locust.load import Load
 from loadgen.locust.words import checked
 
+_TIMEOUTS: Final = (Cause.TIMEOUT, Cause.REPLY_TIMEOUT)
+
 
 class RequestFailed(LoadgenError, ConnectionError):  # noqa: N818 - it is the request that failed
     """A request got no answer; ``failure`` says in which phase, and why (`loadgen.failure`)."""
@@ -31,7 +33,8 @@ class RequestFailed(LoadgenError, ConnectionError):  # noqa: N818 - it is the re
 
 
 class RequestTimeout(RequestFailed, TimeoutError):  # noqa: N818 - as Locust's users expect
-    """The server made no progress within ``io_timeout_s``, or ``connect_timeout_s``."""
+    """There was no progress within ``io_timeout_s`` or ``connect_timeout_s``, or no whole reply
+    within ``reply_timeout_s``."""
 
 
 class SocketClient:
@@ -116,7 +119,7 @@ class SocketClient:
         """Let others go on until something happens; raise the failure, if that has happened."""
         failure = self._failure or self._final_failure()
         if failure is not None:
-            raise (RequestTimeout if failure.cause is Cause.TIMEOUT else RequestFailed)(failure)
+            raise (RequestTimeout if failure.cause in _TIMEOUTS else RequestFailed)(failure)
         self._waiting = getcurrent()
         self.has_given_way = True
         try:

@@ -179,6 +179,9 @@ class ScriptedSocketUser(_EngineUser):
     """
 
     abstract = True
+    reply_timeout_s: ClassVar[float | None] = 30.0
+    """For a whole reply, since a script waits for each: long enough for 16 MiB at 5 Mbit/s, and
+    short enough that a server whose replies never end shows within a test. None for no limit."""
     _words: ClassVar[tuple[str, ...]] = SCRIPTED_WORDS
 
     def __init__(self, environment: Any) -> None:

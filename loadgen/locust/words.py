@@ -10,10 +10,11 @@ from loadgen.errors import UsageError
 from loadgen.plan import Plan
 
 WORDS: Final = (
-    *("payloads", "reply", "verify", "first_message", "pipeline", "connections"),
+    *("payloads", "reply", "max_reply_bytes", "verify", "first_message", "pipeline", "connections"),
     *("rate", "arrivals", "unlimited", "seed", "backend"),
     *("timestamps", "timestamp_sample"),
-    *("connect_timeout_s", "io_timeout_s", "drain_s", "reconnect"),
+    *("connect_timeout_s", "io_timeout_s", "reply_timeout_s"),
+    *("drain_s", "reconnect"),
     *("nagle", "send_buffer_bytes", "receive_buffer_bytes"),
 )
 """The attributes of a user class that mean what they mean in a Plan. `rate` and `connections` are

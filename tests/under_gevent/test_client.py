@@ -13,6 +13,7 @@ from locust import task
 from places import refusing_address
 from scenes import Scene, scripted, wait_for
 from servers import (
+    DEADLINE_S,
     Peer,
     ScriptedServer,
     answers_each,
@@ -20,9 +21,11 @@ from servers import (
     byte_by_byte,
     closes_after,
     closes_at_once,
+    drips,
     echoes,
     in_two_halves,
     never_answers,
+    never_ends,
     reads_slowly,
     resets_after,
 )
@@ -67,6 +70,12 @@ def leaves_after(size_bytes: int) -> Callable[[Peer], None]:
         peer.receive_exactly(size_bytes)
 
     return script
+
+
+def takes_drops(peer: Peer) -> None:
+    """Read a little at a time, never all of it."""
+    while not peer.server.released.wait(0.005):
+        peer.receive(1000)
 
 
 def only_questions(peer: Peer) -> None:
@@ -252,6 +261,50 @@ class TestFailures:
                 assert scene.entry("slow").num_requests == 1
                 assert scene.entry("quick").num_failures == 0
             assert server.accepted == 2
+
+    def test_a_reply_that_drips(self) -> None:
+        def drips_first(peer: Peer) -> None:
+            (drips if peer is peer.server.peers[0] else echoes)(peer)
+
+        limits = {"io_timeout_s": DEADLINE_S, "reply_timeout_s": 0.2}
+        with ScriptedServer(drips_first) as server:
+            with scripted(server.address, reply=LINES, **limits) as (user, scene):
+                with pytest.raises(RequestTimeout) as caught:
+                    user.client.request(b"ping\r\n", name="slow")
+                assert caught.value.failure == Failure(Phase.RECEIVE, Cause.REPLY_TIMEOUT)
+                assert user.client.request(b"ping\r\n", name="quick") == b"ping\r\n"
+                assert scene.errors() == {("slow", f"receive: {Cause.REPLY_TIMEOUT.text}"): 1}
+            assert server.accepted == 2
+
+    @pytest.mark.parametrize("reply", ["eof", LINES])
+    def test_a_reply_that_never_ends(self, reply: str) -> None:
+        with ScriptedServer(never_ends) as server:
+            form = {"reply": reply, "max_reply_bytes": 2**20}
+            with scripted(server.address, **form) as (user, scene):
+                for requests in (1, 2):
+                    with pytest.raises(RequestFailed) as caught:
+                        user.client.request(b"ping", name="big")
+                    assert caught.value.failure == Failure(Phase.RECEIVE, Cause.REPLY_TOO_LONG)
+                    server.settle(requests)
+                error = ("big", f"receive: {Cause.REPLY_TOO_LONG.text}")
+                assert scene.errors() == {error: 2}
+
+    def test_a_reply_that_announces_more_than_it_may_have(self) -> None:
+        with (
+            ScriptedServer(answers_each(4, b"\xff\xff\xff\xff and more")) as server,
+            scripted(server.address, reply="length:u32") as (user, _),
+        ):
+            with pytest.raises(RequestFailed) as caught:
+                user.client.request(b"ping")
+            assert caught.value.failure == Failure(Phase.RECEIVE, Cause.REPLY_TOO_LONG)
+
+    def test_a_message_without_a_reply_that_is_taken_byte_by_byte(self) -> None:
+        with ScriptedServer(takes_drops) as server:
+            limits = {"io_timeout_s": DEADLINE_S, "reply_timeout_s": 0.3, "send_buffer_bytes": 4096}
+            with scripted(server.address, reply="none", **limits) as (user, _):
+                with pytest.raises(RequestTimeout) as caught:
+                    user.client.send(bytes(64 * 2**20))
+                assert caught.value.failure == Failure(Phase.SEND, Cause.REPLY_TIMEOUT)
 
     @pytest.mark.parametrize(
         ("script", "cause"), [(leaves_after(4), Cause.CLOSED), (resets_after(4), Cause.RESET)]

@@ -6,8 +6,9 @@ import pytest
 from accounts import check
 from gevent.event import Event
 from scenes import Scene, wait_for
-from servers import Peer, ScriptedServer, echoes, never_answers
+from servers import DEADLINE_S, Peer, ScriptedServer, drips, echoes, never_answers
 
+from loadgen.failure import Cause
 from loadgen.locust import SocketUser
 from loadgen.locust.load import Work
 
@@ -201,3 +202,20 @@ class TestRuns:
             record = scene.record(Ping)
             check(record)
             assert record.actual.opened == server.accepted == 8
+
+
+@pytest.mark.parametrize("pace", [{}, {"rate": 1000}], ids=["closed", "open"])
+def test_a_declared_user_hears_no_end_of_a_reply_and_goes_on(pace: dict[str, Any]) -> None:
+    """Each reply has its deadline; a run that ends meanwhile waits for none of them."""
+    with ScriptedServer(drips) as server:
+        words: dict[str, Any] = {"host": server.address, "reply": "eof", "payloads": (b"ping",)}
+        limits = {"reply_timeout_s": 0.2, "io_timeout_s": DEADLINE_S, "drain_s": 0.1}
+        ping = type("Ping", (SocketUser,), {**words, **limits, **pace, "__module__": __name__})
+        with Scene(ping) as scene:
+            scene.start(1)
+            late = ("Ping", f"receive: {Cause.REPLY_TIMEOUT.text}")
+            wait_for(lambda: scene.errors().get(late, 0) >= 2)
+        record = scene.record(ping)
+        check(record)
+        assert record.actual.messages == 0
+        assert {failure.cause for failure in record.failures} == {Cause.REPLY_TIMEOUT}

@@ -337,6 +337,8 @@ class TestCommandLine:
             (("--rate-per-user", "2.5k"), "rate", "2.5k"),
             (("--timestamps", "user"), "timestamps", "user"),
             (("--io-timeout", "250ms"), "io_timeout_s", 0.25),
+            (("--reply-timeout", "2s"), "reply_timeout_s", 2.0),
+            (("--max-reply", "1k"), "max_reply_bytes", 1024),
         ],
     )
     def test_comes_before_what_the_class_says(
@@ -363,6 +365,13 @@ class TestCommandLine:
         assert (plan.pipeline, plan.rate, plan.io_timeout_s) == (1, None, 2.0)
         assert plan.payloads == (MadePayload("Shop.tasks"),)
 
+    def test_scripts_have_a_deadline_for_replies_unless_they_say_otherwise(self) -> None:
+        assert plan_of(user_class()).reply_timeout_s is None
+        assert plan_of(user_class(ScriptedSocketUser)).reply_timeout_s == 30.0
+        assert plan_of(user_class(ScriptedSocketUser, reply_timeout_s=None)).reply_timeout_s is None
+        given = ("--reply-timeout", "2s")
+        assert plan_of(user_class(ScriptedSocketUser), *given).reply_timeout_s == 2.0
+
     def test_cannot_say_twice_what_is_sent(self) -> None:
         said = refusal_of(user_class(), "--payload", "x", "--size", "64")
         assert said == "--payload and --size both say what to send; give one"
@@ -376,6 +385,10 @@ class TestCommandLine:
             (("--connections-per-user", "0"), "Shop: --connections: 0 is not accepted"),
             (("--pipeline", "x"), "--pipeline: 'x' is not accepted; write a whole number"),
             (("--io-timeout", "soon"), "--io-timeout: 'soon' is not accepted; write a duration"),
+            (("--reply-timeout", "x"), "--reply-timeout: 'x' is not accepted; write a duration"),
+            (("--reply-timeout", "0"), "Shop: --reply-timeout: 0.0 is not accepted"),
+            (("--max-reply", "big"), "--max-reply: 'big' is not accepted; write a number of bytes"),
+            (("--max-reply", "0"), "Shop: --max-reply: 0 is not accepted"),
             (("--io-timeout", "0"), "Shop: --io-timeout: 0.0 is not accepted"),
             (("--rate-per-user", "x"), "Shop: --rate: 'x' is not accepted; "),
             (("--rate-per-user", "0..9/5s"), "Shop: --rate: '0..9/5s' is not accepted; a user has"),

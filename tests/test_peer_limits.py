@@ -1,0 +1,103 @@
+"""What a peer cannot take: the memory, by a reply without end, or the time, by one that drips."""
+
+from typing import Any
+
+import pytest
+from accounts import check
+from command import loadgen as run_command
+from servers import DEADLINE_S, Peer, Script, ScriptedServer, drips, echoes, never_ends
+
+import loadgen
+from loadgen.failure import Cause, Phase
+from loadgen.plan import Plan
+from loadgen.record import RunRecord
+from loadgen.summary import summarise
+
+LINES = r"delimiter:\n"
+
+
+def run(server: ScriptedServer, **fields: Any) -> RunRecord:
+    """Load ``server``; the run would last for ever if nothing failed."""
+    load = {"connections": 3, "duration_s": DEADLINE_S, "drain_s": DEADLINE_S, "probe": False}
+    record = loadgen.run(Plan(target=server.address, **{**load, **fields}))
+    check(record)
+    assert record.outcome == "lost"
+    return record
+
+
+def failures_of(record: RunRecord) -> dict[tuple[Phase, Cause], int]:
+    return {(each.phase, each.cause): each.count for each in record.failures}
+
+
+def announces_much(peer: Peer) -> None:
+    """Say that a reply of 4 GiB follows."""
+    peer.receive()
+    peer.send(b"\xff\xff\xff\xff")
+    peer.receive_all()
+
+
+@pytest.mark.parametrize(
+    ("reply", "script"),
+    [("eof", never_ends), (LINES, never_ends), ("length:u32", announces_much)],
+)
+@pytest.mark.parametrize("load", [{}, {"rate": 1000}, {"rate": 1000, "unlimited": True}], ids=str)
+def test_a_reply_that_is_too_long_is_a_failure(
+    reply: str, script: Script, load: dict[str, Any]
+) -> None:
+    with ScriptedServer(script) as server:
+        record = run(server, reply=reply, max_reply_bytes=2**20, **load)
+        server.settle(3)  # each was hung up on
+    assert failures_of(record) == {(Phase.RECEIVE, Cause.REPLY_TOO_LONG): 3}
+    assert record.actual.messages == 0
+
+
+def greets_well(peer: Peer) -> None:
+    peer.send(peer.receive_exactly(2))
+    drips(peer)
+
+
+@pytest.mark.parametrize(
+    ("script", "fields"),
+    [
+        (drips, {"reply": "eof"}),
+        (drips, {"reply": LINES, "pipeline": 5}),
+        (drips, {"reply": LINES, "rate": 1000}),
+        (drips, {"reply": LINES, "rate": 1000, "unlimited": True}),
+        (drips, {"payloads": (loadgen.SizePayload(2**15),)}),
+        (greets_well, {"reply": LINES, "first_message": b"H\n"}),
+        (drips, {"reply": "length:u32", "max_reply_bytes": 2**62}),
+    ],
+    ids=str,
+)
+def test_a_reply_that_drips_is_a_failure(script: Script, fields: dict[str, Any]) -> None:
+    with ScriptedServer(script) as server:
+        record = run(server, reply_timeout_s=0.3, **fields)
+        server.settle(3)
+    assert failures_of(record) == {(Phase.RECEIVE, Cause.REPLY_TIMEOUT): 3}
+    assert record.actual.messages == 0
+
+
+def test_replies_in_time_are_none() -> None:
+    with ScriptedServer(echoes) as server:
+        plan = Plan(target=server.address, connections=3, messages=100, reply_timeout_s=DEADLINE_S)
+        record = loadgen.run(plan)
+    assert record.failures == []
+    assert record.actual.messages == 300
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "cause"),
+    [
+        (drips, ("--reply-timeout", "300ms"), Cause.REPLY_TIMEOUT),
+        (never_ends, ("--max-reply", "1m"), Cause.REPLY_TOO_LONG),
+    ],
+)
+def test_the_command_line_says_so(script: Script, options: tuple[str, ...], cause: Cause) -> None:
+    load = ("-c", "2", "-n", "1", "--reply", "eof", "--check", "errors<1%", "--json", "-")
+    with ScriptedServer(script) as server:
+        done = run_command(server.address, *load, *options)
+    assert done.code == 1
+    assert failures_of(done.record) == {(Phase.RECEIVE, cause): 2}
+    words = [line.text for line in summarise(done.record) if cause.text in line.text]
+    assert len(words) == 1
+    assert options[0] in words[0]
