@@ -5,7 +5,8 @@ position; so the queue is shared and holds no position. Names of files are kept 
 `loadgen.names.escaped` writes them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -62,6 +63,13 @@ def load(sources: Iterable[PayloadSource]) -> "PayloadQueue":
     if not items:
         raise UsageError("payloads: there are none; give a text, a file or a size")
     return PayloadQueue(tuple(items))
+
+
+def files_of(sources: Iterable[object]) -> Iterator[Path]:
+    """Yield the files that those of ``sources`` are read from which are files; ``-``: stdin."""
+    for source in sources:
+        if isinstance(source, FilePayload | LinesPayload):
+            yield Path(unescaped(source.path))
 
 
 def _items(source: PayloadSource) -> list[bytes]:

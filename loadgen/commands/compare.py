@@ -60,8 +60,11 @@ def main(arguments: list[str]) -> int:
     if chosen.strict and not chosen.gates:
         raise UsageError("--strict is about --fail-on; say what to fail on")
     written = [("--json", chosen.json), ("--markdown", chosen.markdown)]
-    places.check(written, [("", file) for file in _all_in(chosen.files)])
-    _check_outside(written, chosen.files)
+    kept = [] if chosen.keep is None else [chosen.keep, chosen.keep / "A", chosen.keep / "B"]
+    read = [*_all_in(chosen.files), *compare_runs.files_named(chosen.commands)]
+    places.check_apart([*written, *(("--keep", folder) for folder in kept)])
+    places.check(written, [("", file) for file in read])
+    _check_outside(written, [*chosen.files, *kept[1:]])
     terms = Terms(tuple(chosen.gates), chosen.level, chosen.margin, also_unlike=chosen.force)
     base, head = compare_runs.made(chosen, terms) if chosen.commands else _kept(chosen)
     comparison = compare(base, head, terms)

@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ from loadgen.compare.alternating import Command, Series, Side, run_in_turn
 from loadgen.compare.comparison import Terms, compare
 from loadgen.compare.rounds import Rounds
 from loadgen.errors import UsageError, reason
-from loadgen.files import check_folder
+from loadgen.files import check_folder, is_regular
 from loadgen.names import escaped
 from loadgen.summary_times import Line
 from loadgen.terminal import Announcer
@@ -51,6 +51,12 @@ def made(chosen: argparse.Namespace, terms: Terms) -> tuple[Rounds, Rounds]:
             _read(base, folder / "A", codes["A"]),
             _read(head, folder / "B", codes["B"]),
         )
+
+
+def files_named(commands: Iterable[Command]) -> Iterator[Path]:
+    """Yield the files that words of ``commands`` name: they may be programs, or what those read."""
+    for command in commands:
+        yield from (Path(word) for word in command.words if is_regular(Path(word)))
 
 
 def _read(command: Command, folder: Path, codes: Sequence[int] = ()) -> Rounds:

@@ -1,12 +1,13 @@
 """Locust's command line and start form, with the words of loadgen."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from loadgen import framing, units
 from loadgen.core import backends
 from loadgen.errors import UsageError, reason
-from loadgen.files import check_writable
+from loadgen.files import check_writable, identity
 from loadgen.payload import SizePayload
 from loadgen.plan import TIMESTAMPS
 
@@ -81,11 +82,16 @@ def record_file(chosen: Any) -> Path | None:
     return Path(text) if text else None
 
 
-def check_record_file(chosen: Any) -> None:
-    """Raise UsageError if nothing can be written where the record goes: that is tried."""
+def check_record_file(chosen: Any, read: Iterable[Path] = ()) -> None:
+    """Raise UsageError if nothing can be written where the record goes: that is tried.
+
+    Nor may it be one of the files that are ``read``.
+    """
     path = record_file(chosen)
     if path is None:
         return
+    if identity(path) in map(identity, read):
+        raise UsageError.of(_FILE, str(path), "it is read, and would be lost; name another file")
     try:
         if path.is_dir() or not path.parent.is_dir():
             raise UsageError.of(_FILE, str(path), "name a file in a folder that exists")
