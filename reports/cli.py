@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
 
@@ -12,7 +13,7 @@ from loadgen.compare.comparison import Terms, compare
 from loadgen.compare.load_rounds import of_records
 from loadgen.errors import UsageError
 from loadgen.names import escaped
-from loadgen.record import RunRecord
+from loadgen.record import RunRecord, redacted_record
 from loadgen.summary_times import Line
 from loadgen.terminal import print_lines
 from reports import listing
@@ -60,6 +61,8 @@ def main(arguments: list[str]) -> int:
     chosen = _new_parser("RECORD", "+", meaning).parse_args(arguments)
     folder = _folder(chosen)
     runs = runs_of(chosen.records, chosen.out)
+    if chosen.redact:
+        runs = [replace(run, record=redacted_record(run.record)) for run in runs]
     return _wrote(write_report(runs, folder, chosen.formats))
 
 
@@ -89,6 +92,8 @@ def _compare(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     folder = _folder(chosen)
     sides = [_rounds(path) for path in chosen.records]
+    if chosen.redact:
+        sides = [list(map(redacted_record, side)) for side in sides]
     names = [escaped(str(path)) for path in chosen.records]
     base, head = (of_records(label, side) for label, side in zip(names, sides, strict=True))
     comparison = compare(base, head, Terms(also_unlike=chosen.force))
@@ -139,6 +144,12 @@ def _new_parser(records: str, number: int | str, meaning: str) -> options.Parser
         default=OUT,
         metavar="FOLDER",
         help=f"where the page goes, index.html ({OUT}/); it is made if it is not there",
+    )
+    parser.add_argument(
+        "--redact",
+        action="store_true",
+        help="show of payloads, names of their files and first message only length and digest; "
+        "the records stay as they are",
     )
     parser.add_argument(
         "--format",

@@ -103,6 +103,11 @@ def new_parser() -> options.Parser:
         help="write a pull request's comment there; - is standard output",
     )
     output.add_argument(
+        "--redact",
+        action="store_true",
+        help="tell of commands, and of what records say was sent, only length and digest",
+    )
+    output.add_argument(
         "--json",
         type=options.output_file,
         metavar="FILE",
@@ -192,7 +197,10 @@ def _percent(text: str) -> float:
 def _kept(chosen: argparse.Namespace) -> tuple[Rounds, Rounds]:
     """Return both sides as read from files. Raises UsageError."""
     base, head = _two_files(chosen)
-    return files.read(escaped(str(base)), base), files.read(escaped(str(head)), head)
+    return (
+        files.read(escaped(str(base)), base, redact=chosen.redact),
+        files.read(escaped(str(head)), head, redact=chosen.redact),
+    )
 
 
 def _two_files(chosen: argparse.Namespace) -> tuple[Path, Path]:

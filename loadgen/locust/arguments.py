@@ -24,6 +24,7 @@ _OPTIONS: Final = {
     "--io-timeout": "for a connection to make progress while it waits, such as 2s",
 }
 _FILE: Final = "--loadgen-json"
+_REDACT: Final = "--loadgen-redact"
 
 
 def add_to(parser: Any) -> None:
@@ -42,6 +43,11 @@ def add_to(parser: Any) -> None:
         metavar="FILE",
         help="write loadgen's record there at the end of each run, full histograms and verdict "
         "included; with several user classes one file each, with the class in its name",
+    )
+    group.add_argument(
+        _REDACT,
+        action="store_true",
+        help="keep of payloads and first messages only length and digest in the record",
     )
 
 
@@ -73,7 +79,8 @@ def overrides(chosen: Any) -> dict[str, Any]:
     }
     if "--payload" in given and "--size" in given:
         raise UsageError("--payload and --size both say what to send; give one")
-    return {_WORDS[option]: _value(option, text) for option, text in given.items()}
+    words = {_WORDS[option]: _value(option, text) for option, text in given.items()}
+    return words | ({"redact": True} if getattr(chosen, "loadgen_redact", False) else {})
 
 
 def record_file(chosen: Any) -> Path | None:
