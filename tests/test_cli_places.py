@@ -162,6 +162,15 @@ class TestTheSameFile:
         assert "--json and --ledger cannot share link" in done.stderr
         assert (folder / "run.json").read_bytes() == b"before"
 
+    @pytest.mark.parametrize("option", ["--json", "--ledger", "--ready-file"])
+    def test_is_not_for_a_servers_socket(
+        self, option: str, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        done = loadgen_here(capfd, "server", "--unix", "unix://new", option, "out/../new")
+        assert (done.code, done.stdout) == (2, "")
+        assert f"--unix and {option} cannot share out/../new" in done.stderr
+        assert not (folder / "new").exists()
+
 
 class TestWhatCannotBeWritten:
     """Root may write where others may not, and is told by the attempt alone."""
