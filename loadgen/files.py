@@ -6,6 +6,7 @@ import os
 import select
 import stat
 import tempfile
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Final
 
@@ -16,13 +17,14 @@ _PREFIX: Final = ".loadgen-"
 _IRREPLACEABLE: Final = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS})
 
 _AS_IT_IS: Final = os.O_WRONLY | getattr(os, "O_NOCTTY", 0)
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to a temporary file beside ``path`` and rename it. Raises OSError.
 
-    A link is followed; a device, a pipe, and a file that cannot be replaced are written to as they
-    are.
+    A link is followed, since the user has named it; a device, a pipe, and a file that cannot be
+    replaced are written to as they are.
     """
     if path.exists() and not path.is_file():
         _write_in_place(path, content)
@@ -34,6 +36,75 @@ def write_atomically(path: Path, content: bytes) -> None:
         if error.errno not in _IRREPLACEABLE or not path.is_file():
             raise
         _write_in_place(path, content)
+
+
+def write_within(folder: Path, name: str, content: bytes) -> None:
+    """Write ``content`` to the file ``name`` of ``folder``, which are made if they are not there.
+
+    ``name`` may lead through folders. No link within ``folder`` is followed: one in the place of
+    the file is replaced, what it leads to stays as it is. Raises OSError, ELOOP for a link in the
+    place of a folder.
+    """
+    _check_no_link(folder, name)
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _replace(path, content)
+    except OSError as error:
+        if error.errno not in _IRREPLACEABLE or not path.is_file():
+            raise
+        _write_in_place(path, content, _NO_LINK)
+
+
+def check_within(folder: Path, name: str) -> None:
+    """Try whether `write_within` can write ``name`` in a ``folder`` that is there.
+
+    Raises OSError.
+    """
+    _check_no_link(folder, name)
+    path = folder / name
+    if path.is_symlink():
+        check_folder(path.parent)
+    else:
+        check_writable(path)
+
+
+def _check_no_link(folder: Path, name: str) -> None:
+    """Raise OSError if a link stands where a folder between ``folder`` and ``name`` would be."""
+    for part in list(Path(name).parents)[:-1]:
+        if (folder / part).is_symlink():
+            why = f"{part} is a symbolic link, which is not followed; remove it"
+            raise OSError(errno.ELOOP, why)
+
+
+def identity(path: Path) -> Hashable:
+    """Return what is the same for every way to spell ``path``, and for no other file."""
+    try:
+        real = Path(os.path.realpath(path))
+        if real.exists():
+            found = real.stat()
+            return found.st_dev, found.st_ino
+        folder = real.parent.stat()
+        return folder.st_dev, folder.st_ino, real.name
+    except OSError:  # it cannot be written either, and that is told of where it is tried
+        return path
+
+
+def identity_of_stream(number: int) -> Hashable:
+    """Return the `identity` of the file that a standard stream is; None if it is no file."""
+    try:
+        found = os.fstat(number)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def is_regular(path: Path) -> bool:
+    """Whether ``path`` leads to a file; what cannot be one by its name is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _resolved(path: Path) -> Path:
@@ -61,8 +132,8 @@ def _replace(path: Path, content: bytes) -> None:
         raise
 
 
-def _write_in_place(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, _AS_IT_IS | os.O_TRUNC)
+def _write_in_place(path: Path, content: bytes, more_flags: int = 0) -> None:
+    descriptor = os.open(path, _AS_IT_IS | os.O_TRUNC | more_flags)
     try:
         write_whole(descriptor, content)
     finally:

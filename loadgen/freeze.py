@@ -27,6 +27,7 @@ from loadgen.record import (
     Requested,
     RunRecord,
 )
+from loadgen.redaction import as_recorded
 from loadgen.units import ns_to_seconds
 
 
@@ -63,7 +64,7 @@ def freeze(
     return RunRecord(
         started_at=findings.started_at,
         outcome=findings.outcome,
-        plan=plan,
+        plan=as_recorded(plan),
         target=target,
         environment=environment.observe(),
         backend=findings.backend,

@@ -5,8 +5,9 @@ position; so the queue is shared and holds no position. Names of files are kept 
 `loadgen.names.escaped` writes them.
 """
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -44,10 +45,32 @@ class MadePayload(msgspec.Struct, frozen=True, tag="made"):
     by: str
 
 
-PayloadSource = bytes | FilePayload | LinesPayload | SizePayload | MadePayload
+RedactedPart = Literal["text", "file name", "file name, lines", "file name, raw lines"]
+
+
+class RedactedPayload(msgspec.Struct, frozen=True, tag="redacted"):
+    """What is kept of a payload, or of a first message, that a record must not hold.
+
+    part: what is redacted: the text that was sent, or the name of the file that it was read from.
+    size_bytes: how long that was. sha256: the first digits of its digest, in hexadecimal
+    (`loadgen.redaction`).
+    """
+
+    part: RedactedPart
+    size_bytes: int
+    sha256: str
+
+    def __repr__(self) -> str:
+        part = "" if self.part == "text" else f"{self.part}, "
+        return f"redacted: {part}{self.size_bytes} bytes, sha256 {self.sha256}…"
+
+
+PayloadSource = bytes | FilePayload | LinesPayload | SizePayload | MadePayload | RedactedPayload
 
 LARGEST_BYTES = 2**30
 """The largest payload, and the most that one connection sends at once."""
+
+_IS_REDACTED = "it is redacted, so that it cannot be sent again; give it anew"
 
 # The period is prime, so that an echo that is off by some bytes cannot look right.
 _PATTERN = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY"
@@ -62,6 +85,20 @@ def load(sources: Iterable[PayloadSource]) -> "PayloadQueue":
     if not items:
         raise UsageError("payloads: there are none; give a text, a file or a size")
     return PayloadQueue(tuple(items))
+
+
+def first_message(given: bytes | RedactedPayload) -> bytes:
+    """Return what a connection sends first. Raises UsageError if that is no longer known."""
+    if isinstance(given, RedactedPayload):
+        raise UsageError(f"first message: {_IS_REDACTED}")
+    return given
+
+
+def files_of(sources: Iterable[object]) -> Iterator[Path]:
+    """Yield the files that those of ``sources`` are read from which are files; ``-``: stdin."""
+    for source in sources:
+        if isinstance(source, FilePayload | LinesPayload):
+            yield Path(unescaped(source.path))
 
 
 def _items(source: PayloadSource) -> list[bytes]:
@@ -79,6 +116,8 @@ def _items(source: PayloadSource) -> list[bytes]:
             return _lines(path, raw)
         case MadePayload(by):
             raise UsageError(f"payloads: {by} makes them as it runs; give a text, a file or a size")
+        case RedactedPayload():
+            raise UsageError(f"payloads: {_IS_REDACTED}")
         case SizePayload(size_bytes):
             if not 1 <= size_bytes <= LARGEST_BYTES:
                 accepted = "a payload has one byte or more, and 1 GiB at most"

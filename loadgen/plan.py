@@ -10,7 +10,7 @@ from loadgen import framing
 from loadgen.arrivals import ARRIVALS
 from loadgen.core import backends, pacing
 from loadgen.errors import UsageError
-from loadgen.payload import PayloadSource, SizePayload
+from loadgen.payload import PayloadSource, RedactedPayload, SizePayload
 from loadgen.schedule import LONGEST_S, Profile, Stage, ThinkTime
 from loadgen.target import Target
 
@@ -100,13 +100,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reconnect: open failed connections again, with back-off.
     nagle: leave Nagle's algorithm on (TCP_NODELAY is set otherwise).
     send_buffer_bytes, receive_buffer_bytes: SO_SNDBUF, SO_RCVBUF; None: the system's choice.
+    redact: the record holds of payloads, of the names of their files, and of the first message the
+        length and a digest only (`loadgen.redaction`).
     """
 
     target: str | None = None
     connections: int = DEFAULT_CONNECTIONS
     backend: str = "auto"
     payloads: tuple[PayloadSource, ...] = (SizePayload(64),)
-    first_message: bytes = b""
+    first_message: bytes | RedactedPayload = b""
     messages: int | None = None
     duration_s: float | None = None
     warmup_s: float = 0.0
@@ -137,6 +139,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     nagle: bool = False
     send_buffer_bytes: int | None = None
     receive_buffer_bytes: int | None = None
+    redact: bool = False
 
     def __post_init__(self) -> None:
         """Check every value and fill in the default duration."""

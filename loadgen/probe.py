@@ -290,7 +290,8 @@ class Prober:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._decoder = self._framing.decoder()
         if self._plan.first_message:
-            self._exchange(self._plan.first_message, (len(self._plan.first_message),))
+            first = payload.first_message(self._plan.first_message)
+            self._exchange(first, (len(first),))
 
     def request(self) -> int:
         """Send the next payload and wait for its reply; return how long that took (ns)."""

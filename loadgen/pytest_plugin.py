@@ -144,8 +144,7 @@ def _saved(record: "RunRecord", path: Path) -> str:
     """Write the record; return a line that says where it is, or why it is not."""
     shown = import_module("loadgen.names").escaped(str(path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        import_module("loadgen.files").write_atomically(path, record.to_json())
+        import_module("loadgen.files").write_within(path.parent, path.name, record.to_json())
     except OSError as error:
         why = import_module("loadgen.errors").reason(error)
         return f"the record is not kept: {shown}: {why}"

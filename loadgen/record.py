@@ -8,7 +8,8 @@ loadgen.run/1   the first: one latency, from send to read.
 loadgen.run/2   four times and what is made of them; the evidence of their worth; the warm-up.
                 It has since gained ``workers``, ``monitor`` and ``team``, which are empty or null
                 without, and a second form of ``intervals``: packed
-                (`loadgen.intervals.PackedIntervals`), where it had been a list of them.
+                (`loadgen.intervals.PackedIntervals`), where it had been a list of them; and
+                ``redact`` in the plan, with payloads and a first message that are redacted.
 """
 
 import gc
@@ -36,6 +37,7 @@ from loadgen.evidence import (
 from loadgen.failure import Cause, Phase
 from loadgen.intervals import Intervals, PackedIntervals, Times
 from loadgen.plan import Plan
+from loadgen.redaction import redacted_plan
 from loadgen.units import NS_PER_S, parse_moment
 
 SCHEMA: Final = "loadgen.run/2"
@@ -274,6 +276,11 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
             text.write(as_json(block))
         text.write(b"]" + after)
         return text.getvalue()
+
+
+def redacted_record(record: RunRecord) -> RunRecord:
+    """Return ``record`` as it would be if its plan had asked for it to be redacted."""
+    return msgspec.structs.replace(record, plan=redacted_plan(record.plan))
 
 
 def from_json(text: bytes) -> RunRecord:

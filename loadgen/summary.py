@@ -7,7 +7,14 @@ from loadgen.doubts import in_seconds
 from loadgen.evidence import ProcessSamples, TargetRecord
 from loadgen.failure import Cause
 from loadgen.intervals import total_of
-from loadgen.payload import FilePayload, LinesPayload, MadePayload, PayloadSource, SizePayload
+from loadgen.payload import (
+    FilePayload,
+    LinesPayload,
+    MadePayload,
+    PayloadSource,
+    RedactedPayload,
+    SizePayload,
+)
 from loadgen.plan import Plan
 from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.schedule import ThinkTime
@@ -83,16 +90,20 @@ def _payloads_in_words(sources: tuple[PayloadSource, ...]) -> str:
     if len(sources) > 1:
         return f"{len(sources)} payloads in turn"
     match sources[0]:
-        case SizePayload(size_bytes):
-            return f"{format_bytes(size_bytes)} payload"
         case FilePayload(path):
             return f"payload from {path}"
         case LinesPayload(path):
             return f"payloads from the lines of {path}"
         case MadePayload(by):
             return f"payloads made by {by}"
+        case RedactedPayload(part, size_bytes):
+            sent = format_bytes(size_bytes) if part == "text" else "a file's"
+            return f"{sent} payload (redacted)"
+        case SizePayload(size_bytes):
+            pass
         case text:
-            return f"{format_bytes(len(text))} payload"
+            size_bytes = len(text)
+    return f"{format_bytes(size_bytes)} payload"
 
 
 def _load(record: RunRecord) -> Iterator[Line]:

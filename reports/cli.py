@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
 
@@ -12,7 +13,7 @@ from loadgen.compare.comparison import Terms, compare
 from loadgen.compare.load_rounds import of_records
 from loadgen.errors import UsageError
 from loadgen.names import escaped
-from loadgen.record import RunRecord
+from loadgen.record import RunRecord, redacted_record
 from loadgen.summary_times import Line
 from loadgen.terminal import print_lines
 from reports import listing
@@ -23,7 +24,6 @@ from reports.write import PAGE, Folder, labelled, relative, write_comparison, wr
 OK: Final = 0
 OUT: Final = Path("report")
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
-_STDIN: Final = Path("-")
 
 _USAGE: Final = """\
 loadgen report RECORD… [-o FOLDER] [--format svg,png,pdf]
@@ -59,9 +59,10 @@ def main(arguments: list[str]) -> int:
             return _list(arguments[1:])
     meaning = "a file with one run or several, or a folder of them; - is standard input"
     chosen = _new_parser("RECORD", "+", meaning).parse_args(arguments)
-    places.check_folder("-o", chosen.out, PAGE)
+    folder = _folder(chosen)
     runs = runs_of(chosen.records, chosen.out)
-    folder = Folder(chosen.out, _read(chosen.records))
+    if chosen.redact:
+        runs = [replace(run, record=redacted_record(run.record)) for run in runs]
     return _wrote(write_report(runs, folder, chosen.formats))
 
 
@@ -76,9 +77,9 @@ def runs_of(paths: Sequence[Path], out: Path) -> list[Run]:
         for file in files.files(path)
         for record in files.records(file)
     ]
-    labels = labelled(["run" if path == _STDIN else escaped(path.stem) for path, _ in found])
+    labels = labelled(["run" if path == places.STDIN else escaped(path.stem) for path, _ in found])
     return [
-        Run(label, record, "" if path == _STDIN else relative(path, out))
+        Run(label, record, "" if path == places.STDIN else relative(path, out))
         for label, (path, record) in zip(labels, found, strict=True)
     ]
 
@@ -89,17 +90,22 @@ def _compare(arguments: list[str]) -> int:
         "--force", action="store_true", help="compare what is not alike, and say what is not"
     )
     chosen = parser.parse_args(arguments)
-    places.check_folder("-o", chosen.out, PAGE)
+    folder = _folder(chosen)
     sides = [_rounds(path) for path in chosen.records]
+    if chosen.redact:
+        sides = [list(map(redacted_record, side)) for side in sides]
     names = [escaped(str(path)) for path in chosen.records]
     base, head = (of_records(label, side) for label, side in zip(names, sides, strict=True))
     comparison = compare(base, head, Terms(also_unlike=chosen.force))
-    folder = Folder(chosen.out, _read(chosen.records))
     return _wrote(write_comparison(comparison, (sides[0], sides[1]), folder, chosen.formats))
 
 
-def _read(paths: Sequence[Path]) -> tuple[Path, ...]:
-    return tuple(file for path in paths for file in files.files(path) if file != _STDIN)
+def _folder(chosen: argparse.Namespace) -> Folder:
+    """Return where the report goes. Raises UsageError if it cannot, or would replace a record."""
+    read = tuple(file for path in chosen.records for file in files.files(path))
+    places.check_apart([("-o", chosen.out / PAGE)], [("", file) for file in read])
+    places.check_folder("-o", chosen.out, PAGE)
+    return Folder(chosen.out, read)
 
 
 def _wrote(page: Path) -> int:
@@ -138,6 +144,12 @@ def _new_parser(records: str, number: int | str, meaning: str) -> options.Parser
         default=OUT,
         metavar="FOLDER",
         help=f"where the page goes, index.html ({OUT}/); it is made if it is not there",
+    )
+    parser.add_argument(
+        "--redact",
+        action="store_true",
+        help="show of payloads, names of their files and first message only length and digest; "
+        "the records stay as they are",
     )
     parser.add_argument(
         "--format",

@@ -8,7 +8,7 @@ import msgspec
 
 from loadgen import names
 from loadgen.names import unescaped
-from loadgen.payload import FilePayload, LinesPayload, MadePayload, SizePayload
+from loadgen.payload import FilePayload, LinesPayload, MadePayload, RedactedPayload, SizePayload
 from loadgen.plan import Plan
 
 _NAMES = {  # of options, in the order in which people would write them
@@ -42,6 +42,7 @@ _NAMES = {  # of options, in the order in which people would write them
     "watch": "--watch",
     "sample_interval_s": "--sample-interval",
     "seed": "--seed",
+    "redact": "--redact",
 }
 _ALWAYS = frozenset({"connections", "duration_s"})
 _ESCAPES = {0: r"\0", 9: r"\t", 10: r"\n", 13: r"\r", 92: r"\\"}
@@ -65,9 +66,12 @@ def why_no_command(plan: Plan) -> str:
     """Return why no words make ``plan``; empty where some do."""
     if any(isinstance(source, MadePayload) for source in plan.payloads):
         return "code made its messages as it ran"
+    if any(isinstance(each, RedactedPayload) for each in (*plan.payloads, plan.first_message)):
+        return "what it sent is redacted"
     lines = [source.raw for source in plan.payloads if isinstance(source, LinesPayload)]
-    texts = [source for source in plan.payloads if isinstance(source, bytes)]
-    if any(lines) and not (all(lines) and b"\0" not in b"".join([*texts, plan.first_message])):
+    sent = (*plan.payloads, plan.first_message)
+    texts = [source for source in sent if isinstance(source, bytes)]
+    if any(lines) and not (all(lines) and b"\0" not in b"".join(texts)):
         return "--raw stands for all payloads, and some of these it cannot make"
     return ""
 
@@ -122,7 +126,7 @@ def _payloads(plan: Plan) -> Iterator[str]:
                 yield from _given("--payload-lines", unescaped(path))
             case bytes():
                 yield from _given("--payload", _text(source, is_raw))
-    if plan.first_message:
+    if plan.first_message and isinstance(plan.first_message, bytes):
         yield from _given("--first-message", _text(plan.first_message, is_raw))
     if is_raw:
         yield "--raw"

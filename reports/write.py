@@ -7,9 +7,10 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+from loadgen.commands import places
 from loadgen.compare.comparison import Comparison
 from loadgen.errors import UsageError, reason
-from loadgen.files import write_atomically
+from loadgen.files import write_within
 from loadgen.names import escaped, utf_8
 from loadgen.record import RunRecord
 from reports import page
@@ -20,7 +21,10 @@ PAGE = "index.html"
 
 
 class Folder(NamedTuple):
-    """Where a report goes, and the files that it must leave as they are: those it is made of."""
+    """Where a report goes, and the files that it must leave as they are: those it is made of.
+
+    ``-`` among those is standard input.
+    """
 
     path: Path
     kept: tuple[Path, ...] = ()
@@ -86,30 +90,19 @@ def _name(label: str) -> str:
 
 
 def _write(out: Folder, text: str, files: Sequence[tuple[str, bytes]]) -> Path:
-    page_file = out.path / PAGE
-    contents = {page_file: utf_8(text)} | {out.path / name: content for name, content in files}
-    _check_kept(contents, out.kept)
+    contents = {PAGE: utf_8(text)} | dict(files)
+    places.check_apart(
+        [("-o", out.path / name) for name in contents], [("", file) for file in out.kept]
+    )
     complaints = []
-    for file, content in contents.items():
+    for name, content in contents.items():
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, content)
+            write_within(out.path, name, content)
         except OSError as error:
-            complaints.append(f"{escaped(str(file))}: {reason(error)}")
+            complaints.append(f"{escaped(str(out.path / name))}: {reason(error)}")
     if complaints:
         raise UsageError("; ".join(complaints))
-    return page_file
-
-
-def _check_kept(written: Iterable[Path], kept: Iterable[Path]) -> None:
-    """Raise UsageError if one of the files ``written`` is one of those ``kept``."""
-    records = {(found.st_dev, found.st_ino) for found in (file.stat() for file in kept)}
-    for file in written:
-        if file.exists() and (file.stat().st_dev, file.stat().st_ino) in records:
-            raise UsageError(
-                f"-o {escaped(str(file.parent))}: {escaped(file.name)} there is a record that the "
-                "report is made of; name another folder"
-            )
+    return out.path / PAGE
 
 
 def relative(file: Path, out: Path) -> str:

@@ -38,7 +38,7 @@ FLOORS = [
     ],
     ["crowd"],
     ["plan"],
-    ["core.dialer", "core.laps", "core.pulse"],
+    ["core.dialer", "core.laps", "core.pulse", "redaction"],
     ["core.conversation", "core.recorder"],
     ["core.exchange"],
     ["core.connection"],

@@ -57,6 +57,62 @@ class TestTheSameFile:
         check_refused(capfd, words, [option, "would overwrite link, which is read"])
         assert (folder / "run.json").read_bytes() == b"before"
 
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("localhost:1", *SMALL, "--payload-file", "-", "--json", "run.json"),
+            ("localhost:1", *SMALL, "--payload-lines", "/dev/stdin", "--hdr-log", "run.json"),
+            ("localhost:1", "--find-max", "errors<1", "--payload-file", "-", "--json", "run.json"),
+            ("localhost:1", "-c", "1,2", "--payload-file", "-", "--json", "run.json"),
+            ("compare", "-", "out", "--markdown", "run.json"),
+            ("report", "-", "-o", "page"),
+        ],
+        ids=" ".join,
+    )
+    def test_is_not_for_what_standard_input_comes_from(
+        self, words: tuple[str, ...], folder: Path
+    ) -> None:
+        content = judged().to_json()
+        (folder / "run.json").write_bytes(content)
+        (folder / "page").mkdir()
+        (folder / "page" / "index.html").hardlink_to(folder / "run.json")
+        placed = [str(folder / each) if (folder / each).exists() else each for each in words]
+        done = redirected(f"<{folder / 'twin'} <{folder / 'link'}", *placed)
+        assert (done.code, done.stdout) == (2, "")
+        [line] = done.stderr.splitlines()
+        assert "would overwrite " in line
+        assert (folder / "run.json").read_bytes() == content
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("--json", "tool", "--run", "./tool {out}"), "would overwrite tool, which is read"),
+            (("--markdown", "link", "--run", "sh run.json {out}"), "would overwrite run.json"),
+            (("--json", "rounds", "--keep", "rounds"), "cannot share"),
+            (("--json", "out/A/all.json", "--keep", "out"), "one of the records of out/A"),
+        ],
+    )
+    def test_is_not_for_a_comparison_and_what_its_commands_need(
+        self,
+        words: tuple[str, ...],
+        said: str,
+        folder: Path,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        for name in ("A", "B"):
+            (folder / "out" / name).mkdir()
+        (folder / "tool").write_text(f"#!/bin/sh\ntouch '{folder}/ran'\n")
+        (folder / "tool").chmod(0o755)
+        before = (folder / "tool").read_bytes()
+        runs = ("--run", "./tool {out}") * (2 - words.count("--run"))
+        done = loadgen_here(capfd, "compare", *words, *runs)
+        assert (done.code, done.stdout) == (2, "")
+        [line] = done.stderr.splitlines()
+        assert said in line
+        assert not (folder / "ran").exists()
+        assert (folder / "tool").read_bytes() == before
+        assert (folder / "run.json").read_bytes() == b"before"
+
     @pytest.mark.parametrize("stream", ["", "2"])
     def test_is_not_for_what_is_printed(self, stream: str, folder: Path) -> None:
         words = ("localhost:1", *SMALL, "--json", str(folder / "run.json"))
@@ -94,7 +150,7 @@ class TestTheSameFile:
         Path(file).write_bytes(content)
         done = loadgen_here(capfd, "report", file, "-o", f"{folder}/out", *words)
         assert (done.code, done.stdout) == (2, "")
-        assert "a record that the report is made of; name another folder" in done.stderr
+        assert f"would overwrite {file}, which is read; name another one" in done.stderr
         assert Path(file).read_bytes() == content
         assert [each.name for each in (folder / "out").iterdir()] == [Path(file).name]
 
@@ -105,6 +161,15 @@ class TestTheSameFile:
         assert done.code == 2
         assert "--json and --ledger cannot share link" in done.stderr
         assert (folder / "run.json").read_bytes() == b"before"
+
+    @pytest.mark.parametrize("option", ["--json", "--ledger", "--ready-file"])
+    def test_is_not_for_a_servers_socket(
+        self, option: str, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        done = loadgen_here(capfd, "server", "--unix", "unix://new", option, "out/../new")
+        assert (done.code, done.stdout) == (2, "")
+        assert f"--unix and {option} cannot share out/../new" in done.stderr
+        assert not (folder / "new").exists()
 
 
 class TestWhatCannotBeWritten:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import pytest
 from command import ROOT
-from locusts import NEEDED, PACED, Locust, Locusts
+from locusts import LOAD, NEEDED, PACED, Locust, Locusts
 
 from loadgen.record import from_json
 from loadgen.server.embedded import EmbeddedServer
@@ -103,6 +103,31 @@ def test_a_record_keeps_names_that_are_no_utf_8(tmp_path: Path) -> None:
     record = from_json(Path(f"{cafe}.record.json").read_bytes())
     assert record.target.address == rf"unix://{tmp_path}/caf\xe9"
     assert record.failures == []
+
+
+@pytest.mark.parametrize("name", ["locustfile.py", "link.py", "queue.txt"])
+def test_the_record_takes_the_place_of_nothing_that_is_read(name: str, tmp_path: Path) -> None:
+    file = PACED.replace("(bytes(64),)", "(LinesPayload('{queue}'),)", 1)
+    file = f"from loadgen import LinesPayload\n{file}".replace("{queue}", f"{tmp_path}/queue.txt")
+    (tmp_path / "queue.txt").write_text("PING\n")
+    (tmp_path / "link.py").symlink_to("locustfile.py")
+    with Locusts(tmp_path, file) as locusts:
+        before = (tmp_path / name).read_bytes()
+        host = ("--host", "tcp://127.0.0.1:9")
+        locust = locusts.headless("-t", "20s", *host, "--loadgen-json", f"{tmp_path}/{name}")
+        assert locust.end() == 2, locust.text
+    [line] = [line for line in locust.text.splitlines() if "/ERROR/" in line]
+    assert "it is read, and would be lost; name another file" in line
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_record_of_one_class_of_several_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_bytes(b"before")
+    (tmp_path / "out.record.Talk.json").symlink_to("precious")
+    with EmbeddedServer() as server, Locusts(tmp_path, PACED) as locusts:
+        assert locusts.run(*LOAD, "-t", "3s", "--host", f"tcp://{server.address}") == 0
+    assert locusts.records["Talk"].actual.messages > 0
+    assert (tmp_path / "precious").read_bytes() == b"before"
 
 
 class Mistake(NamedTuple):

@@ -12,6 +12,7 @@ from loadgen.core import backends
 from loadgen.errors import UsageError
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
+from loadgen.redaction import as_recorded
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.summary import plan_in_words
 from loadgen.summary_times import Line, wrapped
@@ -53,7 +54,7 @@ def compare_backends(
 
         turns.run(measure, should_stop, show)
     record = BackendsRecord(
-        plan=plan,
+        plan=as_recorded(plan),
         grid=grid,
         is_interrupted=should_stop(),
         target=target,
@@ -74,7 +75,7 @@ def table(record: BackendsRecord) -> Iterator[Line]:
 def _heading(plan: Plan, grid: Grid, target: str) -> Iterator[Line]:
     embedded = "" if plan.target else " (the embedded echo server; no target was named)"
     yield Line(f"loadgen {__version__}: {target}{embedded}", "heading")
-    yield from wrapped(plan_in_words(plan), style="faint")
+    yield from wrapped(plan_in_words(as_recorded(plan)), style="faint")
     runnable = len(set(grid.backends) & set(backends.available()))
     yield from backend_table.announcement(grid, plan, runnable)
 

@@ -60,8 +60,11 @@ def main(arguments: list[str]) -> int:
     if chosen.strict and not chosen.gates:
         raise UsageError("--strict is about --fail-on; say what to fail on")
     written = [("--json", chosen.json), ("--markdown", chosen.markdown)]
-    places.check(written, [("", file) for file in _all_in(chosen.files)])
-    _check_outside(written, chosen.files)
+    kept = [] if chosen.keep is None else [chosen.keep, chosen.keep / "A", chosen.keep / "B"]
+    read = [*_all_in(chosen.files), *compare_runs.files_named(chosen.commands)]
+    places.check_apart([*written, *(("--keep", folder) for folder in kept)])
+    places.check(written, [("", file) for file in read])
+    _check_outside(written, [*chosen.files, *kept[1:]])
     terms = Terms(tuple(chosen.gates), chosen.level, chosen.margin, also_unlike=chosen.force)
     base, head = compare_runs.made(chosen, terms) if chosen.commands else _kept(chosen)
     comparison = compare(base, head, terms)
@@ -98,6 +101,11 @@ def new_parser() -> options.Parser:
         type=options.output_file,
         metavar="FILE",
         help="write a pull request's comment there; - is standard output",
+    )
+    output.add_argument(
+        "--redact",
+        action="store_true",
+        help="tell of commands, and of what records say was sent, only length and digest",
     )
     output.add_argument(
         "--json",
@@ -189,7 +197,10 @@ def _percent(text: str) -> float:
 def _kept(chosen: argparse.Namespace) -> tuple[Rounds, Rounds]:
     """Return both sides as read from files. Raises UsageError."""
     base, head = _two_files(chosen)
-    return files.read(escaped(str(base)), base), files.read(escaped(str(head)), head)
+    return (
+        files.read(escaped(str(base)), base, redact=chosen.redact),
+        files.read(escaped(str(head)), head, redact=chosen.redact),
+    )
 
 
 def _two_files(chosen: argparse.Namespace) -> tuple[Path, Path]:

@@ -6,8 +6,9 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -18,8 +19,9 @@ from loadgen.compare.alternating import Command, Series, Side, run_in_turn
 from loadgen.compare.comparison import Terms, compare
 from loadgen.compare.rounds import Rounds
 from loadgen.errors import UsageError, reason
-from loadgen.files import check_folder
+from loadgen.files import check_folder, is_regular
 from loadgen.names import escaped
+from loadgen.redaction import redacted
 from loadgen.summary_times import Line
 from loadgen.terminal import Announcer
 
@@ -38,7 +40,8 @@ def made(chosen: argparse.Namespace, terms: Terms) -> tuple[Rounds, Rounds]:
     for option, value in (("--rounds", count), ("--run-timeout", longest_s)):
         if not value:
             raise UsageError.of(option, f"{value:g}", "write more than 0")
-    base, head = chosen.commands
+    base, head = map(_redacted, chosen.commands) if chosen.redact else chosen.commands
+    read = partial(_read, redact=chosen.redact)
     tell = _silent if chosen.quiet else _telling(chosen)
     with _ended_by_signals(), _folder(chosen.keep) as folder:
         series = Series(count, folder, longest_s)
@@ -46,15 +49,23 @@ def made(chosen: argparse.Namespace, terms: Terms) -> tuple[Rounds, Rounds]:
         for run in run_in_turn({"A": base, "B": head}, series, tell):
             codes[run.side].append(run.code)
             if (run.round, run.side) == (1, "B"):
-                compare(_read(base, folder / "A"), _read(head, folder / "B"), terms)
-        return (
-            _read(base, folder / "A", codes["A"]),
-            _read(head, folder / "B", codes["B"]),
-        )
+                compare(read(base, folder / "A"), read(head, folder / "B"), terms)
+        return read(base, folder / "A", codes["A"]), read(head, folder / "B", codes["B"])
 
 
-def _read(command: Command, folder: Path, codes: Sequence[int] = ()) -> Rounds:
-    rounds = files.read(command.text, folder)
+def files_named(commands: Iterable[Command]) -> Iterator[Path]:
+    """Yield the files that words of ``commands`` name: they may be programs, or what those read."""
+    for command in commands:
+        yield from (Path(word) for word in command.words if is_regular(Path(word)))
+
+
+def _redacted(command: Command) -> Command:
+    """Return ``command`` with a text that does not tell what it is."""
+    return replace(command, text=repr(redacted(command.text.encode("utf-8", "surrogateescape"))))
+
+
+def _read(command: Command, folder: Path, codes: Sequence[int] = (), *, redact: bool) -> Rounds:
+    rounds = files.read(command.text, folder, redact=redact)
     failed = {code: count for code, count in Counter(codes).items() if code}
     remarks = (
         f"the command ended with {code} in {count} of {len(codes)} rounds"

@@ -20,6 +20,7 @@ from loadgen.find_max import (
 )
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
+from loadgen.redaction import as_recorded
 from loadgen.runner import run
 from loadgen.summary_times import Line
 from loadgen.surroundings import Surroundings
@@ -55,7 +56,7 @@ def search(
     looking.run(_measuring(plan, surroundings), surroundings.should_stop, show)
     return MaxRecord(
         promise=[check.text for check in promise],
-        plan=plan,
+        plan=as_recorded(plan),
         target=plan.target,
         found_per_s=looking.found_per_s,
         limited_by=looking.limited_by,

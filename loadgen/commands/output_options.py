@@ -7,6 +7,7 @@ from loadgen import hdr_log
 from loadgen.commands import options, places, report
 from loadgen.commands.outputs import STDOUT
 from loadgen.commands.places import Named
+from loadgen.errors import UsageError
 
 _FILES: Final = {
     "json": "--json",
@@ -42,6 +43,12 @@ def add_output(group: Any) -> None:
         help="make a page with figures of the run, FOLDER/index.html (`loadgen report --help`)",
     )
     group.add_argument(
+        "--redact",
+        action="store_true",
+        help="keep of payloads, names of their files and first message only length and digest: in "
+        "the record, and in all that is made of it",
+    )
+    group.add_argument(
         "-q", "--quiet", action="store_true", help="no live progress (there is none in a pipe)"
     )
     group.add_argument(
@@ -62,6 +69,8 @@ def check_files(chosen: argparse.Namespace, read: list[Named]) -> None:
     if chosen.report is not None:
         folders = (chosen.report / report.PAGE, *places.to_be_made(chosen.report))
         page = [("--report", each) for each in folders]
+    if chosen.redact and chosen.dump_one:
+        raise UsageError("--dump-one shows the bytes that --redact keeps back; give one of them")
     places.check_apart([*written, *page], read)
     if chosen.hdr_log is not None:
         hdr_log.require("--hdr-log")

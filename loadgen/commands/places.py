@@ -1,6 +1,5 @@
 """Where outputs go, looked at before there is anything to lose."""
 
-import os
 import stat
 import sys
 from collections.abc import Hashable, Iterable, Iterator
@@ -15,6 +14,13 @@ from loadgen.names import escaped
 Named = tuple[str, Path | None]
 """An option, and the file that it names, if it is given."""
 
+STDIN: Final = Path("-")
+"""Among what is read."""
+
+PAGE_MARK: Final = b'<meta name="generator" content="loadgen">'
+"""What the page of every report has in its head, and no other."""
+
+_HEAD_BYTES: Final = 4096
 _STREAMS: Final = {1: "standard output", 2: "standard error"}
 
 
@@ -31,9 +37,12 @@ def check(written: Iterable[Named], read: Iterable[Named] = ()) -> None:
 
 
 def check_apart(written: Iterable[Named], read: Iterable[Named] = ()) -> None:
-    """Raise UsageError if two options are to write to one place, or to what one of them reads."""
-    inputs = {_identity(path): path for _, path in read if path is not None and path != STDOUT}
-    taken = {_of_stream(number): name for number, name in _STREAMS.items()}
+    """Raise UsageError if two options are to write to one place, or to what one of them reads.
+
+    ``-`` among what is ``read`` is standard input, which may be a file.
+    """
+    inputs = {_identity_of_input(path): path for _, path in read if path is not None}
+    taken = {files.identity_of_stream(number): name for number, name in _STREAMS.items()}
     for option, path in written:
         if path is None:
             continue
@@ -46,8 +55,8 @@ def check_apart(written: Iterable[Named], read: Iterable[Named] = ()) -> None:
             raise UsageError(f"{other} and {option} cannot share {shown}; name two files")
         if place in inputs:
             raise UsageError(
-                f"{option} {shown} would overwrite {escaped(str(inputs[place]))}, which is read; "
-                "name another file"
+                f"{option} {shown} would overwrite {_input_in_words(inputs[place])}, which is "
+                "read; name another one"
             )
         taken[place] = option
 
@@ -68,7 +77,10 @@ def check_can_be_written(option: str, path: Path) -> None:
 
 
 def check_folder(option: str, folder: Path, page: str) -> None:
-    """Raise UsageError if ``folder`` cannot be made, or the file ``page`` not be written in it."""
+    """Raise UsageError if ``folder`` cannot be made, or the file ``page`` not be written in it.
+
+    Nor may there be a ``page`` that no report has written.
+    """
     try:
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         if not there.is_dir():
@@ -78,10 +90,15 @@ def check_folder(option: str, folder: Path, page: str) -> None:
             )
         if there != folder:
             files.check_can_be_made(folder)
-        elif (folder / page).is_dir():
+        elif (folder / page).is_dir() and not (folder / page).is_symlink():
             raise UsageError(f"{option} {escaped(str(folder / page))}: it is a folder; remove it")
+        elif _is_foreign(folder / page):
+            raise UsageError(
+                f"{option} {escaped(str(folder / page))}: it is there already, and no report of "
+                "loadgen's; name another folder"
+            )
         else:
-            files.check_writable(folder / page)
+            files.check_within(folder, page)
     except OSError as error:
         raise UsageError(
             f"{option} {escaped(str(folder))}: nothing can be written there: {reason(error)}; name "
@@ -98,24 +115,26 @@ def to_be_made(folder: Path) -> Iterator[Path]:
 
 
 def _identity(path: Path) -> Hashable:
-    """Return what is the same for every way to spell ``path``, and for no other file."""
-    if path == STDOUT:
-        return STDOUT
-    try:
-        real = Path(os.path.realpath(path))
-        if real.exists():
-            found = real.stat()
-            return found.st_dev, found.st_ino
-        folder = real.parent.stat()
-        return folder.st_dev, folder.st_ino, real.name
-    except OSError:  # it cannot be written either, and that is told of where it is tried
-        return path
+    return STDOUT if path == STDOUT else files.identity(path)
 
 
-def _of_stream(number: int) -> Hashable:
-    """Return the identity of the file that a standard stream goes to; None if it is no file."""
+def _identity_of_input(path: Path) -> Hashable:
+    return files.identity_of_stream(0) if path == STDIN else files.identity(path)
+
+
+def _input_in_words(path: Path) -> str:
+    return "standard input" if path == STDIN else escaped(str(path))
+
+
+def _is_foreign(page: Path) -> bool:
+    """Whether ``page`` is a file that holds something, and was not made by a report."""
     try:
-        found = os.fstat(number)
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+        found = page.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            return False
+        if not stat.S_ISREG(found.st_mode):
+            return True
+        with page.open("rb") as file:
+            return found.st_size > 0 and PAGE_MARK not in file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return False

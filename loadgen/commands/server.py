@@ -73,6 +73,8 @@ def main(arguments: list[str]) -> int:
         ("--ledger", chosen.ledger),
         ("--ready-file", chosen.ready_file),
     )
+    socket = Path(server_options.path) if server_options.path else None
+    places.check_apart([("--unix", socket), *written])
     places.check(written)
     counts = run_server(
         server_options,

@@ -11,7 +11,7 @@ from loadgen.compare.load_rounds import of_records
 from loadgen.compare.rounds import Rounds
 from loadgen.errors import RecordError, UsageError, reason
 from loadgen.reading import read_whole
-from loadgen.record import SCHEMA, RunRecord, from_json
+from loadgen.record import SCHEMA, RunRecord, from_json, redacted_record
 
 _FORM: Final = (
     "name a file that `loadgen --json` or pytest-benchmark has written, several of them one after "
@@ -19,9 +19,10 @@ _FORM: Final = (
 )
 
 
-def read(label: str, path: Path) -> Rounds:
+def read(label: str, path: Path, *, redact: bool = False) -> Rounds:
     """Return the rounds in ``path``: a file, a folder of ``.json`` files, ``-`` for standard input.
 
+    redact: of what records say that was sent, only lengths and digests are told.
     Raises UsageError for what cannot be read, RecordError for what holds no rounds.
     """
     documents = [
@@ -35,7 +36,8 @@ def read(label: str, path: Path) -> Rounds:
     if len(are_records) > 1:
         raise RecordError(f"{path}: records of loadgen's and of pytest-benchmark's do not mix")
     if are_records == {True}:
-        rounds = of_records(label, [_record(text, file) for file, (_, text) in documents])
+        found = [_record(text, file) for file, (_, text) in documents]
+        rounds = of_records(label, list(map(redacted_record, found)) if redact else found)
     else:
         try:
             rounds = of_benchmarks(label, [document for _, (document, _) in documents])

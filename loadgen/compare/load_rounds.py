@@ -71,7 +71,7 @@ _MEANINGS: Final[Mapping[Verdict, str]] = {
     "generator-bound": "messages/s and response time are loadgen's own limit there",
     "inconclusive": "too little was answered",
 }
-_FREE: Final = frozenset({"target", "checks", "seed", "watch", "sample_interval_s"})
+_FREE: Final = frozenset({"target", "checks", "seed", "watch", "sample_interval_s", "redact"})
 """Of the plan: what two sides may differ in."""
 
 

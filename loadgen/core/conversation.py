@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from loadgen.core.laps import Lap
 from loadgen.errors import UsageError
 from loadgen.framing import Decoder, Fixed, Framing
-from loadgen.payload import LARGEST_BYTES, PayloadQueue, Payloads
+from loadgen.payload import LARGEST_BYTES, PayloadQueue, Payloads, first_message
 from loadgen.plan import Plan
 
 
@@ -69,14 +69,16 @@ class Conversation:
         window = Window(plan.pipeline, plan.pipeline)
         if plan.profile() is not None:
             window = Window(sys.maxsize if plan.unlimited else plan.pipeline, 1)
-        return cls(payloads, plan.framing(), window, plan.first_message, plan.messages)
+        first = first_message(plan.first_message)
+        return cls(payloads, plan.framing(), window, first, plan.messages)
 
     @classmethod
     def made_by(cls, plan: Plan, payloads: Payloads) -> "Conversation":
         """Return what ``plan`` makes a connection say, with messages made when they are sent."""
         at_once = plan.pipeline if plan.profile() is None else 1
         in_flight = sys.maxsize if plan.unlimited else plan.pipeline
-        return cls(payloads, plan.framing(), Window(in_flight, at_once), plan.first_message)
+        first = first_message(plan.first_message)
+        return cls(payloads, plan.framing(), Window(in_flight, at_once), first)
 
     def decoder(self) -> Decoder:
         """Return a decoder for the replies of one connection."""

@@ -1,12 +1,13 @@
 """Locust's command line and start form, with the words of loadgen."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from loadgen import framing, units
 from loadgen.core import backends
 from loadgen.errors import UsageError, reason
-from loadgen.files import check_writable
+from loadgen.files import check_writable, identity
 from loadgen.payload import SizePayload
 from loadgen.plan import TIMESTAMPS
 
@@ -25,6 +26,7 @@ _OPTIONS: Final = {
     "--reply-timeout": "for a reply to be whole, from the moment its message was sent, such as 30s",
 }
 _FILE: Final = "--loadgen-json"
+_REDACT: Final = "--loadgen-redact"
 
 
 def add_to(parser: Any) -> None:
@@ -43,6 +45,11 @@ def add_to(parser: Any) -> None:
         metavar="FILE",
         help="write loadgen's record there at the end of each run, full histograms and verdict "
         "included; with several user classes one file each, with the class in its name",
+    )
+    group.add_argument(
+        _REDACT,
+        action="store_true",
+        help="keep of payloads and first messages only length and digest in the record",
     )
 
 
@@ -74,7 +81,8 @@ def overrides(chosen: Any) -> dict[str, Any]:
     }
     if "--payload" in given and "--size" in given:
         raise UsageError("--payload and --size both say what to send; give one")
-    return {_WORDS[option]: _value(option, text) for option, text in given.items()}
+    words = {_WORDS[option]: _value(option, text) for option, text in given.items()}
+    return words | ({"redact": True} if getattr(chosen, "loadgen_redact", False) else {})
 
 
 def record_file(chosen: Any) -> Path | None:
@@ -83,11 +91,16 @@ def record_file(chosen: Any) -> Path | None:
     return Path(text) if text else None
 
 
-def check_record_file(chosen: Any) -> None:
-    """Raise UsageError if nothing can be written where the record goes: that is tried."""
+def check_record_file(chosen: Any, read: Iterable[Path] = ()) -> None:
+    """Raise UsageError if nothing can be written where the record goes: that is tried.
+
+    Nor may it be one of the files that are ``read``.
+    """
     path = record_file(chosen)
     if path is None:
         return
+    if identity(path) in map(identity, read):
+        raise UsageError.of(_FILE, str(path), "it is read, and would be lost; name another file")
     try:
         if path.is_dir() or not path.parent.is_dir():
             raise UsageError.of(_FILE, str(path), "name a file in a folder that exists")

@@ -20,6 +20,7 @@ from loadgen.failure import Cause, Failure
 from loadgen.framing import Decoder, Framing
 from loadgen.locust.load import Load
 from loadgen.locust.words import checked
+from loadgen.payload import first_message
 
 _TIMEOUTS: Final = (Cause.TIMEOUT, Cause.REPLY_TIMEOUT)
 
@@ -108,8 +109,8 @@ class SocketClient:
 
     def _connect(self) -> Connection:
         self._said = _Said(self._form, self._load)
-        first_message = self._load.work.plan.first_message
-        conversation = Conversation(self._said, self._said, ONE_BY_ONE, first_message)
+        first = first_message(self._load.work.plan.first_message)
+        conversation = Conversation(self._said, self._said, ONE_BY_ONE, first)
         (self._connection,) = self._load.join(self, conversation, 1)
         return self._connection
 

@@ -14,7 +14,7 @@ from loadgen.absences import Team
 from loadgen.core.clock import monotonic_ns
 from loadgen.distribution import Distribution
 from loadgen.errors import LoadgenError, reason
-from loadgen.files import write_atomically
+from loadgen.files import write_atomically, write_within
 from loadgen.health import generator_findings
 from loadgen.interval_packer import packed
 from loadgen.intervals import PackedIntervals
@@ -181,7 +181,10 @@ class Gathered:
             suffixed = path.with_name(f"{path.stem}.{user_class}{path.suffix}")
             place = path if len(records) == 1 else suffixed
             try:
-                write_atomically(place, record.to_json())
+                if place == path:
+                    write_atomically(path, record.to_json())
+                else:  # nobody has named it, so a link there is not meant
+                    write_within(place.parent, place.name, record.to_json())
             except OSError as error:
                 shown = escaped(str(place))
                 _log.error("--loadgen-json: cannot write %s: %s", shown, reason(error))

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from locust.env import Environment
@@ -12,6 +14,7 @@ from loadgen.locust import arguments, page
 from loadgen.locust.attached import attached
 from loadgen.locust.hangup import Hangup
 from loadgen.locust.overview import Overview
+from loadgen.payload import files_of
 
 _log = logging.getLogger("loadgen.locust")
 
@@ -33,11 +36,21 @@ def _when_locust_starts(environment: Environment, web_ui: Any = None, **_: Any) 
         page.register(web_ui, Overview(environment, ours.gathered))
 
 
+def _read_by(environment: Environment) -> Iterator[Path]:
+    """Yield the files that the run is made of: code, and what its users send."""
+    yield from map(Path, environment.parsed_locustfiles or ())
+    for user_class in environment.user_classes:
+        code = getattr(sys.modules.get(user_class.__module__), "__file__", None)
+        if code:
+            yield Path(code)
+        yield from files_of(getattr(user_class, "payloads", ()))
+
+
 def _check(environment: Environment) -> None:
     """End Locust with exit code 2 if a user class or an option makes no sense."""
     try:
         arguments.overrides(environment.parsed_options)
-        arguments.check_record_file(environment.parsed_options)
+        arguments.check_record_file(environment.parsed_options, _read_by(environment))
         for user_class in environment.user_classes:
             if hasattr(user_class, "check"):
                 user_class.check(environment.parsed_options)

@@ -14,8 +14,8 @@ WORDS: Final = (
     *("rate", "arrivals", "unlimited", "seed", "backend"),
     *("timestamps", "timestamp_sample"),
     *("connect_timeout_s", "io_timeout_s", "reply_timeout_s"),
-    *("drain_s", "reconnect"),
-    *("nagle", "send_buffer_bytes", "receive_buffer_bytes"),
+    *("drain_s", "reconnect", "nagle"),
+    *("send_buffer_bytes", "receive_buffer_bytes", "redact"),
 )
 """The attributes of a user class that mean what they mean in a Plan. `rate` and `connections` are
 those of one user."""
