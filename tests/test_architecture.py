@@ -89,7 +89,7 @@ FLOORS = [
         *("locust.client", "locust.seat", "locust.load", "locust.driver", "locust.words"),
         *("locust.tally", "locust.statistics", "locust.request_events", "locust.part"),
         *("locust.recent", "locust.report", "locust.gathered", "locust.overview", "locust.page"),
-        *("locust.attendance", "locust.hangup"),
+        *("locust.attendance", "locust.hangup", "locust.forms"),
         *("locust.arguments", "locust.roles", "locust.worker", "locust.master", "locust.alone"),
     ],
     [
@@ -114,7 +114,7 @@ FAMILIES = [
     ],
     [
         "locust.driver locust.words locust.tally locust.report locust.arguments locust.page",
-        "locust.attendance locust.hangup locust.recent",
+        "locust.attendance locust.hangup locust.recent locust.forms",
         "locust.statistics locust.part locust.gathered",
         "locust.load locust.request_events locust.overview",
         *("locust.client locust.seat locust.session", "locust.roles"),

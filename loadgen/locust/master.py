@@ -35,7 +35,8 @@ class Master(Gathering):
         self._unreadable: set[str] = set()  # workers of another version
         self._interrupts = Interrupts()
         self._watch: Any = None
-        expected = getattr(environment.parsed_options, "expect_workers", None) or 0
+        self._runs = 0
+        expected = self.command_line.expected_workers
         self._attendance = self.gathered.attendance = Attendance(expected)
         environment.dispatcher_class = telling(
             environment.dispatcher_class, self._attendance.assign
@@ -56,7 +57,9 @@ class Master(Gathering):
     def begin(self, **_: Any) -> None:
         """Begin a run."""
         self._interrupts.install()
-        self.gathered.begin(arguments.number_run(self.environment.parsed_options))
+        self._runs += 1
+        run = arguments.number_run(self.environment.parsed_options, self._runs)
+        self.gathered.begin(run)
         self._attendance.begin()
         self._unreadable.clear()
         self._watch = gevent.spawn(self._look_for_all)

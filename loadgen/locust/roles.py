@@ -16,7 +16,7 @@ from gevent.lock import RLock
 from locust.env import Environment
 
 from loadgen import summary
-from loadgen.locust import arguments
+from loadgen.locust.arguments import CommandLine
 from loadgen.locust.gathered import Gathered
 from loadgen.locust.session import Session
 
@@ -37,6 +37,7 @@ class Role(ABC):
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
+        self.command_line = CommandLine.of(environment.parsed_options)
         self.session = Session(environment, self._refuse)
         self.gathered = Gathered()
 
@@ -113,15 +114,13 @@ class Gathering(Role):
         """End the run now, with all that there is to say of it."""
 
     def _write(self) -> None:
-        path = arguments.record_file(self.environment.parsed_options)
-        if path is not None:
-            self.gathered.write(path)
+        if self.command_line.record_file is not None:
+            self.gathered.write(self.command_line.record_file)
 
     def _before_quitting(self, **_: Any) -> None:
         self._end_run()
-        prefix = getattr(self.environment.parsed_options, "csv_prefix", None)
-        if prefix:
-            _wait_for_change(Path(f"{prefix}_stats.csv"))
+        if self.command_line.csv_file is not None:
+            _wait_for_change(self.command_line.csv_file)
 
     def _summarise(self, **_: Any) -> None:
         for user_class, record in self.gathered.records().items():
@@ -132,10 +131,10 @@ class Gathering(Role):
     def _refuse(self, why: str) -> None:
         """Stop the run; without a web UI in which another could be started, end Locust too."""
         super()._refuse(why)
-        runner, options = self.environment.runner, self.environment.parsed_options
+        runner = self.environment.runner
         if runner is None:
             return
-        if options is not None and options.headless:
+        if self.command_line.is_headless:
             self.environment.process_exit_code = 2
             runner.quit()
         else:
