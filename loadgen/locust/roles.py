@@ -16,9 +16,13 @@ from gevent.lock import RLock
 from locust.env import Environment
 
 from loadgen import summary
+from loadgen.errors import UsageError
 from loadgen.locust.arguments import CommandLine
 from loadgen.locust.gathered import Gathered
 from loadgen.locust.session import Session
+from loadgen.locust.words import crowd_plan
+from loadgen.merge import plan_in_common
+from loadgen.record import RunRecord
 
 _log = logging.getLogger("loadgen.locust")
 _console = logging.getLogger("locust.stats_logger")
@@ -39,11 +43,21 @@ class Role(ABC):
         self.environment = environment
         self.command_line = CommandLine.of(environment.parsed_options)
         self.session = Session(environment, self._refuse)
-        self.gathered = Gathered()
+        self.gathered = Gathered(self._is_as_planned)
 
     @abstractmethod
     def begin(self, **_: Any) -> None:
         """Begin a run."""
+
+    def _is_as_planned(self, user_class: str, record: RunRecord) -> bool:
+        """Return whether ``record`` is of what this process takes the plan of that class to be."""
+        for each in self.environment.user_classes:
+            if each.__name__ == user_class and hasattr(each, "check"):
+                with contextlib.suppress(UsageError):
+                    plan, _ = each.check(self.environment.parsed_options)
+                    own, theirs = crowd_plan(plan, 1, 1.0), record.plan
+                    return plan_in_common(own) == plan_in_common(theirs)
+        return False
 
     def _refuse(self, why: str) -> None:
         """End a run that cannot go on, with a word to the user."""

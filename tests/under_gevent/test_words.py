@@ -355,7 +355,7 @@ class TestCommandLine:
     def test_that_is_silent_changes_nothing(self) -> None:
         assert arguments.overrides(NO_OPTIONS) == {}
         assert arguments.overrides(None) == {}
-        assert CommandLine.of(NO_OPTIONS) == CommandLine()
+        assert CommandLine.of(NO_OPTIONS) == CommandLine(expected_workers=1)
         assert CommandLine.of(None) == CommandLine()
 
     def test_leaves_scripts_what_means_nothing_to_them(self) -> None:
@@ -410,7 +410,10 @@ class TestCommandLine:
         command_line = CommandLine.of(chosen)
         vars(chosen).update(loadgen_json="/etc/x", csv_prefix="/etc/x", headless=False)
         assert command_line == CommandLine(
-            record_file=Path("/a/run.json"), csv_file=Path("/a/run_stats.csv"), is_headless=True
+            record_file=Path("/a/run.json"),
+            csv_file=Path("/a/run_stats.csv"),
+            is_headless=True,
+            expected_workers=1,
         )
 
     def test_is_shown_in_the_web_form_too_but_for_the_file(self) -> None:
