@@ -96,6 +96,9 @@ class Master(Gathering):
         """Return those of ``reports`` with which what is kept of ``worker`` stays in bounds."""
         kept = []
         for report in reports:
+            if report.run != self.gathered.run:
+                kept.append(report)  # it is left out later on, with a word of its own
+                continue
             known = self.gathered.intervals_of(worker, report.user_class).blocks
             more = packed(report.record.intervals).blocks
             why_not = self._inspection.why_too_many(PackedIntervals([*known, *more]))
