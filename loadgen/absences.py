@@ -1,4 +1,5 @@
-"""Workers that were not there to the end of a run which several carried out together.
+"""Workers that were not there to the end of a run which several carried out together, or of whose
+reports not all count.
 
 Facts. A process that is killed leaves what it reported last, or nothing. The figures of those that
 go on are right, and are those of another load than was asked for. Where others are given what the
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from loadgen.doubts import Remark, Remarks, percent
-from loadgen.evidence import AbsenceRecord, TeamRecord
+from loadgen.evidence import AbsenceRecord, DroppedRecord, TeamRecord
 from loadgen.record import RunRecord
 from loadgen.shortfall import TOLERANCE
 from loadgen.timeline import Part
@@ -41,12 +42,13 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """How many workers were to carry out a run, how many have given their last report, and which of
-    them were not there when it ended."""
+    """How many workers were to carry out a run, how many have given their last report, which of
+    them were not there when it ended, and whose reports were dropped."""
 
     expected: int
     reported: int
     absences: tuple[Absence, ...] = ()
+    dropped: tuple[DroppedRecord, ...] = ()
 
 
 def team_record(team: Team, parts: Sequence[Part]) -> TeamRecord:
@@ -57,6 +59,7 @@ def team_record(team: Team, parts: Sequence[Part]) -> TeamRecord:
         reported=team.reported,
         lost=[_absence(each, parts) for each in absences if not each.is_whole],
         ended_early=[_absence(each, parts) for each in absences if each.is_whole],
+        dropped=sorted(team.dropped, key=lambda each: each.name),
     )
 
 
@@ -144,10 +147,11 @@ def asked_per_s(team: Team | None, parts: Sequence[Part], load_s: float) -> floa
 
 
 def remarks(record: RunRecord) -> Remarks:
-    """Say which workers were not there to the end of the run."""
+    """Say which workers were not there to the end of the run, and of which not all counts."""
     team = record.team
     if team is None:
         return
+    yield from _dropped(team.dropped)
     yield from _lost(team.lost)
     yield from _ended_early(team.ended_early, record.actual.duration_s)
     missing = team.expected - team.reported - len(team.lost)
@@ -175,6 +179,19 @@ def _lost(absences: Sequence[AbsenceRecord]) -> Iterator[Remark]:
             f"{_relief(absence)}; {part}",
             "see why it ended, or could not reach the others (its log, the kernel's for memory), "
             "and run again",
+        )
+
+
+def _dropped(dropped: Iterable[DroppedRecord]) -> Iterator[Remark]:
+    for each in dropped:
+        reports = "1 report" if each.reports == 1 else f"{format_count(each.reports)} reports"
+        yield Remark.of(
+            "inconclusive",
+            "worker-reports-dropped",
+            f"worker {each.name}: {reports} dropped, and what stood there is missing; the first "
+            f"since {each.reason}",
+            "use the same loadgen and the same Locust file everywhere, set the clocks, and let "
+            "nobody else reach the master's port",
         )
 
 

@@ -259,18 +259,28 @@ class AbsenceRecord(msgspec.Struct, frozen=True, kw_only=True):
     message_share: float | None
 
 
+class DroppedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker of which not all counts: how many of its reports were dropped, and why the first."""
+
+    name: str
+    reports: int
+    reason: str
+
+
 class TeamRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The workers that were to carry out the run together.
 
     expected: how many took part, or were to. reported: of them, those that gave their last report.
     lost: those that took part and did not give it. ended_early: those that gave it long before the
-    run ended. Whoever is left of those expected never came.
+    run ended. Whoever is left of those expected never came. dropped: those that reported what could
+    not be put together with what the others did.
     """
 
     expected: int
     reported: int
     lost: list[AbsenceRecord]
     ended_early: list[AbsenceRecord]
+    dropped: list[DroppedRecord] = []
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -102,25 +102,39 @@ def merge(parts: Mapping[str, RunRecord], team: Team | None = None) -> RunRecord
 
 def _check_same_run(aligned: Sequence[Part]) -> None:
     first, *others = aligned
-    known = _identity(first.record)
     for other in others:
-        for what, value in _identity(other.record).items():
-            if value != known[what]:
-                raise RecordError(
-                    f"the records of workers {first.name} and {other.name} are not of one run: "
-                    f"{what} is {shortened(known[what])} in the one and {shortened(value)} in the "
-                    "other"
-                )
+        difference = unlike(first.record, other.record)
+        if difference:
+            raise RecordError(
+                f"the records of workers {first.name} and {other.name} are not of one run: "
+                f"{difference}"
+            )
+
+
+def unlike(one: RunRecord, other: RunRecord) -> str:
+    """Return what makes two records no parts of one run, in words; empty if they are."""
+    known = _identity(one)
+    for what, value in _identity(other).items():
+        if value != known[what]:
+            return (
+                f"{what} is {shortened(known[what])} in the one and {shortened(value)} in the other"
+            )
+    return ""
 
 
 def _identity(record: RunRecord) -> dict[str, object]:
     """Return what all parts of one run have in common, by its name."""
-    plan = msgspec.structs.asdict(record.plan)
     return {
-        **{f"plan.{field}": value for field, value in plan.items() if field not in _MAY_DIFFER},
+        **{f"plan.{field}": value for field, value in plan_in_common(record.plan).items()},
         "target.address": record.target.address,
         "backend": record.backend,
     }
+
+
+def plan_in_common(plan: Plan) -> dict[str, object]:
+    """Return the fields of ``plan`` that the plans of all parts of one run have in common."""
+    fields = msgspec.structs.asdict(plan)
+    return {field: value for field, value in fields.items() if field not in _MAY_DIFFER}
 
 
 # ---- what was asked for -------------------------------------------------------------------

@@ -23,6 +23,9 @@ from loadgen.core.histogram import BUCKETS, Histogram, Integers
 from loadgen.distribution import NOTHING, Distribution
 from loadgen.packing import from_varints, to_varint, to_varints
 
+_MOST_BYTES: Final = 2**22
+"""Sixty intervals with something in every bucket are 3 MB; what unpacks to more is damaged."""
+
 _HEAD: Final = 4  # the numbers before the buckets: how many of them, minimum, maximum, sum
 
 # Level 4 is half as fast again as the usual 6, and its result 4 % longer. A window of 8 KiB spares
@@ -67,7 +70,7 @@ class TimesColumn(NamedTuple):
     def unpacked(cls, *contents: bytes) -> "TimesColumn":
         """Return what one `TimesPacker` has packed, or several. Raises ValueError if damaged."""
         try:
-            numbers = from_varints(b"".join(map(zlib.decompress, contents)))
+            numbers = from_varints(b"".join(map(_inflated, contents)))
             heads = _heads(numbers)
             occupied = numbers[heads]
             # The distances of each row begin right after its head, its counts right after these.
@@ -114,6 +117,15 @@ class TimesColumn(NamedTuple):
             yield Histogram.from_buckets(
                 self.buckets[own], self.counts[own], (low_ns, high_ns), sum_ns
             )
+
+
+def _inflated(content: bytes) -> bytes:
+    """Return what zlib has made ``content`` of. Raises ValueError or zlib.error if damaged."""
+    stream = zlib.decompressobj()
+    inflated = stream.decompress(content, _MOST_BYTES)
+    if not stream.eof:
+        raise ValueError("the packed times are damaged: cut off, or too long")
+    return inflated
 
 
 def _heads(numbers: Integers) -> Integers:

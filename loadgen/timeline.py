@@ -63,12 +63,16 @@ class Part:
 
 def aligned(records: Mapping[str, RunRecord]) -> list[Part]:
     """Return the parts in the order of their names. Raises RecordError if a start is no moment."""
-    began_ns = {name: _began_ns(name, records[name]) for name in sorted(records)}
-    first_ns = min(began_ns.values())
-    return [Part(name, records[name], at_ns, at_ns - first_ns) for name, at_ns in began_ns.items()]
+    starts_ns = {name: began_ns(name, records[name]) for name in sorted(records)}
+    first_ns = min(starts_ns.values())
+    return [Part(name, records[name], at_ns, at_ns - first_ns) for name, at_ns in starts_ns.items()]
 
 
-def _began_ns(name: str, record: RunRecord) -> int:
+def began_ns(name: str, record: RunRecord) -> int:
+    """Return when ``record``, that of worker ``name``, says that it began, since the epoch.
+
+    Raises RecordError if that is no moment.
+    """
     try:
         since_epoch = parse_moment(record.started_at) - _EPOCH
     except ValueError:

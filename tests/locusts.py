@@ -149,6 +149,21 @@ class Locust:
             connection.close()
         return json.loads(text) if kind == "application/json" else text
 
+    def post_from(self, origin: str, path: str, body: str) -> tuple[int, str]:
+        """Post as a browser does for a page of ``origin``; return the status and the text.
+
+        What ``body`` is stands in no header but that which a form has: no question comes before.
+        """
+        assert self._web_port is not None
+        connection = http.client.HTTPConnection("127.0.0.1", self._web_port, timeout=DEADLINE_S)
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": origin}
+        try:
+            connection.request("POST", path, body, headers)
+            with connection.getresponse() as response:
+                return response.status, response.read().decode()
+        finally:
+            connection.close()
+
     def overview(self) -> Any:
         """Return the state of the run, and what loadgen knows of each user class so far."""
         return self.ask("GET", "/loadgen/overview.json")

@@ -89,7 +89,8 @@ FLOORS = [
         *("locust.client", "locust.seat", "locust.load", "locust.driver", "locust.words"),
         *("locust.tally", "locust.statistics", "locust.request_events", "locust.part"),
         *("locust.recent", "locust.report", "locust.gathered", "locust.overview", "locust.page"),
-        *("locust.attendance", "locust.hangup"),
+        *("locust.attendance", "locust.hangup", "locust.forms"),
+        "locust.inspection",
         *("locust.arguments", "locust.roles", "locust.worker", "locust.master", "locust.alone"),
     ],
     [
@@ -114,8 +115,8 @@ FAMILIES = [
     ],
     [
         "locust.driver locust.words locust.tally locust.report locust.arguments locust.page",
-        "locust.attendance locust.hangup locust.recent",
-        "locust.statistics locust.part locust.gathered",
+        "locust.attendance locust.hangup locust.recent locust.forms",
+        "locust.statistics locust.part locust.gathered locust.inspection",
         "locust.load locust.request_events locust.overview",
         *("locust.client locust.seat locust.session", "locust.roles"),
         *("locust.worker locust.alone", "locust.master", "locust.attached", "locust.users"),

@@ -98,6 +98,22 @@ class TestTheOverview:
         assert get(f"{pages.plain}/loadgen/overview.json").status == 500
 
 
+class TestAPageOfAnotherOrigin:
+    @pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", "http://127.0.0.1:1"])
+    def test_is_given_no_figures(self, pages: Pages, origin: str) -> None:
+        refused = get(f"{pages.plain}/loadgen/overview.json", Origin=origin)
+        assert refused.status == 403
+        assert "Ping" not in refused.text
+
+    def test_is_told_from_a_page_of_the_same(self, pages: Pages) -> None:
+        answer = get(f"{pages.plain}/loadgen/overview.json", Origin=pages.plain)
+        assert (answer.status, answer.header["X-Content-Type-Options"]) == (200, "nosniff")
+
+    def test_cannot_frame_the_page(self, pages: Pages) -> None:
+        policy = get(f"{pages.plain}/loadgen").header["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in policy
+
+
 class TestALogin:
     @pytest.mark.parametrize("path", ["/loadgen", "/loadgen/overview.json"])
     def test_is_asked_for_where_locust_asks_for_one(self, pages: Pages, path: str) -> None:

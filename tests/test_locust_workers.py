@@ -1,5 +1,6 @@
 """Runs of Locust in several processes: whoever comes late, is interrupted, or is killed."""
 
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -48,6 +49,61 @@ def keep_busy(environment, **_):
         gevent.spawn(work)
 """
 """The master has a greenlet that an interrupt must not end, as that which writes Locust's CSV."""
+
+
+SPOILT: Final = """
+import itertools
+
+import msgspec
+from locust import events, runners
+from locust.rpc import Message
+
+from loadgen.locust.report import decode, encode
+
+runners.WORKER_REPORT_INTERVAL = 0.2
+
+
+def out_of_date(content):
+    return encode([
+        msgspec.structs.replace(
+            part, record=msgspec.structs.replace(part.record, started_at="1999-01-01T00:00:00Z")
+        )
+        for part in decode(content)
+    ])
+
+
+def of_no_class(content):
+    return encode([
+        msgspec.structs.replace(part, user_class="../elsewhere") for part in decode(content)
+    ])
+
+
+WAYS = itertools.cycle([
+    lambda content: content[:-9],
+    lambda content: 7,
+    lambda content: bytes(2**25 + 1),
+    lambda content: content * 2000,
+    lambda content: b"\\xdf" + content,
+    out_of_date,
+    of_no_class,
+])
+
+
+@events.init.add_listener
+def spoil(environment, **_):
+    runner = environment.runner
+    if isinstance(runner, runners.WorkerRunner):
+
+        def spoil_report(client_id, data, **_):
+            if runner.worker_index == 1 and "loadgen" in data:
+                runner.client.send(Message("stats", dict(data), "a stranger"))
+                data["loadgen"] = next(WAYS)(data["loadgen"])
+
+        environment.events.report_to_master.add_listener(spoil_report)
+
+
+"""
+"""The second worker's reports are no reports, each in another way; some come under another name."""
 
 
 def workers(found: Accounts) -> set[str]:
@@ -135,6 +191,40 @@ def test_late_workers_and_second_runs_have_whole_accounts_of_their_own(tmp_path:
         assert mine == sum(each["messages"] for each in user_class["workers"])
     sent = MESSAGE_BYTES * sum(each.actual.messages for each in (*first.values(), second.script))
     assert sent + 128 * second.talk.actual.messages == server.counts.bytes_received
+
+
+def test_a_worker_whose_reports_are_none_does_not_cost_the_record_of_the_others(
+    tmp_path: Path,
+) -> None:
+    with EmbeddedServer() as server, Locusts(tmp_path, SPOILT + PACED) as locusts:
+        all_of_them = [locusts.worker(), locusts.worker()]
+        master = locusts.master_with_page("--host", f"tcp://{server.address}")
+        master.wait_for_line("2 workers connected")
+        master.ask("POST", "/swarm", **SWARM)
+        bad = master.wait_for_line("worker (.*): a report is dropped: ")[1]
+
+        def have_all_been_tried() -> bool:
+            found = [each["findings"] for each in master.overview()["user_classes"]]
+            counts = re.findall(r"worker-reports-dropped.*?: (\d+) reports dropped", str(found))
+            return len(found) == 2 and any(int(count) > 7 for count in counts)
+
+        master.wait_for(have_all_been_tried)
+        master.ask("POST", "/stop")
+        master.signal(signal.SIGTERM)
+        assert [each.end() for each in (master, *all_of_them)] == [0, 0, 0]
+    for record in locusts.records.values():
+        [good] = record.workers
+        assert good.messages == record.actual.messages > 0
+        assert record.actual.messages == sum(interval.messages for interval in record.intervals)
+        assert 0 < record.actual.duration_s < 3600
+        assert record.team is not None
+        [dropped] = record.team.dropped
+        assert (dropped.name, dropped.reports > 7) == (bad, True)
+        assert record.health is not None
+        assert record.health.verdict == "inconclusive"
+        assert "worker-reports-dropped" in [each.code for each in record.health.findings]
+    assert locusts.records.keys() == {"Talk", "Script"}
+    assert master.text.count("a report is dropped") == 1
 
 
 def test_of_a_worker_that_is_killed_what_it_has_reported_counts(tmp_path: Path) -> None:

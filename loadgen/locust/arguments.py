@@ -1,8 +1,9 @@
 """Locust's command line and start form, with the words of loadgen."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from loadgen import framing, units
 from loadgen.core import backends
@@ -39,29 +40,78 @@ def add_to(parser: Any) -> None:
         # Locust's parser marks what it adds itself; in a group nobody does.
         action.include_in_web_ui = True
         action.is_secret = action.is_required = action.is_multiple = False
-    group.add_argument(
+    file = group.add_argument(
         _FILE,
         default="",
         metavar="FILE",
         help="write loadgen's record there at the end of each run, full histograms and verdict "
         "included; with several user classes one file each, with the class in its name",
     )
-    group.add_argument(
+    redact = group.add_argument(
         _REDACT,
         action="store_true",
         help="keep of payloads and first messages only length and digest in the record",
     )
+    # Whoever reaches the web UI is to write no files, and to uncover nothing.
+    file.include_in_web_ui = redact.include_in_web_ui = False
 
 
-def number_run(chosen: Any) -> int:
-    """Return a number that tells the coming run from others, which Locust carries to the workers.
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What the command line alone decides, taken from it once.
 
-    It is 0 where Locust has no options, and so carries none.
+    Locust's parsed options change later on: ``POST /swarm`` sets any of them from a form.
+
+    record_file: where the record goes; None if it was not asked for. csv_file: the first of the CSV
+    files that Locust writes, if it does. is_headless: there is no web UI. expected_workers: how
+    many are to take part at least.
+    """
+
+    record_file: Path | None = None
+    csv_file: Path | None = None
+    is_headless: bool = False
+    expected_workers: int = 0
+
+    @classmethod
+    def of(cls, chosen: Any) -> Self:
+        """Return what ``chosen``, Locust's parsed options, say now."""
+        record, prefix = getattr(chosen, "loadgen_json", ""), getattr(chosen, "csv_prefix", "")
+        return cls(
+            record_file=Path(record).absolute() if record else None,
+            csv_file=Path(f"{prefix}_stats.csv").absolute() if prefix else None,
+            is_headless=bool(getattr(chosen, "headless", False)),
+            expected_workers=getattr(chosen, "expect_workers", None) or 0,
+        )
+
+    def check(self, read: Iterable[Path] = ()) -> None:
+        """Raise UsageError if nothing can be written where the record goes: that is tried.
+
+        Nor may it be one of the files that are ``read``.
+        """
+        path = self.record_file
+        if path is None:
+            return
+        if identity(path) in map(identity, read):
+            accepted = "it is read, and would be lost; name another file"
+            raise UsageError.of(_FILE, str(path), accepted)
+        try:
+            if path.is_dir() or not path.parent.is_dir():
+                raise UsageError.of(_FILE, str(path), "name a file in a folder that exists")
+            check_writable(path)
+        except OSError as error:
+            accepted = f"it cannot be written: {reason(error)}; name another file"
+            raise UsageError.of(_FILE, str(path), accepted) from None
+
+
+def number_run(chosen: Any, number: int) -> int:
+    """Have Locust carry to the workers the ``number`` that tells the coming run from others.
+
+    Return it; 0 where Locust has no options, and so carries none.
     """
     if chosen is None:
         return 0
-    chosen.loadgen_run = run_of(chosen) + 1
-    return run_of(chosen)
+    chosen.loadgen_run = number
+    return number
 
 
 def run_of(chosen: Any) -> int:
@@ -83,31 +133,6 @@ def overrides(chosen: Any) -> dict[str, Any]:
         raise UsageError("--payload and --size both say what to send; give one")
     words = {_WORDS[option]: _value(option, text) for option, text in given.items()}
     return words | ({"redact": True} if getattr(chosen, "loadgen_redact", False) else {})
-
-
-def record_file(chosen: Any) -> Path | None:
-    """Return where the record goes, if it was asked for."""
-    text = getattr(chosen, "loadgen_json", "") or ""
-    return Path(text) if text else None
-
-
-def check_record_file(chosen: Any, read: Iterable[Path] = ()) -> None:
-    """Raise UsageError if nothing can be written where the record goes: that is tried.
-
-    Nor may it be one of the files that are ``read``.
-    """
-    path = record_file(chosen)
-    if path is None:
-        return
-    if identity(path) in map(identity, read):
-        raise UsageError.of(_FILE, str(path), "it is read, and would be lost; name another file")
-    try:
-        if path.is_dir() or not path.parent.is_dir():
-            raise UsageError.of(_FILE, str(path), "name a file in a folder that exists")
-        check_writable(path)
-    except OSError as error:
-        accepted = f"it cannot be written: {reason(error)}; name another file"
-        raise UsageError.of(_FILE, str(path), accepted) from None
 
 
 _WORDS: Final = {

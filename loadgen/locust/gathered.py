@@ -2,8 +2,8 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from loadgen.absences import Team
 from loadgen.core.clock import monotonic_ns
 from loadgen.distribution import Distribution
 from loadgen.errors import LoadgenError, reason
+from loadgen.evidence import DroppedRecord
 from loadgen.files import write_atomically, write_within
 from loadgen.health import generator_findings
 from loadgen.interval_packer import packed
@@ -21,13 +22,14 @@ from loadgen.intervals import PackedIntervals
 from loadgen.locust.attendance import Attendance
 from loadgen.locust.recent import Second, seconds
 from loadgen.locust.report import PartReport
-from loadgen.merge import merge
+from loadgen.merge import merge, unlike
 from loadgen.names import escaped
 from loadgen.record import RunRecord
 
 _log = logging.getLogger("loadgen.locust")
 
 RECENT: Final = 120  # seconds that the page shows
+_LONGEST: Final = 300  # characters of a reason that stay
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class Contribution:
     intervals: PackedIntervals = field(default_factory=lambda: PackedIntervals([]))
     is_accused: bool = False
     is_warmup: bool = False
+    reports: int = 0
 
     @property
     def record(self) -> RunRecord:
@@ -54,6 +57,7 @@ class Contribution:
             self.intervals.blocks.clear()  # what came before was a warm-up
             self.is_warmup = False
         self.report, self.heard_ns = report, monotonic_ns()
+        self.reports += 1
         self.intervals.blocks.extend(packed(report.record.intervals).blocks)
 
     @property
@@ -67,9 +71,13 @@ class Gathered:
     """The contributions of all workers to one run; `begin` forgets those of the last.
 
     attendance: who of several workers takes part; None where there are none.
+    is_as_planned: whether a part of that user class does what this process would do; it decides
+    where as many workers have one plan as have another.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_as_planned: Callable[[str, RunRecord], bool] | None = None) -> None:
+        self._is_as_planned = is_as_planned or (lambda *_: False)
+        self._dropped: dict[str, DroppedRecord] = {}
         self.attendance: Attendance | None = None
         self.run = 0
         """The number of the run, if it has one."""
@@ -79,6 +87,7 @@ class Gathered:
     def begin(self, run: int = 0) -> None:
         """Begin a run, of that number."""
         self.contributions, self.run = {}, run
+        self._dropped = {}
 
     def begin_measuring(self) -> None:
         """Let what was reported so far be a warm-up, as it is to workers that report again."""
@@ -100,6 +109,24 @@ class Gathered:
             known.take(report)
             self._accuse(worker, known)
         return accepted
+
+    def drop(self, worker: str, reason: str) -> None:
+        """Take note of a report of ``worker`` that cannot be taken in; the first is logged."""
+        known = self._dropped.get(worker)
+        if known is None:
+            shown = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}..."
+            known = DroppedRecord(name=worker, reports=0, reason=shown)
+            _log.error("worker %s: a report is dropped: %s", worker, shown)
+        self._dropped[worker] = msgspec.structs.replace(known, reports=known.reports + 1)
+
+    def has_dropped(self, worker: str) -> bool:
+        """Return whether a report of ``worker`` was dropped in this run."""
+        return worker in self._dropped
+
+    def intervals_of(self, worker: str, user_class: str) -> PackedIntervals:
+        """Return the intervals that ``worker`` has reported of ``user_class`` so far."""
+        known = self.contributions.get(user_class, {}).get(worker)
+        return PackedIntervals([]) if known is None else known.intervals
 
     def _accuse(self, worker: str, known: Contribution) -> None:
         """Name a worker that is at its limit, once."""
@@ -146,13 +173,46 @@ class Gathered:
 
     def team(self, user_class: str) -> Team | None:
         """Return who is to run users of ``user_class``; None where there is one process alone."""
-        return None if self.attendance is None else self.attendance.team(user_class)
+        if self.attendance is None:
+            return None
+        dropped = dict(self._dropped)
+        for worker, why in self._alike(user_class)[1].items():
+            reports = self.contributions[user_class][worker].reports
+            dropped[worker] = DroppedRecord(name=worker, reports=reports, reason=why)
+        return replace(self.attendance.team(user_class), dropped=tuple(dropped.values()))
 
     def _counting(self, user_class: str) -> list[tuple[str, Contribution]]:
         """Return what counts, by worker: of one that is lost, no warm-up, if others go on."""
-        workers = list(self.contributions[user_class].items())
+        workers = self._alike(user_class)[0]
         counting = [(name, each) for name, each in workers if not self._is_void(name, each)]
         return counting or workers
+
+    def _alike(self, user_class: str) -> tuple[list[tuple[str, Contribution]], dict[str, str]]:
+        """Return the contributions of one run, and why the others are none of it, by worker.
+
+        Most workers decide what the run is; where none is in the majority, what was planned here.
+        """
+        groups: list[list[tuple[str, Contribution]]] = []
+        for worker, each in sorted(self.contributions[user_class].items()):
+            for group in groups:
+                if not unlike(group[0][1].report.record, each.report.record):
+                    group.append((worker, each))
+                    break
+            else:
+                groups.append([(worker, each)])
+
+        def weight(group: list[tuple[str, Contribution]]) -> tuple[int, bool]:
+            record = group[0][1].report.record
+            return len(group), len(groups) > 1 and self._is_as_planned(user_class, record)
+
+        most = max(groups, key=weight)
+        known = most[0][1].report.record
+        return most, {
+            worker: f"it is not of the others' run: {unlike(known, each.report.record)}"
+            for group in groups
+            if group is not most
+            for worker, each in group
+        }
 
     def _is_void(self, worker: str, contribution: Contribution) -> bool:
         is_lost = self.attendance is not None and self.attendance.is_lost(worker)

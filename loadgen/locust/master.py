@@ -1,5 +1,6 @@
 """The master of Locust's workers, which gathers what they have found."""
 
+import contextlib
 import logging
 from collections.abc import Iterable
 from typing import Any, Final
@@ -8,12 +9,16 @@ import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner
 
+from loadgen.interval_packer import packed
+from loadgen.intervals import PackedIntervals
 from loadgen.locust import arguments
 from loadgen.locust.attendance import Attendance, telling
 from loadgen.locust.driver import Interrupts
-from loadgen.locust.report import decode
+from loadgen.locust.inspection import Inspection
+from loadgen.locust.report import PartReport
 from loadgen.locust.roles import Gathering
 from loadgen.locust.worker import FIELD, FINISH, FINISHED, REFUSED
+from loadgen.names import quoted
 
 _log = logging.getLogger("loadgen.locust")
 
@@ -32,10 +37,13 @@ class Master(Gathering):
         super().__init__(environment)
         self._runner = runner
         self._finished: set[str] = set()  # workers that have given their last report
-        self._unreadable: set[str] = set()  # workers of another version
+        self._inspection = Inspection(
+            lambda: {user_class.__name__ for user_class in environment.user_classes}
+        )
         self._interrupts = Interrupts()
         self._watch: Any = None
-        expected = getattr(environment.parsed_options, "expect_workers", None) or 0
+        self._runs = 0
+        expected = self.command_line.expected_workers
         self._attendance = self.gathered.attendance = Attendance(expected)
         environment.dispatcher_class = telling(
             environment.dispatcher_class, self._attendance.assign
@@ -56,31 +64,49 @@ class Master(Gathering):
     def begin(self, **_: Any) -> None:
         """Begin a run."""
         self._interrupts.install()
-        self.gathered.begin(arguments.number_run(self.environment.parsed_options))
+        self._runs += 1
+        run = arguments.number_run(self.environment.parsed_options, self._runs)
+        self.gathered.begin(run)
         self._attendance.begin()
-        self._unreadable.clear()
+        self._inspection.begin(run)
         self._watch = gevent.spawn(self._look_for_all)
 
     def _when_all_are_there(self, **_: Any) -> None:
         if self.environment.reset_stats:
             self.gathered.begin_measuring()
 
-    def _receive(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+    def _receive(self, client_id: str, data: Any, **_: Any) -> None:
+        """Take in what a worker has reported, as far as it can be put together with the rest."""
+        content = data.pop(FIELD, None) if isinstance(data, dict) else None
+        if client_id not in self._runner.worker_indexes:
+            return  # nobody that Locust knows
         self._attendance.hear(client_id)
-        content = data.pop(FIELD, None)
         if content is None:
             return
-        try:
-            reports = decode(content)
-        except ValueError as error:
-            _log.error("worker %s: %s; use the same loadgen everywhere", client_id, error)
-            self._unreadable.add(client_id)
-            return
-        accepted = self.gathered.receive(client_id, reports)
+        good, bad = self._inspection.reports(content)
+        for why in bad:
+            self.gathered.drop(client_id, why)
+        accepted = self.gathered.receive(client_id, self._bounded(client_id, good))
         if accepted:
             self._attendance.report(client_id, [report.user_class for report in accepted])
         if any(report.is_last for report in accepted):
             self._hear_the_last_of(client_id)
+
+    def _bounded(self, worker: str, reports: list[PartReport]) -> list[PartReport]:
+        """Return those of ``reports`` with which what is kept of ``worker`` stays in bounds."""
+        kept = []
+        for report in reports:
+            if report.run != self.gathered.run:
+                kept.append(report)  # it is left out later on, with a word of its own
+                continue
+            known = self.gathered.intervals_of(worker, report.user_class).blocks
+            more = packed(report.record.intervals).blocks
+            why_not = self._inspection.why_too_many(PackedIntervals([*known, *more]))
+            if why_not:
+                self.gathered.drop(worker, why_not)
+            else:
+                kept.append(report)
+        return kept
 
     def _hear_the_last_of(self, worker: str) -> None:
         """Write the record again if it was written without that worker's last report."""
@@ -91,22 +117,25 @@ class Master(Gathering):
             self._write()
 
     def _finish(self, **_: Any) -> None:
-        self._end_run()
-        self._write()
-        self._interrupts.remove()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._interrupts.remove)
+            stack.callback(self._write)
+            self._end_run()
 
     def _end_run(self) -> None:
         """Have every worker end its run, and wait for what it has to say."""
         self._attendance.end()
         self._finished.clear()
-        self._runner.send_message(FINISH, {"run": self.gathered.run})
-        with gevent.Timeout(_PATIENCE_S, False):  # type: ignore[arg-type]
-            while self._silent():
-                gevent.sleep(0.02)
-        self._miss(self._attendance.unfinished)
-        if self._watch is not None:
-            self._watch.kill()
-            self._watch = None
+        try:
+            self._runner.send_message(FINISH, {"run": self.gathered.run})
+            with gevent.Timeout(_PATIENCE_S, False):  # type: ignore[arg-type]
+                while self._silent():
+                    gevent.sleep(0.02)
+        finally:
+            self._miss(self._attendance.unfinished)
+            if self._watch is not None:
+                self._watch.kill()
+                self._watch = None
 
     def _silent(self) -> set[str]:
         """Return the workers that may still have something to say."""
@@ -137,9 +166,15 @@ class Master(Gathering):
 
     def _hear_finished(self, msg: Any, **_: Any) -> None:
         self._finished.add(msg.node_id)
-        is_of_this_run = msg.data is not None and msg.data["run"] == self.gathered.run
-        if is_of_this_run and msg.node_id not in self._unreadable:
+        is_of_this_run = _field(msg, "run") == self.gathered.run
+        if is_of_this_run and not self.gathered.has_dropped(msg.node_id):
             self._attendance.finish(msg.node_id)
 
     def _hear_refusal(self, msg: Any, **_: Any) -> None:
-        self._refuse(f"worker {msg.node_id}: {msg.data['why']}")
+        why = _field(msg, "why")
+        self._refuse(f"worker {msg.node_id}: {why if isinstance(why, str) else quoted(why)}")
+
+
+def _field(msg: Any, name: str) -> Any:
+    """Return that field of what a worker has sent; None where there is none."""
+    return msg.data.get(name) if isinstance(msg.data, dict) else None

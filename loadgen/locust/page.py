@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, make_response, request
 from locust.web import WebUI
@@ -20,9 +21,16 @@ Overview = Callable[[], dict[str, Any]]
 _PAGE: Final = Path(__file__).with_name("page.html")
 _POLICY: Final = (
     "default-src 'none'; connect-src 'self'; img-src data:; "
-    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page may talk to its own server, and to nobody else."""
+"""The page may talk to its own server, and to nobody else, and stands in no page of others."""
+
+_OWN: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""The figures are for pages of this server (Fetch Standard, 3.7 and 3.8)."""
 
 _KEY: Final = "loadgen"
 _TAB: Final = {"key": _KEY, "title": "loadgen"}
@@ -50,6 +58,8 @@ def register(web_ui: WebUI, overview: Overview) -> None:
     ``overview`` is asked for every answer, and must hold only what JSON can. Both addresses ask for
     a login where Locust does. To be called once, before the web UI answers its first request: while
     Locust fires ``init``.
+
+    Pages of another origin are refused: Locust lets them read all that it answers.
     """
     app = web_ui.app
     assert app is not None
@@ -63,7 +73,10 @@ def register(web_ui: WebUI, overview: Overview) -> None:
         return response
 
     def overview_json() -> Response:
+        if _is_foreign():
+            return make_response("this is for pages of the same origin\n", 403)
         response = jsonify(overview())
+        response.headers.update(_OWN)
         response.headers["Cache-Control"] = "no-store"
         return response
 
@@ -73,6 +86,12 @@ def register(web_ui: WebUI, overview: Overview) -> None:
     app.register_blueprint(blueprint)
     _add_tab(web_ui, overview, f"{base.rstrip('/')}/loadgen")
     logger.info("the figures of loadgen: %s/loadgen of the web interface", base.rstrip("/"))
+
+
+def _is_foreign() -> bool:
+    """Return whether a page of another origin asks; one of the same names none (Fetch, 3.2)."""
+    origin = request.headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc != request.host
 
 
 def _add_tab(web_ui: WebUI, overview: Overview, address: str) -> None:

@@ -37,6 +37,7 @@ class Part:
         self._totals = NONE
         self._interval_began_ns = 0
         self._is_loading = True
+        self._is_over = False
         self._offered: Offered | None = None
         self._processor = Processor()
         self._used = self._processor.use()
@@ -93,6 +94,7 @@ class Part:
     def end(self, now_ns: int) -> None:
         """Let the drain be over."""
         self.end_interval(now_ns)
+        self._is_over = True
         self.findings.marks.drain_ended_ns = now_ns
         self.findings.at_end = self._totals
 
@@ -102,8 +104,8 @@ class Part:
         The ledger of the connections comes with the last one, after `end`.
         """
         findings = self.findings
-        is_over = bool(findings.marks.drain_ended_ns)
-        if not is_over:
+        if not self._is_over:
+            findings.marks.drain_ended_ns = now_ns  # so far
             self.end_interval(now_ns)  # nobody knows whether there will be another report
             findings.at_end = self._concluded()
         if self._is_loading:
@@ -114,7 +116,7 @@ class Part:
         findings.opened_in_time = findings.opened
         findings.plan = crowd_plan(self._plan, len(findings.connections), findings.load_s)
         findings.intervals, self._fresh = self._fresh, IntervalPacker()
-        ledger = None if is_over else _without_ledger(len(findings.connections))
+        ledger = None if self._is_over else _without_ledger(len(findings.connections))
         record = freeze(findings, self._target, ledger)
         # Users come and go; how long that lasts is asked of Locust, and of no part.
         requested = msgspec.structs.replace(record.requested, duration_s=None)
@@ -130,7 +132,6 @@ class Part:
     def _look(self, now_ns: int) -> None:
         findings = self.findings
         findings.marks.load_ended_ns = now_ns
-        findings.marks.drain_ended_ns = 0
         findings.at_load_end = self._totals
         findings.pulse = self._engine.pulse
         findings.connection_time = self._engine.availability.so_far(now_ns).since(self._connected)

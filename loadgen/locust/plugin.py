@@ -10,7 +10,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from loadgen.errors import UsageError
-from loadgen.locust import arguments, page
+from loadgen.locust import arguments, forms, page
 from loadgen.locust.attached import attached
 from loadgen.locust.hangup import Hangup
 from loadgen.locust.overview import Overview
@@ -31,8 +31,9 @@ def _when_locust_starts(environment: Environment, web_ui: Any = None, **_: Any) 
         logging.getLogger("loadgen.engine").setLevel(logging.WARNING)
     Hangup(environment)
     ours = attached(environment)
-    _check(environment)
+    _check(environment, ours.command_line)
     if web_ui is not None and not isinstance(environment.runner, WorkerRunner):
+        forms.guard(web_ui, environment)
         page.register(web_ui, Overview(environment, ours.gathered))
 
 
@@ -46,11 +47,11 @@ def _read_by(environment: Environment) -> Iterator[Path]:
         yield from files_of(getattr(user_class, "payloads", ()))
 
 
-def _check(environment: Environment) -> None:
+def _check(environment: Environment, command_line: arguments.CommandLine) -> None:
     """End Locust with exit code 2 if a user class or an option makes no sense."""
     try:
         arguments.overrides(environment.parsed_options)
-        arguments.check_record_file(environment.parsed_options, _read_by(environment))
+        command_line.check(_read_by(environment))
         for user_class in environment.user_classes:
             if hasattr(user_class, "check"):
                 user_class.check(environment.parsed_options)

@@ -16,9 +16,13 @@ from gevent.lock import RLock
 from locust.env import Environment
 
 from loadgen import summary
-from loadgen.locust import arguments
+from loadgen.errors import UsageError
+from loadgen.locust.arguments import CommandLine
 from loadgen.locust.gathered import Gathered
 from loadgen.locust.session import Session
+from loadgen.locust.words import crowd_plan
+from loadgen.merge import plan_in_common
+from loadgen.record import RunRecord
 
 _log = logging.getLogger("loadgen.locust")
 _console = logging.getLogger("locust.stats_logger")
@@ -37,12 +41,23 @@ class Role(ABC):
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
+        self.command_line = CommandLine.of(environment.parsed_options)
         self.session = Session(environment, self._refuse)
-        self.gathered = Gathered()
+        self.gathered = Gathered(self._is_as_planned)
 
     @abstractmethod
     def begin(self, **_: Any) -> None:
         """Begin a run."""
+
+    def _is_as_planned(self, user_class: str, record: RunRecord) -> bool:
+        """Return whether ``record`` is of what this process takes the plan of that class to be."""
+        for each in self.environment.user_classes:
+            if each.__name__ == user_class and hasattr(each, "check"):
+                with contextlib.suppress(UsageError):
+                    plan, _ = each.check(self.environment.parsed_options)
+                    own, theirs = crowd_plan(plan, 1, 1.0), record.plan
+                    return plan_in_common(own) == plan_in_common(theirs)
+        return False
 
     def _refuse(self, why: str) -> None:
         """End a run that cannot go on, with a word to the user."""
@@ -113,15 +128,13 @@ class Gathering(Role):
         """End the run now, with all that there is to say of it."""
 
     def _write(self) -> None:
-        path = arguments.record_file(self.environment.parsed_options)
-        if path is not None:
-            self.gathered.write(path)
+        if self.command_line.record_file is not None:
+            self.gathered.write(self.command_line.record_file)
 
     def _before_quitting(self, **_: Any) -> None:
         self._end_run()
-        prefix = getattr(self.environment.parsed_options, "csv_prefix", None)
-        if prefix:
-            _wait_for_change(Path(f"{prefix}_stats.csv"))
+        if self.command_line.csv_file is not None:
+            _wait_for_change(self.command_line.csv_file)
 
     def _summarise(self, **_: Any) -> None:
         for user_class, record in self.gathered.records().items():
@@ -132,10 +145,10 @@ class Gathering(Role):
     def _refuse(self, why: str) -> None:
         """Stop the run; without a web UI in which another could be started, end Locust too."""
         super()._refuse(why)
-        runner, options = self.environment.runner, self.environment.parsed_options
+        runner = self.environment.runner
         if runner is None:
             return
-        if options is not None and options.headless:
+        if self.command_line.is_headless:
             self.environment.process_exit_code = 2
             runner.quit()
         else:

@@ -9,6 +9,7 @@ Decision. The engine counts for itself, and a ticker brings Locust's tables up t
 second, and at the events. Nothing is brought in by halves: ^C waits until it is done.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -148,21 +149,34 @@ class Session:
         if self._is_over:
             return
         self._is_over = True
+        # Each is undone or closed, whatever becomes of the others.
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._interrupts.remove)
+            if self._events is not None:
+                stack.callback(self._events.drain)
+            stack.callback(self.merge)
+            stack.callback(self._close)
+            self._drain()
+
+    def _drain(self) -> None:
+        """Stop every load, and wait for what is in flight, for as long as the plans say."""
         for load in self._loads.values():
             load.stop()
         longest_s = max((load.work.plan.drain_s for load in self._loads.values()), default=0.0)
         with gevent.Timeout(longest_s, False):  # type: ignore[arg-type]
             while not all(load.engine.is_finished for load in self._loads.values()):
                 gevent.sleep(0.005)
-        for load in self._loads.values():
-            load.close()
-        self._is_closed = True
-        if self._ticker is not None:
-            self._ticker.kill()
-        self.merge()
-        if self._events is not None:
-            self._events.drain()
-        self._interrupts.remove()
+
+    def _close(self) -> None:
+        """Close every load, and let nothing tick any more."""
+        try:
+            with contextlib.ExitStack() as stack:
+                for load in self._loads.values():
+                    stack.callback(load.close)
+        finally:
+            self._is_closed = True
+            if self._ticker is not None:
+                self._ticker.kill()
 
     def give_up(self, error: BaseException) -> None:
         """End the run, since ``error`` makes it impossible to go on; once is enough."""

@@ -14,6 +14,7 @@ from scenes import Scene
 
 from loadgen.errors import UsageError
 from loadgen.locust import ScriptedSocketUser, SocketUser, arguments
+from loadgen.locust.arguments import CommandLine
 from loadgen.locust.words import SCRIPTED_WORDS, WORDS
 from loadgen.payload import MadePayload, SizePayload
 from loadgen.plan import Plan
@@ -356,8 +357,8 @@ class TestCommandLine:
     def test_that_is_silent_changes_nothing(self) -> None:
         assert arguments.overrides(NO_OPTIONS) == {}
         assert arguments.overrides(None) == {}
-        assert arguments.record_file(NO_OPTIONS) is None
-        assert arguments.record_file(None) is None
+        assert CommandLine.of(NO_OPTIONS) == CommandLine(expected_workers=1)
+        assert CommandLine.of(None) == CommandLine()
 
     def test_leaves_scripts_what_means_nothing_to_them(self) -> None:
         given = ("--payload", "x", "--pipeline", "3", "--rate-per-user", "5")
@@ -407,14 +408,26 @@ class TestCommandLine:
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / where)
             with pytest.raises(UsageError) as caught:
-                arguments.check_record_file(options("--loadgen-json", path))
+                CommandLine.of(options("--loadgen-json", path)).check()
             assert str(caught.value) == (
                 f"--loadgen-json: {path!r} is not accepted; name a file in a folder that exists"
             )
             good = Path(folder) / "run.json"
-            arguments.check_record_file(options("--loadgen-json", str(good)))
+            command_line = CommandLine.of(options("--loadgen-json", str(good)))
+            command_line.check()
             assert list(Path(folder).iterdir()) == []
-            assert arguments.record_file(options("--loadgen-json", str(good))) == good
+            assert command_line.record_file == good
+
+    def test_that_decides_on_files_is_taken_once(self) -> None:
+        chosen = options("--loadgen-json", "/a/run.json", "--csv", "/a/run", "--headless")
+        command_line = CommandLine.of(chosen)
+        vars(chosen).update(loadgen_json="/etc/x", csv_prefix="/etc/x", headless=False)
+        assert command_line == CommandLine(
+            record_file=Path("/a/run.json"),
+            csv_file=Path("/a/run_stats.csv"),
+            is_headless=True,
+            expected_workers=1,
+        )
 
     def test_is_shown_in_the_web_form_too_but_for_the_file(self) -> None:
         shown = ui_extra_args_dict([])

@@ -1,0 +1,193 @@
+"""Looks at what a worker has reported, before it comes together with what others have.
+
+Danger. A report is bytes that somebody sent to the master's port. One that another version wrote,
+or that is damaged, would take the record of all workers with it, when they are merged: a clock that
+is an hour wrong makes the run an hour longer, one number that is none leaves no figure, and a
+few packed bytes may unpack to gigabytes.
+
+Decision. Each report is decoded against the types of the record, unpacked within bounds, held
+against the time that has passed, and merged alone. What does not stand that is dropped, and named.
+A worker that lies within these bounds is believed.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from types import GenericAlias
+from typing import Any, Final
+
+import msgspec
+
+from loadgen.core.clock import monotonic_ns, wall_ns
+from loadgen.errors import LoadgenError
+from loadgen.interval_packer import packed
+from loadgen.intervals import PackedIntervals, counted, numbers_of
+from loadgen.locust.report import PartReport, decode
+from loadgen.merge import merge
+from loadgen.names import quoted
+from loadgen.record import ConnectionRecord, ConnectionsRecord
+from loadgen.timeline import began_ns
+from loadgen.units import ns_to_seconds
+
+MOST_REPORT_BYTES: Final = 2**25
+"""A last report is the longest: 110 bytes for each connection, and up to 40 KB for each name."""
+
+MOST_NAMES: Final = 2_000
+"""So many names of requests are told apart, at most."""
+
+MOST_INTERVALS_PER_S: Final = 50
+"""A worker ends an interval every second, and with each of its reports."""
+
+MOST_PACKED_BYTES_PER_S: Final = 2**18
+"""Of the intervals of one worker; with every bucket of every time occupied they are some 70 KB."""
+
+MOST_SKEW_S: Final = 60.0
+"""By so much a worker's wall clock may differ from the master's; the run seems longer by it."""
+
+_MOST_NUMBER: Final = 2**62  # sums of two fit into 64 bits
+
+
+class Inspection:
+    """Decides which reports of one run are taken in; `begin` starts with the next run.
+
+    user_classes: the names of those that there are.
+    """
+
+    def __init__(
+        self,
+        user_classes: Callable[[], Collection[str]],
+        clock: Callable[[], int] = monotonic_ns,
+        wall_clock: Callable[[], int] = wall_ns,
+    ) -> None:
+        self._user_classes = user_classes
+        self._clock, self._wall_clock = clock, wall_clock
+        self.begin(0)
+
+    def begin(self, run: int) -> None:
+        """Begin the run of that number."""
+        self._run, self._began_ns, self._wall_began_ns = run, self._clock(), self._wall_clock()
+
+    @property
+    def allowed_s(self) -> float:
+        """For how long the run may have lasted by the clock of a worker, at most."""
+        return ns_to_seconds(self._clock() - self._began_ns) + MOST_SKEW_S
+
+    def reports(self, content: object) -> tuple[list[PartReport], list[str]]:
+        """Return the reports in ``content`` that may be taken in, and why others may not.
+
+        Those of another run are not looked at.
+        """
+        if not isinstance(content, bytes):
+            return [], [f"it is {type(content).__name__}, not bytes"]
+        if len(content) > MOST_REPORT_BYTES:
+            return [], [
+                f"it is {len(content)} bytes long, and {MOST_REPORT_BYTES} at most are read"
+            ]
+        try:
+            reports = decode(content)
+        except ValueError as error:
+            return [], [str(error)]
+        if len(reports) > len(self._user_classes()):
+            return [], [f"it has {len(reports)} parts, more than there are user classes"]
+        good: list[PartReport] = []
+        bad: list[str] = []
+        for report in reports:
+            if reason := self._why_not(report, {each.user_class for each in good}):
+                bad.append(reason)
+            else:
+                good.append(report)
+        return good, bad
+
+    def _why_not(self, report: PartReport, known: Collection[str]) -> str:
+        """Return why ``report`` is not taken in; empty if it is."""
+        if report.run != self._run:
+            return ""
+        if report.user_class not in self._user_classes():
+            return f"there is no user class {quoted(report.user_class)}"
+        if report.user_class in known:
+            return f"it has two parts for {report.user_class}"
+        try:
+            self._check(report)
+        except (LoadgenError, ValueError) as error:
+            return str(error)
+        # Whatever it is, it came of what somebody has sent, and would come again with all the rest.
+        except Exception as error:  # noqa: BLE001
+            return f"it makes no record: {type(error).__name__}: {error}"
+        return ""
+
+    def _check(self, report: PartReport) -> None:
+        """Raise whatever comes of it if ``report`` could not be merged with others."""
+        record = report.record
+        if len(report.names) > MOST_NAMES:
+            raise ValueError(f"it has {len(report.names)} names, more than {MOST_NAMES}")
+        plain = msgspec.structs.replace(
+            record, intervals=[], connections=_without_ledger(record.connections)
+        )
+        for number in _numbers(msgspec.to_builtins((plain, report.names, report.users))):
+            if not math.isfinite(number) or abs(number) > _MOST_NUMBER:
+                raise ValueError("one of its numbers is none, or beyond 64 bits")
+        self._check_moments(report)
+        self._check_intervals(packed(record.intervals))
+        _check_ledger(record.connections)
+        merge({"it": record})
+        for latency in report.names.values():
+            latency.histogram()
+
+    def _check_moments(self, report: PartReport) -> None:
+        off_s = ns_to_seconds(began_ns("it", report.record) - self._wall_began_ns)
+        if not -MOST_SKEW_S <= off_s <= self.allowed_s:
+            raise ValueError(
+                f"it began {off_s:+.0f} s from the start of the run: its wall clock is wrong"
+            )
+        actual = report.record.actual
+        for field in ("duration_s", "opening_s", "warmup_s", "drain_s"):
+            if not 0 <= getattr(actual, field) <= self.allowed_s:
+                raise ValueError(f"{field} is {getattr(actual, field)}, longer than the run so far")
+
+    def _check_intervals(self, intervals: PackedIntervals) -> None:
+        why_not = self.why_too_many(intervals)
+        if why_not:
+            raise ValueError(why_not)
+        for name in ("start_s", "duration_s"):
+            if (abs(numbers_of(intervals, name)) > self.allowed_s).any():
+                raise ValueError(f"{name} of an interval lies outside of the run so far")
+        for block in intervals.blocks:  # one by one: each is unpacked within bounds
+            for interval in counted(PackedIntervals([block])):
+                for number in interval.numbers.values():
+                    if abs(number) > _MOST_NUMBER:
+                        raise ValueError("a number of an interval is beyond 64 bits")
+
+    def why_too_many(self, intervals: PackedIntervals) -> str:
+        """Return why no worker can have so many in this run; empty if one can."""
+        if len(intervals) > MOST_INTERVALS_PER_S * self.allowed_s:
+            return f"{len(intervals)} intervals are more than the run so far can have"
+        if intervals.packed_bytes > MOST_PACKED_BYTES_PER_S * self.allowed_s:
+            return f"its intervals are {intervals.packed_bytes} bytes, too many for the run so far"
+        return ""
+
+
+def _without_ledger(connections: ConnectionsRecord) -> ConnectionsRecord:
+    return msgspec.structs.replace(connections, ledger={}, worst=[])
+
+
+def _check_ledger(connections: ConnectionsRecord) -> None:
+    """Raise ValueError if its columns are not those of a ledger, one row for each connection."""
+    ledger = connections.ledger
+    if not ledger:
+        return
+    for field in msgspec.structs.fields(ConnectionRecord):
+        column = ledger.get(field.name)
+        if column is None or len(column) != connections.count:
+            raise ValueError(f"the column {field.name} of its connections is not complete")
+        msgspec.convert(column, GenericAlias(list, (field.type,)))
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    match value:
+        case int() | float():
+            yield value
+        case dict():
+            for each in value.values():
+                yield from _numbers(each)
+        case list() | tuple():
+            for each in value:
+                yield from _numbers(each)

@@ -1,0 +1,269 @@
+"""What of a worker's reports is taken in: bytes of every kind, at the border of the master."""
+
+import math
+import random
+import zlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from records import HEALTHY, actual, closed_loop, distribution, open_loop
+from records import plan as changed_plan
+
+from loadgen import health
+from loadgen.interval_packer import packed
+from loadgen.intervals import PackedIntervals
+from loadgen.locust import inspection
+from loadgen.locust.attendance import Attendance
+from loadgen.locust.gathered import Gathered
+from loadgen.locust.inspection import Inspection
+from loadgen.locust.report import PartReport, encode
+from loadgen.merge import merge
+from loadgen.packed_times import TimesColumn
+from loadgen.record import RunRecord, from_json
+from loadgen.timeline import began_ns
+from loadgen.units import NS_PER_S
+
+BEGAN_NS: Final = began_ns("a", HEALTHY)
+RUN: Final = 3
+
+
+class Time:
+    """A clock that somebody else moves."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def inspected(time: Time) -> Inspection:
+    found = Inspection(lambda: {"Ping", "Pong"}, time, lambda: BEGAN_NS + time.now_ns)
+    found.begin(RUN)
+    time.now_ns = 10 * NS_PER_S
+    return found
+
+
+def report(record: RunRecord | None = None, **changes: Any) -> PartReport:
+    fields: dict[str, Any] = {
+        "user_class": "Ping",
+        "users": 1,
+        "connections_up": 1,
+        "record": record or closed_loop(),
+        "names": {"Ping": distribution(1_000)},
+        "is_last": False,
+        "run": RUN,
+    }
+    return PartReport(**{**fields, **changes})
+
+
+def record(**changes: Any) -> RunRecord:
+    return msgspec.structs.replace(closed_loop(), **changes)
+
+
+def reworked(change: Callable[[Any], Any]) -> bytes:
+    """A report that was changed as plain values, as no honest worker would."""
+    plain = msgspec.to_builtins([report()], builtin_types=(bytes,))
+    return msgspec.msgpack.encode(change(plain) or plain)
+
+
+def with_field(value: object, *path: str | int) -> bytes:
+    def change(plain: Any) -> None:
+        for step in path[:-1]:
+            plain = plain[step]
+        plain[path[-1]] = value
+
+    return reworked(lambda plain: change(plain[0]))
+
+
+def intervals(count: int, **changes: Any) -> PackedIntervals:
+    one = msgspec.structs.replace(HEALTHY.intervals[0], **changes)
+    return packed([msgspec.structs.replace(one, start_s=0.001 * place) for place in range(count)])
+
+
+def bomb() -> PackedIntervals:
+    """Two intervals, of which a time unpacks to 64 MiB."""
+    stream = zlib.compressobj(9)
+    chunks = [stream.compress(bytes(2**20)) for _ in range(64)]
+    content = b"".join([*chunks, stream.flush()])
+    block = packed(HEALTHY.intervals).blocks[0]
+    times = {**block.times, "service_time_ns": content}
+    return PackedIntervals([msgspec.structs.replace(block, times=times)])
+
+
+def ledger(**columns: list[Any]) -> RunRecord:
+    known = HEALTHY.connections
+    return record(connections=msgspec.structs.replace(known, ledger={**known.ledger, **columns}))
+
+
+BAD: Final[dict[str, tuple[Any, str]]] = {
+    "no-bytes": ([1, 2], "list, not bytes"),
+    "nothing": (b"", "not a report"),
+    "noise": (random.Random(1).randbytes(4096), "not a report"),
+    "deep": (b"\x91" * 500_000, "not a report"),
+    "large": (bytes(inspection.MOST_REPORT_BYTES + 1), "bytes long"),
+    "no-list": (msgspec.msgpack.encode({"a": 1}), "not a report"),
+    "another-version": (reworked(lambda plain: [{**plain[0], "record": {}}]), "not a report"),
+    "wrong-type": (with_field("many", "users"), "not a report"),
+    "wrong-deep-type": (with_field([1], "record", "actual", "messages"), "not a report"),
+    "no-number": (with_field(math.nan, "record", "generator", "waiting_share"), ""),
+    "endless-number": (with_field(math.inf, "record", "actual", "messages_per_s"), ""),
+    "unknown-class": (encode([report(user_class="../../../etc/cron.d/x")]), "no user class"),
+    "thousands": (encode([report()] * 3000), "3000 parts"),
+    "twice": (encode([report(), report()]), "two parts for Ping"),
+    "many-names": (
+        encode([report(names={str(n): distribution() for n in range(2001)})]),
+        "2001 names",
+    ),
+    "no-moment": (encode([report(record(started_at="\x1b[2Jnever"))]), "started at"),
+    "wrong-clock": (encode([report(record(started_at="1970-01-01T00:00:00+00:00"))]), "clock"),
+    "ahead": (encode([report(record(started_at="2026-01-31T12:02:00.000+00:00"))]), "clock"),
+    "endless-load": (encode([report(record(actual=actual(duration_s=1e9)))]), "duration_s"),
+    "late-interval": (
+        encode([report(record(intervals=intervals(1, duration_s=1e12)))]),
+        "interval",
+    ),
+    "many-intervals": (encode([report(record(intervals=intervals(3501)))]), "3501 intervals"),
+    "bomb": (encode([report(record(intervals=bomb()))]), "too long"),
+    "huge-count": (with_field(2**63, "record", "actual", "messages"), ""),
+    "ledger-of-text": (encode([report(ledger(answered=["x", "y"]))]), "Expected `int`"),
+    "short-ledger": (encode([report(ledger(state=["closed"]))]), "state"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_cannot_be_put_together_with_others_is_dropped(
+    kind: str, inspected: Inspection
+) -> None:
+    content, why = BAD[kind]
+    good, bad = inspected.reports(content)
+    assert len(good) == (kind == "twice")
+    assert len(bad) == 1
+    assert why in bad[0]
+
+
+def test_what_an_honest_worker_sends_is_taken_in(inspected: Inspection) -> None:
+    reports = [
+        report(is_last=True),
+        report(open_loop(), user_class="Pong", names={}),
+    ]
+    assert inspected.reports(encode(reports)) == (reports, [])
+    full = report(record(intervals=intervals(60)))
+    assert inspected.reports(encode([full]))[1] == []
+
+
+def test_a_bad_part_takes_no_good_one_with_it(inspected: Inspection) -> None:
+    good = report(user_class="Pong")
+    found, bad = inspected.reports(encode([report(record(started_at="never")), good]))
+    assert found == [good]
+    assert len(bad) == 1
+
+
+def test_what_comes_of_an_earlier_run_is_no_bad_report(inspected: Inspection) -> None:
+    late = report(record(started_at="2020-01-01T00:00:00.000+00:00"), run=RUN - 1)
+    assert inspected.reports(encode([late])) == ([late], [])
+
+
+def test_as_time_goes_by_there_may_be_more_intervals(inspected: Inspection, time: Time) -> None:
+    content = encode([report(record(intervals=intervals(5000)))])
+    assert inspected.reports(content)[0] == []
+    time.now_ns += 60 * NS_PER_S
+    assert inspected.reports(content)[1] == []
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_one_flipped_byte_is_dropped_or_does_no_harm(data: st.DataObject) -> None:
+    inspected = Inspection(lambda: {"Ping"}, lambda: 0, lambda: BEGAN_NS)
+    inspected.begin(RUN)
+    content = bytearray(encode([report()]))
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] = data.draw(st.integers(0, 255))
+    good, _ = inspected.reports(bytes(content))
+    for each in good:
+        if each.run == RUN:
+            from_json(merge({"it": each.record}).to_json())
+
+
+# ---- what the record says -----------------------------------------------------------------
+
+
+@pytest.fixture
+def gathered(time: Time) -> Gathered:
+    found = Gathered(lambda _, part: part.plan == closed_loop().plan)
+    found.attendance = Attendance(0, time)
+    found.attendance.begin()
+    found.begin(RUN)
+    return found
+
+
+def hear(gathered: Gathered, worker: str, *reports: PartReport) -> None:
+    gathered.receive(worker, list(reports))
+    assert gathered.attendance is not None
+    gathered.attendance.report(worker, [each.user_class for each in reports])
+
+
+def test_the_record_names_whose_reports_were_dropped_and_why(gathered: Gathered) -> None:
+    hear(gathered, "good", report())
+    for reason in ("first reason", "second", "third"):
+        gathered.drop("bad", reason)
+    found = gathered.records()["Ping"]
+    assert found.team is not None
+    [dropped] = found.team.dropped
+    assert (dropped.name, dropped.reports, dropped.reason) == ("bad", 3, "first reason")
+    for verdict in (found.health, health.judge(from_json(found.to_json()))):
+        assert verdict is not None
+        assert verdict.verdict == "inconclusive"
+        [finding] = [each for each in verdict.findings if each.code == "worker-reports-dropped"]
+        assert finding.evidence.startswith("worker bad: 3 reports dropped")
+        assert "first reason" in finding.evidence
+    gathered.begin(RUN + 1)
+    hear(gathered, "good", report(run=RUN + 1))
+    again = gathered.records()["Ping"].team
+    assert again is not None
+    assert again.dropped == []
+
+
+UNLIKE: Final = msgspec.structs.replace(closed_loop(), plan=changed_plan(pipeline=7))
+
+
+@pytest.mark.parametrize(
+    ("parts", "dropped"),
+    [
+        ({"a": UNLIKE, "b": closed_loop()}, ["a"]),
+        ({"a": closed_loop(), "b": UNLIKE}, ["b"]),
+        ({"a": UNLIKE, "b": closed_loop(), "c": closed_loop()}, ["a"]),
+        ({"a": UNLIKE, "b": UNLIKE, "c": closed_loop()}, ["c"]),
+        ({"a": UNLIKE, "b": UNLIKE}, []),
+    ],
+)
+def test_who_does_something_else_than_the_others_does_not_cost_their_record(
+    parts: dict[str, RunRecord], dropped: list[str], gathered: Gathered
+) -> None:
+    for worker, part in parts.items():
+        hear(gathered, worker, report(part, is_last=True))
+    for found in (gathered.records()["Ping"], gathered.record_so_far("Ping")):
+        assert found is not None
+        assert found.team is not None
+        assert [each.name for each in found.team.dropped] == dropped
+        assert all("plan.pipeline is " in each.reason for each in found.team.dropped)
+        assert {each.name for each in found.workers} == parts.keys() - set(dropped)
+    assert gathered.recent("Ping")
+
+
+def test_a_time_that_unpacks_to_too_much_is_damaged() -> None:
+    stream = zlib.compress(bytes(2**23))
+    with pytest.raises(ValueError, match="too long"):
+        TimesColumn.unpacked(stream)
+    with pytest.raises(ValueError, match="cut off"):
+        TimesColumn.unpacked(stream[:-5])
