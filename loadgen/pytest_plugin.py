@@ -142,7 +142,8 @@ def _in_short(record: "RunRecord") -> Iterator[str]:
 
 def _saved(record: "RunRecord", path: Path) -> str:
     """Write the record; return a line that says where it is, or why it is not."""
-    shown = import_module("loadgen.names").escaped(str(path))
+    names = import_module("loadgen.names")
+    shown = names.readable(names.escaped(str(path)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         import_module("loadgen.files").write_atomically(path, record.to_json())

@@ -21,7 +21,7 @@ FLOORS = [
     ["names"],
     [
         *("errors", "units", "failure", "_version", "files", "encoded", "originals"),
-        "signals",
+        *("signals", "logs"),
         *("core", "commands"),
     ],
     ["streams"],

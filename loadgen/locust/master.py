@@ -1,6 +1,5 @@
 """The master of Locust's workers, which gathers what they have found."""
 
-import logging
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -14,8 +13,9 @@ from loadgen.locust.driver import Interrupts
 from loadgen.locust.report import decode
 from loadgen.locust.roles import Gathering
 from loadgen.locust.worker import FIELD, FINISH, FINISHED, REFUSED
+from loadgen.logs import logger
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 
 _PATIENCE_S: Final = 5.0
 _LOOK_S: Final = 1.0

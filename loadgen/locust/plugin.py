@@ -12,8 +12,9 @@ from loadgen.locust import arguments, page
 from loadgen.locust.attached import attached
 from loadgen.locust.hangup import Hangup
 from loadgen.locust.overview import Overview
+from loadgen.logs import logger
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 
 
 def install(events: Any) -> None:

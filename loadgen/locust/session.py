@@ -9,7 +9,6 @@ Decision. The engine counts for itself, and a ticker brings Locust's tables up t
 second, and at the events. Nothing is brought in by halves: ^C waits until it is done.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -26,9 +25,10 @@ from loadgen.locust.driver import Interrupts
 from loadgen.locust.load import Load, Work
 from loadgen.locust.report import PartReport
 from loadgen.locust.request_events import RequestEvents
+from loadgen.logs import logger
 from loadgen.units import NS_PER_S, ns_to_seconds
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 
 _TICK_NS: Final = NS_PER_S // 2
 
