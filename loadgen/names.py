@@ -73,7 +73,10 @@ def escaped(name: str) -> str:
 
 def unescaped(text: str) -> str:
     """Return the name that ``text`` is the `escaped` form of, as the system's calls take it."""
-    content = text.encode("utf-8", "surrogateescape")
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no name of this system
+        content = utf_8(text)
     return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), content))
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from loadgen.compare.comparison import SHARE_MARGIN, Comparison
 from loadgen.compare.gates import Change, GateOutcome, Unit, Word, amount
-from loadgen.names import readable
+from loadgen.names import as_line, readable
 from loadgen.summary_times import Line, Style, format_rate, wrapped
 from loadgen.units import format_duration_ns
 
@@ -38,7 +38,6 @@ _MARKED: Final = {
     **{each: f"{each}{_APART}" for each in "@#"},
     "&": "&amp;",
     "<": "&lt;",
-    ">": "&gt;",
     "$": "<span>$</span>",
 }
 _IN_ADDRESSES: Final = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
@@ -167,7 +166,7 @@ def _markdown_row(cells: tuple[str, ...]) -> str:
 
 def _code(text: str) -> str:
     """Return ``text`` as code, whatever is in it."""
-    one_line = " ".join(readable(text).split())
+    one_line = " ".join(as_line(text).split())
     longest = max(map(len, re.findall("`+", one_line)), default=0)
     fence, pad = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{pad}{one_line}{pad}{fence}"
@@ -181,5 +180,5 @@ def _escaped(text: str) -> str:
     Renovate does in the notes of others. A dollar begins a formula
     (https://docs.github.com/en/get-started/writing-on-github/working-with-advanced-formatting/writing-mathematical-expressions).
     """
-    marked = "".join(_MARKED.get(each, each) for each in readable(text))
+    marked = "".join(_MARKED.get(each, each) for each in as_line(text))
     return _IN_ADDRESSES.sub(_APART, marked)
