@@ -36,10 +36,11 @@ from loadgen.payload import FilePayload, LinesPayload, MadePayload, PayloadSourc
 from loadgen.record import FailureRecord, RunRecord, from_json
 from loadgen.summary import summarise
 from loadgen.terminal import print_lines
-from reports import listing
-from reports.figures.style import Format
+from reports import listing, page
+from reports.figures import resources
+from reports.figures.style import Format, to_file
 from reports.page import Run
-from reports.write import PAGE, Folder, write_comparison, write_report
+from reports.write import PAGE, Folder, write_report
 
 ARGUMENT: Final = HOSTILE.replace("\0", "").replace("\ud800", "").replace("/", "-")[30:130]
 """What of it a word of a command line and a name of a file can be."""
@@ -124,19 +125,32 @@ class TestARecord:
         spoilt = msgspec.structs.replace(record.connections, ledger=ledger)
         check_quiet(_csv(msgspec.structs.replace(record, connections=spoilt)).decode())
 
-    def test_is_a_page_with_figures(self, tmp_path: Path) -> None:
-        pages = {}
-        for text, name in ((HOSTILE, "hostile"), (PLAIN, "plain")):
-            run = Run(text, record_with(text), ARGUMENT if text == HOSTILE else text)
-            forms: tuple[Format, ...] = ("svg", "png", "pdf") if text == HOSTILE else ()
-            write_report([run, run], Folder(tmp_path / name), forms)
-            pages[name] = (tmp_path / name / PAGE).read_text(encoding="utf-8")
-        check_page(pages["hostile"], pages["plain"])
-        drawn = Counter(file.suffix for file in (tmp_path / "hostile").rglob("*.*"))
-        assert drawn[".svg"] == drawn[".png"] == drawn[".pdf"] > 5
-        for figure in (tmp_path / "hostile").rglob("*.svg"):
+    def test_is_a_page(self) -> None:
+        pages = []
+        for text in (HOSTILE, PLAIN):
+            file = ARGUMENT if text == HOSTILE else text
+            runs = [Run(text, record_with(text, each), file) for each in PAYLOADS]
+            pages.append(page.of_runs(list(map(page.chapter, runs)), []))
+        check_page(*pages)
+
+    def test_is_drawn(self, tmp_path: Path) -> None:
+        write_report([Run(HOSTILE, record_with(HOSTILE))], Folder(tmp_path), ["svg"])
+        svgs = list(tmp_path.glob("*.svg"))
+        assert len(svgs) > 3
+        for figure in svgs:
             ET.parse(figure)
             check_quiet(figure.read_text(encoding="utf-8"))
+        svg_of_page = (tmp_path / PAGE).read_text(encoding="utf-8")
+        assert r"target (A\n::error" in svg_of_page
+        check_quiet(svg_of_page)
+
+    @pytest.mark.parametrize("form", ["png", "pdf"])
+    def test_is_drawn_as(self, form: Format) -> None:
+        figure = resources.figure(record_with(HOSTILE))
+        assert figure is not None
+        content = io.BytesIO()
+        to_file(figure, content, form, HOSTILE)
+        assert content.getvalue().startswith((b"\x89PNG", b"%PDF"))
 
 
 def check_page(hostile: str, plain: str) -> None:
@@ -174,13 +188,20 @@ class TestAComparison:
         check_quiet(comparison_with(HOSTILE).to_json().decode())
 
     def test_is_a_page(self, tmp_path: Path) -> None:
-        pages = {}
-        for text, name in ((HOSTILE, "hostile"), (PLAIN, "plain")):
-            record = record_with(text)
-            rounds = ([record, record], [record, record])
-            write_comparison(comparison_with(text), rounds, Folder(tmp_path / name))
-            pages[name] = (tmp_path / name / PAGE).read_text(encoding="utf-8")
-        check_page(pages["hostile"], pages["plain"])
+        pages = []
+        for text in (HOSTILE, PLAIN):
+            sides = ([record_with(text)], [record_with(text)])
+            pages.append(page.of_comparison(comparison_with(text), sides, []))
+        check_page(*pages)
+
+    def test_is_drawn(self) -> None:
+        sides = {f"{HOSTILE}{side}": [record_with(HOSTILE)] for side in "AB"}
+        drawn = [each for each in page.side_by_side(sides, ["svg"]) if each.wide]
+        assert len(drawn) > 1
+        for picture in drawn:
+            ET.fromstring(picture.wide)
+            ET.fromstring(picture.files["svg"])
+            check_quiet(picture.wide + picture.files["svg"].decode())
 
 
 def test_a_search_for_the_highest_rate() -> None:
@@ -337,9 +358,7 @@ while True:
 def misnamed() -> Iterator[str]:
     """The address of an echo server whose process has a hostile name, and a longer one in argv."""
     words, python = [LONG_NAME, "-S", "-c", ECHO], os.path.realpath(sys.executable)
-    with subprocess.Popen(
-        words, executable=os.path.realpath(sys.executable), stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen(words, executable=python, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             yield f"127.0.0.1:{int(process.stdout.readline())}"
@@ -358,7 +377,7 @@ def test_a_target_with_a_hostile_name_is_loaded_and_reported(misnamed: str, tmp_
     assert record.monitor.target.name == os.fsdecode(LONG_NAME)
     assert r"\x1b[31m|`@x<b>$$$\n\u009b\u202ezzz" in done.stdout
     check_said(done.stdout)
-    page = (tmp_path / "report" / PAGE).read_text(encoding="utf-8")
-    check_quiet(page)
-    assert ("b",) not in Page(page).elements
-    assert r"target (\x1b[31m|`@x" in Page(page).prose
+    html = (tmp_path / "report" / PAGE).read_text(encoding="utf-8")
+    check_quiet(html)
+    assert ("b",) not in Page(html).elements
+    assert r"target (\x1b[31m|`@x" in Page(html).prose
