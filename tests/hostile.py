@@ -3,13 +3,15 @@
 import re
 import unicodedata
 from html.parser import HTMLParser
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import inspect
 from records import distribution
 
 from loadgen.distribution import Distribution
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 HOSTILE: Final = (
     "A\n::error::forged\r\n::set-output name=a::b ##[error]forged\t\x0b\x0c\x1b[2J\x1b]0;title\x07"
@@ -34,9 +36,10 @@ class Filled:
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def filled(self, value: Any) -> Any:
-        """Return ``value``, a msgspec.Struct, with the text."""
-        return self._of(inspect.type_info(type(value)), value)
+    def filled(self, value: Struct) -> Struct:
+        """Return ``value`` with the text."""
+        made: Struct = self._of(inspect.type_info(type(value)), value)
+        return made
 
     def _of(self, kind: inspect.Type, value: Any) -> Any:
         match kind:

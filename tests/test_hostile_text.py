@@ -45,7 +45,7 @@ from reports.write import PAGE, Folder, write_report
 ARGUMENT: Final = HOSTILE.replace("\0", "").replace("\ud800", "").replace("/", "-")[30:130]
 """What of it a word of a command line and a name of a file can be."""
 
-PAYLOADS: Final = [FilePayload("x"), LinesPayload("x"), MadePayload("x")]
+PAYLOADS: Final[list[PayloadSource]] = [FilePayload("x"), LinesPayload("x"), MadePayload("x")]
 
 
 def record_with(text: str, payload: PayloadSource = PAYLOADS[0]) -> RunRecord:
@@ -178,7 +178,7 @@ class TestAComparison:
         check_said(said)
         render = MarkdownIt("commonmark").enable("table").render
         found, expected = Page(render(said)), Page(render(plain))
-        dollars = Counter({("span",): Counter(found.elements)[("span",)]})
+        dollars: Counter[tuple[str, ...]] = Counter({("span",): Counter(found.elements)[("span",)]})
         assert Counter(found.elements) - dollars == Counter(expected.elements)
         for live in ("@octocat", "#1", "https://", "http://", "www."):
             assert live not in found.prose
@@ -197,7 +197,7 @@ class TestAComparison:
     def test_is_drawn(self) -> None:
         sides = {f"{HOSTILE}{side}": [record_with(HOSTILE)] for side in "AB"}
         drawn = [each for each in page.side_by_side(sides, ["svg"]) if each.wide]
-        assert len(drawn) > 1
+        assert drawn
         for picture in drawn:
             ET.fromstring(picture.wide)
             ET.fromstring(picture.files["svg"])
@@ -357,7 +357,8 @@ while True:
 @pytest.fixture
 def misnamed() -> Iterator[str]:
     """The address of an echo server whose process has a hostile name, and a longer one in argv."""
-    words, python = [LONG_NAME, "-S", "-c", ECHO], os.path.realpath(sys.executable)
+    words: list[str | bytes] = [LONG_NAME, "-S", "-c", ECHO]
+    python = os.path.realpath(sys.executable)
     with subprocess.Popen(words, executable=python, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
