@@ -11,6 +11,7 @@ from typing import Final
 
 from loadgen import streams
 from loadgen.errors import LoadgenError, UnreachableError, UsageError, in_words
+from loadgen.names import as_line
 
 OK: Final = 0
 USAGE: Final = 2
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except LoadgenError as error:
-        _complain(f"{prefix}: {error}")
+        _complain(f"{prefix}: {error}", *(f"  | {note}" for note in error.notes))
         return UNREACHABLE if isinstance(error, UnreachableError) else USAGE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -62,9 +63,9 @@ def _perform(command: str, words: list[str]) -> int:
         return leaving.code if isinstance(leaving.code, int) else OK
 
 
-def _complain(text: str) -> None:
+def _complain(*lines: str) -> None:
     with contextlib.suppress(OSError):  # the exit code remains
-        print(text, file=sys.stderr, flush=True)
+        print(*map(as_line, lines), sep="\n", file=sys.stderr, flush=True)
 
 
 def _discard_what_cannot_be_written() -> None:

@@ -1,21 +1,28 @@
 """What was found, as bytes; text that no encoding takes is made readable.
 
-The usual case costs nothing more; the other one is noticed when encoding fails.
+The usual case costs nothing more; the other one is noticed when encoding fails. JSON may end on a
+terminal: characters that are not printable are escapes in it, which mean the same (RFC 8259, 7).
 """
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import msgspec
 
-from loadgen.names import readable
+from loadgen.names import encodable, is_shown
+
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7e]")
 
 
 def as_json(value: Any) -> bytes:
     """Return ``value`` as JSON in one line."""
     try:
-        return msgspec.json.encode(value)
+        content = msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_readable(msgspec.to_builtins(value)))
+        content = msgspec.json.encode(_encodable(msgspec.to_builtins(value)))
+    if content.isascii() and b"\x7f" not in content:
+        return content
+    return _NOT_ASCII.sub(_in_json, content.decode()).encode()
 
 
 def as_indented_json(value: Any) -> bytes:
@@ -29,15 +36,23 @@ def as_msgpack(value: Any) -> bytes:
         return msgspec.msgpack.encode(value)
     except UnicodeEncodeError:
         plain = msgspec.to_builtins(value, builtin_types=(bytes,))
-        return msgspec.msgpack.encode(_readable(plain))
+        return msgspec.msgpack.encode(_encodable(plain))
 
 
-def _readable(value: Any) -> Any:
+def _encodable(value: Any) -> Any:
     match value:
         case str():
-            return readable(value)
+            return encodable(value)
         case dict():
-            return {_readable(key): _readable(each) for key, each in value.items()}
+            return {_encodable(key): _encodable(each) for key, each in value.items()}
         case list() | tuple():
-            return [_readable(each) for each in value]
+            return [_encodable(each) for each in value]
     return value
+
+
+def _in_json(found: re.Match[str]) -> str:
+    """Return a character as a string of JSON has it: an escape where it is not printable."""
+    if is_shown(found[0]):
+        return found[0]
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))

@@ -2,11 +2,23 @@
 
 import os
 
-from loadgen.names import escaped, quoted
+from loadgen.names import escaped, quoted, readable
 
 
 class LoadgenError(Exception):
-    """Base of everything that loadgen raises on purpose; its text is fit to be shown to a user."""
+    """Base of everything that loadgen raises on purpose.
+
+    Its text is fit to be shown to a user, in one line, whatever it was made of. What else there is
+    to be seen are its notes (PEP 678), a line each.
+    """
+
+    def __str__(self) -> str:
+        return readable(super().__str__())
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes, as fit to be shown as the text."""
+        return list(map(readable, getattr(self, "__notes__", ())))
 
 
 class UsageError(LoadgenError):

@@ -14,7 +14,7 @@ from loadgen.core.histogram import HIGHEST_NS, Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import UsageError
 from loadgen.intervals import IntervalRecord, numbers_of
-from loadgen.names import utf_8
+from loadgen.names import readable, utf_8
 from loadgen.record import RunRecord
 from loadgen.units import parse_moment
 
@@ -37,9 +37,10 @@ def to_hdr_log(record: RunRecord) -> bytes:
 
 def _lines(record: RunRecord, library: Any) -> Iterator[str]:
     started = parse_moment(record.started_at)
-    yield f"#[loadgen {record.environment.loadgen}: {record.target.address}]"
-    yield "#[Histogram log format version 1.2]"
-    yield f"#[StartTime: {started.timestamp():.3f} (seconds since epoch), {record.started_at}]"
+    yield _comment(f"loadgen {record.environment.loadgen}: {record.target.address}")
+    yield _comment("Histogram log format version 1.2")
+    at = f"{started.timestamp():.3f} (seconds since epoch)"
+    yield _comment(f"StartTime: {at}, {record.started_at}")
     yield '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"'
     first_s = min(numbers_of(record.intervals, "start_s"), default=0.0)
     for interval in record.intervals:
@@ -49,6 +50,10 @@ def _lines(record: RunRecord, library: Any) -> Iterator[str]:
                 histogram = _encodable(times_ns.histogram(), library)
                 highest_ms = (times_ns.max or 0) / _NS_PER_MS
                 yield f"{start},{highest_ms:.3f},{histogram.encode().decode()}"
+
+
+def _comment(text: str) -> str:
+    return f"#[{readable(text)}]"
 
 
 def _distributions(interval: IntervalRecord) -> Iterator[tuple[str, Distribution]]:

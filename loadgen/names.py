@@ -5,11 +5,22 @@ A name is bytes. Python decodes it, and a byte that cannot be decoded becomes a 
 this program such a byte is written as ``\xHH``. `escaped` is the form in which a Plan and a record
 keep a name: there a backslash that would read as such an escape is ``\x5c``, so that `unescaped`
 gives exactly the name back.
+
+Danger. Names of processes, hosts and benchmarks, and all of a record, were chosen by others. A
+terminal obeys control characters (ECMA-48), XML 1.0 has none of them, and characters that turn the
+direction of text or have no width make it look like another one (Unicode Technical Report 36).
+
+Decision. Records keep text as it is. Every output shows it by way of one function, `readable`, or
+`as_line` where it is a line of its own; JSON, which can hold everything, has `encoded.as_json`.
+Each output applies it where its text passes last, so that no figure and no sentence can be
+forgotten: `summary_times.Line`, `errors.LoadgenError`, `logs.logger`, the page's templates, and
+what saves a figure.
 """
 
 import codecs
 import os
 import re
+import unicodedata
 from typing import Final
 
 ERRORS: Final = "loadgen.readable"
@@ -18,7 +29,14 @@ ERRORS: Final = "loadgen.readable"
 Registered when this module is imported (https://docs.python.org/3/library/codecs.html#error-handlers).
 """
 
+LONGEST: Final = 4096
+"""So many characters of a text are shown."""
+
 _LONGEST_QUOTED: Final = 500
+_SHOWN_SPACES: Final = "Zs"  # the Unicode category of blanks that have a width
+
+# What GitHub's runner takes for a command where it reads a log (actions/runner, ActionCommand.cs).
+_WORKFLOW_COMMAND: Final = re.compile(r"^(\s*):(?=:[A-Za-z-]+.*::)|(?<=##)\[")
 
 _ESCAPE: Final = re.compile(rb"\\x(5c|[89a-f][0-9a-f])")
 _LIKE_AN_ESCAPE: Final = re.compile(r"\\(?=x(?:5c|[89a-f][0-9a-f]))")
@@ -50,18 +68,52 @@ def escaped(name: str) -> str:
     try:
         return os.fsencode(protected).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # no name of this system
-        return readable(protected)
+        return encodable(protected)
 
 
 def unescaped(text: str) -> str:
     """Return the name that ``text`` is the `escaped` form of, as the system's calls take it."""
-    content = text.encode("utf-8", "surrogateescape")
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no name of this system
+        content = utf_8(text)
     return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), content))
 
 
-def readable(text: str) -> str:
+def encodable(text: str) -> str:
     """Return ``text`` without lone surrogates, so that it can be encoded."""
     return utf_8(text).decode()
+
+
+def readable(text: str, most_characters: int = LONGEST) -> str:
+    r"""Return ``text`` as every output may show it: in one line, and with nothing that acts.
+
+    All that is not printable (`str.isprintable`) is written as an escape, such as ``\x1b``, ``\n``
+    and ``\u202e``: control characters (C0, DEL, C1), line and paragraph separators, what turns the
+    direction of text, what has no width, lone surrogates, private and unassigned characters.
+    Blanks of any width stay. Of a text longer than ``most_characters`` its beginning and its end
+    are left, with an ellipsis between, so many together. What is readable stays as it is.
+    """
+    if len(text) > 2 * most_characters:
+        text = text[:most_characters] + text[-most_characters:]
+    shown = text if text.isprintable() else "".join(map(_shown, text))
+    if len(shown) <= most_characters:
+        return shown
+    head = most_characters // 2
+    return f"{shown[:head]}…{shown[head + 1 - most_characters :]}"
+
+
+def is_shown(character: str) -> bool:
+    """Return whether ``character`` is readable as it is."""
+    return character.isprintable() or unicodedata.category(character) == _SHOWN_SPACES
+
+
+def as_line(text: str) -> str:
+    """Return ``text`` as `readable` does, for a line of its own.
+
+    In a log of GitHub's Actions it is no command.
+    """
+    return _WORKFLOW_COMMAND.sub(lambda found: f"{found[1] or ''}\\{found[0][-1]}", readable(text))
 
 
 def utf_8(text: str) -> bytes:
@@ -103,11 +155,19 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 def _plain(character: str) -> str:
     """Return ``character`` in ASCII."""
-    if character in _PLAIN:
-        return _PLAIN[character]
+    return _PLAIN[character] if character in _PLAIN else _as_escape(character)
+
+
+def _shown(character: str) -> str:
+    return character if is_shown(character) else _as_escape(character)
+
+
+def _as_escape(character: str) -> str:
     number = ord(character)
-    if 0xDC80 <= number <= 0xDCFF:
+    if 0xDC80 <= number <= 0xDCFF:  # a byte that could not be decoded
         return f"\\x{number - 0xDC00:02x}"
+    if number < 0x80:
+        return character.encode("unicode_escape").decode()
     return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
 
 

@@ -142,7 +142,8 @@ def _in_short(record: "RunRecord") -> Iterator[str]:
 
 def _saved(record: "RunRecord", path: Path) -> str:
     """Write the record; return a line that says where it is, or why it is not."""
-    shown = import_module("loadgen.names").escaped(str(path))
+    names = import_module("loadgen.names")
+    shown = names.readable(names.escaped(str(path)))
     try:
         import_module("loadgen.files").write_within(path.parent, path.name, record.to_json())
     except OSError as error:

@@ -8,17 +8,26 @@ from loadgen import shortfall
 from loadgen.distribution import Distribution
 from loadgen.evidence import Health, Verdict
 from loadgen.health import prints_response_time
+from loadgen.names import as_line, readable
 from loadgen.record import RunRecord
 from loadgen.units import format_count, format_duration_ns
 
 Style = Literal["plain", "heading", "good", "bad", "faint"]
 
 
-class Line(NamedTuple):
-    """One line of output, and how it is meant."""
-
+class _Line(NamedTuple):
     text: str
-    style: Style = "plain"
+    style: Style
+
+
+class Line(_Line):
+    """One line of output, and how it is meant; fit to be shown, whatever it was made of."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str, style: Style = "plain") -> "Line":
+        """Return the line whose text is ``text`` as `loadgen.names.as_line` has it."""
+        return super().__new__(cls, as_line(text), style)
 
 
 _MEANINGS: Final[dict[Verdict, str]] = {
@@ -44,7 +53,7 @@ _WIDTH: Final = 99
 def wrapped(text: str, indent_columns: int = 2, style: Style = "plain") -> Iterator[Line]:
     """Yield ``text`` as indented lines that are not too wide; names of options stay whole."""
     width = _WIDTH - indent_columns
-    for part in wrap(text, width, break_long_words=False, break_on_hyphens=False):
+    for part in wrap(readable(text), width, break_long_words=False, break_on_hyphens=False):
         yield Line(" " * indent_columns + part, style)
 
 

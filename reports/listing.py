@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from loadgen.compare import files
 from loadgen.errors import LoadgenError
-from loadgen.names import escaped
+from loadgen.names import escaped, readable
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
 from loadgen.summary_times import Line, format_rate
@@ -44,7 +44,7 @@ def find(folder: Path) -> tuple[list[Listed], int]:
 
 def lines(found: list[Listed]) -> Iterator[Line]:
     """Yield a heading, and a line for each run."""
-    rows = [HEADINGS, *map(_row, found)]
+    rows = [HEADINGS, *(tuple(map(readable, _row(each))) for each in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for number, row in enumerate(rows):
         text = "  ".join(map(str.ljust, row, widths)).rstrip()

@@ -2,7 +2,8 @@
 
 It must open from a disk, years later, on a machine without a network: the pictures are SVG within
 it, the style is within it, and there is no script. Names and errors come from strangers; every text
-is escaped on its way in (jinja2's autoescape), but for the SVG that matplotlib has made.
+is made readable and escaped on its way in (jinja2's finalize and autoescape), but for what is
+`Markup` already: the SVG that matplotlib has made, and a record in base 64.
 """
 
 import base64
@@ -21,7 +22,7 @@ from loadgen.compare import text
 from loadgen.compare.comparison import Comparison
 from loadgen.encoded import as_json
 from loadgen.intervals import PackedIntervals
-from loadgen.names import escaped
+from loadgen.names import escaped, readable
 from loadgen.record import RunRecord
 from loadgen.summary import summarise
 from reports import sections
@@ -33,11 +34,20 @@ Source = TypeVar("Source")
 _LARGEST_EMBEDDED_BYTES: Final = 4 * 2**20
 """A record of more is not put into the page as well."""
 
+
+def _shown(value: object) -> object:
+    """Return what a template shows of ``value``."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return readable(value)
+    return value
+
+
 _FIGURES_CSS: Final = Markup(CSS)  # noqa: S704 - our own
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("reports"),
     autoescape=True,
     undefined=StrictUndefined,
+    finalize=_shown,
     trim_blocks=True,
     lstrip_blocks=True,
 )
@@ -86,7 +96,7 @@ class Chapter:
     run: Run
     judgement: sections.Judgement
     pictures: Sequence[Picture]
-    raw_json: str
+    raw_json: Markup
 
     @property
     def record(self) -> RunRecord:
@@ -94,9 +104,9 @@ class Chapter:
         return self.run.record
 
     @property
-    def summary(self) -> str:
+    def summary(self) -> list[str]:
         """What the terminal shows."""
-        return "\n".join(line.text for line in summarise(self.record))
+        return [line.text for line in summarise(self.record)]
 
 
 def chapter(run: Run, pictures: Sequence[Picture] = ()) -> Chapter:
@@ -104,15 +114,15 @@ def chapter(run: Run, pictures: Sequence[Picture] = ()) -> Chapter:
     return Chapter(run, sections.judgement(run.record), pictures, _embedded(run.record))
 
 
-def _embedded(record: RunRecord) -> str:
+def _embedded(record: RunRecord) -> Markup:
     """Return ``record`` as a page holds it; empty where that is too long."""
     intervals = record.intervals
     if isinstance(intervals, PackedIntervals) and intervals.packed_bytes > _LARGEST_EMBEDDED_BYTES:
-        return ""  # seen without making a text of hundreds of megabytes
+        return Markup()  # seen without making a text of hundreds of megabytes
     content = as_json(record)
     if len(content) > _LARGEST_EMBEDDED_BYTES:
-        return ""
-    return f"data:application/json;base64,{base64.b64encode(content).decode()}"
+        return Markup()
+    return Markup("data:application/json;base64,{}").format(base64.b64encode(content).decode())
 
 
 def pictures_of(record: RunRecord, forms: Sequence[Format] = ()) -> list[Picture]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from loadgen.commands import places
 from loadgen.compare.comparison import Comparison
@@ -18,6 +18,7 @@ from reports.figures.style import Format
 from reports.page import Picture, Run
 
 PAGE = "index.html"
+_LONGEST_NAME: Final = 60  # characters, of which each takes four bytes at most
 
 
 class Folder(NamedTuple):
@@ -84,9 +85,12 @@ def _files(pictures: Iterable[Picture]) -> Iterable[tuple[str, bytes]]:
 
 
 def _name(label: str) -> str:
-    """Return ``label`` as the name of a folder: without dots, so that no file has it."""
+    """Return ``label`` as the name of a folder: without dots, so that no file has it.
+
+    It has 255 bytes at most, as names of files do (ext4, APFS), with room for a number.
+    """
     letters = (each if each.isalnum() or each in "-_() " else "-" for each in label)
-    return "".join(letters).strip("- ") or "run"
+    return "".join(letters)[:_LONGEST_NAME].strip("- ") or "run"
 
 
 def _write(out: Folder, text: str, files: Sequence[tuple[str, bytes]]) -> Path:

@@ -21,7 +21,7 @@ FLOORS = [
     ["names"],
     [
         *("errors", "units", "failure", "_version", "files", "encoded", "originals"),
-        "signals",
+        *("signals", "logs"),
         *("core", "commands"),
     ],
     ["streams"],
@@ -246,6 +246,17 @@ class TestDoors:
             if isinstance(node, ast.Name) and node.id == "print"
         }
         assert {name for name in printing if name.split(".")[0] not in {"cli", "commands"}} == set()
+
+    def test_lines_of_the_log_are_made_readable(self) -> None:
+        """Whoever asks for a logger of another's, or for all of ours, only sets it up."""
+        asking = {
+            module
+            for module, tree in TREES.items()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr == "getLogger"
+        }
+        set_up = {"commands.run", "commands.report", "locust.plugin"}
+        assert asking == {"logs", "locust.roles", *set_up}
 
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -25,7 +25,7 @@ from loadgen.commands.stopping import stopping_on_signals
 from loadgen.dump import dumping_first
 from loadgen.failure import Cause
 from loadgen.hdr_log import to_hdr_log
-from loadgen.names import utf_8
+from loadgen.names import readable, utf_8
 from loadgen.plan import Plan
 from loadgen.record import FailureRecord, RunRecord
 from loadgen.runner import UnreachableTargetError, run
@@ -194,6 +194,10 @@ def _csv(record: RunRecord) -> bytes:
     text = io.StringIO()
     ledger = record.connections.ledger
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(ledger)
-    writer.writerows(zip(*ledger.values(), strict=True))
+    writer.writerow(map(readable, ledger))
+    writer.writerows(zip(*map(_cells, ledger.values()), strict=True))
     return utf_8(text.getvalue())
+
+
+def _cells(column: list[Any]) -> list[Any]:
+    return [readable(each) if isinstance(each, str) else each for each in column]

@@ -9,6 +9,7 @@ from loadgen.commands import options, places
 from loadgen.commands.outputs import write
 from loadgen.core import backends
 from loadgen.encoded import as_json
+from loadgen.names import readable
 from loadgen.server.delays import NO_DELAY, parse_delay
 from loadgen.server.options import ServerOptions
 from loadgen.server.program import run_server
@@ -79,7 +80,7 @@ def main(arguments: list[str]) -> int:
     counts = run_server(
         server_options,
         ready_file=chosen.ready_file,
-        on_ready=lambda address: print(f"listening on {address}", flush=True),
+        on_ready=lambda address: print(f"listening on {readable(address)}", flush=True),
         stop_on=sys.stdin.fileno() if chosen.until_stdin_closes else None,
     )
     if chosen.json is not None:

@@ -103,10 +103,10 @@ def _run(command: Command, file: Path, longest_s: float) -> int:
             output.seek(0)
             last = output.read().decode(errors="replace").strip().splitlines()[-3:]
             missing = "" if file.is_file() else f", and wrote no {file.name}"
-            raise UsageError(
-                f"--run: {quoted(command.text)} ended with {code}{missing}"
-                + "".join(f"\n  | {line}" for line in last)
-            )
+            error = UsageError(f"--run: {quoted(command.text)} ended with {code}{missing}")
+            for line in last:
+                error.add_note(line)
+            raise error
     return code
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from loadgen.compare.comparison import SHARE_MARGIN, Comparison
 from loadgen.compare.gates import Change, GateOutcome, Unit, Word, amount
+from loadgen.names import as_line, readable
 from loadgen.summary_times import Line, Style, format_rate, wrapped
 from loadgen.units import format_duration_ns
 
@@ -31,6 +32,15 @@ _WRITERS: Final[dict[Unit, Callable[[float], str]]] = {
     "per_s": format_rate,
     "share": lambda share: f"{100 * share:.3g} %",
 }
+_APART: Final = "&#8203;"
+_MARKED: Final = {
+    **{each: f"\\{each}" for each in r"\`*_[]|~"},
+    **{each: f"{each}{_APART}" for each in "@#"},
+    "&": "&amp;",
+    "<": "&lt;",
+    "$": "<span>$</span>",
+}
+_IN_ADDRESSES: Final = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
 HEADINGS: Final = ("", "A", "B", "B is worse by", "interval", "")
 
 
@@ -132,7 +142,7 @@ def cells(change: Change) -> tuple[str, ...]:
         low, high = (amount(change.unit, end) for end in (change.worse_low, change.worse_high))
         interval = f"{low} to {high}"
     said = change.word + _needed(change)
-    return change.title, write(change.base), write(change.head), worse, interval, said
+    return readable(change.title), write(change.base), write(change.head), worse, interval, said
 
 
 def _needed(change: Change) -> str:
@@ -156,13 +166,19 @@ def _markdown_row(cells: tuple[str, ...]) -> str:
 
 def _code(text: str) -> str:
     """Return ``text`` as code, whatever is in it."""
-    one_line = " ".join(text.split())
+    one_line = " ".join(as_line(text).split())
     longest = max(map(len, re.findall("`+", one_line)), default=0)
     fence, pad = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{pad}{one_line}{pad}{fence}"
 
 
 def _escaped(text: str) -> str:
-    """Return ``text`` such that no character of it is taken for markup."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{each}" if each in r"\`*_[]|~" else each for each in escaped)
+    """Return ``text`` such that no character of it is taken for markup, and nothing is linked.
+
+    GitHub looks for names of people (``@``), for other issues (``#``) and for addresses once all
+    else is done, so that escapes are of no use: a blank without width (U+200B) keeps them apart, as
+    Renovate does in the notes of others. A dollar begins a formula
+    (https://docs.github.com/en/get-started/writing-on-github/working-with-advanced-formatting/writing-mathematical-expressions).
+    """
+    marked = "".join(_MARKED.get(each, each) for each in as_line(text))
+    return _IN_ADDRESSES.sub(_APART, marked)

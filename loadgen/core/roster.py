@@ -13,7 +13,6 @@ Decision. The state table of `loadgen.core.lifecycle` says what may follow what;
 `loadgen.core.engine`, which drives this and is told of a connection that comes up.
 """
 
-import logging
 import selectors
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -34,8 +33,9 @@ from loadgen.core.timers import Timers
 from loadgen.core.totals import Totals
 from loadgen.core.watch import Watch
 from loadgen.failure import ConnectionFailed, Failure
+from loadgen.logs import logger
 
-_log = logging.getLogger("loadgen.engine")
+_log = logger("loadgen.engine")
 
 WhenEnded = Callable[[Connection, Failure | None, int], None]
 

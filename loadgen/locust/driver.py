@@ -26,7 +26,6 @@ Danger, each of it seen:
 Cost. One call of Python for each turn; see bench/locust_compare.py.
 """
 
-import logging
 import os
 import signal
 from collections.abc import Callable
@@ -41,9 +40,10 @@ from loadgen.core.engine import Engine
 from loadgen.core.pulse import HEARTBEAT_NS
 from loadgen.core.timers import NEVER_NS
 from loadgen.errors import LoadgenBug
+from loadgen.logs import logger
 from loadgen.units import ns_to_seconds, seconds_to_ns
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 
 _READ: Final = 1  # libev's EV_READ
 _HEARTBEAT_S: Final = ns_to_seconds(HEARTBEAT_NS)

@@ -12,7 +12,6 @@ loaded only where the command line or a user class has named it.
 """
 
 import json
-import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -23,10 +22,11 @@ from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
 from loadgen.errors import UsageError
+from loadgen.logs import logger
 from loadgen.names import escaped, quoted
 from loadgen.target import Target
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 
 _START: Final = frozenset(
     ("user_count", "spawn_rate", "host", "run_time", "profile", "user_classes", "shape_class")

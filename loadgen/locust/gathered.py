@@ -1,6 +1,5 @@
 """What the workers have found, put together at the master (or in the one process there is)."""
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,11 +21,12 @@ from loadgen.intervals import PackedIntervals
 from loadgen.locust.attendance import Attendance
 from loadgen.locust.recent import Second, seconds
 from loadgen.locust.report import PartReport
+from loadgen.logs import logger
 from loadgen.merge import merge, unlike
 from loadgen.names import escaped
 from loadgen.record import RunRecord
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 
 RECENT: Final = 120  # seconds that the page shows
 _LONGEST: Final = 300  # characters of a reason that stay

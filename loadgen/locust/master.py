@@ -1,7 +1,6 @@
 """The master of Locust's workers, which gathers what they have found."""
 
 import contextlib
-import logging
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -18,9 +17,10 @@ from loadgen.locust.inspection import Inspection
 from loadgen.locust.report import PartReport
 from loadgen.locust.roles import Gathering
 from loadgen.locust.worker import FIELD, FINISH, FINISHED, REFUSED
+from loadgen.logs import logger
 from loadgen.names import quoted
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 
 _PATIENCE_S: Final = 5.0
 _LOOK_S: Final = 1.0

@@ -11,6 +11,7 @@ from loadgen.evidence import Health
 from loadgen.health import prints_response_time
 from loadgen.locust.gathered import Contribution, Gathered
 from loadgen.locust.recent import Second
+from loadgen.names import readable
 from loadgen.record import RunRecord
 from loadgen.units import NS_PER_S, ns_to_seconds
 
@@ -34,7 +35,7 @@ class Overview:
         if monotonic_ns() - self._made_ns >= NS_PER_S:
             self._made_ns = monotonic_ns()
             self._user_classes = [
-                _user_class(name, record, self._gathered)
+                _readable(_user_class(name, record, self._gathered))
                 for name in sorted(self._gathered.contributions)
                 if (record := self._gathered.record_so_far(name)) is not None
             ]
@@ -43,6 +44,18 @@ class Overview:
             "state": "" if runner is None else runner.state,
             "user_classes": self._user_classes,
         }
+
+
+def _readable(value: Any) -> Any:
+    """Return ``value``, plain as it is, with readable texts."""
+    match value:
+        case str():
+            return readable(value)
+        case dict():
+            return {key: _readable(each) for key, each in value.items()}
+        case list():
+            return list(map(_readable, value))
+    return value
 
 
 def _user_class(name: str, record: RunRecord, gathered: Gathered) -> dict[str, Any]:

@@ -5,7 +5,6 @@ for, and a link under "Download Data". Both are used, so that the verdict stands
 such a table knows text only, so charts and workers are on the page alone.
 """
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, jsonify, make_response, request
 from locust.web import WebUI
 
+from loadgen import logs
 from loadgen.units import format_count, format_duration_ns
 
 Overview = Callable[[], dict[str, Any]]
@@ -49,7 +49,7 @@ _TABLE: Final = {
 }
 _LINK: Final = {"href": "./loadgen", "title": "Open the page of loadgen"}
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 def register(web_ui: WebUI, overview: Overview) -> None:

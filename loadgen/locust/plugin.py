@@ -14,9 +14,10 @@ from loadgen.locust import arguments, forms, page
 from loadgen.locust.attached import attached
 from loadgen.locust.hangup import Hangup
 from loadgen.locust.overview import Overview
+from loadgen.logs import logger
 from loadgen.payload import files_of
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 
 
 def install(events: Any) -> None:

@@ -6,7 +6,6 @@ Locust's own listener counts the requests too, and only their bytes are merged i
 reply their number is not kept, and ``response_length`` is 0.
 """
 
-import logging
 from collections import deque
 from typing import Any, Final
 
@@ -23,8 +22,9 @@ from locust.exception import (
 
 from loadgen.core.histogram import Integers
 from loadgen.locust.statistics import METHOD, NS_PER_MS
+from loadgen.logs import logger
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 
 _ALLOWED: Final = (StopUser, StopTest, RescheduleTask, RescheduleTaskImmediately, InterruptTaskSet)
 _AT_ONCE: Final = 200  # events between two looks at everybody else: some 0.5 ms

@@ -21,10 +21,12 @@ from loadgen.locust.arguments import CommandLine
 from loadgen.locust.gathered import Gathered
 from loadgen.locust.session import Session
 from loadgen.locust.words import crowd_plan
+from loadgen.logs import logger
 from loadgen.merge import plan_in_common
 from loadgen.record import RunRecord
+from loadgen.summary_times import Line
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 _console = logging.getLogger("locust.stats_logger")
 
 _PATIENCE_S: Final = 5.0
@@ -138,8 +140,7 @@ class Gathering(Role):
 
     def _summarise(self, **_: Any) -> None:
         for user_class, record in self.gathered.records().items():
-            _console.info("%s", f"\n{user_class}")
-            for line in summary.summarise(record):
+            for line in (Line(""), Line(user_class), *summary.summarise(record)):
                 _console.info("%s", line.text)
 
     def _refuse(self, why: str) -> None:

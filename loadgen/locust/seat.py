@@ -1,6 +1,5 @@
 """The connections of one declarative user, and what the engine asks of it."""
 
-import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,9 +12,10 @@ from loadgen.core.conversation import Conversation
 from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.locust.load import Load
 from loadgen.locust.words import checked
+from loadgen.logs import logger
 from loadgen.units import NS_PER_S, seconds_to_ns
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 
 _PAUSE_AFTER_ERROR_NS: Final = NS_PER_S
 

@@ -10,7 +10,6 @@ second, and at the events. Nothing is brought in by halves: ^C waits until it is
 """
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -27,9 +26,10 @@ from loadgen.locust.driver import Interrupts
 from loadgen.locust.load import Load, Work
 from loadgen.locust.report import PartReport
 from loadgen.locust.request_events import RequestEvents
+from loadgen.logs import logger
 from loadgen.units import NS_PER_S, ns_to_seconds
 
-_log = logging.getLogger("loadgen.locust")
+_log = logger("loadgen.locust")
 
 _TICK_NS: Final = NS_PER_S // 2
 

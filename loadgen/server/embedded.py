@@ -1,7 +1,6 @@
 """The embedded target as a child of a load run."""
 
 import contextlib
-import logging
 import os
 import selectors
 import subprocess
@@ -12,6 +11,7 @@ from typing import IO, Final, Self
 import msgspec
 
 from loadgen.errors import LoadgenError
+from loadgen.logs import logger
 from loadgen.server.peers import ServerCounts
 from loadgen.server.processes import STOP_S
 
@@ -20,7 +20,7 @@ START_S: Final = 10.0
 
 _READ_BYTES: Final = 65536
 
-_log = logging.getLogger("loadgen.server")
+_log = logger("loadgen.server")
 
 
 class EmbeddedServer:

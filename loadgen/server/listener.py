@@ -67,9 +67,12 @@ def _resolve(options: ServerOptions) -> tuple[int, Any]:
     if options.path:
         _remove_stale(options.path)
         return socket.AF_UNIX, options.path
-    found = socket.getaddrinfo(
-        options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
+    try:
+        found = socket.getaddrinfo(
+            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except UnicodeError:
+        raise UsageError.of("--host", options.host, "write a host name or an address") from None
     return found[0][0], found[0][4]
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from loadgen.evidence import MonitorRecord, ProcessSamples
+from loadgen.names import readable
 from loadgen.record import LEAST_CPU_S, RunRecord
 from loadgen.units import NS_PER_S, format_bytes, format_count, format_duration_ns
 from reports.figures import units
@@ -19,6 +20,8 @@ from reports.figures.style import BLUE, GREEN, TEXT, VERMILLION, Row, column, le
 SAMPLES: Final = 2 * MOST
 """Of more samples than that, every so many-th is drawn."""
 
+
+_LONGEST_NAME: Final = 32
 
 _COLUMNS: Final[dict[str, Callable[[float], str]]] = {
     "memory_bytes": format_bytes,
@@ -68,7 +71,8 @@ def figure(record: RunRecord) -> Figure | None:
 def _watched(monitor: MonitorRecord) -> Iterator[_Processes]:
     yield _Processes("generator", BLUE, monitor.generator)
     if monitor.target is not None:
-        yield _Processes(f"target ({monitor.target.name})", VERMILLION, monitor.target)
+        name = readable(monitor.target.name, _LONGEST_NAME)
+        yield _Processes(f"target ({name})", VERMILLION, monitor.target)
 
 
 def _kept(monitor: MonitorRecord) -> list[int]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from matplotlib.axes import Axes
 
+from loadgen.names import readable
 from loadgen.record import RunRecord
 from loadgen.units import format_count
 from reports.figures.panel import Sides
@@ -32,9 +33,8 @@ class Side:
     @property
     def short_label(self) -> str:
         """The end of a long label: of a path, the name of the file."""
-        if len(self.label) <= _LONGEST_LABEL:
-            return self.label
-        return f"…{self.label[1 - _LONGEST_LABEL :]}"
+        label = readable(self.label)
+        return label if len(label) <= _LONGEST_LABEL else f"…{label[1 - _LONGEST_LABEL :]}"
 
 
 def sides(records: Sides) -> list[Side]:

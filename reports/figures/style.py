@@ -14,10 +14,12 @@ so that the same figure gives the same text. A figure is drawn at the width it w
 takes a narrow one, and then what stands side by side stands one below the other.
 """
 
+import contextlib
 import functools
 import io
 import math
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, ParamSpec, TypeVar
 
@@ -25,7 +27,9 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.text import Text
 
+from loadgen.names import readable
 from reports.figures.inline_svg import inlined
 
 Arguments = ParamSpec("Arguments")
@@ -156,6 +160,7 @@ def legend(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if not labels:
         return
+    labels = list(map(readable, labels))
     figure = axes.get_figure(root=True)
     assert figure is not None
     longest_px = max(map(len, labels)) * _LETTER_PX + _HANDLE_PX
@@ -171,21 +176,36 @@ def to_svg(figure: Figure, width_px: float = WIDE_PX) -> str:
 
     It takes the colours of the page, and any number may stand in one. The figure keeps that width.
     """
-    _fit(figure, width_px)
     drawn = io.StringIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    with _fitted(figure, width_px):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
     return inlined(drawn.getvalue(), _ROLES)
 
 
 @styled
 def to_file(figure: Figure, path: Path | io.BytesIO, form: Format, title: str = "") -> None:
     """Write ``figure`` to ``path`` as dark on white, below its ``title``. Raises OSError."""
-    _fit(figure, WIDE_PX)
     if title:
         figure.suptitle(title, x=0.01, horizontalalignment="left")
     metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[form]
-    figure.savefig(path, format=form, dpi=_FILE_DPI, facecolor="white", metadata=metadata)
+    with _fitted(figure, WIDE_PX):
+        figure.savefig(path, format=form, dpi=_FILE_DPI, facecolor="white", metadata=metadata)
     figure.suptitle("")
+
+
+@contextlib.contextmanager
+def _fitted(figure: Figure, width_px: float) -> Iterator[None]:
+    """Save ``figure`` within: laid out for that width, its text readable.
+
+    That a font lacks a character of somebody's name is no matter for a warning.
+    """
+    _fit(figure, width_px)
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(readable(text.get_text()))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
+        yield
 
 
 def _fit(figure: Figure, width_px: float) -> None:
