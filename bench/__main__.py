@@ -15,6 +15,7 @@ MEASUREMENTS: Final = {
     "monitor": "bench.monitor",
     "soak": "bench.soak",
     "long_records": "bench.long_records",
+    "fuzz_records": "bench.fuzz_records",
     "fidelity": "bench.fidelity",
     "verdicts": "bench.verdicts",
     "locust_compare": "bench.locust_compare",

@@ -19,9 +19,10 @@ from typing import Final, Self
 import msgspec
 import numpy as np
 
+from loadgen import decoded
 from loadgen.encoded import as_indented_json
 from loadgen.environment import Environment
-from loadgen.errors import LocalLimitError, RecordError, UnreachableError, UsageError
+from loadgen.errors import LocalLimitError, UnreachableError
 from loadgen.evidence import GRAVITY, TimestampMode, Verdict
 from loadgen.plan import Plan
 from loadgen.record import FailureRecord, Outcome, RunRecord
@@ -197,10 +198,7 @@ class BackendsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schem
 
 def from_json(text: bytes) -> BackendsRecord:
     """Return the record that ``text`` holds. Raises RecordError."""
-    try:
-        return msgspec.json.decode(text, type=BackendsRecord)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UsageError) as error:
-        raise RecordError(f"this is no record of the form {SCHEMA}: {error}") from None
+    return decoded.from_json(text, BackendsRecord, f"record of the form {SCHEMA}")
 
 
 class Turns:

@@ -1,17 +1,22 @@
 """A histogram, frozen for a record: figures for people, and the buckets that they come from."""
 
+import operator
 from collections.abc import Iterable
 from itertools import chain
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
 
-from loadgen.core.histogram import BUCKETS, MOST_COUNTED, Histogram
+from loadgen.core.histogram import BUCKETS, Histogram
+from loadgen.quantities import MOST_IN_HISTOGRAM, MeanNanoseconds, Nanoseconds
 
 VALUES_BEYOND: Final = 10
 """A percentile is worth printing where at least so many values lie beyond it: with fewer, another
 run of the same length would give another figure."""
+
+
+Counted = Annotated[int, msgspec.Meta(ge=0, le=MOST_IN_HISTOGRAM)]
 
 
 # The collector need not follow it, for it holds numbers alone; a long record holds millions of it.
@@ -23,18 +28,18 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ``count`` is 0, the figures are null.
     """
 
-    count: int
-    min: int | None
-    mean: float | None
-    p50: int | None
-    p90: int | None
-    p99: int | None
-    p999: int | None
-    max: int | None
-    overflow: int
-    sum: int
+    count: Counted
+    min: Nanoseconds | None
+    mean: MeanNanoseconds | None
+    p50: Nanoseconds | None
+    p90: Nanoseconds | None
+    p99: Nanoseconds | None
+    p999: Nanoseconds | None
+    max: Nanoseconds | None
+    overflow: Counted
+    sum: Annotated[int, msgspec.Meta(ge=0)]
     buckets: list[Annotated[int, msgspec.Meta(ge=0, le=BUCKETS)]]
-    counts: list[Annotated[int, msgspec.Meta(ge=0, le=MOST_COUNTED)]]
+    counts: list[Counted]
 
     def __post_init__(self) -> None:
         """Raise ValueError if this is the form of no histogram."""
@@ -42,6 +47,15 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             raise ValueError("the counts of the buckets do not add up to the count")
         if len(self.buckets) != len(self.counts):
             raise ValueError("a histogram needs one count for each bucket")
+        if not all(map(operator.lt, self.buckets, self.buckets[1:])):
+            raise ValueError("the buckets of a histogram stand in order, each of them once")
+        figures: list[Any] = [self.min, self.p50, self.p90, self.p99, self.p999, self.max]
+        if any((figure is None) == bool(self.count) for figure in (*figures, self.mean)):
+            raise ValueError("the figures are null where count is 0, and only there")
+        if self.count and not all(map(operator.le, figures, figures[1:])):
+            raise ValueError("minimum, percentiles and maximum contradict each other")
+        if not (self.min or 0) * self.count <= self.sum <= (self.max or 0) * self.count:
+            raise ValueError("sum and count give a mean that is not within minimum and maximum")
 
     @classmethod
     def of(cls, histogram: Histogram) -> "Distribution":

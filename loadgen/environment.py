@@ -11,6 +11,7 @@ from loadgen import descriptors
 from loadgen._version import __version__
 from loadgen.cgroup import Cgroups
 from loadgen.files import text_of
+from loadgen.quantities import Amount, Bytes, Count, Seconds
 
 _LIBRARIES = ("msgspec", "numpy", "psutil")
 
@@ -31,12 +32,12 @@ class Environment(msgspec.Struct, frozen=True):
     kernel: str
     machine: str
     cpu: str
-    cpus: int
-    cpus_usable: int
-    memory_bytes: int
-    limits: dict[str, str | int | None]
-    cpu_quota: float | None = None
-    cpu_quota_period_s: float | None = None
+    cpus: Count
+    cpus_usable: Count
+    memory_bytes: Bytes
+    limits: dict[str, str | Count | None]
+    cpu_quota: Amount | None = None
+    cpu_quota_period_s: Seconds | None = None
 
 
 def observe() -> Environment:

@@ -2,11 +2,23 @@
 follows from that. Words only; `loadgen.health` and `loadgen.checks` judge.
 """
 
+import operator
 from typing import Final, Literal
 
 import msgspec
 
 from loadgen.distribution import Distribution
+from loadgen.quantities import (
+    Amount,
+    Bytes,
+    Count,
+    Difference,
+    MomentSeconds,
+    Seconds,
+    Share,
+    SignedAmount,
+    SignedNanoseconds,
+)
 
 TimestampMode = Literal["kernel", "user"]
 """Who read the clock when a reply arrived: the kernel, or this process once it got round to it."""
@@ -46,14 +58,14 @@ class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
     resolved: str
     others: list[str] = []
     embedded: bool = False
-    server: dict[str, int] | None = None
+    server: dict[str, Count] | None = None
 
 
 class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
     """The wall clock was set by ``step_ns``; noticed ``at_s`` after the start of the load."""
 
-    at_s: float
-    step_ns: int
+    at_s: MomentSeconds
+    step_ns: SignedNanoseconds
 
 
 class TimestampsRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,13 +84,13 @@ class TimestampsRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: TimestampMode
     reason: str
-    sample_every: int
-    stamped: int
-    upper_bounds: int
-    missing: int
-    implausible: int
-    unsampled: int
-    left_out: int
+    sample_every: Count
+    stamped: Count
+    upper_bounds: Count
+    missing: Count
+    implausible: Count
+    unsampled: Count
+    left_out: Count
     clock_steps: list[ClockStep]
     read_uncertainty_ns: Distribution | None
 
@@ -95,7 +107,7 @@ class DelayedRecord(msgspec.Struct, frozen=True, kw_only=True):
     service_ns: Distribution
     response_ns: Distribution
     schedule_lag_ns: Distribution
-    reads: int
+    reads: Count
 
     @property
     def messages(self) -> int:
@@ -127,20 +139,20 @@ class GeneratorRecord(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     pacing: str
-    polls: int
-    empty_polls: int
-    waiting_share: float
-    gaps: int
-    gaps_s: float
-    longest_gap_s: float
-    involuntary_switches: int | None
-    send_gap_variation: float | None
-    longest_gap_at_s: float | None = None
-    shared_pauses_s: float = 0.0
+    polls: Count
+    empty_polls: Count
+    waiting_share: Amount
+    gaps: Count
+    gaps_s: Amount
+    longest_gap_s: Seconds
+    involuntary_switches: Count | None
+    send_gap_variation: Amount | None
+    longest_gap_at_s: MomentSeconds | None = None
+    shared_pauses_s: Amount = 0.0
     delayed: DelayedRecord | None = None
-    run_queue_s: float | None = None
-    throttled_s: float | None = None
-    suspended_s: float | None = None
+    run_queue_s: Amount | None = None
+    throttled_s: Amount | None = None
+    suspended_s: Amount | None = None
 
 
 class ProbeRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +161,7 @@ class ProbeRecord(msgspec.Struct, frozen=True, kw_only=True):
     latency_ns: from send to read, in that process. failure: why it ended early, or empty.
     """
 
-    requests: int
+    requests: Count
     failure: str
     latency_ns: Distribution
 
@@ -163,12 +175,12 @@ class ProcessSamples(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    pids: list[int]
-    cpu_s: list[float]
-    memory_bytes: list[int]
-    descriptors: list[int | None]
-    threads: list[int]
-    context_switches: list[int | None]
+    pids: list[Count]
+    cpu_s: list[SignedAmount]
+    memory_bytes: list[Bytes]
+    descriptors: list[Count | None]
+    threads: list[Count]
+    context_switches: list[Difference | None]
 
 
 class MachineSamples(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,9 +191,9 @@ class MachineSamples(msgspec.Struct, frozen=True, kw_only=True):
     sample.
     """
 
-    cpu_share: list[float]
-    sent_bytes: list[int]
-    received_bytes: list[int]
+    cpu_share: list[Share]
+    sent_bytes: list[Difference]
+    received_bytes: list[Difference]
 
 
 class MonitorRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,13 +210,29 @@ class MonitorRecord(msgspec.Struct, frozen=True, kw_only=True):
     target_ended_at_s: when it was noticed that none of them was left; null if that was not so.
     """
 
-    interval_s: float
-    at_s: list[float]
+    interval_s: Seconds
+    at_s: list[MomentSeconds]
     generator: ProcessSamples
     target: ProcessSamples | None
     why_no_target: str
-    target_ended_at_s: float | None
+    target_ended_at_s: MomentSeconds | None
     machine: MachineSamples
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless there is a sample, every column has all, and time goes on."""
+        every = (self.generator, self.machine, *(() if self.target is None else (self.target,)))
+        for samples in every:
+            for name in samples.__struct_fields__:
+                column = getattr(samples, name)
+                if name not in ("name", "pids") and len(column) != len(self.at_s):
+                    raise ValueError(
+                        f"{name} has {len(column)} samples, and at_s {len(self.at_s)}; every "
+                        "column of a monitor has as many"
+                    )
+        if not self.at_s:
+            raise ValueError("a monitor has one sample or more")
+        if any(map(operator.lt, self.at_s[1:], self.at_s)):
+            raise ValueError("the samples of a monitor stand in the order of time")
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,10 +261,10 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     host: str
-    connections: int
-    messages: int
-    messages_per_s: float
-    waiting_share: float
+    connections: Count
+    messages: Count
+    messages_per_s: Amount
+    waiting_share: Amount
     verdict: Verdict
     findings: list[Finding]
 
@@ -253,10 +281,10 @@ class AbsenceRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     host: str
-    at_s: float
-    relieved_at_s: float | None
-    load_share: float | None
-    message_share: float | None
+    at_s: MomentSeconds
+    relieved_at_s: MomentSeconds | None
+    load_share: Share | None
+    message_share: Share | None
 
 
 class DroppedRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -276,8 +304,8 @@ class TeamRecord(msgspec.Struct, frozen=True, kw_only=True):
     not be put together with what the others did.
     """
 
-    expected: int
-    reported: int
+    expected: Count
+    reported: Count
     lost: list[AbsenceRecord]
     ended_early: list[AbsenceRecord]
     dropped: list[DroppedRecord] = []

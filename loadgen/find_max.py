@@ -19,11 +19,12 @@ from typing import Final, Literal
 
 import msgspec
 
+from loadgen import decoded
 from loadgen.checks import Check, evaluate
 from loadgen.distribution import VALUES_BEYOND, Distribution
 from loadgen.doubts import ENOUGH_REPLIES
 from loadgen.encoded import as_indented_json
-from loadgen.errors import RecordError, UsageError
+from loadgen.errors import UsageError
 from loadgen.evidence import CheckResult, TimestampMode, Verdict
 from loadgen.figures import ErrorCount, ErrorShare
 from loadgen.plan import Plan
@@ -109,10 +110,7 @@ class MaxRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", t
 
 def from_json(text: bytes) -> MaxRecord:
     """Return the record that ``text`` holds. Raises RecordError."""
-    try:
-        return msgspec.json.decode(text, type=MaxRecord)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UsageError) as error:
-        raise RecordError(f"this is no record of the form {SCHEMA}: {error}") from None
+    return decoded.from_json(text, MaxRecord, f"record of the form {SCHEMA}")
 
 
 class Search:

@@ -8,11 +8,10 @@ each, their histograms packed (`loadgen.packed_times`). Whoever wants one interv
 whoever wants one thing of all of them, as the figures do, gets the column.
 """
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, groupby
-from typing import Any, Final, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict, overload
 
 import msgspec
 import numpy as np
@@ -22,6 +21,7 @@ from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
 from loadgen.packed_times import TimesColumn
+from loadgen.quantities import Bytes, Count, MomentSeconds, Seconds
 
 BLOCK: Final = 60
 """So many intervals are packed together, at most."""
@@ -69,14 +69,14 @@ class IntervalRecord(Times, frozen=True, kw_only=True):
     its end.
     """
 
-    start_s: float
-    duration_s: float
+    start_s: MomentSeconds
+    duration_s: Seconds
     stage: Stage
-    messages: int
-    bytes_sent: int
-    bytes_received: int
-    connections_up: int
-    failures: int
+    messages: Count
+    bytes_sent: Bytes
+    bytes_received: Bytes
+    connections_up: Count
+    failures: Count
 
 
 KINDS: Final = Times.__struct_fields__
@@ -87,6 +87,21 @@ NUMBERS: Final = {
     if field.name not in KINDS and field.name != "stage"
 }
 """The fields of `IntervalRecord` that are numbers, and whether they must be there."""
+
+
+if TYPE_CHECKING:
+    NumberColumns = dict[str, list[int | float]]
+else:
+    # To msgspec, of which the ranges and the schema come: a column for each of `NUMBERS`.
+    NumberColumns = TypedDict(
+        "NumberColumns",
+        {
+            field.name: list[field.type]
+            for field in msgspec.structs.fields(IntervalRecord)
+            if field.name in NUMBERS
+        },
+        total=False,
+    )
 
 
 class Counted(NamedTuple):
@@ -126,7 +141,7 @@ class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     stage: Stage
-    numbers: dict[str, list[int | float]]
+    numbers: NumberColumns
     times: dict[str, bytes]
 
     def __post_init__(self) -> None:
@@ -138,8 +153,8 @@ class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
         lengths = {len(column) for column in self.numbers.values()}
         if len(lengths) > 1 or 0 in lengths:
             raise ValueError("the columns of the intervals are empty, or not of one length")
-        if not all(map(math.isfinite, chain.from_iterable(self.numbers.values()))):
-            raise ValueError("a number of the intervals is not finite")
+        if len(self) > BLOCK:
+            raise ValueError(f"a block has {len(self)} intervals; it holds {BLOCK} at most")
 
     def __len__(self) -> int:
         return len(self.numbers["start_s"])
@@ -276,6 +291,14 @@ def times_of(intervals: Intervals, kind: str) -> Iterator[TimesColumn]:
         for start in range(0, len(intervals), BLOCK):
             some = intervals[start : start + BLOCK]
             yield TimesColumn.of([getattr(each, kind) for each in some])
+
+
+def check(intervals: Intervals) -> None:
+    """Raise RecordError if what is packed in ``intervals`` is damaged; it is seen nowhere else."""
+    if isinstance(intervals, PackedIntervals):
+        for kind in KINDS:
+            for _ in times_of(intervals, kind):
+                pass
 
 
 def total_of(intervals: Intervals, name: str, *of_stages: Stage) -> int:

@@ -22,9 +22,13 @@ import numpy as np
 from loadgen.core.histogram import BUCKETS, Histogram, Integers
 from loadgen.distribution import NOTHING, Distribution
 from loadgen.packing import from_varints, to_varint, to_varints
+from loadgen.quantities import LONGEST_NS, MOST_IN_HISTOGRAM
 
-_MOST_BYTES: Final = 2**22
-"""Sixty intervals with something in every bucket are 3 MB; what unpacks to more is damaged."""
+MOST_UNPACKED_BYTES: Final = 8 * 2**20
+"""More is not unpacked of one stream: it would be 60 intervals that fill every bucket twice over.
+
+A few kilobytes of zlib's can stand for gigabytes (https://docs.python.org/3/library/zlib.html).
+"""
 
 _HEAD: Final = 4  # the numbers before the buckets: how many of them, minimum, maximum, sum
 
@@ -70,7 +74,7 @@ class TimesColumn(NamedTuple):
     def unpacked(cls, *contents: bytes) -> "TimesColumn":
         """Return what one `TimesPacker` has packed, or several. Raises ValueError if damaged."""
         try:
-            numbers = from_varints(b"".join(map(_inflated, contents)))
+            numbers = from_varints(b"".join(map(_decompressed, contents)))
             heads = _heads(numbers)
             occupied = numbers[heads]
             # The distances of each row begin right after its head, its counts right after these.
@@ -81,10 +85,30 @@ class TimesColumn(NamedTuple):
             raise ValueError(f"the packed times are damaged: {error}") from None
         reached = np.append(0, np.cumsum(distances))
         buckets = reached[1:] - np.repeat(reached[before], occupied)
-        if buckets.size and buckets.max() > BUCKETS:
+        if buckets.size and not 0 <= buckets.min() <= buckets.max() <= BUCKETS:
             raise ValueError(f"the packed times are damaged: a bucket index lies beyond {BUCKETS}")
         low_ns, high_ns, sum_ns = (numbers[heads + after] for after in (1, 2, 3))
-        return cls(occupied, low_ns, high_ns, sum_ns, buckets, counts)
+        column = cls(occupied, low_ns, high_ns, sum_ns, buckets, counts)
+        column._check()
+        return column
+
+    def _check(self) -> None:
+        """Raise ValueError if these are no histograms: what `Distribution` checks, in bulk."""
+        is_first = np.zeros(self.buckets.size, bool)
+        is_first[(np.cumsum(self.occupied) - self.occupied)[self.occupied > 0]] = True
+        if np.any((np.diff(self.buckets, prepend=0) <= 0) & ~is_first):
+            raise ValueError("the packed times are damaged: a bucket occurs twice")
+        owners = np.repeat(np.arange(self.occupied.size), self.occupied)
+        # Floats: the sums of what is damaged may be beyond 2^63.
+        totals = np.bincount(owners, self.counts, self.occupied.size)
+        if totals.sum() > MOST_IN_HISTOGRAM or self.max_ns.max(initial=0) > LONGEST_NS:
+            raise ValueError("the packed times are damaged: a number is too large")
+        slack = 1 + 1e-9
+        are_within = (totals * self.min_ns <= slack * self.sum_ns.astype(float)) & (
+            self.sum_ns.astype(float) <= slack * totals * self.max_ns
+        )
+        if np.any(self.min_ns > self.max_ns) or not are_within.all():
+            raise ValueError("the packed times are damaged: their figures contradict each other")
 
     @classmethod
     def of(cls, times: Sequence[Distribution | None]) -> "TimesColumn":
@@ -119,13 +143,15 @@ class TimesColumn(NamedTuple):
             )
 
 
-def _inflated(content: bytes) -> bytes:
-    """Return what zlib has made ``content`` of. Raises ValueError or zlib.error if damaged."""
+def _decompressed(content: bytes) -> bytes:
+    """Return what was compressed. Raises zlib.error, and ValueError if it is too much."""
     stream = zlib.decompressobj()
-    inflated = stream.decompress(content, _MOST_BYTES)
+    unpacked = stream.decompress(content, MOST_UNPACKED_BYTES)
+    if stream.unconsumed_tail:
+        raise ValueError(f"the packed times are damaged: more than {MOST_UNPACKED_BYTES} bytes")
     if not stream.eof:
-        raise ValueError("the packed times are damaged: cut off, or too long")
-    return inflated
+        raise zlib.error("incomplete or truncated stream")
+    return unpacked
 
 
 def _heads(numbers: Integers) -> Integers:
@@ -146,7 +172,7 @@ def summed(columns: Iterable[TimesColumn], groups: Integers, size: int) -> list[
     """
     counts = np.zeros((size, BUCKETS + 1), np.int64)
     lowest_ns = np.full(size, np.iinfo(np.int64).max)
-    highest_ns, sum_ns = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    highest_ns, sums_ns = np.zeros(size, np.int64), np.zeros(size, object)  # beyond 2^63, perhaps
     at = 0
     for column in columns:
         own = groups[at : at + column.occupied.size]
@@ -158,11 +184,11 @@ def summed(columns: Iterable[TimesColumn], groups: Integers, size: int) -> list[
         some = column.occupied > 0
         np.minimum.at(lowest_ns, own[some], column.min_ns[some])
         np.maximum.at(highest_ns, own[some], column.max_ns[some])
-        np.add.at(sum_ns, own, column.sum_ns)
+        np.add.at(sums_ns, own, column.sum_ns.astype(object))
     bounds_ns = zip(lowest_ns.tolist(), highest_ns.tolist(), strict=True)
     return [
         Distribution.of(
             Histogram.from_buckets(np.flatnonzero(row), row[np.flatnonzero(row)], bounds, total)
         )
-        for row, bounds, total in zip(counts, bounds_ns, sum_ns.tolist(), strict=True)
+        for row, bounds, total in zip(counts, bounds_ns, sums_ns.tolist(), strict=True)
     ]

@@ -14,15 +14,16 @@ loadgen.run/2   four times and what is made of them; the evidence of their worth
 
 import gc
 import io
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypedDict
 
 import msgspec
 
+from loadgen import decoded
 from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.encoded import as_indented_json, as_json
 from loadgen.environment import Environment
-from loadgen.errors import RecordError, UsageError
+from loadgen.errors import RecordError
 from loadgen.evidence import (
     CheckResult,
     GeneratorRecord,
@@ -37,10 +38,23 @@ from loadgen.evidence import (
 from loadgen.failure import Cause, Phase
 from loadgen.intervals import Intervals, PackedIntervals, Times
 from loadgen.plan import Plan
+from loadgen.quantities import (
+    Amount,
+    Bytes,
+    Count,
+    Moment,
+    MomentSeconds,
+    Nanoseconds,
+    Seconds,
+    Share,
+)
 from loadgen.redaction import redacted_plan
 from loadgen.units import NS_PER_S, parse_moment
 
 SCHEMA: Final = "loadgen.run/2"
+
+MOST_WORKERS: Final = 65_536
+"""A record tells of so many processes at most."""
 
 LEAST_CPU_S: Final = 0.05
 """Processor time is counted in hundredths of a second (times(2)); less of it tells nothing."""
@@ -57,12 +71,12 @@ class Requested(msgspec.Struct, frozen=True, kw_only=True):
     closed loop.
     """
 
-    connections: int
-    duration_s: float | None
-    messages_per_connection: int | None
-    connect_rate_per_s: float | None
-    warmup_s: float
-    rate_per_s: float | None
+    connections: Count
+    duration_s: Seconds | None
+    messages_per_connection: Count | None
+    connect_rate_per_s: Amount | None
+    warmup_s: Seconds
+    rate_per_s: Amount | None
 
 
 class ConnectionTimeRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,12 +89,12 @@ class ConnectionTimeRecord(msgspec.Struct, frozen=True, kw_only=True):
     nobody_up_s: seconds in which connections were asked for and none was up.
     """
 
-    up_s: float
-    renewing_s: float
-    opening_s: float
-    backing_off_s: float
-    failed_s: float
-    nobody_up_s: float
+    up_s: Amount
+    renewing_s: Amount
+    opening_s: Amount
+    backing_off_s: Amount
+    failed_s: Amount
+    nobody_up_s: Amount
 
     @property
     def asked_s(self) -> float:
@@ -120,29 +134,29 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     and in the kernel (times(2): hundredths of seconds).
     """
 
-    connections: int
-    opening_s: float
-    connect_rate_per_s: float
-    warmup_s: float
-    warmup_messages: int
-    duration_s: float
-    drain_s: float
-    messages: int
-    messages_per_s: float
-    submitted_per_s: float
-    in_flight_at_server: float | None
-    submitted: int
-    cut_off: int
-    due: int | None
-    overdue: int | None
-    bytes_sent: int
-    bytes_received: int
-    bytes_sent_per_s: float
-    bytes_received_per_s: float
-    opened: int
-    closed: int
-    cpu_user_s: float
-    cpu_system_s: float
+    connections: Count
+    opening_s: Seconds
+    connect_rate_per_s: Amount
+    warmup_s: Seconds
+    warmup_messages: Count
+    duration_s: Seconds
+    drain_s: Seconds
+    messages: Count
+    messages_per_s: Amount
+    submitted_per_s: Amount
+    in_flight_at_server: Amount | None
+    submitted: Count
+    cut_off: Count
+    due: Count | None
+    overdue: Count | None
+    bytes_sent: Bytes
+    bytes_received: Bytes
+    bytes_sent_per_s: Amount
+    bytes_received_per_s: Amount
+    opened: Count
+    closed: Count
+    cpu_user_s: Amount
+    cpu_system_s: Amount
     connection_time: ConnectionTimeRecord | None = None
 
     @property
@@ -172,9 +186,9 @@ class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase
     cause: Cause
     is_local: bool
-    count: int
-    first_s: float
-    last_s: float
+    count: Count
+    first_s: MomentSeconds
+    last_s: MomentSeconds
 
 
 class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,21 +198,32 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     from a coarse histogram and are right within 6 %. Without a stamped reply they are zeros.
     """
 
-    index: int
+    index: Count
     state: str
     failure: str | None
-    failures: int
-    connects: int
-    connect_latency_ns: int
-    bytes_sent: int
-    bytes_received: int
-    submitted: int
-    answered: int
-    service_time_min_ns: int
-    service_time_mean_ns: int
-    service_time_p50_ns: int
-    service_time_p99_ns: int
-    service_time_max_ns: int
+    failures: Count
+    connects: Count
+    connect_latency_ns: Nanoseconds
+    bytes_sent: Bytes
+    bytes_received: Bytes
+    submitted: Count
+    answered: Count
+    service_time_min_ns: Nanoseconds
+    service_time_mean_ns: Nanoseconds
+    service_time_p50_ns: Nanoseconds
+    service_time_p99_ns: Nanoseconds
+    service_time_max_ns: Nanoseconds
+
+
+if TYPE_CHECKING:
+    Ledger = dict[str, list[Any]]
+else:
+    # To msgspec, of which the ranges and the schema come: a column for each field.
+    Ledger = TypedDict(
+        "Ledger",
+        {field.name: list[field.type] for field in msgspec.structs.fields(ConnectionRecord)},
+        total=False,
+    )
 
 
 class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,11 +237,22 @@ class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
     ledger: the fields of `ConnectionRecord`, a column each, in the order of their index.
     """
 
-    count: int
-    fairness: float | None
-    starved: int
+    count: Count
+    fairness: Share | None
+    starved: Count
     worst: list[ConnectionRecord]
-    ledger: dict[str, list[Any]]
+    ledger: Ledger
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the columns of the ledger are not of one length, or some are missing.
+
+        A ledger may be empty.
+        """
+        missing = sorted({*ConnectionRecord.__struct_fields__} - {*self.ledger})
+        if self.ledger and missing:
+            raise ValueError(f"the ledger lacks {', '.join(missing)}")
+        if len({len(column) for column in self.ledger.values()}) > 1:
+            raise ValueError("the columns of the ledger are not of one length")
 
 
 class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
@@ -227,7 +263,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     team: who of them was there to the end; null where nobody kept count.
     """
 
-    started_at: str
+    started_at: Moment
     outcome: Outcome
     plan: Plan
     target: TargetRecord
@@ -245,7 +281,9 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     failures: list[FailureRecord]
     intervals: Intervals
     connections: ConnectionsRecord
-    workers: list[WorkerRecord] = msgspec.field(default_factory=list)
+    workers: Annotated[list[WorkerRecord], msgspec.Meta(max_length=MOST_WORKERS)] = msgspec.field(
+        default_factory=list
+    )
     team: TeamRecord | None = None
 
     @property
@@ -285,14 +323,15 @@ def redacted_record(record: RunRecord) -> RunRecord:
 
 def from_json(text: bytes) -> RunRecord:
     """Return the record that ``text`` holds. Raises RecordError."""
+    form = f"record of the form {SCHEMA}"
     collects = gc.isenabled()
     gc.disable()  # a long run is millions of objects, none of which can be garbage yet
     try:
-        record = msgspec.json.decode(text, type=RunRecord)
+        record = decoded.from_json(text, RunRecord, form)
         parse_moment(record.started_at)
         return record
-    except (msgspec.DecodeError, ValueError, RecursionError, UsageError) as error:
-        raise RecordError(f"this is no record of the form {SCHEMA}: {error}") from None
+    except ValueError as error:
+        raise RecordError(f"this is no {form}: started_at: {decoded.complaint(error)}") from None
     finally:
         if collects:
             gc.enable()

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
@@ -47,7 +47,10 @@ examples:
   loadgen report compare rounds/A rounds/B -o out
   loadgen report list results/
 
-exit codes: 0 done, 2 usage, or a file that holds no run that this version can read."""
+A file of a folder that holds no run is left out and named; one that is named itself
+is an error, and so is a folder without a run.
+
+exit codes: 0 done, 2 usage, or nothing that this version can read."""
 
 
 def main(arguments: list[str]) -> int:
@@ -71,12 +74,7 @@ def runs_of(paths: Sequence[Path], out: Path) -> list[Run]:
 
     Raises UsageError and RecordError.
     """
-    found = [
-        (file, record)
-        for path in paths
-        for file in files.files(path)
-        for record in files.records(file)
-    ]
+    found = [each for path in paths for each in _found(path)]
     labels = labelled(["run" if path == places.STDIN else escaped(path.stem) for path, _ in found])
     return [
         Run(label, record, "" if path == places.STDIN else relative(path, out))
@@ -115,8 +113,7 @@ def _wrote(page: Path) -> int:
 
 
 def _rounds(path: Path) -> list[RunRecord]:
-    records = [record for file in files.files(path) for record in files.records(file)]
-    return sorted(records, key=lambda record: record.started_at)
+    return sorted((record for _, record in _found(path)), key=lambda record: record.started_at)
 
 
 def _list(arguments: list[str]) -> int:
@@ -125,12 +122,22 @@ def _list(arguments: list[str]) -> int:
     folder = parser.parse_args(arguments).folder
     if not folder.is_dir():
         raise UsageError(f"{folder}: this is no folder")
-    found, others = listing.find(folder)
+    found, complaints = listing.find(folder)
     print_lines(listing.lines(found), sys.stdout)
-    if others:
-        said = f".json files that hold no run this version can read: {others}"
-        print_lines([Line(said, "faint")], sys.stderr)
+    _name_left_out(complaints)
     return OK
+
+
+def _name_left_out(complaints: Iterable[str]) -> None:
+    """Say on standard error, in a line each, which files of a folder hold no run, and why."""
+    print_lines([Line(f"left out: {each}", "faint") for each in complaints], sys.stderr)
+
+
+def _found(path: Path) -> list[tuple[Path, RunRecord]]:
+    """Return the runs in the file or folder ``path``, and name what is left out of a folder."""
+    found, complaints = files.of_each(path, files.records)
+    _name_left_out(complaints)
+    return [(file, record) for file, records in found for record in records]
 
 
 def _new_parser(records: str, number: int | str, meaning: str) -> options.Parser:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loadgen.compare import files
-from loadgen.errors import LoadgenError
 from loadgen.names import escaped, readable
 from loadgen.plan import Plan
 from loadgen.record import RunRecord
@@ -27,19 +26,14 @@ class Listed(NamedTuple):
     file: Path
 
 
-def find(folder: Path) -> tuple[list[Listed], int]:
-    """Return the runs in ``folder``, the newest first, and how many ``.json`` files hold none.
+def find(folder: Path) -> tuple[list[Listed], list[str]]:
+    """Return the runs in ``folder``, the newest first, and of files without one what is wrong.
 
-    Raises UsageError if it cannot be read.
+    Raises UsageError if it cannot be read, and RecordError if there is no run in it.
     """
-    found: list[Listed] = []
-    others = 0
-    for file in files.files(folder):
-        try:
-            found += [Listed(record, file) for record in files.records(file)]
-        except LoadgenError:
-            others += 1
-    return sorted(found, key=lambda each: each.record.started_at, reverse=True), others
+    found, complaints = files.of_each(folder, files.records)
+    listed = [Listed(record, file) for file, records in found for record in records]
+    return sorted(listed, key=lambda each: each.record.started_at, reverse=True), complaints
 
 
 def lines(found: list[Listed]) -> Iterator[Line]:

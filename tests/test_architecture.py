@@ -20,11 +20,11 @@ TESTS = Path(__file__).parent
 FLOORS = [
     ["names"],
     [
-        *("errors", "units", "failure", "_version", "files", "encoded", "originals"),
+        *("errors", "units", "failure", "_version", "files", "encoded", "originals", "quantities"),
         *("signals", "logs"),
         *("core", "commands"),
     ],
-    ["streams"],
+    ["streams", "decoded"],
     ["reading", "cgroup"],
     [
         *("target", "payload", "schedule", "descriptors"),

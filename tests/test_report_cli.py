@@ -168,7 +168,7 @@ def test_list_has_a_line_for_each_run_the_newest_first(
     assert first.startswith("2026-01-31 12:00:09 UTC  10.0.0.5:9999  2            closed loop ")
     assert first.endswith("late.json")
     assert second.endswith("early.json")
-    assert "hold no run this version can read: 1" in done.stderr
+    assert f"left out: {tmp_path / 'other.json'}: it holds no round" in done.stderr
 
 
 class TestInOneGo:

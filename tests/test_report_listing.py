@@ -32,9 +32,11 @@ def test_the_newest_comes_first_whichever_file_it_is_in(tmp_path: Path) -> None:
     (tmp_path / "undated.json").write_bytes(undated.to_json())
     (tmp_path / "notes.txt").write_text("not looked at")
     os.mkfifo(tmp_path / "pipe.json")  # which nobody writes to
-    found, others = find(tmp_path)
+    found, complaints = find(tmp_path)
     assert [each.file.name for each in found] == ["two.json", "one.json", "two.json"]
-    assert others == 3
+    assert [complaint.split(":")[0] for complaint in complaints] == [
+        str(tmp_path / f"{name}.json") for name in ("cut", "else", "undated")
+    ]
 
 
 @pytest.mark.parametrize(

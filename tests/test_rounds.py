@@ -1,5 +1,6 @@
 """What the rounds of one side hold, and what two sides have in common."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -17,9 +18,9 @@ from records import (
 )
 from sides import STEADY, side
 
-from loadgen.compare.benchmark_rounds import of_benchmarks
+from loadgen.compare import benchmark_rounds
 from loadgen.compare.load_rounds import of_records
-from loadgen.compare.rounds import Kind, are_pairs, unlike
+from loadgen.compare.rounds import Kind, Rounds, are_pairs, unlike
 from loadgen.errors import RecordError
 from loadgen.evidence import Health
 from loadgen.failure import Cause, Phase
@@ -143,15 +144,20 @@ class TestOfRecords:
         assert "a stall may hide there" in of_records("base", [hidden]).remarks[0]
 
 
+def benchmarks(label: str, documents: list[dict[str, Any]]) -> Rounds:
+    read = (benchmark_rounds.from_json(json.dumps(each).encode()) for each in documents)
+    return benchmark_rounds.of_benchmarks(label, list(read))
+
+
 class TestOfBenchmarks:
     def test_hold_the_median_of_each(self) -> None:
         first, second = document({"one": 1e-6, "two": 2e-6}), document({"one": 3e-6, "two": 4e-6})
-        rounds = of_benchmarks("base", [first, second])
+        rounds = benchmarks("base", [first, second])
         assert rounds.figures == {"one": [1e3, 3e3], "two": [2e3, 4e3]}
         assert rounds.aliases == {"time": ("one", "two")}
 
     def test_must_be_in_every_round(self) -> None:
-        rounds = of_benchmarks("base", [document({"one": 1.0, "two": 1.0}), document({"one": 1.0})])
+        rounds = benchmarks("base", [document({"one": 1.0, "two": 1.0}), document({"one": 1.0})])
         assert rounds.figures.keys() == {"one"}
         assert rounds.missing == {"two": "not in every round"}
 
@@ -159,7 +165,7 @@ class TestOfBenchmarks:
         twice = document({"one": 1.0})
         twice["benchmarks"] *= 2
         with pytest.raises(RecordError, match="one twice"):
-            of_benchmarks("base", [twice])
+            benchmarks("base", [twice])
 
     @pytest.mark.parametrize(
         ("change", "complaint"),
@@ -173,7 +179,7 @@ class TestOfBenchmarks:
     )
     def test_of_another_form_are_refused(self, change: dict[str, Any], complaint: str) -> None:
         with pytest.raises(RecordError, match=complaint):
-            of_benchmarks("base", [document({"one": 1.0}, **change)])
+            benchmarks("base", [document({"one": 1.0}, **change)])
 
 
 class TestUnlike:
@@ -204,8 +210,8 @@ class TestUnlike:
 
     def test_knows_the_machine_of_pytest_benchmark(self) -> None:
         other = {"system": "Linux", "release": "6.2", "cpu": {"brand_raw": "another", "count": 2}}
-        base = of_benchmarks("base", [document({"one": 1.0})])
-        head = of_benchmarks("head", [document({"one": 1.0}, machine_info=other)])
+        base = benchmarks("base", [document({"one": 1.0})])
+        head = benchmarks("head", [document({"one": 1.0}, machine_info=other)])
         assert unlike(base, head) == [
             "machine: cpu: a processor and another",
             "machine: kernel: 6.1 and 6.2",

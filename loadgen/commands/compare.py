@@ -49,6 +49,8 @@ response_p50 and so on (open loop), p50, p99, p999 (of response time in an open 
 otherwise service time), connect_p99, cpu_per_message; of pytest-benchmark the names of
 the benchmarks, or time for all of them.
 
+A file of a folder that cannot be read is left out, and the comparison names it.
+
 exit codes: 0 compared, 1 a --fail-on is broken: by more than it allows, and noise is
 excluded, 2 usage, or unlike records, 4 with --strict a --fail-on could not be decided,
 130 interrupted, 143 and 129 ended by SIGTERM or SIGHUP."""

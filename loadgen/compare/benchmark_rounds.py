@@ -5,14 +5,16 @@ from collections.abc import Sequence
 
 import msgspec
 
+from loadgen import decoded
 from loadgen.compare.rounds import Kind, Rounds, facts
 from loadgen.errors import RecordError
+from loadgen.quantities import Count, SignedAmount
 from loadgen.units import NS_PER_S
 
 
 class _Processor(msgspec.Struct, frozen=True):
     brand_raw: str | None = None
-    count: int | None = None
+    count: Count | None = None
 
 
 class _Machine(msgspec.Struct, frozen=True):
@@ -22,7 +24,7 @@ class _Machine(msgspec.Struct, frozen=True):
 
 
 class _Statistics(msgspec.Struct, frozen=True):
-    median: float
+    median: SignedAmount
 
 
 class _Benchmark(msgspec.Struct, frozen=True):
@@ -30,7 +32,7 @@ class _Benchmark(msgspec.Struct, frozen=True):
     stats: _Statistics
 
 
-class _Document(msgspec.Struct, frozen=True):
+class Document(msgspec.Struct, frozen=True):
     """What pytest-benchmark writes, as far as it matters here; times are seconds."""
 
     datetime: str
@@ -38,12 +40,9 @@ class _Document(msgspec.Struct, frozen=True):
     benchmarks: list[_Benchmark]
 
 
-def of_benchmarks(label: str, documents: Sequence[object]) -> Rounds:
-    """Return the rounds that ``documents`` of pytest-benchmark are: of each benchmark its median.
-
-    Raises RecordError if they are none, or one of them has a benchmark twice.
-    """
-    rounds = sorted(map(_document, documents), key=lambda document: document.datetime)
+def of_benchmarks(label: str, documents: Sequence[Document]) -> Rounds:
+    """Return the rounds that ``documents`` are, one at least: of each benchmark its median."""
+    rounds = sorted(documents, key=lambda document: document.datetime)
     times_ns: dict[str, list[float]] = {}
     for document in rounds:
         for each in document.benchmarks:
@@ -60,11 +59,12 @@ def of_benchmarks(label: str, documents: Sequence[object]) -> Rounds:
     )
 
 
-def _document(found: object) -> _Document:
-    try:
-        document = msgspec.convert(found, _Document)
-    except msgspec.ValidationError as error:
-        raise RecordError(f"this is no file of pytest-benchmark: {error}") from None
+def from_json(text: bytes) -> Document:
+    """Return what ``text`` of pytest-benchmark's holds.
+
+    Raises RecordError if it is none, or has a benchmark twice.
+    """
+    document = decoded.from_json(text, Document, "file of pytest-benchmark")
     names = Counter(each.fullname for each in document.benchmarks)
     for name, count in names.items():
         if count > 1:

@@ -1,18 +1,27 @@
 """Files with runs: RunRecords or files of pytest-benchmark, one or many."""
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from loadgen.compare.benchmark_rounds import of_benchmarks
+from loadgen import intervals
+from loadgen.compare import benchmark_rounds
+from loadgen.compare.benchmark_rounds import Document, of_benchmarks
 from loadgen.compare.load_rounds import of_records
 from loadgen.compare.rounds import Rounds
-from loadgen.errors import RecordError, UsageError, reason
+from loadgen.decoded import complaint
+from loadgen.errors import LoadgenError, RecordError, UsageError, reason
+from loadgen.names import escaped
 from loadgen.reading import read_whole
 from loadgen.record import SCHEMA, RunRecord, from_json, redacted_record
 
+Found = TypeVar("Found")
+
+_LONGEST_SCHEMA: Final = 60
 _FORM: Final = (
     "name a file that `loadgen --json` or pytest-benchmark has written, several of them one after "
     "the other in one file, or a folder with a file for each round"
@@ -22,34 +31,52 @@ _FORM: Final = (
 def read(label: str, path: Path, *, redact: bool = False) -> Rounds:
     """Return the rounds in ``path``: a file, a folder of ``.json`` files, ``-`` for standard input.
 
+    A file of a folder that holds none is left out, and the remarks name it.
+
     redact: of what records say that was sent, only lengths and digests are told.
+
     Raises UsageError for what cannot be read, RecordError for what holds no rounds.
     """
-    documents = [
-        (file, document)
-        for file in files(path)
-        for document in _documents(_text(_content(file), file), file)
-    ]
-    if not documents:
-        raise RecordError(f"{path}: it is empty; {_FORM}")
-    are_records = {_is_record(document, file) for file, (document, _) in documents}
-    if len(are_records) > 1:
+    found, complaints = of_each(path, _rounds)
+    documents = [document for _, own in found for document in own]
+    runs = [document for document in documents if isinstance(document, RunRecord)]
+    benchmarks = [document for document in documents if isinstance(document, Document)]
+    if runs and benchmarks:
         raise RecordError(f"{path}: records of loadgen's and of pytest-benchmark's do not mix")
-    if are_records == {True}:
-        found = [_record(text, file) for file, (_, text) in documents]
-        rounds = of_records(label, list(map(redacted_record, found)) if redact else found)
-    else:
-        try:
-            rounds = of_benchmarks(label, [document for _, (document, _) in documents])
-        except RecordError as error:
-            raise RecordError(f"{path}: {error}") from None
+    if redact:
+        runs = list(map(redacted_record, runs))
+    rounds = of_records(label, runs) if runs else of_benchmarks(label, benchmarks)
     for began, times in Counter(rounds.taken_at).items():
         if times > 1:
             raise RecordError(
                 f"{path}: the round that began at {began} is in it {times} times; once is enough, "
                 "and more would look like certainty"
             )
-    return rounds
+    left_out = (f"left out: {each}" for each in complaints)
+    return replace(rounds, remarks=(*rounds.remarks, *left_out))
+
+
+def of_each(
+    path: Path, read_file: Callable[[Path], Found]
+) -> tuple[list[tuple[Path, Found]], list[str]]:
+    """Return what ``read_file`` makes of each file that `files` finds at ``path``.
+
+    And in a line each, what is wrong with those of a folder that it raises an error for. Raises
+    LoadgenError if that is all of them, or ``path`` is no folder.
+    """
+    found: list[tuple[Path, Found]] = []
+    complaints: list[LoadgenError] = []
+    for file in files(path):
+        try:
+            found.append((file, read_file(file)))
+        except LoadgenError as error:
+            complaints.append(error)
+    if found:
+        return found, list(map(str, complaints))
+    if len(complaints) > 1:
+        count = len(complaints)
+        raise RecordError(f"{path}: none of its {count} files can be read; {complaints[0]}")
+    raise complaints[0]
 
 
 def records(file: Path) -> list[RunRecord]:
@@ -57,16 +84,30 @@ def records(file: Path) -> list[RunRecord]:
 
     Raises UsageError if it cannot be read, RecordError if it holds anything else.
     """
+    found = []
+    for document in _rounds(file):
+        if not isinstance(document, RunRecord):
+            raise RecordError(
+                f"{file}: this is of pytest-benchmark; it holds no run that can be shown"
+            )
+        with _naming(file):
+            intervals.check(document.intervals)
+        found.append(document)
+    return found
+
+
+def _rounds(file: Path) -> list[RunRecord | Document]:
+    """Return what is in ``file``, one thing at least. Raises UsageError and RecordError."""
     content = _content(file)
-    try:
+    with contextlib.suppress(RecordError):
         return [from_json(content)]  # in one go: it may be very long
-    except RecordError:
-        documents = list(_documents(_text(content, file), file))
-    if not documents:
+    found = [
+        _record(text, file) if _is_record(document, file) else _benchmarks(text, file)
+        for document, text in _documents(_text(content, file), file)
+    ]
+    if not found:
         raise RecordError(f"{file}: it is empty; {_FORM}")
-    if not all(_is_record(document, file) for document, _ in documents):
-        raise RecordError(f"{file}: this is of pytest-benchmark; it holds no run that can be shown")
-    return [_record(part, file) for _, part in documents]
+    return found
 
 
 def files(path: Path) -> list[Path]:
@@ -107,8 +148,8 @@ def _documents(text: str, file: Path) -> Iterator[tuple[Any, str]]:
     while position < len(text):
         try:
             document, end = decoder.raw_decode(text, position)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise RecordError(f"{file}: this is no JSON: {error}; {_FORM}") from None
+        except (ValueError, RecursionError) as error:  # such as integers of thousands of digits
+            raise RecordError(f"{file}: this is no JSON: {complaint(error)}; {_FORM}") from None
         yield document, text[position:end]
         while end < len(text) and text[end].isspace():
             end += 1
@@ -123,7 +164,7 @@ def _is_record(document: Any, file: Path) -> bool:
         if schema is None and "benchmarks" in document:
             return False
         if schema is not None:
-            raise RecordError(f"{file}: {_mismatch(str(schema))}")
+            raise RecordError(f"{file}: {_mismatch(escaped(str(schema))[:_LONGEST_SCHEMA])}")
     raise RecordError(f"{file}: it holds no round of either kind; {_FORM}")
 
 
@@ -139,7 +180,19 @@ def _mismatch(schema: str) -> str:
 
 
 def _record(text: str, file: Path) -> RunRecord:
-    try:
+    with _naming(file):
         return from_json(text.encode())
+
+
+def _benchmarks(text: str, file: Path) -> Document:
+    with _naming(file):
+        return benchmark_rounds.from_json(text.encode())
+
+
+@contextlib.contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Let a RecordError name ``file``."""
+    try:
+        yield
     except RecordError as error:
         raise RecordError(f"{file}: {error}") from None

@@ -2,9 +2,10 @@
 
 import msgspec
 
+from loadgen.decoded import from_msgpack
 from loadgen.distribution import Distribution
 from loadgen.encoded import as_msgpack
-from loadgen.errors import UsageError
+from loadgen.errors import RecordError
 from loadgen.record import RunRecord
 
 
@@ -34,6 +35,6 @@ def encode(reports: list[PartReport]) -> bytes:
 def decode(content: bytes) -> list[PartReport]:
     """Return the reports in ``content``. Raises ValueError if another version has sent it."""
     try:
-        return msgspec.msgpack.decode(content, type=list[PartReport])
-    except (msgspec.DecodeError, UsageError) as error:
-        raise ValueError(f"not a report of this version: {error}") from None
+        return from_msgpack(content, list[PartReport], "report of this version")
+    except RecordError as error:
+        raise ValueError(str(error)) from None

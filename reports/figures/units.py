@@ -50,7 +50,8 @@ class _Moments(Locator):
     def tick_values(self, vmin: float, vmax: float) -> Any:
         room = 6 if self.axis is None else max(2, min(12, self.axis.get_tick_space() * 2 // 3))
         wanted_s = (vmax - vmin) / room
-        step_s = next((step for step in _STEPS_S if step >= wanted_s), _STEPS_S[-1])
+        longer_s = _STEPS_S[-1] * max(1, math.ceil(wanted_s / _STEPS_S[-1]))
+        step_s = next((step for step in _STEPS_S if step >= wanted_s), longer_s)
         first, last = math.ceil(vmin / step_s - 1e-9), math.floor(vmax / step_s + 1e-9)
         return np.arange(first, last + 1) * step_s
 

@@ -1,0 +1,68 @@
+"""The types of what a record holds, with their ranges: what lies outside is refused when read.
+
+Facts. msgspec checks the ranges of annotated types when it decodes, and not when an object is made
+(https://jcristharif.com/msgspec/constraints.html): they cost a run nothing. A float with a range is
+neither NaN nor infinite. An integer of up to 2^63 - 1 fits in a column of numpy's int64.
+
+Decision. The ranges are wide: they keep out what no run can have found, and what would break the
+arithmetic, or the patience, of whoever reads. What is merely strange is not refused.
+"""
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+MOST_COUNTED: Final = 2**63 - 1
+
+MOST_IN_HISTOGRAM: Final = 2**53
+"""The most values of a histogram: floats hold every whole number up to it."""
+
+LONGEST_NS: Final = 2**62
+LONGEST_S: Final = 2.0**32
+"""Some 136 years each: the clocks of two machines that carry out a run together may differ by
+decades, where one of them has lost its time."""
+
+_LARGEST: Final = 2.0**80
+_MOST_BYTES: Final = 2**63 - 1
+
+Count = Annotated[int, Meta(ge=0, le=MOST_COUNTED)]
+"""How often, or how many."""
+
+Difference = Annotated[int, Meta(ge=-MOST_COUNTED, le=MOST_COUNTED)]
+"""By how much a count differs from an earlier one; less than 0 where a process has ended since."""
+
+Bytes = Annotated[int, Meta(ge=0, le=_MOST_BYTES)]
+"""A size."""
+
+Nanoseconds = Annotated[int, Meta(ge=0, le=LONGEST_NS)]
+"""A duration."""
+
+SignedNanoseconds = Annotated[int, Meta(ge=-LONGEST_NS, le=LONGEST_NS)]
+"""By how much a clock was set."""
+
+MeanNanoseconds = Annotated[float, Meta(ge=0, le=float(LONGEST_NS))]
+"""A mean of durations."""
+
+Seconds = Annotated[float, Meta(ge=0, le=LONGEST_S)]
+"""A duration."""
+
+MomentSeconds = Annotated[float, Meta(ge=-LONGEST_S, le=LONGEST_S)]
+"""A moment of the run, counted from the start of the measured load; less than 0 before it."""
+
+Amount = Annotated[float, Meta(ge=0, le=_LARGEST)]
+"""A number of anything that need not be whole: a rate, connection-seconds, processor time."""
+
+SignedAmount = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
+"""By how much an amount differs from an earlier one."""
+
+Share = Annotated[float, Meta(ge=0, le=1 + 1e-6)]
+"""A part of a whole, from 0 to 1, but for rounding."""
+
+Moment = Annotated[
+    str,
+    Meta(
+        description="A moment with its time zone, in the form of ISO 8601.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+"""When something began, by the wall clock."""
