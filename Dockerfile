@@ -1,20 +1,18 @@
 # loadgen with Locust, in a virtual environment without pip, on a bare Python.
-ARG PYTHON_VERSION=3.11
+# All that is installed is locked, with hashes: `make lock` refreshes this digest and the list.
+FROM python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7 AS base
 
-FROM python:${PYTHON_VERSION}-slim AS build
+FROM base AS build
 WORKDIR /source
 RUN python -m venv --without-pip /opt/loadgen
-# What loadgen stands on, by pyproject.toml alone: this layer lasts until that file changes.
-COPY pyproject.toml ./
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-      print(*project['dependencies'], *project['optional-dependencies']['locust'], sep='\n')" \
-      > requirements.txt \
-    && pip --python /opt/loadgen install --requirement requirements.txt
-COPY README.md LICENSE ./
+# What loadgen stands on: this layer lasts until the list changes.
+COPY requirements/locust.txt requirements/
+RUN pip --python /opt/loadgen install --require-hashes --requirement requirements/locust.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY loadgen loadgen
-RUN pip --python /opt/loadgen install --no-deps .
+RUN pip --python /opt/loadgen install --no-deps --no-build-isolation .
 
-FROM python:${PYTHON_VERSION}-slim
+FROM base
 # A new volume takes its owner from the directory it is mounted on.
 RUN useradd --uid 10001 --create-home loadgen \
     && install --directory --owner loadgen --group loadgen /records

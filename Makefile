@@ -3,10 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 1
+INSTALL := python -m pip install --quiet --disable-pip-version-check
+LOCK = .tools/bin/uv pip compile pyproject.toml --quiet --upgrade --universal \
+  --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 BENCH = $(BIN)/python -m pytest bench --benchmark-sort=name \
   --benchmark-columns=min,median,max,ops,rounds
 
-.PHONY: demo test check lint format types bench bench-compare bench-once bench-limits soak clean help
+.PHONY: demo test check lint format types bench bench-compare bench-once bench-limits soak lock audit clean help
 
 help:            ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -48,14 +51,31 @@ bench-limits: .venv/done ## Compare with the limits of this machine (ten minutes
 soak: .venv/done ## Does a run grow, or lose count? One minute of it; MINUTES=30 for more
 	$(BIN)/python -m bench soak --duration $(MINUTES)m
 
-clean:           ## Remove what the other commands have made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .benchmarks .loadgen build dist
+lock: .tools/done ## Take the newest of all that is locked: requirements/, and the base image
+	$(LOCK) --extra all --group build --output-file requirements/all.txt
+	$(LOCK) --extra locust --group build --constraint requirements/all.txt \
+	  --output-file requirements/locust.txt
+	$(LOCK) --group tools --output-file requirements/tools.txt
+	.ci/base-image
 
-.venv/done: pyproject.toml
+audit: .tools/done ## Is anything that is locked known to be vulnerable?
+	.tools/bin/pip-audit --require-hashes --disable-pip --requirement requirements/all.txt \
+	  --requirement requirements/tools.txt
+
+clean:           ## Remove what the other commands have made
+	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .benchmarks .loadgen build dist
+
+.venv/done: pyproject.toml requirements/all.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "loadgen needs Python 3.11 or newer; this is $$($(PYTHON) --version). \
 	Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing into .venv; this takes about a minute."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
+	$(BIN)/$(INSTALL) --require-hashes --requirement requirements/all.txt
+	$(BIN)/$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.tools/done: requirements/tools.txt
+	$(PYTHON) -m venv .tools
+	.tools/bin/$(INSTALL) --require-hashes --requirement $<
 	@touch $@

@@ -55,6 +55,26 @@ def handled(handler: Handler, *numbers: int) -> Iterator[None]:
                 signal.signal(number, before)
 
 
+@contextlib.contextmanager
+def deferred(*numbers: int) -> Iterator[None]:
+    """Have the signals ``numbers`` wait for the end of the ``with``, each once.
+
+    To be called in the main thread, for what takes a short time and must be done whole.
+    """
+    heard: dict[int, None] = {}
+    previous = {
+        number: signal.signal(number, lambda number, frame: heard.setdefault(number))
+        for number in numbers
+    }
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
+        for number in heard:
+            signal.raise_signal(number)
+
+
 def leave_terminal() -> bool:
     """Let what is written to a terminal that has gone be lost; return whether one has."""
     is_gone = [descriptor for descriptor in (1, 2) if _has_hung_up(descriptor)]

@@ -79,6 +79,20 @@ class Service:
         return self.process.wait(STOP_S)
 
 
+def _less(words: Words) -> list[str]:
+    """Return how setpriv(1) takes away what Docker would."""
+    less = ["--bounding-set=-all", "--inh-caps=-all"] if words.get("cap_drop") == ["ALL"] else []
+    if "no-new-privileges:true" in words.get("security_opt", []):
+        less.append("--no-new-privs")
+    return less
+
+
+def _make_read_only(container: Container, volumes: list[str]) -> None:
+    for place in volumes:
+        container.run("mount", "--bind", place, place)
+    container.run("mount", "-o", "remount,ro,bind", "/")
+
+
 def hard_limit() -> int:
     """Return how many descriptors this machine lets us give to a command."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -100,6 +114,9 @@ def up(words: Words, name: str, network: Network, directory: Path) -> Iterator[S
         for key, value in words.get("sysctls", {}).items():
             file = f"/proc/sys/{key.replace('.', '/')}"
             container.run("sh", "-c", 'echo "$1" > "$2"', "sh", str(value), file)
+        setting = replace(setting, less=_less(words))
+        if words.get("read_only"):
+            _make_read_only(container, [it.split(":")[1] for it in words.get("volumes", [])])
         command = words["command"]
         arguments = shlex.split(command) if isinstance(command, str) else command
         with container.running(*arguments, setting=setting) as process:

@@ -83,6 +83,8 @@ class Setting:
     directory: str = "/"
     variables: Mapping[str, str] = field(default_factory=lambda: {"PATH": PATH, "HOME": "/root"})
     descriptors: int = 1024
+    less: Sequence[str] = ()
+    """What setpriv(1) is to take from it."""
 
 
 class _Holder:
@@ -209,6 +211,7 @@ class Container(_Holder):
         limit = f"--nofile={setting.descriptors}:{setting.descriptors}"
         who = ["--reuid", setting.user, "--regid", setting.user, "--init-groups"]
         who += ["--pdeathsig", "KILL"]  # a test that is killed cannot clean up
+        who += setting.less
         variables = [f"{name}={value}" for name, value in setting.variables.items()]
         inside = self.entering("--mount", "--root", *self._kinds)
         as_whom = ["prlimit", limit, "--", "setpriv", *who, "--"]

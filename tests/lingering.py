@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Final, Self
 
 _TIMEOUT_S: Final = 20.0
@@ -14,6 +15,14 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
     print("ready", flush=True)
     connection.recv(1)
 """
+
+
+def daemon(words: Sequence[str]) -> list[str]:
+    """Return what starts ``words`` as a daemon: an orphan in a session and a group of its own.
+
+    Nothing of its environment tells where it comes from.
+    """
+    return ["sh", "-c", '(env -i setsid "$@" &)', "sh", *words]
 
 
 class Lingering:
@@ -28,6 +37,7 @@ class Lingering:
         self._listener.settimeout(_TIMEOUT_S)
         port = self._listener.getsockname()[1]
         self.words = [sys.executable, "-c", _PROGRAM, str(port)]
+        self.as_daemon = daemon(self.words)
         return self
 
     def __exit__(self, *exception: object) -> None:

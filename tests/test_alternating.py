@@ -1,15 +1,21 @@
 """Two commands, run in turn."""
 
 import contextlib
+import os
 import shlex
+import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
+from typing import Final
 
 import pytest
-from lingering import Lingering
+from lingering import Lingering, daemon
 
 from loadgen.compare.alternating import Command, Series, Side, order, run_in_turn
 from loadgen.errors import UsageError
+
+MIB: Final = 1024 * 1024
 
 
 def command(program: str) -> Command:
@@ -96,19 +102,93 @@ def test_a_command_is_named_in_one_line() -> None:
     assert Command.parse("loadgen \n  --json\t{out}").text == "loadgen --json {out}"
 
 
+def waiting_for(words: list[str], stays: bool = False) -> Command:
+    """Return a command that runs ``words`` and ends when they have written a line, or ``stays``."""
+    return command(
+        "import signal, subprocess, sys\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "open(sys.argv[1], 'w')\n"
+        f"child = subprocess.Popen({words!r}, stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"
+        f"{'signal.pause()' if stays else ''}\n"
+    )
+
+
+@pytest.mark.parametrize("kind", ["a child", "a daemon"])
 @pytest.mark.parametrize("stays", [True, False], ids=["that takes too long", "that is done"])
-def test_a_run_goes_with_all_that_it_has_started(tmp_path: Path, stays: bool) -> None:
+def test_a_run_goes_with_all_that_it_has_started(tmp_path: Path, stays: bool, kind: str) -> None:
     with Lingering() as lingering:
-        program = (
-            "import signal, subprocess, sys\n"
-            "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-            "open(sys.argv[1], 'w')\n"
-            f"lingering = subprocess.Popen({lingering.words!r}, stdout=subprocess.PIPE)\n"
-            "lingering.stdout.readline()\n"
-            f"{'lingering.wait()' if stays else ''}\n"
-        )
-        commands: dict[Side, Command] = {"A": command(program), "B": command("pass")}
+        words = lingering.as_daemon if kind == "a daemon" else lingering.words
+        commands: dict[Side, Command] = {"A": waiting_for(words, stays), "B": command("pass")}
         runs = run_in_turn(commands, Series(1, tmp_path, 5.0 if stays else 60.0), print)
         with pytest.raises(UsageError, match="not done") if stays else contextlib.nullcontext():
             next(runs)
         lingering.check_gone()
+
+
+def test_a_daemon_is_asked_before_it_is_killed(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    program = (
+        "import signal, sys, pathlib\n"
+        f"lock = pathlib.Path({str(lock)!r})\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (lock.unlink(), sys.exit()))\n"
+        "lock.touch()\n"
+        "print(flush=True)\n"
+        "signal.pause()\n"
+    )
+    polite = waiting_for(daemon([sys.executable, "-c", program]))
+    runs = run_in_turn({"A": polite, "B": polite}, Series(1, tmp_path, 60), print)
+    assert next(runs).code == 0
+    assert not lock.exists()
+
+
+def test_other_children_of_this_process_stay_and_keep_their_exit_codes(tmp_path: Path) -> None:
+    stays = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with stays, subprocess.Popen(["sh", "-c", "exit 7"]) as ends:
+        os.waitid(os.P_PID, ends.pid, os.WEXITED | os.WNOWAIT)
+        slow = command("import sys, select; select.select([], [], [], 1.5); open(sys.argv[1], 'w')")
+        list(run_in_turn({"A": slow, "B": slow}, Series(1, tmp_path, 60), print))
+        assert stays.communicate(b"still here", timeout=20)[0] == b"still here"
+    assert ends.returncode == 7
+
+
+def test_orphans_that_have_ended_take_up_no_processes_while_a_run_lasts(tmp_path: Path) -> None:
+    waiting = command(
+        "import pathlib, select, subprocess, sys\n"
+        "starting = 'for i in 1 2 3; do (sh -c \"echo \\\\$\\\\$\" &); done'\n"
+        "numbers = subprocess.check_output(['sh', '-c', starting], text=True).split()\n"
+        "assert len(numbers) == 3, numbers\n"
+        "while any(pathlib.Path('/proc', number).exists() for number in numbers):\n"
+        "    select.select([], [], [], 0.1)\n"
+        "open(sys.argv[1], 'w')\n"
+    )
+    runs = run_in_turn({"A": waiting, "B": waiting}, Series(1, tmp_path, 30), print)
+    assert next(runs).code == 0
+
+
+def test_output_without_end_is_neither_kept_nor_written_to_a_file(tmp_path: Path) -> None:
+    """Under a limit of 50 KiB for files, which a pipe does not know (setrlimit(2))."""
+    chatty = (
+        "import sys\n"
+        f"for _ in range(64): sys.stdout.write('x' * {MIB - 1} + chr(10))\n"
+        "sys.exit('why it is')\n"
+    )
+    limited = f'ulimit -f 100; exec "$0" -c {shlex.quote(chatty)}'
+    failing = Command.parse(shlex.join(["sh", "-c", limited, sys.executable, "{out}"]))
+    runs = run_in_turn({"A": failing, "B": failing}, Series(1, tmp_path, 60), print)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UsageError, match="why it is") as told:
+            next(runs)
+        assert tracemalloc.get_traced_memory()[1] < 4 * MIB
+    finally:
+        tracemalloc.stop()
+    assert len(str(told.value)) < 4096
+
+
+def test_a_daemon_that_writes_on_does_not_hold_up_the_next_run(tmp_path: Path) -> None:
+    writing_on = command(
+        f"import subprocess, sys\nsubprocess.run({daemon(['yes'])!r})\nopen(sys.argv[1], 'w')\n"
+    )
+    commands: dict[Side, Command] = {"A": writing_on, "B": writing_on}
+    assert len(list(run_in_turn(commands, Series(1, tmp_path, 30), print))) == 2

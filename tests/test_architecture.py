@@ -75,6 +75,7 @@ FLOORS = [
     ["summary", "curve", "terminal", "backend_table"],
     [
         *("compare", "compare.bootstrap", "compare.gates", "compare.alternating"),
+        *("compare.descendants", "compare.tail"),
         *(
             "compare.rounds",
             "compare.load_rounds",
@@ -123,7 +124,10 @@ FAMILIES = [
         *("locust.plugin", "locust"),
     ],
     [
-        "compare.bootstrap compare.gates compare.alternating",
+        *(
+            "compare.descendants compare.tail",
+            "compare.bootstrap compare.gates compare.alternating",
+        ),
         *("compare.rounds", "compare.load_rounds compare.benchmark_rounds"),
         *("compare.files compare.comparison", "compare compare.text"),
     ],

@@ -18,13 +18,16 @@ QUICK = "sh -c 'echo {} > \"$0\"' {out}"
     ids=["^C", "SIGTERM", "SIGHUP"],
 )
 @pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("kind", ["a child", "a daemon"])
 def test_it_ends_the_commands_and_keeps_what_there_is(
-    tmp_path: Path, number: signal.Signals, code: int, times: int
+    tmp_path: Path, kind: str, times: int, number: signal.Signals, code: int
 ) -> None:
     kept = tmp_path / "kept"
     with Lingering() as lingering:
         # A shell that stays beside its background process, so that both must be ended.
-        endless = f"sh -c {shlex.quote(f'{shlex.join(lingering.words)} & wait')} {{out}}"
+        lasting = lingering.as_daemon if kind == "a daemon" else lingering.words
+        stays = f"{shlex.join(lasting)} & sleep 40 & wait"
+        endless = f"sh -c {shlex.quote(stays)} {{out}}"
         words = ("compare", "--run", QUICK, "--run", endless, "--keep", str(kept))
         with running(*words) as process:
             lingering.await_start()

@@ -62,6 +62,16 @@ class TestFile:
             "headless": "no",
         }
 
+    def test_lets_no_service_write_to_its_image_nor_have_privileges(
+        self, every: dict[str, Words]
+    ) -> None:
+        for words in every.values():
+            assert words["read_only"] is True
+            assert words["cap_drop"] == ["ALL"]
+            assert words["security_opt"] == ["no-new-privileges:true"]
+            assert "/tmp" in words["tmpfs"]
+            assert not words.keys() & {"cap_add", "privileged"}
+
     def test_keeps_what_is_no_source_out_of_the_image(self) -> None:
         for path in (".git/HEAD", ".venv/bin/python", "tests/images.py", "bench/README.md"):
             assert images.is_ignored(path)
@@ -166,6 +176,11 @@ def test_the_headless_run_leaves_a_record_and_ends_with_the_code_of_locust(
     astray = services(**short, LOADGEN_TARGET="tcp://target:1")["headless"]
     with up(every["target"], "target", network, tmp_path) as target:
         target.wait_until_healthy()
+        assert not target.container.succeeds("touch", "/home/loadgen/it", setting=target.setting)
+        assert target.container.succeeds("touch", "/tmp/it", setting=target.setting)
+        status = target.container.run("cat", "/proc/self/status", setting=target.setting)
+        assert "CapBnd:\t0000000000000000\nCapAmb" in status
+        assert "NoNewPrivs:\t1\n" in status
         with (
             up(every["headless"], "headless", network, tmp_path) as headless,
             up(astray, "astray", network, tmp_path) as failing,

@@ -33,10 +33,16 @@ def commands(name: str) -> list[str]:
     return [step["run"] for step in steps(name) if "run" in step]
 
 
-def comparison() -> str:
-    """Return the one command that compares."""
-    (command,) = (command for command in commands("bench") if " loadgen compare " in command)
-    return str(command)
+def comparisons() -> tuple[str, str]:
+    """Return the command that runs both in turn, and the one that judges."""
+    run, judge = (command for command in commands("bench") if " loadgen compare " in command)
+    return str(run), str(judge)
+
+
+def checkouts(job: str) -> list[dict[str, Any]]:
+    return [
+        step["with"] for step in jobs("bench")[job]["steps"] if "checkout" in step.get("uses", "")
+    ]
 
 
 class TestEvery:
@@ -71,16 +77,39 @@ def test_ci_runs_what_must_hold_before_a_change_lands() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
+def test_what_is_locked_is_audited_and_the_newest_is_tried() -> None:
+    assert commands("dependencies") == [
+        "make audit",
+        "python -m pip install --editable '.[all]'",
+        "python -m pytest",
+    ]
+
+
+def test_no_workflow_gives_its_rights_to_what_a_stranger_proposes() -> None:
+    for path in WORKFLOWS.values():
+        assert "pull_request_target" not in path.read_text()
+
+
 class TestBench:
     def test_has_base_and_head_side_by_side(self) -> None:
-        checkouts = [step["with"] for step in steps("bench") if "checkout" in step.get("uses", "")]
-        assert [each["path"] for each in checkouts] == ["base", "head"]
-        assert "base.sha" in checkouts[0]["ref"]
-        assert "ref" not in checkouts[1], "the head as it would be merged"
+        base, head = checkouts("measure")
+        assert [base["path"], head["path"]] == ["base", "head"]
+        assert "base.sha" in base["ref"]
+        assert "ref" not in head, "the head as it would be merged"
+
+    def test_is_judged_by_the_base_where_nothing_of_the_head_has_run(self) -> None:
+        (base,) = checkouts("judge")
+        assert (base["path"], base["ref"]) == ("base", "${{ github.event.pull_request.base.sha }}")
+        assert not any("head/" in step.get("run", "") for step in jobs("bench")["judge"]["steps"])
+        words = shlex.split(comparisons()[1])
+        assert words[:4] == ["base/.venv/bin/python", "-m", "loadgen", "compare"]
+        chosen = compare.new_parser().parse_args(words[4:])
+        assert chosen.gates
+        assert not chosen.commands
 
     def test_compares_commands_and_options_that_exist(self) -> None:
-        words = shlex.split(comparison())
-        assert words[:4] == ["head/.venv/bin/python", "-m", "loadgen", "compare"]
+        words = shlex.split(comparisons()[0])
+        assert words[:4] == ["base/.venv/bin/python", "-m", "loadgen", "compare"]
         chosen = compare.new_parser().parse_args(words[4:])
         assert [command.words[:3] for command in chosen.commands] == [
             (f"{side}/.venv/bin/python", "-m", "loadgen") for side in ("base", "head")
@@ -88,7 +117,6 @@ class TestBench:
         base, head = (list(command.words[3:]) for command in chosen.commands)
         assert base == head
         assert isinstance(run_options.plan_of(run_options.new_parser().parse_args(base)), Plan)
-        assert chosen.gates
 
     def test_command_makes_a_summary_and_keeps_what_the_artefact_holds(
         self, tmp_path: Path
@@ -98,11 +126,12 @@ class TestBench:
             python.parent.mkdir(parents=True)
             python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
             python.chmod(0o755)
-        quick = comparison().replace("--rounds 10", "--rounds 1").replace(" 3s ", " 1s ")
-        assert quick != comparison()
+        run, judge = comparisons()
+        quick = run.replace("--rounds 10", "--rounds 1").replace(" 3s ", " 1s ")
+        assert quick != run
         summary = tmp_path / "summary.md"
         done = subprocess.run(
-            ["bash", "-e", "-c", quick],
+            ["bash", "-e", "-c", f"{quick}\n{judge}"],
             cwd=tmp_path,
             env={**os.environ, "GITHUB_STEP_SUMMARY": str(summary)},
             capture_output=True,

@@ -1,16 +1,14 @@
 """Two commands run in turn, A B B A, so that what drifts on a machine drifts for both alike."""
 
-import contextlib
-import os
 import shlex
-import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from loadgen.compare.descendants import started
+from loadgen.compare.tail import Tail
 from loadgen.errors import UsageError, reason
 from loadgen.names import quoted
 
@@ -19,7 +17,8 @@ Side = Literal["A", "B"]
 PLACE: Final = "{out}"
 """Where the name of the file for the JSON record goes."""
 
-_END_WITHIN_S: Final = 5.0
+_SHOWN_LINES: Final = 3
+_SHOWN_CHARACTERS: Final = 500
 _NOT_A_RUN: Final = (2, 3, 130)
 """What loadgen ends with after wrong usage, where nobody is there, and when interrupted; most
 programs mean the like by 2 and 130. A check that fails, 1, is a result."""
@@ -97,62 +96,28 @@ def run_in_turn(
 
 
 def _run(command: Command, file: Path, longest_s: float) -> int:
-    with tempfile.TemporaryFile(dir=file.parent.parent) as output:
-        code = _ended(command, file, longest_s, output)
-        if code in _NOT_A_RUN or code < 0 or not file.is_file():
-            output.seek(0)
-            last = output.read().decode(errors="replace").strip().splitlines()[-3:]
-            missing = "" if file.is_file() else f", and wrote no {file.name}"
-            error = UsageError(f"--run: {quoted(command.text)} ended with {code}{missing}")
-            for line in last:
-                error.add_note(line)
-            raise error
+    with Tail() as output:
+        code = _ended(command, file, longest_s, output.writer)
+    if code in _NOT_A_RUN or code < 0 or not file.is_file():
+        missing = "" if file.is_file() else f", and wrote no {file.name}"
+        error = UsageError(f"--run: {quoted(command.text)} ended with {code}{missing}")
+        for line in output.lines(_SHOWN_LINES, _SHOWN_CHARACTERS):
+            error.add_note(line)
+        raise error
     return code
 
 
-def _ended(command: Command, file: Path, longest_s: float, output: IO[bytes]) -> int:
+def _ended(command: Command, file: Path, longest_s: float, output: int) -> int:
     """Return how ``command`` ended; what it has started and left behind goes with it."""
     try:
-        process = subprocess.Popen(
-            command.writing_to(file),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with started(command.writing_to(file), output) as running:
+            return running.wait(longest_s)
     except OSError as error:
         raise UsageError(
             f"--run: {quoted(command.text)} cannot be started: {reason(error)}"
         ) from None
-    try:
-        return process.wait(longest_s)
     except subprocess.TimeoutExpired:
         raise UsageError(
             f"--run: {quoted(command.text)} was not done after {longest_s:g} s; --run-timeout "
             "allows more"
         ) from None
-    finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End ``process``, in good order where that works, and all else that is in its group.
-
-    The number of a group is not given to another one while it has a member (credentials(7)); where
-    it has none left, it was free for no longer than this call takes.
-    """
-    try:
-        if process.poll() is None:
-            _signal(process, signal.SIGINT)
-            process.wait(_END_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:  # also where a second interrupt ends the wait
-        _signal(process, signal.SIGKILL)
-        process.wait()
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    # macOS refuses where all that is left of the group are zombies.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
