@@ -150,9 +150,9 @@ class GeneratorRecord(msgspec.Struct, frozen=True, kw_only=True):
     longest_gap_at_s: MomentSeconds | None = None
     shared_pauses_s: Amount = 0.0
     delayed: DelayedRecord | None = None
-    run_queue_s: Amount | None = None
-    throttled_s: Amount | None = None
-    suspended_s: Amount | None = None
+    run_queue_s: SignedAmount | None = None
+    throttled_s: SignedAmount | None = None
+    suspended_s: SignedAmount | None = None
 
 
 class ProbeRecord(msgspec.Struct, frozen=True, kw_only=True):
