@@ -23,7 +23,7 @@ from loadgen.locust.recent import Second, seconds
 from loadgen.locust.report import PartReport
 from loadgen.logs import logger
 from loadgen.merge import merge, unlike
-from loadgen.names import escaped
+from loadgen.names import escaped, readable
 from loadgen.record import RunRecord
 
 _log = logger("loadgen.locust")
@@ -114,7 +114,7 @@ class Gathered:
         """Take note of a report of ``worker`` that cannot be taken in; the first is logged."""
         known = self._dropped.get(worker)
         if known is None:
-            shown = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}..."
+            shown = readable(reason, _LONGEST)
             known = DroppedRecord(name=worker, reports=0, reason=shown)
             _log.error("worker %s: a report is dropped: %s", worker, shown)
         self._dropped[worker] = msgspec.structs.replace(known, reports=known.reports + 1)
