@@ -227,9 +227,9 @@ class Gathered:
             return None
 
     def names(self, user_class: str) -> dict[str, Distribution]:
-        """Return the latencies of ``user_class`` over all workers, by the name of the request."""
+        """Return the latencies of ``user_class`` over all workers of the run, by request's name."""
         names: dict[str, list[Distribution]] = defaultdict(list)
-        for contribution in self.contributions[user_class].values():
+        for _, contribution in self._alike(user_class)[0]:
             for name, latency in contribution.report.names.items():
                 names[name].append(latency)
         return {name: Distribution.of_all(parts) for name, parts in sorted(names.items())}

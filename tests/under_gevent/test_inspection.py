@@ -294,6 +294,7 @@ def test_who_does_something_else_than_the_others_does_not_cost_their_record(
         assert all("plan.pipeline is " in each.reason for each in found.team.dropped)
         assert {each.name for each in found.workers} == parts.keys() - set(dropped)
     assert gathered.recent("Ping")
+    assert gathered.names("Ping")["Ping"].count == len(parts) - len(dropped)
 
 
 def test_a_time_that_unpacks_to_too_much_is_damaged() -> None:
