@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import hostile_records
 import pytest
-from hostile_records import MONITORED, RECORDS, told
+from hostile_records import MONITORED, PACKED, STARTS, is_drawn, told
+from hypothesis import given, settings
+from record_damage import Damaged, damaged
 from records import HEALTHY, connection, connections_record, healthy
 
 from loadgen.errors import RecordError
@@ -18,17 +20,14 @@ from loadgen.packed_times import MOST_UNPACKED_BYTES
 from loadgen.record import from_json
 
 EXAMPLES: Final = 500
-DRAWN: Final = 100  # every so many-th
+DRAWN: Final = 100  # a page of one in so many
 
 
-def test_nothing_falls_over_a_damaged_record(tmp_path: Path) -> None:
-    for seed in range(EXAMPLES):
-        text = hostile_records.mutation(seed)
-        try:
-            hostile_records.check(text, tmp_path, draws=seed % DRAWN == 0)
-        except Exception as error:
-            error.add_note(f"python -m bench fuzz_records --first {seed} --examples 1")
-            raise
+@pytest.mark.timeout(600)
+@settings(hostile_records.SETTINGS, derandomize=True, max_examples=EXAMPLES)
+@given(hostile=damaged(STARTS))
+def test_nothing_falls_over_a_damaged_record(hostile: Damaged, tmp_path: Path) -> None:
+    hostile_records.check(hostile, tmp_path, draws=is_drawn(hostile, DRAWN))
 
 
 def changed(record: Any, change: Callable[[Any], object]) -> bytes:
@@ -132,7 +131,7 @@ def test_a_million_workers_are_refused() -> None:
 
 def test_packed_times_that_unpack_to_a_flood_are_refused_in_one_line(tmp_path: Path) -> None:
     flood = base64.b64encode(zlib.compress(b"\0" * (MOST_UNPACKED_BYTES + 1), 9)).decode()
-    content = {**RECORDS[3]}
+    content = json.loads(PACKED.to_json())
     (block,) = content["intervals"]["blocks"]
     content["intervals"] = {"blocks": [{**block, "times": {**block["times"], SERVICE: flood}}]}
     file = tmp_path / "flood.json"

@@ -101,11 +101,7 @@ def bomb() -> PackedIntervals:
     return PackedIntervals([msgspec.structs.replace(block, times=times)])
 
 
-def ledger(**columns: list[Any]) -> RunRecord:
-    known = HEALTHY.connections
-    return record(connections=msgspec.structs.replace(known, ledger={**known.ledger, **columns}))
-
-
+LEDGER: Final = ("record", "connections", "ledger")
 BAD: Final[dict[str, tuple[Any, str]]] = {
     "no-bytes": ([1, 2], "list, not bytes"),
     "nothing": (b"", "not a report"),
@@ -136,8 +132,8 @@ BAD: Final[dict[str, tuple[Any, str]]] = {
     "many-intervals": (encode([report(record(intervals=intervals(3501)))]), "3501 intervals"),
     "bomb": (encode([report(record(intervals=bomb()))]), "too long"),
     "huge-count": (with_field(2**63, "record", "actual", "messages"), ""),
-    "ledger-of-text": (encode([report(ledger(answered=["x", "y"]))]), "Expected `int`"),
-    "short-ledger": (encode([report(ledger(state=["closed"]))]), "state"),
+    "ledger-of-text": (with_field(["x", "y"], *LEDGER, "answered"), "Expected `int`"),
+    "short-ledger": (with_field(["closed"], *LEDGER, "state"), "not of one length"),
 }
 
 
