@@ -126,10 +126,11 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 def _is_of(schema: Schema, content: Any) -> bool:
     if "enum" in schema:
         return content in schema["enum"]
-    if not isinstance(content, _TYPES.get(schema.get("type", ""), ())):
-        return False
-    fields: Mapping[str, Schema] = schema.get("properties", {})
-    return all(content.get(key) in each["enum"] for key, each in fields.items() if "enum" in each)
+    is_of_type = isinstance(content, _TYPES.get(schema.get("type", ""), ()))
+    tags = {
+        key: each["enum"] for key, each in schema.get("properties", {}).items() if "enum" in each
+    }
+    return is_of_type and all(content.get(key) in known for key, known in tags.items())
 
 
 # ---- what is hostile ----------------------------------------------------------------------

@@ -16,7 +16,7 @@ from loadgen.compare.rounds import Rounds
 from loadgen.decoded import complaint
 from loadgen.errors import LoadgenError, RecordError, UsageError, reason
 from loadgen.names import escaped
-from loadgen.reading import read_whole
+from loadgen.reading import read_written
 from loadgen.record import SCHEMA, RunRecord, from_json, redacted_record
 
 Found = TypeVar("Found")
@@ -139,7 +139,7 @@ def files(path: Path) -> list[Path]:
 
 def _content(file: Path) -> bytes:
     try:
-        return read_whole(file)
+        return read_written(file)
     except OSError as error:
         raise UsageError(f"{file}: {reason(error)}; {_FORM}") from None
 
