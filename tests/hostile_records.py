@@ -109,10 +109,15 @@ _BENCHMARKS: Final = {
 }
 
 
+FIRST_FORM: Final = Path(__file__).parent / "recorded" / "first_form.json"
+"""A real run of 500 messages a second, in which there is nothing that has been added since."""
+
+
 def _starts() -> Iterator[Start]:
     schema = json_schema()
     for name, record in _RECORDS.items():
         yield Start(name, schema, json.loads(record.to_json()))
+    yield Start("an old one", schema, json.loads(FIRST_FORM.read_text()))
     yield Start(
         "a search for the highest rate",
         msgspec.json.schema(find_max.MaxRecord),

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 import hostile_records
 import pytest
-from hostile_records import MONITORED, PACKED, STARTS, is_drawn, told
+from hostile_records import FIRST_FORM, MONITORED, PACKED, STARTS, is_drawn, told
 from hypothesis import given, settings
 from record_damage import Damaged, damaged
 from records import HEALTHY, connection, connections_record, healthy
@@ -28,6 +29,30 @@ DRAWN: Final = 100  # a page of one in so many
 @given(hostile=damaged(STARTS))
 def test_nothing_falls_over_a_damaged_record(hostile: Damaged, tmp_path: Path) -> None:
     hostile_records.check(hostile, tmp_path, draws=is_drawn(hostile, DRAWN))
+
+
+def test_what_an_old_loadgen_has_written_is_read(tmp_path: Path) -> None:
+    record = from_json(FIRST_FORM.read_bytes())
+    assert record.plan.rate == "500"
+    assert from_json(record.to_json()) == record
+    (tmp_path / "old.json").write_bytes(FIRST_FORM.read_bytes())
+    (tmp_path / "new.json").write_bytes(HEALTHY.to_json())
+    old, new = str(tmp_path / "old.json"), str(tmp_path / "new.json")
+    for command in (
+        ("report", "list", str(tmp_path)),
+        ("report", old, "-o", str(tmp_path / "out")),
+        ("compare", old, new, "--force"),
+    ):
+        assert told(*command) == (0, "")
+
+
+def test_a_pipe_that_nobody_writes_to_is_refused_in_one_line(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for command in (("report", str(pipe)), ("compare", str(pipe), str(pipe))):
+        done = told(*command)
+        assert (done.code, done.stderr.count("\n")) == (2, 1)
+        assert f"{pipe}: nobody writes to this pipe" in done.stderr
 
 
 def changed(record: Any, change: Callable[[Any], object]) -> bytes:
