@@ -291,7 +291,7 @@ class DroppedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A worker of which not all counts: how many of its reports were dropped, and why the first."""
 
     name: str
-    reports: int
+    reports: Count
     reason: str
 
 

@@ -140,7 +140,7 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     warmup_s: Seconds
     warmup_messages: Count
     duration_s: Seconds
-    drain_s: MomentSeconds  # of a worker that is still at it, less than 0
+    drain_s: Seconds
     messages: Count
     messages_per_s: Amount
     submitted_per_s: Amount
