@@ -25,6 +25,7 @@ from loadgen.environment import Environment
 from loadgen.errors import LocalLimitError, UnreachableError
 from loadgen.evidence import GRAVITY, TimestampMode, Verdict
 from loadgen.plan import Plan
+from loadgen.quantities import Amount, Bytes, Count, MeanNanoseconds, Moment, Seconds
 from loadgen.record import FailureRecord, Outcome, RunRecord
 from loadgen.time_figure import Time
 
@@ -42,8 +43,8 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     """What is compared: names of backends, each with numbers of connections (rising); how often."""
 
     backends: tuple[str, ...]
-    connections: tuple[int, ...]
-    rounds: int = ROUNDS
+    connections: tuple[Count, ...]
+    rounds: Count = ROUNDS
 
     def pairs(self) -> list[tuple[str, int]]:
         """Return every backend with every number of connections, by number."""
@@ -64,23 +65,23 @@ class BackendRun(msgspec.Struct, frozen=True, kw_only=True):
     it is less than `LEAST_CPU_S`.
     """
 
-    round: int
-    started_at: str
+    round: Count
+    started_at: Moment
     outcome: Outcome
     verdict: Verdict
     evidence: str
     timestamps: TimestampMode
-    connections_up: int
-    duration_s: float
-    messages: int
-    messages_per_s: float
-    service_p50_ns: float | None
-    service_p99_ns: float | None
-    cpu_user_s: float
-    cpu_system_s: float
-    cpu_per_message_ns: float | None
-    bytes_sent: int
-    bytes_received: int
+    connections_up: Count
+    duration_s: Seconds
+    messages: Count
+    messages_per_s: Amount
+    service_p50_ns: MeanNanoseconds | None
+    service_p99_ns: MeanNanoseconds | None
+    cpu_user_s: Amount
+    cpu_system_s: Amount
+    cpu_per_message_ns: Amount | None
+    bytes_sent: Bytes
+    bytes_received: Bytes
     failures: list[FailureRecord]
 
     @classmethod
@@ -113,16 +114,16 @@ class BackendRun(msgspec.Struct, frozen=True, kw_only=True):
 class UnreachableRound(msgspec.Struct, frozen=True, kw_only=True):
     """A round in which nobody could connect, and why."""
 
-    round: int
+    round: Count
     reason: str
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
     """A figure over several runs."""
 
-    median: float
-    lowest: float
-    highest: float
+    median: Amount
+    lowest: Amount
+    highest: Amount
 
     @classmethod
     def over(cls, values: Iterable[float | None]) -> Self | None:
@@ -147,7 +148,7 @@ class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     backend: str
-    connections: int
+    connections: Count
     refused: str = ""
     runs: list[BackendRun] = []
     unreachable: list[UnreachableRound] = []
@@ -156,8 +157,8 @@ class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
     service_p50_ns: Spread | None = None
     service_p99_ns: Spread | None = None
     cpu_per_message_ns: Spread | None = None
-    rate_share: float | None = None
-    cpu_growth: float | None = None
+    rate_share: Amount | None = None
+    cpu_growth: Amount | None = None
 
     @property
     def rounds(self) -> int:
@@ -187,7 +188,7 @@ class BackendsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schem
     grid: Grid
     is_interrupted: bool
     target: str
-    server: dict[str, int] | None
+    server: dict[str, Count] | None
     environment: Environment
     rows: list[BackendRow]
 

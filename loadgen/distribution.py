@@ -9,14 +9,11 @@ import msgspec
 import numpy as np
 
 from loadgen.core.histogram import BUCKETS, Histogram
-from loadgen.quantities import MOST_IN_HISTOGRAM, MeanNanoseconds, Nanoseconds
+from loadgen.quantities import MeanNanoseconds, Nanoseconds, ValueCount
 
 VALUES_BEYOND: Final = 10
 """A percentile is worth printing where at least so many values lie beyond it: with fewer, another
 run of the same length would give another figure."""
-
-
-Counted = Annotated[int, msgspec.Meta(ge=0, le=MOST_IN_HISTOGRAM)]
 
 
 # The collector need not follow it, for it holds numbers alone; a long record holds millions of it.
@@ -28,7 +25,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ``count`` is 0, the figures are null.
     """
 
-    count: Counted
+    count: ValueCount
     min: Nanoseconds | None
     mean: MeanNanoseconds | None
     p50: Nanoseconds | None
@@ -36,10 +33,10 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     p99: Nanoseconds | None
     p999: Nanoseconds | None
     max: Nanoseconds | None
-    overflow: Counted
+    overflow: ValueCount
     sum: Annotated[int, msgspec.Meta(ge=0)]
     buckets: list[Annotated[int, msgspec.Meta(ge=0, le=BUCKETS)]]
-    counts: list[Counted]
+    counts: list[ValueCount]
 
     def __post_init__(self) -> None:
         """Raise ValueError if this is the form of no histogram."""

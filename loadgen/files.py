@@ -122,14 +122,22 @@ def _replace(path: Path, content: bytes) -> None:
             write_whole(descriptor, content)
         finally:
             os.close(descriptor)
-        # mkstemp makes files private; a result is as readable as any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).chmod(_permissions(path))
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink()
         raise
+
+
+def _permissions(path: Path) -> int:
+    """Return the permissions of the file ``path``, or those that a new one would have."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        if stat.S_ISREG(found.st_mode):
+            return found.st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _write_in_place(path: Path, content: bytes, more_flags: int = 0) -> None:

@@ -28,6 +28,7 @@ from loadgen.errors import UsageError
 from loadgen.evidence import CheckResult, TimestampMode, Verdict
 from loadgen.figures import ErrorCount, ErrorShare
 from loadgen.plan import Plan
+from loadgen.quantities import Amount, Count, Nanoseconds, Seconds
 from loadgen.record import RunRecord
 
 SCHEMA: Final = "loadgen.find-max/1"
@@ -72,19 +73,19 @@ class LoadStep(msgspec.Struct, frozen=True, kw_only=True):
     of these.
     """
 
-    rate_per_s: float
-    duration_s: float
-    tries: int
+    rate_per_s: Amount
+    duration_s: Seconds
+    tries: Count
     outcome: Kept
     verdict: Verdict
     timestamps: TimestampMode
-    messages_per_s: float
-    in_flight_at_server: float | None
-    service_p50_ns: int | None
-    service_p99_ns: int | None
-    response_p50_ns: int | None
-    response_p99_ns: int | None
-    failures: int
+    messages_per_s: Amount
+    in_flight_at_server: Amount | None
+    service_p50_ns: Nanoseconds | None
+    service_p99_ns: Nanoseconds | None
+    response_p50_ns: Nanoseconds | None
+    response_p99_ns: Nanoseconds | None
+    failures: Count
     checks: list[CheckResult]
 
 
@@ -99,7 +100,7 @@ class MaxRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", t
     promise: list[str]
     plan: Plan
     target: str | None
-    found_per_s: float | None
+    found_per_s: Amount | None
     limited_by: Limit
     steps: list[LoadStep]
 

@@ -94,13 +94,15 @@ class TimesColumn(NamedTuple):
 
     def _check(self) -> None:
         """Raise ValueError if these are no histograms: what `Distribution` checks, in bulk."""
-        is_first = np.zeros(self.buckets.size, bool)
-        is_first[(np.cumsum(self.occupied) - self.occupied)[self.occupied > 0]] = True
-        if np.any((np.diff(self.buckets, prepend=0) <= 0) & ~is_first):
+        some = self.occupied > 0
+        firsts = (np.cumsum(self.occupied) - self.occupied)[some]
+        are_rising = np.diff(self.buckets) > 0
+        are_rising[firsts[1:] - 1] = True
+        if not are_rising.all():
             raise ValueError("the packed times are damaged: a bucket occurs twice")
-        owners = np.repeat(np.arange(self.occupied.size), self.occupied)
-        # Floats: the sums of what is damaged may be beyond 2^63.
-        totals = np.bincount(owners, self.counts, self.occupied.size)
+        totals = np.zeros(self.occupied.size)
+        if firsts.size:  # as floats: the sums of what is damaged may be beyond 2^63
+            totals[some] = np.add.reduceat(self.counts, firsts, dtype=np.float64)
         if totals.sum() > MOST_IN_HISTOGRAM or self.max_ns.max(initial=0) > LONGEST_NS:
             raise ValueError("the packed times are damaged: a number is too large")
         slack = 1 + 1e-9

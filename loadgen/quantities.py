@@ -28,6 +28,9 @@ _MOST_BYTES: Final = 2**63 - 1
 Count = Annotated[int, Meta(ge=0, le=MOST_COUNTED)]
 """How often, or how many."""
 
+ValueCount = Annotated[int, Meta(ge=0, le=MOST_IN_HISTOGRAM)]
+"""How many values, in a histogram."""
+
 Difference = Annotated[int, Meta(ge=-MOST_COUNTED, le=MOST_COUNTED)]
 """By how much a count differs from an earlier one; less than 0 where a process has ended since."""
 

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,24 @@ def read_whole(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
         if stat.S_ISREG(status.st_mode) and status.st_size > most_bytes:
             raise TooLargeError(most_bytes)
         return _joined(iter(lambda: file.read(_PORTION_BYTES), b""), most_bytes)
+
+
+def read_written(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
+    """Return the same of what has been written already: nobody is waited for to open a pipe.
+
+    Raises OSError also for a pipe that nobody writes to: read(2) returns 0 where no process has it
+    open for writing, and EAGAIN where one has, but has written nothing yet (pipe(7)).
+    """
+    if str(path) == "-" or not Path(path).is_fifo():
+        return read_whole(path, most_bytes)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb", buffering=0) as pipe:
+        first = pipe.read(_PORTION_BYTES)
+        if first == b"":
+            raise OSError(errno.ENXIO, "nobody writes to this pipe; start what does first")
+        os.set_blocking(descriptor, True)
+        rest = iter(lambda: pipe.read(_PORTION_BYTES), b"")
+        return _joined(chain((first or b"",), rest), most_bytes)
 
 
 def _joined(portions: Iterable[bytes], most_bytes: int) -> bytes:

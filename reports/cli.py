@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
@@ -66,15 +66,19 @@ def main(arguments: list[str]) -> int:
     runs = runs_of(chosen.records, chosen.out)
     if chosen.redact:
         runs = [replace(run, record=redacted_record(run.record)) for run in runs]
-    return _wrote(write_report(runs, folder, chosen.formats))
+    with files.naming(chosen.records[0]):  # of several, nothing is left to be found damaged
+        return _wrote(write_report(runs, folder, chosen.formats))
 
 
 def runs_of(paths: Sequence[Path], out: Path) -> list[Run]:
     """Return the runs in the files ``paths``, as a page in ``out`` names them.
 
-    Raises UsageError and RecordError.
+    Only of a single file are intervals not unpacked before they are drawn: if they are damaged, it
+    is plain whose they are. Raises UsageError and RecordError.
     """
-    found = [each for path in paths for each in _found(path)]
+    is_single = len(paths) == 1 and not paths[0].is_dir()
+    read_file = files.records if is_single else files.whole_records
+    found = [each for path in paths for each in _found(path, read_file)]
     labels = labelled(["run" if path == places.STDIN else escaped(path.stem) for path, _ in found])
     return [
         Run(label, record, "" if path == places.STDIN else relative(path, out))
@@ -113,7 +117,8 @@ def _wrote(page: Path) -> int:
 
 
 def _rounds(path: Path) -> list[RunRecord]:
-    return sorted((record for _, record in _found(path)), key=lambda record: record.started_at)
+    found = _found(path, files.whole_records)
+    return sorted((record for _, record in found), key=lambda record: record.started_at)
 
 
 def _list(arguments: list[str]) -> int:
@@ -133,9 +138,11 @@ def _name_left_out(complaints: Iterable[str]) -> None:
     print_lines([Line(f"left out: {each}", "faint") for each in complaints], sys.stderr)
 
 
-def _found(path: Path) -> list[tuple[Path, RunRecord]]:
+def _found(
+    path: Path, read_file: Callable[[Path], list[RunRecord]]
+) -> list[tuple[Path, RunRecord]]:
     """Return the runs in the file or folder ``path``, and name what is left out of a folder."""
-    found, complaints = files.of_each(path, files.records)
+    found, complaints = files.of_each(path, read_file)
     _name_left_out(complaints)
     return [(file, record) for file, records in found for record in records]
 

@@ -20,7 +20,7 @@ TOO_SHORT: dict[str, Any] = {"generator": generator(polls=5)}
 
 def made_up(rate_per_s: float, duration_s: float, p99_ms: float, **changes: Any) -> RunRecord:
     """A run that got what it asked for; what it answered had that p99."""
-    count = max(100, round(rate_per_s * duration_s / 100) * 100)
+    count = max(100, min(round(rate_per_s * duration_s / 100), 10**7) * 100)
     service = spread(MS, MS, round(p99_ms * MS), count=count)
     record = open_loop(
         **{

@@ -15,8 +15,9 @@ MAY_READ: Final = (
     *("record", "evidence", "distribution", "core.histogram", "schedule", "units", "plan"),
     *("health", "shortfall", "doubts", "time_figure", "compare", "summary", "summary_times"),
     *("payload", "errors", "files", "names", "encoded", "intervals", "columns", "packed_times"),
+    "commands.places",  # no figure replaces a record that it was made of
 )
-COMMAND: Final = ("cli", "commands.options", "commands.places", "terminal")
+COMMAND: Final = ("cli", "commands.options", "terminal")
 """What the command reads, too, by which people reach the reports."""
 
 

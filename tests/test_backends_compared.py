@@ -1,5 +1,6 @@
 """Backends beside each other: order and medians, with runs that are made up."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -231,6 +232,17 @@ def test_a_record_survives_json() -> None:
     text = record.to_json()
     assert b'"schema": "loadgen.backends/1"' in text
     assert from_json(text) == record
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("connections", "-1"), ("rate_share", "1e300"), ("round", "9" * 5000)]
+)
+def test_what_no_comparison_can_have_found_is_refused(field: str, value: str) -> None:
+    text = record_of(rows_of(same())).to_json().decode()
+    forged, count = re.subn(rf'"{field}": [\d.]+', f'"{field}": {value}', text)
+    assert count
+    with pytest.raises(RecordError, match=r"loadgen\.backends/1"):
+        from_json(forged.encode())
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b'{"schema": "loadgen.run/2"}', b"\xff"])

@@ -249,6 +249,14 @@ class TestGate:
         with pytest.raises(UsageError, match=r"did you mean figure\?.*figures are figure"):
             only_gate("figgure>5%", side(STEADY), self.SLOWER)
 
+    def test_of_a_figure_by_another_name_that_no_round_has_is_refused(self) -> None:
+        base = side(STEADY, aliases={"p99": ("service_p99",)})
+        with pytest.raises(UsageError) as refusal:
+            only_gate("p99>5%", base, self.SLOWER)
+        assert str(refusal.value) == (
+            "--fail-on p99>5%: p99 is service_p99, which no round here has (figures are figure)"
+        )
+
     @pytest.mark.parametrize("text", ["", "p99", "p99>5", "p99<5%", ">5%", "p99>x%", "p99>-1%"])
     def test_of_another_form_is_refused(self, text: str) -> None:
         with pytest.raises(UsageError, match="--fail-on"):

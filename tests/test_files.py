@@ -41,6 +41,14 @@ def test_the_file_is_as_readable_as_the_umask_allows(tmp_path: Path) -> None:
     assert os.umask(0o027) == 0o027, "the umask is left as it was"
 
 
+@pytest.mark.usefixtures("umask_027")
+def test_a_file_that_was_private_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.touch(0o600)
+    write_atomically(path, b"payloads")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     directory = tmp_path / "in the way"
     directory.mkdir()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.reading import TooLargeError, read_whole
+from loadgen.reading import TooLargeError, read_whole, read_written
 
 CONTENT = os.urandom(3_000_000)  # more than is read at once, or than a pipe holds
 
@@ -26,6 +26,27 @@ def test_a_pipe_is_read_until_nobody_writes_to_it_any_more(tmp_path: Path) -> No
     writer.start()
     assert read_whole(pipe) == CONTENT
     writer.join(20)
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="nobody writes to this pipe"):
+        read_written(pipe)
+
+
+def test_of_a_process_substitution_is_read_what_has_been_written_and_what_will_be() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb"):
+        writer = threading.Thread(target=_write_and_close, args=(writing, CONTENT))
+        writer.start()
+        assert read_written(f"/dev/fd/{reading}") == CONTENT
+        writer.join(20)
+
+
+def _write_and_close(descriptor: int, content: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as pipe:
+        pipe.write(content)
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/urandom"])

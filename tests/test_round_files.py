@@ -11,7 +11,7 @@ from test_rounds import at, document
 
 from loadgen.compare.files import read
 from loadgen.errors import LoadgenError, RecordError, UsageError
-from loadgen.reading import read_whole
+from loadgen.reading import read_written
 
 RECORDS = [at(second, closed_loop()) for second in (1, 2, 3)]
 
@@ -78,7 +78,9 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_never_ends_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadgen.compare.files.read_whole", partial(read_whole, most_bytes=9999))
+    monkeypatch.setattr(
+        "loadgen.compare.files.read_written", partial(read_written, most_bytes=9999)
+    )
     with pytest.raises(UsageError, match=r"^/dev/zero: it has more than 9\.76 KiB"):
         read("base", Path("/dev/zero"))
 

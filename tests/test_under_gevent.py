@@ -15,7 +15,9 @@ BOUND_S: Final = 300
 @pytest.mark.skipif(importlib.util.find_spec("locust") is None, reason="Locust is not installed")
 @pytest.mark.timeout(BOUND_S + 30)
 def test_they_pass_in_a_process_that_gevent_has_patched() -> None:
-    command = [sys.executable, "-m", "pytest", "tests/under_gevent", "-q", "-p", "no:cacheprovider"]
+    folder = "tests/under_gevent"
+    command = [sys.executable, "-m", "pytest", folder, "-q", "-p", "no:cacheprovider"]
+    command.append(f"--confcutdir={folder}")  # nothing is imported before gevent has patched
     child = subprocess.run(
         command,
         cwd=HERE.parent,

@@ -16,7 +16,7 @@ from loadgen.compare.rounds import Rounds
 from loadgen.decoded import complaint
 from loadgen.errors import LoadgenError, RecordError, UsageError, reason
 from loadgen.names import escaped
-from loadgen.reading import read_whole
+from loadgen.reading import read_written
 from loadgen.record import SCHEMA, RunRecord, from_json, redacted_record
 
 Found = TypeVar("Found")
@@ -82,7 +82,8 @@ def of_each(
 def records(file: Path) -> list[RunRecord]:
     """Return the RunRecords in ``file``, one after the other; ``-`` is standard input.
 
-    Raises UsageError if it cannot be read, RecordError if it holds anything else.
+    What is packed in their intervals may be damaged. Raises UsageError if it cannot be read,
+    RecordError if it holds anything else.
     """
     found = []
     for document in _rounds(file):
@@ -90,9 +91,19 @@ def records(file: Path) -> list[RunRecord]:
             raise RecordError(
                 f"{file}: this is of pytest-benchmark; it holds no run that can be shown"
             )
-        with _naming(file):
-            intervals.check(document.intervals)
         found.append(document)
+    return found
+
+
+def whole_records(file: Path) -> list[RunRecord]:
+    """Return the same, and unpack their intervals once, which takes as long as to draw them.
+
+    Raises UsageError and RecordError, also for what is damaged there.
+    """
+    found = records(file)
+    with naming(file):
+        for record in found:
+            intervals.check(record.intervals)
     return found
 
 
@@ -128,7 +139,7 @@ def files(path: Path) -> list[Path]:
 
 def _content(file: Path) -> bytes:
     try:
-        return read_whole(file)
+        return read_written(file)
     except OSError as error:
         raise UsageError(f"{file}: {reason(error)}; {_FORM}") from None
 
@@ -180,18 +191,18 @@ def _mismatch(schema: str) -> str:
 
 
 def _record(text: str, file: Path) -> RunRecord:
-    with _naming(file):
+    with naming(file):
         return from_json(text.encode())
 
 
 def _benchmarks(text: str, file: Path) -> Document:
-    with _naming(file):
+    with naming(file):
         return benchmark_rounds.from_json(text.encode())
 
 
 @contextlib.contextmanager
-def _naming(file: Path) -> Iterator[None]:
-    """Let a RecordError name ``file``."""
+def naming(file: Path) -> Iterator[None]:
+    """Let a RecordError of what ``file`` holds name it."""
     try:
         yield
     except RecordError as error:

@@ -88,6 +88,12 @@ def figures_of(
     meant = tuple(name for name in aliases.get(gate.figure, (gate.figure,)) if name in known)
     if meant:
         return meant
+    if gate.figure in aliases:
+        absent = " or ".join(aliases[gate.figure]) or "of all figures"
+        raise UsageError(
+            f"--fail-on {gate.text}: {gate.figure} is {absent}, which no round here has (figures "
+            f"are {', '.join(sorted(known))})"
+        )
     names = sorted({*known, *aliases})
     close = difflib.get_close_matches(gate.figure, names, n=1, cutoff=0.4)
     suggestion = f"; did you mean {close[0]}?" if close else ""
