@@ -19,6 +19,11 @@ class Columns:
         for column, value in zip(self._columns, values, strict=True):
             column.append(value)
 
+    def keep(self, count: int) -> None:
+        """Forget all rows but the first ``count``."""
+        for column in self._columns:
+            del column[count:]
+
     def thin(self) -> None:
         """Forget every other row; the first one stays."""
         for column in self._columns:

@@ -5,6 +5,7 @@ terminal: characters that are not printable are escapes in it, which mean the sa
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ def as_json(value: Any) -> bytes:
     try:
         content = msgspec.json.encode(value)
     except UnicodeEncodeError:
-        content = msgspec.json.encode(_encodable(msgspec.to_builtins(value)))
+        content = msgspec.json.encode(with_texts(msgspec.to_builtins(value), encodable))
     if content.isascii() and b"\x7f" not in content:
         return content
     return _NOT_ASCII.sub(_in_json, content.decode()).encode()
@@ -36,18 +37,21 @@ def as_msgpack(value: Any) -> bytes:
         return msgspec.msgpack.encode(value)
     except UnicodeEncodeError:
         plain = msgspec.to_builtins(value, builtin_types=(bytes,))
-        return msgspec.msgpack.encode(_encodable(plain))
+        return msgspec.msgpack.encode(with_texts(plain, encodable))
 
 
-def _encodable(value: Any) -> Any:
-    match value:
+def with_texts(plain: Any, change: Callable[[str], str]) -> Any:
+    """Return what ``plain`` consists of (dicts, lists, texts, numbers), with every text changed."""
+    match plain:
         case str():
-            return encodable(value)
+            return change(plain)
         case dict():
-            return {_encodable(key): _encodable(each) for key, each in value.items()}
+            return {
+                with_texts(key, change): with_texts(each, change) for key, each in plain.items()
+            }
         case list() | tuple():
-            return [_encodable(each) for each in value]
-    return value
+            return [with_texts(each, change) for each in plain]
+    return plain
 
 
 def _in_json(found: re.Match[str]) -> str:

@@ -95,8 +95,8 @@ class Monitor:
             self._sample(_at_once)
 
     def record(self, began_ns: int) -> MonitorRecord | None:
-        """Return what was found, with times since ``began_ns``; None if nobody was to look."""
-        if not self._is_wanted:
+        """Return what was found, with times since ``began_ns``; None if nobody has looked."""
+        if not self._at_ns:
             return None
         target, ended_ns = self._target, self._target_ended_ns
         return MonitorRecord(
@@ -123,12 +123,19 @@ class Monitor:
     def _sample(self, rest: Callable[[], None]) -> None:
         if len(self._at_ns) >= self._most_samples:
             self._thin()
-        self._at_ns.append(self._clock())
-        self._machine.look()
-        for group in (self._generator, self._target):
-            if group is not None:
-                rest()
-                group.look(rest)
+        at_ns = self._clock()
+        try:
+            self._machine.look()
+            for group in (self._generator, self._target):
+                if group is not None:
+                    rest()
+                    group.look(rest)
+        except (OSError, psutil.Error):  # such as EMFILE: this sample is missing
+            for of in (self._machine, self._generator, self._target):
+                if of is not None:
+                    of.looks.keep(len(self._at_ns))
+            return
+        self._at_ns.append(at_ns)
         if self._target is not None and self._target.is_gone and self._target_ended_ns is None:
             self._target_ended_ns = self._clock()
 
@@ -145,7 +152,7 @@ class Monitor:
         known = self._target.pids if self._target is not None else []
         try:
             return [each for each in self._own.children(recursive=True) if each.pid not in known]
-        except psutil.Error:
+        except (OSError, psutil.Error):
             return []
 
 

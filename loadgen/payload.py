@@ -13,6 +13,7 @@ import msgspec
 
 from loadgen.errors import UsageError, reason
 from loadgen.names import quoted, unescaped
+from loadgen.quantities import Bytes
 from loadgen.reading import read_whole
 from loadgen.units import parse_escapes
 
@@ -36,7 +37,7 @@ class LinesPayload(msgspec.Struct, frozen=True, tag="lines"):
 class SizePayload(msgspec.Struct, frozen=True, tag="size"):
     """One payload of ``size_bytes`` bytes of a printable pattern."""
 
-    size_bytes: int
+    size_bytes: Bytes
 
 
 class MadePayload(msgspec.Struct, frozen=True, tag="made"):
@@ -57,7 +58,7 @@ class RedactedPayload(msgspec.Struct, frozen=True, tag="redacted"):
     """
 
     part: RedactedPart
-    size_bytes: int
+    size_bytes: Bytes
     sha256: str
 
     def __repr__(self) -> str:

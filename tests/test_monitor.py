@@ -1,8 +1,11 @@
 """What generator, target and machine take while a run goes on."""
 
+import contextlib
 import os
+import resource
 import signal
 import socket
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,6 +42,29 @@ def columns(samples: ProcessSamples | MachineSamples) -> list[list[float]]:
         for name, column in msgspec.structs.asdict(samples).items()
         if name not in ("name", "pids")
     ]
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Nothing can be opened: EMFILE (getrlimit(2)). What is open stays so."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_sample_that_cannot_be_taken_is_missing_and_no_other() -> None:
+    plan = Plan(target="127.0.0.1:1", sample_interval_s=3600)
+    endpoint = Endpoint(socket.AF_INET, ("127.0.0.1", 1))
+    with contextlib.ExitStack() as stack:
+        monitor = Monitor(plan, endpoint, os.getpid(), ManualClock())
+        with monitor:
+            stack.enter_context(no_descriptor_left())
+    found = monitor.record(0)
+    assert found is not None
+    assert len(found.at_s) == 1
 
 
 class TestRun:

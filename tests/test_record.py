@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,19 @@ SCHEMA_FILE = Path(record.__file__).with_name("record.schema.json")
 TARGET = HEALTHY.target
 SECOND = 1_000_000_000
 WALL_NS = 1_900_000_000 * SECOND
+
+
+def _numbers_without_range(schema: Any, path: str = "") -> Iterator[str]:
+    match schema:
+        case dict():
+            is_number = schema.get("type") in ("integer", "number")
+            if is_number and not {"minimum", "maximum"} <= schema.keys():
+                yield path
+            for key, each in schema.items():
+                yield from _numbers_without_range(each, f"{path}/{key}")
+        case list():
+            for each in schema:
+                yield from _numbers_without_range(each, path)
 
 
 def frozen_run() -> RunRecord:
@@ -259,8 +273,14 @@ class TestSchemaFile:
     def test_is_in_step_with_the_code(self) -> None:
         fresh = json.dumps(json_schema(), indent=1) + "\n"
         assert SCHEMA_FILE.read_text(encoding="utf-8") == fresh, (
-            "renew it: python -m loadgen.record > loadgen/record.schema.json"
+            "renew it: python -m loadgen.record_schema > loadgen/record.schema.json"
         )
+
+    def test_every_number_has_a_range(self) -> None:
+        kinds = json_schema()["$defs"]
+        del kinds["Plan"]  # checks its values itself
+        del kinds["Distribution"]["properties"]["sum"]  # bounded by count and maximum
+        assert list(_numbers_without_range(kinds)) == []
 
     def test_refuses_what_is_no_record(self) -> None:
         schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))

@@ -23,7 +23,7 @@ from loadgen.locust.recent import Second, seconds
 from loadgen.locust.report import PartReport
 from loadgen.logs import logger
 from loadgen.merge import merge, unlike
-from loadgen.names import escaped
+from loadgen.names import escaped, readable
 from loadgen.record import RunRecord
 
 _log = logger("loadgen.locust")
@@ -114,7 +114,7 @@ class Gathered:
         """Take note of a report of ``worker`` that cannot be taken in; the first is logged."""
         known = self._dropped.get(worker)
         if known is None:
-            shown = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}..."
+            shown = readable(reason, _LONGEST)
             known = DroppedRecord(name=worker, reports=0, reason=shown)
             _log.error("worker %s: a report is dropped: %s", worker, shown)
         self._dropped[worker] = msgspec.structs.replace(known, reports=known.reports + 1)
@@ -227,9 +227,9 @@ class Gathered:
             return None
 
     def names(self, user_class: str) -> dict[str, Distribution]:
-        """Return the latencies of ``user_class`` over all workers, by the name of the request."""
+        """Return the latencies of ``user_class`` over all workers of the run, by request's name."""
         names: dict[str, list[Distribution]] = defaultdict(list)
-        for contribution in self.contributions[user_class].values():
+        for _, contribution in self._alike(user_class)[0]:
             for name, latency in contribution.report.names.items():
                 names[name].append(latency)
         return {name: Distribution.of_all(parts) for name, parts in sorted(names.items())}

@@ -10,9 +10,7 @@ against the time that has passed, and merged alone. What does not stand that is 
 A worker that lies within these bounds is believed.
 """
 
-import math
 from collections.abc import Callable, Collection, Iterator
-from types import GenericAlias
 from typing import Any, Final
 
 import msgspec
@@ -20,11 +18,10 @@ import msgspec
 from loadgen.core.clock import monotonic_ns, wall_ns
 from loadgen.errors import LoadgenError
 from loadgen.interval_packer import packed
-from loadgen.intervals import PackedIntervals, counted, numbers_of
+from loadgen.intervals import PackedIntervals, check, numbers_of
 from loadgen.locust.report import PartReport, decode
 from loadgen.merge import merge
 from loadgen.names import quoted
-from loadgen.record import ConnectionRecord, ConnectionsRecord
 from loadgen.timeline import began_ns
 from loadgen.units import ns_to_seconds
 
@@ -43,7 +40,13 @@ MOST_PACKED_BYTES_PER_S: Final = 2**18
 MOST_SKEW_S: Final = 60.0
 """By so much a worker's wall clock may differ from the master's; the run seems longer by it."""
 
-_MOST_NUMBER: Final = 2**62  # sums of two fit into 64 bits
+MOST_COUNTED: Final = 2**50
+"""More of anything (bytes of twelve days at 1 GiB/s) is not believed: a few workers with so much
+would leave the ranges of a record (`loadgen.quantities`) when they are added up."""
+
+_NOT_ADDED_UP: Final = frozenset({"plan", "environment", "target", "intervals", "connections"})
+_WITHOUT_BOUND: Final = "sum"
+"""Of the field of a `loadgen.distribution.Distribution`: nanoseconds of all messages."""
 
 
 class Inspection:
@@ -115,22 +118,23 @@ class Inspection:
         return ""
 
     def _check(self, report: PartReport) -> None:
-        """Raise whatever comes of it if ``report`` could not be merged with others."""
+        """Raise whatever comes of it if ``report`` could not be merged with others.
+
+        Types and ranges were checked when it was decoded.
+        """
         record = report.record
         if len(report.names) > MOST_NAMES:
             raise ValueError(f"it has {len(report.names)} names, more than {MOST_NAMES}")
-        plain = msgspec.structs.replace(
-            record, intervals=[], connections=_without_ledger(record.connections)
+        ledger, count = record.connections.ledger, record.connections.count
+        if ledger and len(ledger["index"]) != count:
+            raise ValueError(f"its ledger has {len(ledger['index'])} of {count} connections")
+        parts = (
+            getattr(record, name) for name in record.__struct_fields__ if name not in _NOT_ADDED_UP
         )
-        for number in _numbers(msgspec.to_builtins((plain, report.names, report.users))):
-            if not math.isfinite(number) or abs(number) > _MOST_NUMBER:
-                raise ValueError("one of its numbers is none, or beyond 64 bits")
+        _check_counts(msgspec.to_builtins((*parts, report.names, report.users)))
         self._check_moments(report)
         self._check_intervals(packed(record.intervals))
-        _check_ledger(record.connections)
         merge({"it": record})
-        for latency in report.names.values():
-            latency.histogram()
 
     def _check_moments(self, report: PartReport) -> None:
         off_s = ns_to_seconds(began_ns("it", report.record) - self._wall_began_ns)
@@ -150,11 +154,8 @@ class Inspection:
         for name in ("start_s", "duration_s"):
             if (abs(numbers_of(intervals, name)) > self.allowed_s).any():
                 raise ValueError(f"{name} of an interval lies outside of the run so far")
-        for block in intervals.blocks:  # one by one: each is unpacked within bounds
-            for interval in counted(PackedIntervals([block])):
-                for number in interval.numbers.values():
-                    if abs(number) > _MOST_NUMBER:
-                        raise ValueError("a number of an interval is beyond 64 bits")
+        _check_counts([block.numbers for block in intervals.blocks])
+        check(intervals)
 
     def why_too_many(self, intervals: PackedIntervals) -> str:
         """Return why no worker can have so many in this run; empty if one can."""
@@ -165,29 +166,20 @@ class Inspection:
         return ""
 
 
-def _without_ledger(connections: ConnectionsRecord) -> ConnectionsRecord:
-    return msgspec.structs.replace(connections, ledger={}, worst=[])
+def _check_counts(plain: Any) -> None:
+    """Raise ValueError if a number in ``plain`` is larger than is believed."""
+    if any(abs(number) > MOST_COUNTED for number in _numbers(plain)):
+        raise ValueError(f"one of its numbers is above {MOST_COUNTED}")
 
 
-def _check_ledger(connections: ConnectionsRecord) -> None:
-    """Raise ValueError if its columns are not those of a ledger, one row for each connection."""
-    ledger = connections.ledger
-    if not ledger:
-        return
-    for field in msgspec.structs.fields(ConnectionRecord):
-        column = ledger.get(field.name)
-        if column is None or len(column) != connections.count:
-            raise ValueError(f"the column {field.name} of its connections is not complete")
-        msgspec.convert(column, GenericAlias(list, (field.type,)))
-
-
-def _numbers(value: Any) -> Iterator[float]:
-    match value:
+def _numbers(plain: Any) -> Iterator[float]:
+    match plain:
         case int() | float():
-            yield value
+            yield plain
         case dict():
-            for each in value.values():
-                yield from _numbers(each)
+            for key, each in plain.items():
+                if key != _WITHOUT_BOUND:
+                    yield from _numbers(each)
         case list() | tuple():
-            for each in value:
+            for each in plain:
                 yield from _numbers(each)

@@ -7,6 +7,7 @@ from locust.env import Environment
 from loadgen import summary
 from loadgen.core.clock import monotonic_ns
 from loadgen.distribution import Distribution
+from loadgen.encoded import with_texts
 from loadgen.evidence import Health
 from loadgen.health import prints_response_time
 from loadgen.locust.gathered import Contribution, Gathered
@@ -35,7 +36,7 @@ class Overview:
         if monotonic_ns() - self._made_ns >= NS_PER_S:
             self._made_ns = monotonic_ns()
             self._user_classes = [
-                _readable(_user_class(name, record, self._gathered))
+                with_texts(_user_class(name, record, self._gathered), readable)
                 for name in sorted(self._gathered.contributions)
                 if (record := self._gathered.record_so_far(name)) is not None
             ]
@@ -44,18 +45,6 @@ class Overview:
             "state": "" if runner is None else runner.state,
             "user_classes": self._user_classes,
         }
-
-
-def _readable(value: Any) -> Any:
-    """Return ``value``, plain as it is, with readable texts."""
-    match value:
-        case str():
-            return readable(value)
-        case dict():
-            return {key: _readable(each) for key, each in value.items()}
-        case list():
-            return list(map(_readable, value))
-    return value
 
 
 def _user_class(name: str, record: RunRecord, gathered: Gathered) -> dict[str, Any]:

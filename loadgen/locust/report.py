@@ -6,6 +6,7 @@ from loadgen.decoded import from_msgpack
 from loadgen.distribution import Distribution
 from loadgen.encoded import as_msgpack
 from loadgen.errors import RecordError
+from loadgen.quantities import Count
 from loadgen.record import RunRecord
 
 
@@ -19,12 +20,12 @@ class PartReport(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     user_class: str
-    users: int
-    connections_up: int
+    users: Count
+    connections_up: Count
     record: RunRecord
     names: dict[str, Distribution]
     is_last: bool
-    run: int = 0
+    run: Count = 0
 
 
 def encode(reports: list[PartReport]) -> bytes:

@@ -2,6 +2,7 @@
 
 import math
 import random
+import sys
 import zlib
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,6 +15,8 @@ from records import HEALTHY, actual, closed_loop, distribution, open_loop
 from records import plan as changed_plan
 
 from loadgen import health
+from loadgen.core.histogram import BUCKETS, Histogram
+from loadgen.distribution import Distribution
 from loadgen.interval_packer import packed
 from loadgen.intervals import PackedIntervals
 from loadgen.locust import inspection
@@ -23,6 +26,7 @@ from loadgen.locust.inspection import Inspection
 from loadgen.locust.report import PartReport, encode
 from loadgen.merge import merge
 from loadgen.packed_times import MOST_UNPACKED_BYTES, TimesColumn
+from loadgen.quantities import MOST_IN_HISTOGRAM
 from loadgen.record import RunRecord, from_json
 from loadgen.timeline import began_ns
 from loadgen.units import NS_PER_S
@@ -101,7 +105,16 @@ def bomb() -> PackedIntervals:
     return PackedIntervals([msgspec.structs.replace(block, times=times)])
 
 
-LEDGER: Final = ("record", "connections", "ledger")
+def with_ledger(**columns: list[Any]) -> bytes:
+    known = HEALTHY.connections.ledger
+    return with_field({**known, **columns}, "record", "connections", "ledger")
+
+
+def counted_often(times: int) -> Distribution:
+    """The distribution of ``times`` replies that took no time."""
+    return Distribution.of(Histogram.from_buckets([0], [times], (0, 0), 0))
+
+
 BAD: Final[dict[str, tuple[Any, str]]] = {
     "no-bytes": ([1, 2], "list, not bytes"),
     "nothing": (b"", "no report of this version"),
@@ -138,8 +151,14 @@ BAD: Final[dict[str, tuple[Any, str]]] = {
     "many-intervals": (encode([report(record(intervals=intervals(3501)))]), "3501 intervals"),
     "bomb": (encode([report(record(intervals=bomb()))]), "more than 8388608 bytes"),
     "huge-count": (with_field(2**63, "record", "actual", "messages"), ""),
-    "ledger-of-text": (with_field(["x", "y"], *LEDGER, "answered"), "Expected `int`"),
-    "short-ledger": (with_field(["closed"], *LEDGER, "state"), "not of one length"),
+    "ledger-of-text": (with_ledger(answered=["x", "y"]), "Expected `int`"),
+    "short-ledger": (with_ledger(state=["closed"]), "not of one length"),
+    "another-ledger": (with_field(7, "record", "connections", "count"), "2 of 7 connections"),
+    "many-replies": (
+        encode([report(record(service_time_ns=counted_often(MOST_IN_HISTOGRAM)))]),
+        "above",
+    ),
+    "many-bytes": (encode([report(record(actual=actual(bytes_sent=2**62)))]), "above"),
 }
 
 
@@ -162,6 +181,20 @@ def test_what_an_honest_worker_sends_is_taken_in(inspected: Inspection) -> None:
     assert inspected.reports(encode(reports)) == (reports, [])
     full = report(record(intervals=intervals(60)))
     assert inspected.reports(encode([full]))[1] == []
+
+
+def test_what_is_large_and_honest_is_taken_in(inspected: Inspection) -> None:
+    without_limit = changed_plan(max_reply_bytes=sys.maxsize)
+    week = Distribution.of(Histogram.from_buckets([BUCKETS], [2**20], (2**42, 2**43), 2**62 + 1))
+    long = report(record(plan=without_limit, service_time_ns=week), is_last=True)
+    assert inspected.reports(encode([long])) == ([long], [])
+
+
+def test_many_workers_at_the_bounds_do_not_cost_the_record() -> None:
+    most = counted_often(inspection.MOST_COUNTED)
+    at_bounds = record(service_time_ns=most, actual=actual(bytes_sent=inspection.MOST_COUNTED))
+    parts = {"good": closed_loop(), **{str(number): at_bounds for number in range(7)}}
+    from_json(merge(parts).to_json())
 
 
 def test_a_bad_part_takes_no_good_one_with_it(inspected: Inspection) -> None:
@@ -261,6 +294,7 @@ def test_who_does_something_else_than_the_others_does_not_cost_their_record(
         assert all("plan.pipeline is " in each.reason for each in found.team.dropped)
         assert {each.name for each in found.workers} == parts.keys() - set(dropped)
     assert gathered.recent("Ping")
+    assert gathered.names("Ping")["Ping"].count == len(parts) - len(dropped)
 
 
 def test_a_time_that_unpacks_to_too_much_is_damaged() -> None:
