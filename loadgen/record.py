@@ -140,7 +140,7 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     warmup_s: Seconds
     warmup_messages: Count
     duration_s: Seconds
-    drain_s: Seconds
+    drain_s: MomentSeconds  # earlier versions wrote less than 0 for a worker still at it
     messages: Count
     messages_per_s: Amount
     submitted_per_s: Amount

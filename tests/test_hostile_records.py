@@ -80,7 +80,7 @@ REFUSED: Final = {
     "10^400": (put("actual", "duration_s", 10**400), r"\$\.actual\.duration_s: .*out of range"),
     "no number": (put("actual", "duration_s", float("nan")), "malformed"),
     "infinity": (put("actual", "duration_s", float("inf")), "malformed"),
-    "a negative time": (put("actual", "drain_s", -1.0), r"drain_s: .*>= 0"),
+    "a negative time": (put("actual", "opening_s", -1.0), r"opening_s: .*>= 0"),
     "an interval far away": (put("intervals", 0, "start_s", 1e12), r"start_s: .*<= 4294967296"),
     "no date": (put("started_at", "2026-02-30T12:00:00+00:00"), "'2026-02-30T12"),
     "an unknown verdict": (put("health", "verdict", "fine"), "health.verdict: .*'fine'"),
