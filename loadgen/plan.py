@@ -89,7 +89,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     sample_interval_s: how often that is looked at.
     reply: when a reply is whole, in the form of `loadgen.framing.FORMS`.
     max_reply_bytes: how long a reply may be where the server decides that, by a delimiter, a
-        length or the end of the stream; a longer one is a failure.
+        length or the end of the stream; a longer one is a failure. None: as long as it likes.
     verify: compare echoed bytes with what was sent.
     connect_rate_per_s: connections opened each second, over all; None: as fast as they come up.
     connect_timeout_s: for one connection to come up.
@@ -128,7 +128,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     watch: str | int = "auto"
     sample_interval_s: float = 0.5
     reply: str = "echo"
-    max_reply_bytes: int = framing.MAX_REPLY_BYTES
+    max_reply_bytes: int | None = None
     verify: bool = False
     connect_rate_per_s: float | None = None
     connect_timeout_s: float = 3.5
@@ -267,11 +267,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def framing(self) -> framing.Framing:
         """Return the value that says when a reply is whole."""
-        return (
-            framing.Echo(verify=True)
-            if self.verify and self.reply == "echo"
-            else framing.parse(self.reply, self.max_reply_bytes)
-        )
+        if self.verify and self.reply == "echo":
+            return framing.Echo(verify=True)
+        if self.max_reply_bytes is None:
+            return framing.parse(self.reply)
+        return framing.parse(self.reply, self.max_reply_bytes)
 
 
 @functools.cache

@@ -51,6 +51,20 @@ def test_a_reply_that_is_too_long_is_a_failure(
     assert record.actual.messages == 0
 
 
+def sends_much(peer: Peer) -> None:
+    """Answer once, at length."""
+    peer.receive()
+    for _ in range(20):
+        peer.send(bytes(2**20))
+
+
+def test_a_long_reply_is_none_where_no_limit_was_given() -> None:
+    with ScriptedServer(sends_much) as server:
+        record = loadgen.run(Plan(target=server.address, reply="eof", connections=1, messages=1))
+    assert record.failures == []
+    assert record.actual.bytes_received == 20 * 2**20
+
+
 def greets_well(peer: Peer) -> None:
     peer.send(peer.receive_exactly(2))
     drips(peer)
@@ -65,7 +79,7 @@ def greets_well(peer: Peer) -> None:
         (drips, {"reply": LINES, "rate": 1000, "unlimited": True}),
         (drips, {"payloads": (loadgen.SizePayload(2**15),)}),
         (greets_well, {"reply": LINES, "first_message": b"H\n"}),
-        (drips, {"reply": "length:u32", "max_reply_bytes": 2**62}),
+        (drips, {"reply": "length:u32"}),
     ],
     ids=str,
 )

@@ -137,10 +137,9 @@ def _add_reply(group: Any) -> None:
         "--max-reply",
         dest="max_reply_bytes",
         type=options.size_bytes,
-        default=framing.MAX_REPLY_BYTES,
         metavar="SIZE",
         help="how long a reply may be that ends with a delimiter, a length's count or the stream; "
-        "the connection fails at a longer one (16m)",
+        "the connection fails at a longer one (none)",
     )
     group.add_argument(
         "--verify", action="store_true", help="compare echoed bytes with what was sent"

@@ -4,14 +4,13 @@ import re
 from typing import Literal
 
 from loadgen.errors import UsageError
-from loadgen.framing.base import MAX_REPLY_BYTES, Decoder, Framing, FramingError
+from loadgen.framing.base import NO_LIMIT_BYTES, Decoder, Framing, FramingError
 from loadgen.framing.counted import Echo, Fixed
 from loadgen.framing.ended import NoReply, UntilEof
 from loadgen.framing.marked import Delimiter, LengthPrefix
 from loadgen.units import SIZE_FORM, parse_escapes, parse_size_bytes
 
 __all__ = [
-    "MAX_REPLY_BYTES",
     "Decoder",
     "Delimiter",
     "Echo",
@@ -31,7 +30,7 @@ FORMS = (
 _LENGTH = re.compile(r"u(8|16|32|64)(be|le)?(,header-included)?")
 
 
-def parse(text: str, max_reply_bytes: int = MAX_REPLY_BYTES) -> Framing:
+def parse(text: str, max_reply_bytes: int = NO_LIMIT_BYTES) -> Framing:
     r"""Return the framing that ``text`` names: ``echo``, ``fixed:64``, ``delimiter:\r\n``…
 
     ``max_reply_bytes`` is for those whose length the peer decides; others have the one asked for.

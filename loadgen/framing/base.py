@@ -4,13 +4,14 @@ A `Framing` is a value: the frozen description of a reply's form, the same for a
 `Decoder` holds the state of one connection. Neither knows of sockets or time.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Final, Protocol
 
 from loadgen.failure import Cause
 
-MAX_REPLY_BYTES: Final = 16 * 2**20
-"""The length up to which a peer may make its replies as long as it likes, unless one is given."""
+NO_LIMIT_BYTES: Final = sys.maxsize
+"""The longest reply where no other limit is given."""
 
 
 class FramingError(Exception):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from loadgen.failure import Cause
-from loadgen.framing.base import MAX_REPLY_BYTES, Decoder, FramingError, QuietDecoder
+from loadgen.framing.base import NO_LIMIT_BYTES, Decoder, FramingError, QuietDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class _NoReplyDecoder(QuietDecoder):
 class UntilEof:
     """The reply ends when the server closes the connection; the next message needs a new one."""
 
-    max_reply_bytes: int = MAX_REPLY_BYTES
+    max_reply_bytes: int = NO_LIMIT_BYTES
     one_way = False
 
     def decoder(self) -> Decoder:

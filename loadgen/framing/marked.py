@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loadgen.failure import Cause
-from loadgen.framing.base import MAX_REPLY_BYTES, Decoder, FramingError, QuietDecoder
+from loadgen.framing.base import NO_LIMIT_BYTES, Decoder, FramingError, QuietDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class Delimiter:
     """Every reply ends with ``mark``, which occurs nowhere else in it."""
 
     mark: bytes
-    max_reply_bytes: int = MAX_REPLY_BYTES
+    max_reply_bytes: int = NO_LIMIT_BYTES
     one_way = False
 
     def decoder(self) -> Decoder:
@@ -70,7 +70,7 @@ class LengthPrefix:
     prefix_bytes: int
     byte_order: Literal["big", "little"] = "big"
     header_included: bool = False
-    max_reply_bytes: int = MAX_REPLY_BYTES
+    max_reply_bytes: int = NO_LIMIT_BYTES
     one_way = False
 
     def decoder(self) -> Decoder:

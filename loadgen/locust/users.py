@@ -179,6 +179,9 @@ class ScriptedSocketUser(_EngineUser):
     """
 
     abstract = True
+    max_reply_bytes: ClassVar[int | None] = 16 * 2**20
+    """A reply is kept until it is whole: the server may take so much memory of a worker for each
+    user, and no more. None for no limit."""
     reply_timeout_s: ClassVar[float | None] = 30.0
     """For a whole reply, since a script waits for each: long enough for 16 MiB at 5 Mbit/s, and
     short enough that a server whose replies never end shows within a test. None for no limit."""
