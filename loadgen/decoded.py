@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from loadgen.errors import RecordError, UsageError
-from loadgen.names import escaped
+from loadgen.names import readable
 
 Decoded = TypeVar("Decoded")
 
@@ -39,5 +39,4 @@ def complaint(error: Exception) -> str:
     """Return in one line what ``error`` of a decoder says, and first where, if it is known."""
     said, _, place = str(error).rpartition(_PLACE)
     text = f"{place.removesuffix('`')}: {said}" if said else str(error)
-    line = escaped(" ".join(text.split()))
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}… ({len(line)} characters)"
+    return readable(" ".join(text.split()), _LONGEST)
