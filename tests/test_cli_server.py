@@ -43,6 +43,18 @@ def test_it_serves_until_a_signal_and_says_what_it_counted(
     assert list(tmp_path.iterdir()) == [counts]
 
 
+def test_of_a_link_that_it_wrote_to_it_removes_the_file(tmp_path: Path) -> None:
+    ready, link = tmp_path / "ready", tmp_path / "link"
+    link.symlink_to(ready)
+    with running("server", "--port", "0", "--ready-file", str(link)) as process:
+        address_of(process)
+        assert ready.is_file()
+        process.terminate()
+        ended(process)
+    assert link.is_symlink()
+    assert not ready.exists()
+
+
 def test_it_says_in_words_what_it_counted() -> None:
     with running("server", "--port", "0") as process:
         address = address_of(process)

@@ -97,6 +97,9 @@ def test_of_a_user_class_a_form_changes_what_the_page_shows_of_it_alone(stage: S
         {"user_class_name": "Talk", "payloads": ["x"]},
         {"user_class_name": "Talk", "check": "x"},
         {"user_class_name": "Talk", "host": ["x"]},
+        {"user_class_name": "Talk", "fixed_count": 1e999},
+        {"user_class_name": "Talk", "weight": "x"},
+        {"user_class_name": "Talk", "tasks": 7},
         {"user_class_name": "Nobody", "weight": 1},
         {"user_class_name": ["Talk"]},
     )

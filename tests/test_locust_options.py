@@ -150,6 +150,9 @@ MISTAKES: Final = {
     ),
     "backend": Mistake("Talk: --backend: 'poll' is not accepted; .*epoll", ("--backend", "poll")),
     "size": Mistake("--size: 'much' is not accepted; write ", ("--size", "much")),
+    "descriptors": Mistake(
+        "needs 10000000064 file descriptors", ("--connections-per-user", "10000m")
+    ),
     "two-payloads": Mistake("--payload and --size both", ("--size", "1", "--payload", "a")),
     "record": Mistake(
         "--loadgen-json: '/nowhere/at/all' is not accepted; ", ("--loadgen-json", "/nowhere/at/all")

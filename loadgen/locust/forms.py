@@ -13,7 +13,7 @@ loaded only where the command line or a user class has named it.
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flask import Response, jsonify, make_response, request
 from locust import argument_parser
@@ -34,9 +34,38 @@ _START: Final = frozenset(
 """The fields of the start form that are Locust's own."""
 
 _CLASS: Final = "user_class_name"
+_MOST_USERS: Final = 10**9
 _SHOWN: Final = 5  # so many names stand in a complaint
 
 Answer = Response | None
+
+
+class _Value(NamedTuple):
+    """What the class picker sends as one of its values; Locust takes any."""
+
+    accepts: Callable[[object], bool]
+    accepted: str
+
+
+def _is_amount(value: object) -> bool:
+    """Whether ``value`` is a number that Locust can weigh users by."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= _MOST_USERS
+
+
+_VALUES: Final = {
+    "host": _Value(lambda value: value is None or isinstance(value, str), "give a text"),
+    "weight": _Value(_is_amount, "give a number from 0 on"),
+    "fixed_count": _Value(
+        lambda value: isinstance(value, int) and _is_amount(value),
+        "give a whole number from 0 on",
+    ),
+    "tasks": _Value(
+        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+        "give a list of names",
+    ),
+}
 
 
 def guard(web_ui: WebUI, environment: Environment) -> None:
@@ -84,9 +113,10 @@ def _check_user(environment: Environment, named: frozenset[str]) -> Answer:
     foreign = [key for key in settings if key not in {_CLASS, *user_class.json()}]
     if foreign:
         return _bad_request(f"{name} has nothing to choose that is called {_listed(foreign)}")
-    host = settings.get("host") or ""
-    is_text = isinstance(host, str)
-    refused = _why_refused(host, named) if is_text else f"host: {quoted(host)} is no text"
+    for key, value in settings.items():
+        if key in _VALUES and not _VALUES[key].accepts(value):
+            return _bad_request(f"{key}: {quoted(value)} is not accepted; {_VALUES[key].accepted}")
+    refused = _why_refused(settings.get("host") or "", named)
     return _bad_request(refused) if refused else None
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
+from gevent import GreenletExit
+
 from loadgen import descriptors
 from loadgen.assembly import assemble, dialer_of
 from loadgen.core import backends
@@ -138,12 +140,15 @@ class Load:
     # ---- users come and go ----------------------------------------------------------------
 
     def join(self, member: Member, conversation: Conversation, count: int) -> list[Connection]:
-        """Open ``count`` connections for ``member``. Raises LocalLimitError, and gives up."""
+        """Open ``count`` connections for ``member``.
+
+        Raises GreenletExit, which ends the user, and gives up, if this machine forbids so many.
+        """
         try:
             descriptors.ensure(self.engine.opened - self.engine.closed + count)
         except LocalLimitError as error:
             self._give_up(error)
-            raise
+            raise GreenletExit from None
         with self._interrupts:
             self.users += 1
             self._members += [member] * count

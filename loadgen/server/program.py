@@ -91,11 +91,12 @@ def _announced(address: str, ready_file: Path | None) -> Iterator[None]:
     if ready_file is None:
         yield
         return
+    written = Path(os.path.realpath(ready_file))  # of a link, the file: that is to be removed
     try:
-        write_atomically(ready_file, os.fsencode(address) + b"\n")
+        write_atomically(written, os.fsencode(address) + b"\n")
     except OSError as error:
         raise UsageError(f"--ready-file {ready_file}: {reason(error)}; choose another") from error
     try:
         yield
     finally:
-        ready_file.unlink(missing_ok=True)
+        written.unlink(missing_ok=True)
