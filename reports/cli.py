@@ -105,7 +105,7 @@ def _compare(arguments: list[str]) -> int:
 def _folder(chosen: argparse.Namespace) -> Folder:
     """Return where the report goes. Raises UsageError if it cannot, or would replace a record."""
     read = tuple(file for path in chosen.records for file in files.files(path))
-    places.check_apart([("-o", chosen.out / PAGE)], [("", file) for file in read])
+    places.check_apart([("-o", places.within(chosen.out, PAGE))], [("", file) for file in read])
     places.check_folder("-o", chosen.out, PAGE)
     return Folder(chosen.out, read)
 

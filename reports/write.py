@@ -96,7 +96,8 @@ def _name(label: str) -> str:
 def _write(out: Folder, text: str, files: Sequence[tuple[str, bytes]]) -> Path:
     contents = {PAGE: utf_8(text)} | dict(files)
     places.check_apart(
-        [("-o", out.path / name) for name in contents], [("", file) for file in out.kept]
+        [("-o", places.within(out.path, name)) for name in contents],
+        [("", file) for file in out.kept],
     )
     complaints = []
     for name, content in contents.items():

@@ -35,6 +35,16 @@ def test_a_link_is_replaced_and_not_followed(
     assert (folder / "elsewhere" / "precious").read_bytes() == b"before"
 
 
+def test_a_link_to_a_record_is_replaced_by_the_page_of_it(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "out" / "index.html").symlink_to(folder / "a.json")
+    before = (folder / "a.json").read_bytes()
+    assert loadgen_here(capfd, "report", "a.json", "-o", "out").code == 0
+    assert not (folder / "out" / "index.html").is_symlink()
+    assert (folder / "a.json").read_bytes() == before
+
+
 def test_a_run_replaces_a_link_as_well(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / "out" / "index.html").symlink_to(folder / "elsewhere" / "precious")
     with ScriptedServer(echoes) as server:

@@ -67,8 +67,8 @@ def check_files(chosen: argparse.Namespace, read: list[Named]) -> None:
     written: list[Named] = [(option, getattr(chosen, name)) for name, option in _FILES.items()]
     page: list[Named] = []
     if chosen.report is not None:
-        folders = (chosen.report / report.PAGE, *places.to_be_made(chosen.report))
-        page = [("--report", each) for each in folders]
+        made = (places.within(chosen.report, report.PAGE), *places.to_be_made(chosen.report))
+        page = [("--report", each) for each in made]
     if chosen.redact and chosen.dump_one:
         raise UsageError("--dump-one shows the bytes that --redact keeps back; give one of them")
     places.check_apart([*written, *page], read)

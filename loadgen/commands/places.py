@@ -61,6 +61,12 @@ def check_apart(written: Iterable[Named], read: Iterable[Named] = ()) -> None:
         taken[place] = option
 
 
+def within(folder: Path, name: str) -> Path | None:
+    """Return the file that `files.write_within` overwrites; None for a link, which it replaces."""
+    path = folder / name
+    return None if path.is_symlink() else path
+
+
 def check_can_be_written(option: str, path: Path) -> None:
     """Raise UsageError if nothing can be written to ``path``, for all that can be known before."""
     if path == STDOUT:
