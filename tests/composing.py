@@ -109,8 +109,7 @@ def up(words: Words, name: str, network: Network, directory: Path) -> Iterator[S
         wanted = words.get("ulimits", {}).get("nofile", setting.descriptors)
         setting = replace(setting, descriptors=min(wanted, hard_limit()))
         for place in words.get("tmpfs", []):
-            container.run("mkdir", "--parents", place)
-            container.run("mount", "--types", "tmpfs", "tmpfs", place)
+            container.mount_empty(place)
         for key, value in words.get("sysctls", {}).items():
             file = f"/proc/sys/{key.replace('.', '/')}"
             container.run("sh", "-c", 'echo "$1" > "$2"', "sh", str(value), file)

@@ -59,6 +59,10 @@ exec chroot "$root" sh -c 'echo ready; exec cat'
 """
 
 
+PLACES: Final = tuple(dict.fromkeys(map(str, (sys.base_prefix, ROOT, sys.prefix))))
+"""What every container has of this machine, wherever it is mounted."""
+
+
 def wait_until(condition: Callable[[], bool], tell: Callable[[], object] = lambda: "") -> None:
     """Return when ``condition`` holds; if it does not in time, say what ``tell`` returns."""
     deadline_s = time.monotonic() + DEADLINE_S
@@ -155,8 +159,7 @@ class Container(_Holder):
         self._log = directory / f"{name}.log"
         room = directory / name
         room.mkdir()
-        places = dict.fromkeys(map(str, (sys.base_prefix, ROOT, sys.prefix)))
-        super().__init__(self._kinds, _MAKE_ROOT, str(room), name, *places)
+        super().__init__(self._kinds, _MAKE_ROOT, str(room), name, *PLACES)
         with contextlib.ExitStack() as cleanup:
             cleanup.push(super().__exit__)
             if network:
@@ -166,6 +169,19 @@ class Container(_Holder):
     def path(self, inside: str) -> Path:
         """Return where the test finds what is at ``inside`` in the container."""
         return Path(f"/proc/{self.pid}/root{inside}")
+
+    def mount_empty(self, place: str) -> None:
+        """Mount an empty file system at ``place``; of what was there, only `PLACES` stay."""
+        kept = {f"/kept/{number}": each for number, each in enumerate(PLACES)}
+        kept = {aside: each for aside, each in kept.items() if Path(place) in Path(each).parents}
+        for aside, each in kept.items():
+            self.run("mkdir", "--parents", aside)
+            self.run("mount", "--rbind", each, aside)
+        self.run("mkdir", "--parents", place)
+        self.run("mount", "--types", "tmpfs", "tmpfs", place)
+        for aside, each in kept.items():
+            self.run("mkdir", "--parents", each)
+            self.run("mount", "--move", aside, each)
 
     @property
     def log(self) -> str:

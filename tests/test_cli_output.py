@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -247,3 +248,12 @@ def test_an_output_that_is_full_is_one_line(arguments: tuple[str, ...]) -> None:
     assert stderr.splitlines()[-1] == "loadgen: standard output: No space left on device"
     assert "Traceback" not in stderr
     assert process.returncode == 2
+
+
+def test_a_verbose_run_leaves_no_handler_behind(capfd: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("loadgen")
+    before = (logger.level, list(logger.handlers))
+    with ScriptedServer(echoes) as server:
+        done = loadgen_here(capfd, server.address, "-c", "1", "-n", "1", "--verbose")
+    assert "connection 0: connected" in done.stderr
+    assert (logger.level, list(logger.handlers)) == before

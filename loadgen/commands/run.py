@@ -7,7 +7,7 @@ import io
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final, TextIO
@@ -45,8 +45,11 @@ def main(arguments: list[str]) -> int:
     chosen = new_parser().parse_args(arguments)
     grid = grid_of(chosen)
     plan = plan_of_each_run(chosen) if grid else plan_of(chosen)
-    if chosen.verbose:
-        _log_to_stderr()
+    with _log_to_stderr() if chosen.verbose else contextlib.nullcontext():
+        return _perform(chosen, grid, plan)
+
+
+def _perform(chosen: argparse.Namespace, grid: Grid | None, plan: Plan) -> int:
     for_people = _for_people(chosen)
     with stopping_on_signals() as should_stop:
         surroundings = Surroundings(
@@ -155,12 +158,19 @@ def _terminal() -> ModuleType:
     return import_module("loadgen.terminal")
 
 
-def _log_to_stderr() -> None:
+@contextlib.contextmanager
+def _log_to_stderr() -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(relativeCreated)8.0f ms %(message)s"))
     logger = logging.getLogger("loadgen")
+    level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 def _dumping() -> Callable[[int, int], Any]:
