@@ -182,17 +182,14 @@ def _column(blocks: Sequence[IntervalBlock], kind: str) -> TimesColumn:
 
     Raises RecordError if it is damaged.
     """
-    size = sum(map(len, blocks))
+    sizes = list(map(len, blocks))
     if kind not in blocks[0].times:
-        return TimesColumn.of([None] * size)
+        return TimesColumn.of([None] * sum(sizes))
     try:
-        found = TimesColumn.unpacked(*(block.times[kind] for block in blocks))
-        if found.occupied.size != size:
-            raise ValueError(f"there are {found.occupied.size} of them for {size} intervals")
+        return TimesColumn.unpacked([block.times[kind] for block in blocks], sizes)
     except ValueError as error:
         start_s = blocks[0].numbers["start_s"][0]
         raise RecordError(f"{kind} of the intervals from {start_s} s on: {error}") from None
-    return found
 
 
 class PackedIntervals(msgspec.Struct, frozen=True):
