@@ -11,7 +11,7 @@ whoever wants one thing of all of them, as the figures do, gets the column.
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, groupby
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict, overload
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypedDict, overload
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
 from loadgen.packed_times import TimesColumn
-from loadgen.quantities import Bytes, Count, MomentSeconds, Seconds
+from loadgen.quantities import MOST_INTERVALS, Bytes, Count, MomentSeconds, Seconds
 
 BLOCK: Final = 60
 """So many intervals are packed together, at most."""
@@ -198,7 +198,7 @@ class PackedIntervals(msgspec.Struct, frozen=True):
     blocks: in the order of time.
     """
 
-    blocks: list[IntervalBlock]
+    blocks: Annotated[list[IntervalBlock], msgspec.Meta(max_length=MOST_INTERVALS // BLOCK)]
 
     def __len__(self) -> int:
         return sum(map(len, self.blocks))
@@ -243,7 +243,9 @@ class PackedIntervals(msgspec.Struct, frozen=True):
         return found
 
 
-Intervals = list[IntervalRecord] | PackedIntervals
+Intervals = (
+    Annotated[list[IntervalRecord], msgspec.Meta(max_length=MOST_INTERVALS)] | PackedIntervals
+)
 """As a record holds them: packed by whoever has made them, or one by one."""
 
 

@@ -171,7 +171,8 @@ def _decompressed(content: bytes, size: int) -> bytes:
 
 def _heads(numbers: Integers, size: int) -> Integers:
     """Return where each of ``size`` rows begins. Raises ValueError if they are more or fewer."""
-    heads, place = [], 0
+    heads: list[int] = []
+    place = 0
     while place < numbers.size and len(heads) < size:
         heads.append(place)
         place += _HEAD + 2 * int(numbers[place])

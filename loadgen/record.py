@@ -25,7 +25,7 @@ from loadgen.encoded import as_indented_json, as_json
 from loadgen.environment import Environment
 from loadgen.errors import RecordError
 from loadgen.evidence import (
-    CheckResult,
+    Checks,
     GeneratorRecord,
     Health,
     MonitorRecord,
@@ -39,6 +39,8 @@ from loadgen.failure import Cause, Phase
 from loadgen.intervals import Intervals, PackedIntervals, Times
 from loadgen.plan import Plan
 from loadgen.quantities import (
+    MOST_KINDS,
+    MOST_WORKERS,
     Amount,
     Bytes,
     Count,
@@ -47,14 +49,12 @@ from loadgen.quantities import (
     Nanoseconds,
     Seconds,
     Share,
+    Text,
 )
 from loadgen.redaction import redacted_plan
 from loadgen.units import NS_PER_S, parse_moment
 
 SCHEMA: Final = "loadgen.run/2"
-
-MOST_WORKERS: Final = 65_536
-"""A record tells of so many processes at most."""
 
 LEAST_CPU_S: Final = 0.05
 """Processor time is counted in hundredths of a second (times(2)); less of it tells nothing."""
@@ -199,8 +199,8 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     index: Count
-    state: str
-    failure: str | None
+    state: Text
+    failure: Text | None
     failures: Count
     connects: Count
     connect_latency_ns: Nanoseconds
@@ -240,7 +240,7 @@ class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
     count: Count
     fairness: Share | None
     starved: Count
-    worst: list[ConnectionRecord]
+    worst: Annotated[list[ConnectionRecord], msgspec.Meta(max_length=MOST_KINDS)]
     ledger: Ledger
 
     def __post_init__(self) -> None:
@@ -268,17 +268,17 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     plan: Plan
     target: TargetRecord
     environment: Environment
-    backend: str
+    backend: Text
     requested: Requested
     actual: Actual
     health: Health | None = None
-    checks: list[CheckResult] = msgspec.field(default_factory=list)
+    checks: Checks = msgspec.field(default_factory=list)
     timestamps: TimestampsRecord
     generator: GeneratorRecord
     probe: ProbeRecord | None = None
     monitor: MonitorRecord | None = None
     connect_latency_ns: Distribution
-    failures: list[FailureRecord]
+    failures: Annotated[list[FailureRecord], msgspec.Meta(max_length=MOST_KINDS)]
     intervals: Intervals
     connections: ConnectionsRecord
     workers: Annotated[list[WorkerRecord], msgspec.Meta(max_length=MOST_WORKERS)] = msgspec.field(
