@@ -29,6 +29,8 @@ BLOCK: Final = 60
 _AT_ONCE: Final = 8
 """So many blocks are unpacked together: a third of the time where intervals hold little."""
 
+_ROUNDING_S: Final = 1e-3  # to so much are the starts of several workers known
+
 Stage = Literal["opening", "warming", "loading", "draining"]
 """What a run is at: connecting, submitting messages that do not count yet, submitting those that
 do, or waiting for the last replies."""
@@ -290,6 +292,21 @@ def times_of(intervals: Intervals, kind: str) -> Iterator[TimesColumn]:
         for start in range(0, len(intervals), BLOCK):
             some = intervals[start : start + BLOCK]
             yield TimesColumn.of([getattr(each, kind) for each in some])
+
+
+def check_order(intervals: Intervals) -> None:
+    """Raise ValueError unless each of ``intervals`` begins no earlier than the one before it.
+
+    They may overlap: those of several workers, added up, span all that these did meanwhile.
+    """
+    starts_s = numbers_of(intervals, "start_s")
+    early = np.flatnonzero(np.diff(starts_s) < -_ROUNDING_S)
+    if early.size:
+        before_s, start_s = starts_s[early[0] : early[0] + 2].tolist()
+        raise ValueError(
+            f"the intervals stand in the order of time, and one from {start_s} s on comes after "
+            f"one from {before_s} s on"
+        )
 
 
 def check(intervals: Intervals) -> None:

@@ -14,6 +14,7 @@ loadgen.run/2   four times and what is made of them; the evidence of their worth
 
 import gc
 import io
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypedDict
 
 import msgspec
@@ -36,7 +37,7 @@ from loadgen.evidence import (
     WorkerRecord,
 )
 from loadgen.failure import Cause, Phase
-from loadgen.intervals import Intervals, PackedIntervals, Times
+from loadgen.intervals import Intervals, PackedIntervals, Times, check_order
 from loadgen.plan import Plan
 from loadgen.quantities import (
     MOST_KINDS,
@@ -321,6 +322,13 @@ def redacted_record(record: RunRecord) -> RunRecord:
     return msgspec.structs.replace(record, plan=redacted_plan(record.plan))
 
 
+# Of what is read alone: what a run has found itself is not in question.
+_CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "started_at": parse_moment,
+    "intervals": check_order,
+}
+
+
 def from_json(text: bytes) -> RunRecord:
     """Return the record that ``text`` holds. Raises RecordError."""
     form = f"record of the form {SCHEMA}"
@@ -328,10 +336,13 @@ def from_json(text: bytes) -> RunRecord:
     gc.disable()  # a long run is millions of objects, none of which can be garbage yet
     try:
         record = decoded.from_json(text, RunRecord, form)
-        parse_moment(record.started_at)
+        for field, check in _CHECKS.items():
+            try:
+                check(getattr(record, field))
+            except ValueError as error:
+                complaint = f"{field}: {decoded.complaint(error)}"
+                raise RecordError(f"this is no {form}: {complaint}") from None
         return record
-    except ValueError as error:
-        raise RecordError(f"this is no {form}: started_at: {decoded.complaint(error)}") from None
     finally:
         if collects:
             gc.enable()
