@@ -77,9 +77,7 @@ def _opened(path: str, flags: int) -> int:
 def _portions(file: io.FileIO) -> Iterator[bytes]:
     while (portion := file.read(_PORTION_BYTES)) != b"":
         if portion is None:  # EAGAIN
-            raise OSError(
-                errno.EAGAIN, "it has no end, and waits for more; copy it first"
-            )
+            raise OSError(errno.EAGAIN, "it has no end, and waits for more; copy it first")
         yield portion
 
 

@@ -126,6 +126,22 @@ def test_a_command_can_be_copied_and_what_has_none_says_why() -> None:
     assert "No command line repeats this run: 2 processes carried it out" in words_of(together)
 
 
+def test_of_very_many_findings_and_payloads_the_first_are_shown_and_the_others_counted() -> None:
+    findings = [
+        Finding(code="load", evidence=f"seen {number}.", advice="") for number in range(1005)
+    ]
+    record = closed_loop(
+        plan=plan(payloads=tuple(b"%d" % number for number in range(3000))),
+        health=Health(verdict="busy", findings=findings),
+    )
+    text = words_of(record)
+    assert "seen 999." in text
+    assert "seen 1000." not in text
+    assert text.count("… and 5 more") == 2  # once more in what a terminal shows
+    assert "… and 2,000 more" in text
+    assert "No command line repeats this run: what it sent is too much for one." in text
+
+
 def test_names_and_errors_of_strangers_stay_text() -> None:
     record = judged(
         closed_loop(
