@@ -28,9 +28,6 @@ MOST_KINDS: Final = 1000
 MOST_INTERVALS: Final = 60 * 2**16
 """Those of 45 days, where each is a second."""
 
-MOST_SHOWN: Final = 1000
-"""So many of them are shown, of each kind; a file has all."""
-
 LONGEST_NS: Final = 2**62
 LONGEST_S: Final = 2.0**32
 """Some 136 years each: the clocks of two machines that carry out a run together may differ by

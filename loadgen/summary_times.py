@@ -9,11 +9,13 @@ from loadgen.distribution import Distribution
 from loadgen.evidence import Health, Verdict
 from loadgen.health import prints_response_time
 from loadgen.names import as_line, readable
-from loadgen.quantities import MOST_SHOWN
 from loadgen.record import RunRecord
 from loadgen.units import format_count, format_duration_ns
 
 Style = Literal["plain", "heading", "good", "bad", "faint"]
+
+MOST_SHOWN: Final = 1000
+"""So many findings are shown, and on a page so many payloads; a record has all of them."""
 
 
 class _Line(NamedTuple):

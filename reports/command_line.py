@@ -11,7 +11,7 @@ from loadgen import names
 from loadgen.names import unescaped
 from loadgen.payload import FilePayload, LinesPayload, MadePayload, RedactedPayload, SizePayload
 from loadgen.plan import Plan
-from loadgen.quantities import MOST_SHOWN
+from loadgen.summary_times import MOST_SHOWN
 
 _NAMES = {  # of options, in the order in which people would write them
     "connections": "-c",

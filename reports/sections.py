@@ -10,10 +10,9 @@ from loadgen.doubts import in_seconds
 from loadgen.encoded import as_json
 from loadgen.evidence import GRAVITY, Finding, Verdict
 from loadgen.health import prints_response_time
-from loadgen.quantities import MOST_SHOWN
 from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.summary import end_of_target, moment, plan_in_words, target_in_words
-from loadgen.summary_times import format_rate, meaning_of
+from loadgen.summary_times import MOST_SHOWN, format_rate, meaning_of
 from loadgen.time_figure import Time
 from loadgen.units import format_bytes, format_count, format_duration_ns, parse_moment
 from reports import command_line

@@ -22,6 +22,7 @@ from loadgen.health import judge
 from loadgen.interval_packer import packed
 from loadgen.payload import MadePayload
 from loadgen.record import ConnectionsRecord, RunRecord, from_json
+from loadgen.units import format_count
 from reports import page
 from reports.command_line import command_of
 from reports.figures import PANELS
@@ -138,7 +139,7 @@ def test_of_very_many_findings_and_payloads_the_first_are_shown_and_the_others_c
     assert "seen 999." in text
     assert "seen 1000." not in text
     assert text.count("… and 5 more") == 2  # once more in what a terminal shows
-    assert "… and 2,000 more" in text
+    assert f"… and {format_count(2000)} more" in text
     assert "No command line repeats this run: what it sent is too much for one." in text
 
 

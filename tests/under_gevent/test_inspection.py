@@ -149,7 +149,11 @@ BAD: Final[dict[str, tuple[Any, str]]] = {
         "interval",
     ),
     "many-intervals": (encode([report(record(intervals=intervals(3501)))]), "3501 intervals"),
-    "bomb": (encode([report(record(intervals=bomb()))]), "more than 8388608 bytes"),
+    "bomb": (encode([report(record(intervals=bomb()))]), f"more than {MOST_ROW_BYTES} bytes"),
+    "out-of-order": (
+        encode([report(record(intervals=intervals(99)[::-50]))]),
+        "order of time",
+    ),
     "huge-count": (with_field(2**63, "record", "actual", "messages"), ""),
     "ledger-of-text": (with_ledger(answered=["x", "y"]), "Expected `int`"),
     "short-ledger": (with_ledger(state=["closed"]), "not of one length"),
