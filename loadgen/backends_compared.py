@@ -25,7 +25,7 @@ from loadgen.environment import Environment
 from loadgen.errors import LocalLimitError, UnreachableError
 from loadgen.evidence import GRAVITY, TimestampMode, Verdict
 from loadgen.plan import Plan
-from loadgen.quantities import Amount, Bytes, Count, MeanNanoseconds, Moment, Seconds
+from loadgen.quantities import Amount, Bytes, Count, MeanNanoseconds, Moment, Seconds, Text
 from loadgen.record import FailureRecord, Outcome, RunRecord
 from loadgen.time_figure import Time
 
@@ -69,7 +69,7 @@ class BackendRun(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Moment
     outcome: Outcome
     verdict: Verdict
-    evidence: str
+    evidence: Text
     timestamps: TimestampMode
     connections_up: Count
     duration_s: Seconds
@@ -115,7 +115,7 @@ class UnreachableRound(msgspec.Struct, frozen=True, kw_only=True):
     """A round in which nobody could connect, and why."""
 
     round: Count
-    reason: str
+    reason: Text
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,9 +147,9 @@ class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
     backend with the fewest connections that have one.
     """
 
-    backend: str
+    backend: Text
     connections: Count
-    refused: str = ""
+    refused: Text = ""
     runs: list[BackendRun] = []
     unreachable: list[UnreachableRound] = []
     verdict: Verdict | None = None
@@ -187,8 +187,8 @@ class BackendsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schem
     plan: Plan
     grid: Grid
     is_interrupted: bool
-    target: str
-    server: dict[str, Count] | None
+    target: Text
+    server: dict[Text, Count] | None
     environment: Environment
     rows: list[BackendRow]
 

@@ -4,6 +4,7 @@ import functools
 import os
 import platform
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -11,7 +12,7 @@ from loadgen import descriptors
 from loadgen._version import __version__
 from loadgen.cgroup import Cgroups
 from loadgen.files import text_of
-from loadgen.quantities import Amount, Bytes, Count, Seconds
+from loadgen.quantities import MOST_KINDS, Amount, Bytes, Count, Seconds, Text
 
 _LIBRARIES = ("msgspec", "numpy", "psutil")
 
@@ -25,17 +26,17 @@ class Environment(msgspec.Struct, frozen=True):
     in each period; null where there is no quota.
     """
 
-    loadgen: str
-    python: str
-    libraries: dict[str, str]
-    system: str
-    kernel: str
-    machine: str
-    cpu: str
+    loadgen: Text
+    python: Text
+    libraries: Annotated[dict[Text, Text], msgspec.Meta(max_length=MOST_KINDS)]
+    system: Text
+    kernel: Text
+    machine: Text
+    cpu: Text
     cpus: Count
     cpus_usable: Count
     memory_bytes: Bytes
-    limits: dict[str, str | Count | None]
+    limits: Annotated[dict[Text, Text | Count | None], msgspec.Meta(max_length=MOST_KINDS)]
     cpu_quota: Amount | None = None
     cpu_quota_period_s: Seconds | None = None
 

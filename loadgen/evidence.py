@@ -3,12 +3,15 @@ follows from that. Words only; `loadgen.health` and `loadgen.checks` judge.
 """
 
 import operator
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from loadgen.distribution import Distribution
 from loadgen.quantities import (
+    MOST_FINDINGS,
+    MOST_KINDS,
+    MOST_WORKERS,
     Amount,
     Bytes,
     Count,
@@ -18,6 +21,8 @@ from loadgen.quantities import (
     Share,
     SignedAmount,
     SignedNanoseconds,
+    Text,
+    Texts,
 )
 
 TimestampMode = Literal["kernel", "user"]
@@ -54,11 +59,11 @@ class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
     of the same name, which were not. server: the embedded server's own counts, where that was it.
     """
 
-    address: str
-    resolved: str
-    others: list[str] = []
+    address: Text
+    resolved: Text
+    others: Texts = []
     embedded: bool = False
-    server: dict[str, Count] | None = None
+    server: Annotated[dict[Text, Count], msgspec.Meta(max_length=MOST_KINDS)] | None = None
 
 
 class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +88,7 @@ class TimestampsRecord(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     mode: TimestampMode
-    reason: str
+    reason: Text
     sample_every: Count
     stamped: Count
     upper_bounds: Count
@@ -91,7 +96,7 @@ class TimestampsRecord(msgspec.Struct, frozen=True, kw_only=True):
     implausible: Count
     unsampled: Count
     left_out: Count
-    clock_steps: list[ClockStep]
+    clock_steps: Annotated[list[ClockStep], msgspec.Meta(max_length=MOST_FINDINGS)]
     read_uncertainty_ns: Distribution | None
 
 
@@ -138,7 +143,7 @@ class GeneratorRecord(msgspec.Struct, frozen=True, kw_only=True):
     even, 1 if random (Poisson), more in bursts; null in a closed loop.
     """
 
-    pacing: str
+    pacing: Text
     polls: Count
     empty_polls: Count
     waiting_share: Amount
@@ -162,7 +167,7 @@ class ProbeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     requests: Count
-    failure: str
+    failure: Text
     latency_ns: Distribution
 
 
@@ -174,7 +179,7 @@ class ProcessSamples(msgspec.Struct, frozen=True, kw_only=True):
     does not say, or does not let us look; zeros once all of them have ended.
     """
 
-    name: str
+    name: Text
     pids: list[Count]
     cpu_s: list[SignedAmount]
     memory_bytes: list[Bytes]
@@ -214,7 +219,7 @@ class MonitorRecord(msgspec.Struct, frozen=True, kw_only=True):
     at_s: list[MomentSeconds]
     generator: ProcessSamples
     target: ProcessSamples | None
-    why_no_target: str
+    why_no_target: Text
     target_ended_at_s: MomentSeconds | None
     machine: MachineSamples
 
@@ -238,16 +243,19 @@ class MonitorRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that bears on the verdict: its code, what was seen, and what to do about it."""
 
-    code: str
-    evidence: str
-    advice: str
+    code: Text
+    evidence: Text
+    advice: Text
+
+
+Findings = Annotated[list[Finding], msgspec.Meta(max_length=MOST_FINDINGS)]
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict, and the findings that it rests on, the weightiest first."""
 
     verdict: Verdict
-    findings: list[Finding]
+    findings: Findings
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,14 +267,14 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     waiting_share: share of that time that it spent waiting for its sockets, from 0 to 1.
     """
 
-    name: str
-    host: str
+    name: Text
+    host: Text
     connections: Count
     messages: Count
     messages_per_s: Amount
     waiting_share: Amount
     verdict: Verdict
-    findings: list[Finding]
+    findings: Findings
 
 
 class AbsenceRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -279,8 +287,8 @@ class AbsenceRecord(msgspec.Struct, frozen=True, kw_only=True):
     reported.
     """
 
-    name: str
-    host: str
+    name: Text
+    host: Text
     at_s: MomentSeconds
     relieved_at_s: MomentSeconds | None
     load_share: Share | None
@@ -290,9 +298,12 @@ class AbsenceRecord(msgspec.Struct, frozen=True, kw_only=True):
 class DroppedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A worker of which not all counts: how many of its reports were dropped, and why the first."""
 
-    name: str
+    name: Text
     reports: Count
-    reason: str
+    reason: Text
+
+
+Absences = Annotated[list[AbsenceRecord], msgspec.Meta(max_length=MOST_WORKERS)]
 
 
 class TeamRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -306,9 +317,9 @@ class TeamRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     expected: Count
     reported: Count
-    lost: list[AbsenceRecord]
-    ended_early: list[AbsenceRecord]
-    dropped: list[DroppedRecord] = []
+    lost: Absences
+    ended_early: Absences
+    dropped: Annotated[list[DroppedRecord], msgspec.Meta(max_length=MOST_WORKERS)] = []
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -317,7 +328,10 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     measured: the figure, in words; null where there is none. reason: why it is inconclusive, or "".
     """
 
-    check: str
+    check: Text
     outcome: Outcome
-    measured: str | None
-    reason: str
+    measured: Text | None
+    reason: Text
+
+
+Checks = Annotated[list[CheckResult], msgspec.Meta(max_length=MOST_KINDS)]

@@ -25,10 +25,10 @@ from loadgen.distribution import VALUES_BEYOND, Distribution
 from loadgen.doubts import ENOUGH_REPLIES
 from loadgen.encoded import as_indented_json
 from loadgen.errors import UsageError
-from loadgen.evidence import CheckResult, TimestampMode, Verdict
+from loadgen.evidence import Checks, TimestampMode, Verdict
 from loadgen.figures import ErrorCount, ErrorShare
 from loadgen.plan import Plan
-from loadgen.quantities import Amount, Count, Nanoseconds, Seconds
+from loadgen.quantities import Amount, Count, Nanoseconds, Seconds, Text, Texts
 from loadgen.record import RunRecord
 
 SCHEMA: Final = "loadgen.find-max/1"
@@ -86,7 +86,7 @@ class LoadStep(msgspec.Struct, frozen=True, kw_only=True):
     response_p50_ns: Nanoseconds | None
     response_p99_ns: Nanoseconds | None
     failures: Count
-    checks: list[CheckResult]
+    checks: Checks
 
 
 class MaxRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
@@ -97,9 +97,9 @@ class MaxRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", t
     steps: in the order in which they were made.
     """
 
-    promise: list[str]
+    promise: Texts
     plan: Plan
-    target: str | None
+    target: Text | None
     found_per_s: Amount | None
     limited_by: Limit
     steps: list[LoadStep]

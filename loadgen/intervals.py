@@ -11,7 +11,7 @@ whoever wants one thing of all of them, as the figures do, gets the column.
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, groupby
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict, overload
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypedDict, overload
 
 import msgspec
 import numpy as np
@@ -21,13 +21,15 @@ from loadgen.core.histogram import Histogram
 from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
 from loadgen.packed_times import TimesColumn
-from loadgen.quantities import Bytes, Count, MomentSeconds, Seconds
+from loadgen.quantities import MOST_INTERVALS, Bytes, Count, MomentSeconds, Seconds
 
 BLOCK: Final = 60
 """So many intervals are packed together, at most."""
 
 _AT_ONCE: Final = 8
 """So many blocks are unpacked together: a third of the time where intervals hold little."""
+
+_ROUNDING_S: Final = 1e-3  # to so much are the starts of several workers known
 
 Stage = Literal["opening", "warming", "loading", "draining"]
 """What a run is at: connecting, submitting messages that do not count yet, submitting those that
@@ -182,17 +184,14 @@ def _column(blocks: Sequence[IntervalBlock], kind: str) -> TimesColumn:
 
     Raises RecordError if it is damaged.
     """
-    size = sum(map(len, blocks))
+    sizes = list(map(len, blocks))
     if kind not in blocks[0].times:
-        return TimesColumn.of([None] * size)
+        return TimesColumn.of([None] * sum(sizes))
     try:
-        found = TimesColumn.unpacked(*(block.times[kind] for block in blocks))
-        if found.occupied.size != size:
-            raise ValueError(f"there are {found.occupied.size} of them for {size} intervals")
+        return TimesColumn.unpacked([block.times[kind] for block in blocks], sizes)
     except ValueError as error:
         start_s = blocks[0].numbers["start_s"][0]
         raise RecordError(f"{kind} of the intervals from {start_s} s on: {error}") from None
-    return found
 
 
 class PackedIntervals(msgspec.Struct, frozen=True):
@@ -201,7 +200,7 @@ class PackedIntervals(msgspec.Struct, frozen=True):
     blocks: in the order of time.
     """
 
-    blocks: list[IntervalBlock]
+    blocks: Annotated[list[IntervalBlock], msgspec.Meta(max_length=MOST_INTERVALS // BLOCK)]
 
     def __len__(self) -> int:
         return sum(map(len, self.blocks))
@@ -246,7 +245,9 @@ class PackedIntervals(msgspec.Struct, frozen=True):
         return found
 
 
-Intervals = list[IntervalRecord] | PackedIntervals
+Intervals = (
+    Annotated[list[IntervalRecord], msgspec.Meta(max_length=MOST_INTERVALS)] | PackedIntervals
+)
 """As a record holds them: packed by whoever has made them, or one by one."""
 
 
@@ -291,6 +292,21 @@ def times_of(intervals: Intervals, kind: str) -> Iterator[TimesColumn]:
         for start in range(0, len(intervals), BLOCK):
             some = intervals[start : start + BLOCK]
             yield TimesColumn.of([getattr(each, kind) for each in some])
+
+
+def check_order(intervals: Intervals) -> None:
+    """Raise ValueError unless each of ``intervals`` begins no earlier than the one before it.
+
+    They may overlap: those of several workers, added up, span all that these did meanwhile.
+    """
+    starts_s = numbers_of(intervals, "start_s")
+    early = np.flatnonzero(np.diff(starts_s) < -_ROUNDING_S)
+    if early.size:
+        before_s, start_s = starts_s[early[0] : early[0] + 2].tolist()
+        raise ValueError(
+            f"the intervals stand in the order of time, and one from {start_s} s on comes after "
+            f"one from {before_s} s on"
+        )
 
 
 def check(intervals: Intervals) -> None:

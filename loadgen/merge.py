@@ -37,6 +37,7 @@ from loadgen.evidence import (
 )
 from loadgen.interval_packer import packed
 from loadgen.plan import Plan
+from loadgen.quantities import MOST_CHARACTERS
 from loadgen.record import Actual, ConnectionTimeRecord, Outcome, Requested, RunRecord
 from loadgen.timeline import Part, where_known
 from loadgen.units import ns_to_seconds
@@ -282,7 +283,8 @@ def _reason(aligned: Sequence[Part]) -> str:
     reasons = [(part.name, part.record.timestamps.reason) for part in aligned]
     if len({reason for _, reason in reasons}) == 1:
         return reasons[0][1]
-    return "; ".join(f"worker {name}: {reason}" for name, reason in reasons if reason)
+    every = "; ".join(f"worker {name}: {reason}" for name, reason in reasons if reason)
+    return every[:MOST_CHARACTERS]
 
 
 def _health(record: RunRecord, aligned: Sequence[Part], judged: Sequence[Health]) -> Health:
@@ -302,7 +304,8 @@ def _health(record: RunRecord, aligned: Sequence[Part], judged: Sequence[Health]
 
 
 def _named(worker: str, finding: Finding) -> Finding:
-    return msgspec.structs.replace(finding, evidence=f"worker {worker}: {finding.evidence}")
+    evidence = f"worker {worker}: {finding.evidence}"
+    return msgspec.structs.replace(finding, evidence=evidence[:MOST_CHARACTERS])
 
 
 def _worker(part: Part, judged: Health) -> WorkerRecord:

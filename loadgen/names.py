@@ -126,10 +126,11 @@ def quoted(value: object) -> str:
 
     Bytes of a name are as `escaped` has them.
     """
-    text = _SURROGATE_IN_QUOTES.sub(r"\1\\x\2", repr(value))
+    whole = repr(value)
+    text = _SURROGATE_IN_QUOTES.sub(r"\1\\x\2", whole[: 2 * _LONGEST_QUOTED])
     if len(text) <= _LONGEST_QUOTED:
         return text
-    return f"{text[: _LONGEST_QUOTED // 10]}… ({len(text)} characters)"
+    return f"{text[: _LONGEST_QUOTED // 10]}… ({len(whole)} characters)"
 
 
 def for_shell(word: str) -> str:

@@ -24,13 +24,16 @@ from loadgen.distribution import NOTHING, Distribution
 from loadgen.packing import from_varints, to_varint, to_varints
 from loadgen.quantities import LONGEST_NS, MOST_IN_HISTOGRAM
 
-MOST_UNPACKED_BYTES: Final = 8 * 2**20
-"""More is not unpacked of one stream: it would be 60 intervals that fill every bucket twice over.
-
-A few kilobytes of zlib's can stand for gigabytes (https://docs.python.org/3/library/zlib.html).
-"""
-
 _HEAD: Final = 4  # the numbers before the buckets: how many of them, minimum, maximum, sum
+
+MOST_ROW_BYTES: Final = 9 * (_HEAD + BUCKETS + 1)
+"""No row has more, so that no stream is unpacked further than its intervals can need.
+
+A number has nine bytes at most. Where every bucket holds something it takes nine with its count:
+the distances add up to `BUCKETS`, so that they have two bytes at most on average; the counts add up
+to `MOST_IN_HISTOGRAM`, 2^41 each, so that they have seven at most on average. A few kilobytes of
+zlib's can stand for gigabytes (https://docs.python.org/3/library/zlib.html).
+"""
 
 # Level 4 is half as fast again as the usual 6, and its result 4 % longer. A window of 8 KiB spares
 # 200 KiB of memory a stream and costs nothing: a histogram is shorter.
@@ -71,11 +74,14 @@ class TimesColumn(NamedTuple):
     counts: Integers
 
     @classmethod
-    def unpacked(cls, *contents: bytes) -> "TimesColumn":
-        """Return what one `TimesPacker` has packed, or several. Raises ValueError if damaged."""
+    def unpacked(cls, contents: Sequence[bytes], sizes: Sequence[int]) -> "TimesColumn":
+        """Return what one `TimesPacker` has packed, or several. Raises ValueError if damaged.
+
+        sizes: how many intervals each of ``contents`` is of.
+        """
         try:
-            numbers = from_varints(b"".join(map(_decompressed, contents)))
-            heads = _heads(numbers)
+            numbers = from_varints(b"".join(map(_decompressed, contents, sizes)))
+            heads = _heads(numbers, sum(sizes))
             occupied = numbers[heads]
             # The distances of each row begin right after its head, its counts right after these.
             before = np.cumsum(occupied) - occupied
@@ -145,25 +151,37 @@ class TimesColumn(NamedTuple):
             )
 
 
-def _decompressed(content: bytes) -> bytes:
-    """Return what was compressed. Raises zlib.error, and ValueError if it is too much."""
+def _decompressed(content: bytes, size: int) -> bytes:
+    """Return what was compressed, of ``size`` intervals.
+
+    Raises zlib.error, and ValueError if it is more than these can have; the rest stays packed.
+    """
     stream = zlib.decompressobj()
-    unpacked = stream.decompress(content, MOST_UNPACKED_BYTES)
+    most_bytes = size * MOST_ROW_BYTES
+    unpacked = stream.decompress(content, most_bytes)
     if stream.unconsumed_tail:
-        raise ValueError(f"the packed times are damaged: more than {MOST_UNPACKED_BYTES} bytes")
+        raise ValueError(
+            f"the packed times are damaged: more than {most_bytes} bytes; an interval has "
+            f"{MOST_ROW_BYTES} at most"
+        )
     if not stream.eof:
         raise zlib.error("incomplete or truncated stream")
     return unpacked
 
 
-def _heads(numbers: Integers) -> Integers:
-    """Return where each row begins. Raises ValueError if the last one is cut off."""
-    heads, place = [], 0
-    while place < numbers.size:
+def _heads(numbers: Integers, size: int) -> Integers:
+    """Return where each of ``size`` rows begins. Raises ValueError if they are more or fewer."""
+    heads: list[int] = []
+    place = 0
+    while place < numbers.size and len(heads) < size:
         heads.append(place)
         place += _HEAD + 2 * int(numbers[place])
     if place > numbers.size:
         raise ValueError("the packed times are damaged: they end too early")
+    if place < numbers.size:
+        raise ValueError(f"there are more than {size} of them for {size} intervals")
+    if len(heads) < size:
+        raise ValueError(f"there are {len(heads)} of them for {size} intervals")
     return np.array(heads, np.int64)
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from loadgen.errors import UsageError, reason
 from loadgen.names import quoted, unescaped
-from loadgen.quantities import Bytes
+from loadgen.quantities import Bytes, Text
 from loadgen.reading import read_whole
 from loadgen.units import parse_escapes
 
@@ -21,7 +21,7 @@ from loadgen.units import parse_escapes
 class FilePayload(msgspec.Struct, frozen=True, tag="file"):
     """One payload: the whole content of the file at ``path`` (``-``: standard input)."""
 
-    path: str
+    path: Text
 
 
 class LinesPayload(msgspec.Struct, frozen=True, tag="lines"):
@@ -30,7 +30,7 @@ class LinesPayload(msgspec.Struct, frozen=True, tag="lines"):
     Escapes in a line are understood unless it is ``raw``.
     """
 
-    path: str
+    path: Text
     raw: bool = False
 
 
@@ -43,7 +43,7 @@ class SizePayload(msgspec.Struct, frozen=True, tag="size"):
 class MadePayload(msgspec.Struct, frozen=True, tag="made"):
     """Payloads that code makes while the run goes on; ``by`` names it."""
 
-    by: str
+    by: Text
 
 
 RedactedPart = Literal["text", "file name", "file name, lines", "file name, raw lines"]
@@ -59,7 +59,7 @@ class RedactedPayload(msgspec.Struct, frozen=True, tag="redacted"):
 
     part: RedactedPart
     size_bytes: Bytes
-    sha256: str
+    sha256: Text
 
     def __repr__(self) -> str:
         part = "" if self.part == "text" else f"{self.part}, "

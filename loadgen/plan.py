@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from typing import Any, Final, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 import msgspec
 
@@ -11,6 +11,7 @@ from loadgen.arrivals import ARRIVALS
 from loadgen.core import backends, pacing
 from loadgen.errors import UsageError
 from loadgen.payload import PayloadSource, RedactedPayload, SizePayload
+from loadgen.quantities import MOST_KINDS, MOST_PAYLOADS, Text
 from loadgen.schedule import LONGEST_S, Profile, Stage, ThinkTime
 from loadgen.target import Target
 
@@ -43,6 +44,9 @@ _OPEN_LOOP: Final = ("rate", "rate_per_connection", "stages")
 
 TIMESTAMPS: Final = ("auto", "kernel", "user")
 WATCHED: Final = ("auto", "off")
+
+Payloads = Annotated[tuple[PayloadSource, ...], msgspec.Meta(max_length=MOST_PAYLOADS)]
+Conditions = Annotated[tuple[Text, ...], msgspec.Meta(max_length=MOST_KINDS)]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,30 +108,30 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         length and a digest only (`loadgen.redaction`).
     """
 
-    target: str | None = None
+    target: Text | None = None
     connections: int = DEFAULT_CONNECTIONS
-    backend: str = "auto"
-    payloads: tuple[PayloadSource, ...] = (SizePayload(64),)
+    backend: Text = "auto"
+    payloads: Payloads = (SizePayload(64),)
     first_message: bytes | RedactedPayload = b""
     messages: int | None = None
     duration_s: float | None = None
     warmup_s: float = 0.0
     pipeline: int = 1
-    rate: float | str | None = None
-    rate_per_connection: float | str | None = None
-    stages: str | None = None
-    arrivals: str = "constant"
+    rate: float | Text | None = None
+    rate_per_connection: float | Text | None = None
+    stages: Text | None = None
+    arrivals: Text = "constant"
     unlimited: bool = False
-    think: str | None = None
+    think: Text | None = None
     seed: int = 1
-    pacing: str = "normal"
-    timestamps: str = "auto"
+    pacing: Text = "normal"
+    timestamps: Text = "auto"
     timestamp_sample: int = 1
     probe: bool | None = None
-    checks: tuple[str, ...] = ()
-    watch: str | int = "auto"
+    checks: Conditions = ()
+    watch: Text | int = "auto"
     sample_interval_s: float = 0.5
-    reply: str = "echo"
+    reply: Text = "echo"
     max_reply_bytes: int | None = None
     verify: bool = False
     connect_rate_per_s: float | None = None
@@ -276,7 +280,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 @functools.cache
 def _types() -> dict[str, Any]:
-    return get_type_hints(Plan)
+    return get_type_hints(Plan, include_extras=True)
 
 
 _OPTIONS = {

@@ -5,7 +5,8 @@ Facts. msgspec checks the ranges of annotated types when it decodes, and not whe
 neither NaN nor infinite. An integer of up to 2^63 - 1 fits in a column of numpy's int64.
 
 Decision. The ranges are wide: they keep out what no run can have found, and what would break the
-arithmetic, or the patience, of whoever reads. What is merely strange is not refused.
+arithmetic, or the patience, of whoever reads, as texts and lists without end do. What is merely
+strange is not refused.
 """
 
 from typing import Annotated, Final
@@ -16,6 +17,16 @@ MOST_COUNTED: Final = 2**63 - 1
 
 MOST_IN_HISTOGRAM: Final = 2**53
 """The most values of a histogram: floats hold every whole number up to it."""
+
+MOST_CHARACTERS: Final = 2**20
+MOST_PAYLOADS: Final = 2**20
+MOST_WORKERS: Final = 65_536
+MOST_FINDINGS: Final = 2**20
+"""Those of all workers together."""
+MOST_KINDS: Final = 1000
+"""Of failures, checks, addresses, libraries, limits: what has a row each in front of people."""
+MOST_INTERVALS: Final = 60 * 2**16
+"""Those of 45 days, where each is a second."""
 
 LONGEST_NS: Final = 2**62
 LONGEST_S: Final = 2.0**32
@@ -61,9 +72,16 @@ SignedAmount = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
 Share = Annotated[float, Meta(ge=0, le=1 + 1e-6)]
 """A part of a whole, from 0 to 1, but for rounding."""
 
+Text = Annotated[str, Meta(max_length=MOST_CHARACTERS)]
+"""A name, or a sentence; what was sent is no such text."""
+
+Texts = Annotated[list[Text], Meta(max_length=MOST_KINDS)]
+"""Some of them, of which each has a row in front of people."""
+
 Moment = Annotated[
     str,
     Meta(
+        max_length=MOST_CHARACTERS,
         description="A moment with its time zone, in the form of ISO 8601.",
         extra_json_schema={"format": "date-time"},
     ),

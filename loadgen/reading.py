@@ -1,9 +1,10 @@
 """Files that a user names, read whole, and never without end."""
 
 import errno
+import io
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -28,17 +29,18 @@ class TooLargeError(OSError):
 def read_whole(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
     """Return all that the file at ``path`` holds (``-``: standard input); pipes and devices, too.
 
-    A pipe is read until its last writer closes it. A device that never ends, such as /dev/zero, is
-    read no further than ``most_bytes``. Raises OSError, whose ``strerror`` is for the user, and of
-    which `TooLargeError` is one.
+    A pipe is read until its last writer closes it, and a terminal until its user ends what is
+    typed. Nothing else is waited for: what never ends, such as /dev/zero, is read no further than
+    ``most_bytes``, or until nothing comes any more. Raises OSError, whose ``strerror`` is for the
+    user, and of which `TooLargeError` is one.
     """
     if str(path) == "-":
         return _joined(stdin_portions(_PORTION_BYTES), most_bytes)
-    with Path(path).open("rb") as file:
+    with io.FileIO(path, opener=_opened) as file:
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode) and status.st_size > most_bytes:
             raise TooLargeError(most_bytes)
-        return _joined(iter(lambda: file.read(_PORTION_BYTES), b""), most_bytes)
+        return _joined(_portions(file), most_bytes)
 
 
 def read_written(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
@@ -57,6 +59,26 @@ def read_written(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
         os.set_blocking(descriptor, True)
         rest = iter(lambda: pipe.read(_PORTION_BYTES), b"")
         return _joined(chain((first or b"",), rest), most_bytes)
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a pipe such that its writers are waited for, and all else such that nobody is.
+
+    A log of the kernel's, such as /proc/kmsg, has no end: read(2) waits for the next message, or
+    returns EAGAIN to who would not wait. Of a file on a disk, O_NONBLOCK changes nothing (open(2)).
+    """
+    if Path(path).is_fifo():
+        return os.open(path, flags)
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, os.isatty(descriptor))
+    return descriptor
+
+
+def _portions(file: io.FileIO) -> Iterator[bytes]:
+    while (portion := file.read(_PORTION_BYTES)) != b"":
+        if portion is None:  # EAGAIN
+            raise OSError(errno.EAGAIN, "it has no end, and waits for more; copy it first")
+        yield portion
 
 
 def _joined(portions: Iterable[bytes], most_bytes: int) -> bytes:

@@ -14,6 +14,7 @@ loadgen.run/2   four times and what is made of them; the evidence of their worth
 
 import gc
 import io
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypedDict
 
 import msgspec
@@ -25,7 +26,7 @@ from loadgen.encoded import as_indented_json, as_json
 from loadgen.environment import Environment
 from loadgen.errors import RecordError
 from loadgen.evidence import (
-    CheckResult,
+    Checks,
     GeneratorRecord,
     Health,
     MonitorRecord,
@@ -36,9 +37,11 @@ from loadgen.evidence import (
     WorkerRecord,
 )
 from loadgen.failure import Cause, Phase
-from loadgen.intervals import Intervals, PackedIntervals, Times
+from loadgen.intervals import Intervals, PackedIntervals, Times, check_order
 from loadgen.plan import Plan
 from loadgen.quantities import (
+    MOST_KINDS,
+    MOST_WORKERS,
     Amount,
     Bytes,
     Count,
@@ -47,14 +50,12 @@ from loadgen.quantities import (
     Nanoseconds,
     Seconds,
     Share,
+    Text,
 )
 from loadgen.redaction import redacted_plan
 from loadgen.units import NS_PER_S, parse_moment
 
 SCHEMA: Final = "loadgen.run/2"
-
-MOST_WORKERS: Final = 65_536
-"""A record tells of so many processes at most."""
 
 LEAST_CPU_S: Final = 0.05
 """Processor time is counted in hundredths of a second (times(2)); less of it tells nothing."""
@@ -199,8 +200,8 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     index: Count
-    state: str
-    failure: str | None
+    state: Text
+    failure: Text | None
     failures: Count
     connects: Count
     connect_latency_ns: Nanoseconds
@@ -240,7 +241,7 @@ class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
     count: Count
     fairness: Share | None
     starved: Count
-    worst: list[ConnectionRecord]
+    worst: Annotated[list[ConnectionRecord], msgspec.Meta(max_length=MOST_KINDS)]
     ledger: Ledger
 
     def __post_init__(self) -> None:
@@ -268,17 +269,17 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     plan: Plan
     target: TargetRecord
     environment: Environment
-    backend: str
+    backend: Text
     requested: Requested
     actual: Actual
     health: Health | None = None
-    checks: list[CheckResult] = msgspec.field(default_factory=list)
+    checks: Checks = msgspec.field(default_factory=list)
     timestamps: TimestampsRecord
     generator: GeneratorRecord
     probe: ProbeRecord | None = None
     monitor: MonitorRecord | None = None
     connect_latency_ns: Distribution
-    failures: list[FailureRecord]
+    failures: Annotated[list[FailureRecord], msgspec.Meta(max_length=MOST_KINDS)]
     intervals: Intervals
     connections: ConnectionsRecord
     workers: Annotated[list[WorkerRecord], msgspec.Meta(max_length=MOST_WORKERS)] = msgspec.field(
@@ -321,6 +322,13 @@ def redacted_record(record: RunRecord) -> RunRecord:
     return msgspec.structs.replace(record, plan=redacted_plan(record.plan))
 
 
+# Of what is read alone: what a run has found itself is not in question.
+_CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "started_at": parse_moment,
+    "intervals": check_order,
+}
+
+
 def from_json(text: bytes) -> RunRecord:
     """Return the record that ``text`` holds. Raises RecordError."""
     form = f"record of the form {SCHEMA}"
@@ -328,10 +336,13 @@ def from_json(text: bytes) -> RunRecord:
     gc.disable()  # a long run is millions of objects, none of which can be garbage yet
     try:
         record = decoded.from_json(text, RunRecord, form)
-        parse_moment(record.started_at)
+        for field, check in _CHECKS.items():
+            try:
+                check(getattr(record, field))
+            except ValueError as error:
+                complaint = f"{field}: {decoded.complaint(error)}"
+                raise RecordError(f"this is no {form}: {complaint}") from None
         return record
-    except ValueError as error:
-        raise RecordError(f"this is no {form}: started_at: {decoded.complaint(error)}") from None
     finally:
         if collects:
             gc.enable()

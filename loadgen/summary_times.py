@@ -14,6 +14,9 @@ from loadgen.units import format_count, format_duration_ns
 
 Style = Literal["plain", "heading", "good", "bad", "faint"]
 
+MOST_SHOWN: Final = 1000
+"""So many findings are shown, and on a page so many payloads; a record has all of them."""
+
 
 class _Line(NamedTuple):
     text: str
@@ -86,16 +89,19 @@ def verdict(record: RunRecord) -> Iterator[Line]:
 
 def _findings(health: Health) -> Iterator[Line]:
     said = set()
-    for finding in health.findings:
+    for finding in health.findings[:MOST_SHOWN]:
         yield from wrapped(finding.evidence, _INDENT_COLUMNS)
         if finding.advice not in said and health.verdict != "valid":
             said.add(finding.advice)
             yield from wrapped(finding.advice, _INDENT_COLUMNS + 2, "faint")
+    more = len(health.findings) - MOST_SHOWN
+    if more > 0:
+        yield from wrapped(f"… and {format_count(more)} more", _INDENT_COLUMNS, "faint")
 
 
 def checks(record: RunRecord) -> Iterator[Line]:
     """Say what became of each check; what stands with the verdict is not said again."""
-    findings = record.health.findings if record.health else []
+    findings = record.health.findings[:MOST_SHOWN] if record.health else []
     for result in record.checks:
         found = "" if result.measured is None else f": {result.measured}"
         style: Style = "good" if result.outcome == "passed" else "bad"

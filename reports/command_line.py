@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,7 @@ from loadgen import names
 from loadgen.names import unescaped
 from loadgen.payload import FilePayload, LinesPayload, MadePayload, RedactedPayload, SizePayload
 from loadgen.plan import Plan
+from loadgen.summary_times import MOST_SHOWN
 
 _NAMES = {  # of options, in the order in which people would write them
     "connections": "-c",
@@ -45,6 +47,9 @@ _NAMES = {  # of options, in the order in which people would write them
     "redact": "--redact",
 }
 _ALWAYS = frozenset({"connections", "duration_s"})
+_MOST_TEXT_BYTES: Final = 2**17
+"""Linux takes no longer argument (execve(2), MAX_ARG_STRLEN); nor does anybody read it."""
+
 _ESCAPES = {0: r"\0", 9: r"\t", 10: r"\n", 13: r"\r", 92: r"\\"}
 
 
@@ -64,13 +69,15 @@ def command_of(plan: Plan) -> list[str] | None:
 
 def why_no_command(plan: Plan) -> str:
     """Return why no words make ``plan``; empty where some do."""
-    if any(isinstance(source, MadePayload) for source in plan.payloads):
-        return "code made its messages as it ran"
-    if any(isinstance(each, RedactedPayload) for each in (*plan.payloads, plan.first_message)):
-        return "what it sent is redacted"
-    lines = [source.raw for source in plan.payloads if isinstance(source, LinesPayload)]
     sent = (*plan.payloads, plan.first_message)
     texts = [source for source in sent if isinstance(source, bytes)]
+    if len(plan.payloads) > MOST_SHOWN or sum(map(len, texts)) > _MOST_TEXT_BYTES:
+        return "what it sent is too much for one"
+    if any(isinstance(source, MadePayload) for source in plan.payloads):
+        return "code made its messages as it ran"
+    if any(isinstance(each, RedactedPayload) for each in sent):
+        return "what it sent is redacted"
+    lines = [source.raw for source in plan.payloads if isinstance(source, LinesPayload)]
     if any(lines) and not (all(lines) and b"\0" not in b"".join(texts)):
         return "--raw stands for all payloads, and some of these it cannot make"
     return ""

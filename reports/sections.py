@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -12,10 +12,12 @@ from loadgen.evidence import GRAVITY, Finding, Verdict
 from loadgen.health import prints_response_time
 from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.summary import end_of_target, moment, plan_in_words, target_in_words
-from loadgen.summary_times import format_rate, meaning_of
+from loadgen.summary_times import MOST_SHOWN, format_rate, meaning_of
 from loadgen.time_figure import Time
 from loadgen.units import format_bytes, format_count, format_duration_ns, parse_moment
 from reports import command_line
+
+Row = TypeVar("Row")
 
 _SIGNS: Final[dict[Verdict, str]] = {
     "valid": "✓",
@@ -47,6 +49,12 @@ class Beside(NamedTuple):
     what: str
     requested: str
     actual: str
+
+
+def first(rows: Sequence[Row]) -> tuple[Sequence[Row], str]:
+    """Return those of ``rows`` that a page shows, and in words how many it leaves out."""
+    more = len(rows) - MOST_SHOWN
+    return rows[:MOST_SHOWN], f"… and {format_count(more)} more" if more > 0 else ""
 
 
 def judgement(record: RunRecord) -> Judgement:
@@ -208,9 +216,12 @@ def environment(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 
 def whole_plan(record: RunRecord) -> Iterator[tuple[str, str]]:
-    """Yield every field of the plan and its value."""
-    for name, value in msgspec.to_builtins(record.plan).items():
-        yield name, as_json(value).decode()
+    """Yield every field of the plan and its value; of many payloads the first."""
+    shown, more = first(record.plan.payloads)
+    plan = msgspec.structs.asdict(record.plan) | {"payloads": shown}
+    for name, value in plan.items():
+        left_out = f" {more}" if name == "payloads" else ""
+        yield name, as_json(value).decode() + left_out
 
 
 def _state(connection: ConnectionRecord) -> str:

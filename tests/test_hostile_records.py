@@ -3,21 +3,36 @@
 import base64
 import json
 import os
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import hostile_records
+import msgspec
+import numpy as np
 import pytest
+from drawn_figures import interval
 from hostile_records import FIRST_FORM, MONITORED, PACKED, STARTS, is_drawn, told
 from hypothesis import Phase, given, settings
 from record_damage import Damaged, damaged
 from records import HEALTHY, connection, connections_record, healthy
 
+from loadgen.core.histogram import BUCKETS, Histogram
+from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
-from loadgen.intervals import check
-from loadgen.packed_times import MOST_UNPACKED_BYTES
+from loadgen.interval_packer import packed
+from loadgen.intervals import BLOCK, KINDS, PackedIntervals, check
+from loadgen.packed_times import MOST_ROW_BYTES
+from loadgen.quantities import (
+    LONGEST_NS,
+    MOST_CHARACTERS,
+    MOST_IN_HISTOGRAM,
+    MOST_INTERVALS,
+    MOST_KINDS,
+    MOST_PAYLOADS,
+)
 from loadgen.record import from_json
 
 EXAMPLES: Final = 500
@@ -86,6 +101,40 @@ REFUSED: Final = {
     "no number": (put("actual", "duration_s", float("nan")), "malformed"),
     "infinity": (put("actual", "duration_s", float("inf")), "malformed"),
     "a negative time": (put("actual", "opening_s", -1.0), r"opening_s: .*>= 0"),
+    "intervals out of order": (
+        lambda content: content["intervals"].append(
+            {**content["intervals"][0], "start_s": -1.0, "duration_s": 0.5}
+        ),
+        "intervals: .*order of time, and one from -1.0 s on comes after one from 0.0 s on",
+    ),
+    "a text without end": (
+        put("target", "address", "a" * (MOST_CHARACTERS + 1)),
+        rf"\$\.target\.address: .*<= {MOST_CHARACTERS}",
+    ),
+    "more kinds of failure than there are": (
+        lambda content: content["failures"].extend(
+            [
+                {
+                    "phase": "connect",
+                    "cause": "refused",
+                    "is_local": False,
+                    "count": 1,
+                    "first_s": 0.0,
+                    "last_s": 0.0,
+                }
+            ]
+            * (MOST_KINDS + 1)
+        ),
+        rf"\$\.failures: .*<= {MOST_KINDS}",
+    ),
+    "payloads without end": (
+        put("plan", "payloads", ["eA=="] * (MOST_PAYLOADS + 1)),
+        rf"\$\.plan\.payloads: .*<= {MOST_PAYLOADS}",
+    ),
+    "checks without end": (
+        put("plan", "checks", ["errors==0"] * (MOST_KINDS + 1)),
+        rf"\$\.plan\.checks: .*<= {MOST_KINDS}",
+    ),
     "an interval far away": (put("intervals", 0, "start_s", 1e12), r"start_s: .*<= 4294967296"),
     "no date": (put("started_at", "2026-02-30T12:00:00+00:00"), "'2026-02-30T12"),
     "an unknown verdict": (put("health", "verdict", "fine"), "health.verdict: .*'fine'"),
@@ -160,18 +209,54 @@ def test_a_million_workers_are_refused() -> None:
 
 
 def test_packed_times_that_unpack_to_a_flood_are_refused_in_one_line(tmp_path: Path) -> None:
-    flood = base64.b64encode(zlib.compress(b"\0" * (MOST_UNPACKED_BYTES + 1), 9)).decode()
+    flood = base64.b64encode(zlib.compress(b"\0" * (MOST_ROW_BYTES + 1), 9)).decode()
     content = json.loads(PACKED.to_json())
     (block,) = content["intervals"]["blocks"]
     content["intervals"] = {"blocks": [{**block, "times": {**block["times"], SERVICE: flood}}]}
     file = tmp_path / "flood.json"
     file.write_text(json.dumps(content))
-    with pytest.raises(RecordError, match="more than 8388608 bytes"):
+    with pytest.raises(RecordError, match=f"more than {MOST_ROW_BYTES} bytes"):
         check(from_json(file.read_bytes()).intervals)
     done = told("report", str(file), "-o", str(tmp_path / "out"))
     assert done.code == 2
     assert done.stderr.startswith(f"loadgen report: {file}: {SERVICE} of the intervals from 0")
     assert done.stderr.count("\n") == 1
+
+
+def test_of_many_floods_none_is_unpacked_further_than_one_interval_can_need() -> None:
+    flood = zlib.compress(bytes(2**23), 9)
+    [block] = packed(HEALTHY.intervals).blocks
+    block = msgspec.structs.replace(block, times=dict.fromkeys(KINDS, flood))
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecordError, match=f"more than {MOST_ROW_BYTES} bytes"):
+            check(PackedIntervals([block] * 1000))
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 2**21
+
+
+def test_an_interval_that_fills_every_bucket_is_read() -> None:
+    counts = np.full(BUCKETS + 1, MOST_IN_HISTOGRAM // (BUCKETS + 1))
+    full = Histogram.from_buckets(
+        np.arange(BUCKETS + 1), counts, (0, LONGEST_NS), int(counts.sum())
+    )
+    only = interval(0.0, service_time_ns=Distribution.of(full))
+    assert list(packed([only])) == [only]
+
+
+def test_more_blocks_than_a_run_can_have_are_refused() -> None:
+    content = json.loads(PACKED.to_json())
+    content["intervals"]["blocks"] *= MOST_INTERVALS // BLOCK + 1
+    with pytest.raises(RecordError, match=r"blocks: .*<= 65536"):
+        from_json(json.dumps(content).encode())
+
+
+def test_long_payloads_and_many_are_read_as_they_were_written() -> None:
+    sent = (bytes(range(256)) * 2**14, *(b"line %d" % number for number in range(100_000)))
+    record = healthy(plan=msgspec.structs.replace(HEALTHY.plan, payloads=sent))
+    assert from_json(record.to_json()).plan.payloads == sent
 
 
 class TestFolder:

@@ -35,6 +35,7 @@ from loadgen.failure import Cause, Phase
 from loadgen.interval_packer import packed
 from loadgen.intervals import IntervalRecord, Stage
 from loadgen.merge import merge
+from loadgen.quantities import MOST_CHARACTERS
 from loadgen.record import ConnectionsRecord, Outcome, RunRecord, from_json
 from loadgen.record_schema import json_schema
 
@@ -295,6 +296,15 @@ class TestTimestamps:
         assert (merged.mode, merged.reason) == ("user", "worker b: as asked")
         assert (merged.stamped, merged.read_uncertainty_ns) == (8, distribution(7))
         assert both(HEALTHY, HEALTHY).timestamps == timestamps(stamped=8)
+
+    def test_reasons_of_workers_are_together_no_longer_than_a_record_may_have_them(self) -> None:
+        every = [
+            healthy(timestamps=timestamps(mode="user", reason=letter * MOST_CHARACTERS))
+            for letter in "ab"
+        ]
+        merged = both(*every)
+        assert merged.timestamps.reason.startswith("worker ")
+        assert from_json(merged.to_json()) == merged
 
     def test_have_one_reason_where_all_have_the_same(self) -> None:
         user = healthy(timestamps=timestamps(mode="user", reason="as asked"))

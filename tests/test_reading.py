@@ -49,6 +49,24 @@ def _write_and_close(descriptor: int, content: bytes) -> None:
         pipe.write(content)
 
 
+@pytest.mark.timeout(60)
+def test_what_is_typed_is_read_until_its_user_ends_it() -> None:
+    typing, terminal = os.openpty()
+    try:
+        os.write(typing, b"typed\n\x04")  # and the end (termios(3), VEOF)
+        assert read_whole(os.ttyname(terminal)) == b"typed\n"
+    finally:
+        os.close(typing)
+        os.close(terminal)
+
+
+@pytest.mark.timeout(60)
+def test_a_log_that_has_no_end_is_not_waited_for() -> None:
+    refused = "no end|[Pp]ermi|No such file"  # some may not read it, and some systems have none
+    with pytest.raises(OSError, match=refused):
+        read_whole("/dev/kmsg")
+
+
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/urandom"])
 def test_what_never_ends_is_read_no_further_than_is_allowed(path: str) -> None:
     with pytest.raises(TooLargeError) as refusal:

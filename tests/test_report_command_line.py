@@ -86,6 +86,12 @@ def test_what_code_made_as_it_ran_no_command_repeats() -> None:
     assert command_of(Plan(payloads=(MadePayload("a task"),))) is None
 
 
+def test_what_no_command_line_can_hold_is_said_not_to_fit() -> None:
+    assert command_of(Plan(payloads=(b"x",) * 1000)) is not None
+    assert command_of(Plan(payloads=(b"x",) * 1001)) is None
+    assert command_of(Plan(payloads=(b"x" * 100_000,), first_message=b"x" * 100_000)) is None
+
+
 def test_lines_are_raw_all_or_none_and_no_word_holds_a_zero() -> None:
     raw = LinesPayload("a", raw=True)
     assert command_of(Plan(payloads=(raw, LinesPayload("b")))) is None

@@ -13,6 +13,7 @@ from records import closed_loop, connection, connections_record, distribution, h
 
 from loadgen.distribution import Distribution
 from loadgen.interval_packer import packed
+from loadgen.intervals import Stage
 from loadgen.record import RunRecord, from_json
 from reports.figures import (
     PANELS,
@@ -60,6 +61,21 @@ def long() -> RunRecord:
 def short() -> RunRecord:
     """A run that need not be thinned."""
     return of_milliseconds(MOST)
+
+
+def test_stages_that_change_without_end_make_no_more_slices() -> None:
+    stages = get_args(Stage)
+    times = distribution(10_000, 10**9)
+    intervals = [
+        interval(0.0, stage=stages[at % len(stages)], messages=2, service_time_ns=times)
+        for at in range(10 * MOST + 1)
+    ]
+    record = closed_loop(intervals=intervals)
+    parts = slices(record)
+    assert len(parts) <= MOST
+    assert sum(part.messages for part in parts) == 2 * len(intervals)
+    found = times_by_slice(record, "service_time_ns", parts)
+    assert sum(each.count for each in found) == 2 * len(intervals)
 
 
 class TestSlices:

@@ -22,6 +22,7 @@ from loadgen.health import judge
 from loadgen.interval_packer import packed
 from loadgen.payload import MadePayload
 from loadgen.record import ConnectionsRecord, RunRecord, from_json
+from loadgen.units import format_count
 from reports import page
 from reports.command_line import command_of
 from reports.figures import PANELS
@@ -124,6 +125,22 @@ def test_a_command_can_be_copied_and_what_has_none_says_why() -> None:
     )
     together = judged(closed_loop(workers=[worker, worker]))
     assert "No command line repeats this run: 2 processes carried it out" in words_of(together)
+
+
+def test_of_very_many_findings_and_payloads_the_first_are_shown_and_the_others_counted() -> None:
+    findings = [
+        Finding(code="load", evidence=f"seen {number}.", advice="") for number in range(1005)
+    ]
+    record = closed_loop(
+        plan=plan(payloads=tuple(b"%d" % number for number in range(3000))),
+        health=Health(verdict="busy", findings=findings),
+    )
+    text = words_of(record)
+    assert "seen 999." in text
+    assert "seen 1000." not in text
+    assert text.count("… and 5 more") == 2  # once more in what a terminal shows
+    assert f"… and {format_count(2000)} more" in text
+    assert "No command line repeats this run: what it sent is too much for one." in text
 
 
 def test_names_and_errors_of_strangers_stay_text() -> None:

@@ -18,7 +18,7 @@ import msgspec
 from loadgen.core.clock import monotonic_ns, wall_ns
 from loadgen.errors import LoadgenError
 from loadgen.interval_packer import packed
-from loadgen.intervals import PackedIntervals, check, numbers_of
+from loadgen.intervals import PackedIntervals, check, check_order, numbers_of
 from loadgen.locust.report import PartReport, decode
 from loadgen.merge import merge
 from loadgen.names import quoted
@@ -155,6 +155,7 @@ class Inspection:
             if (abs(numbers_of(intervals, name)) > self.allowed_s).any():
                 raise ValueError(f"{name} of an interval lies outside of the run so far")
         _check_counts([block.numbers for block in intervals.blocks])
+        check_order(intervals)
         check(intervals)
 
     def why_too_many(self, intervals: PackedIntervals) -> str:

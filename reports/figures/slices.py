@@ -2,7 +2,8 @@
 
 A slice is an interval of the record, or where there are more than `MOST` of them several that
 follow one another, together: what was counted is summed and histograms are merged, so that no
-message and no maximum is lost, only the moment within the slice.
+message and no maximum is lost, only the moment within the slice. A slice ends where the stage of
+the run changes, unless that happens so often that a slice for each time could not be seen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,9 +34,10 @@ _SHOWN: Final = ("start_s", "duration_s", "messages", "connections_up", "failure
 
 @dataclass(frozen=True)
 class Slice:
-    """Intervals that follow one another, at the same stage of the run; one at least.
+    """Intervals that follow one another; one at least.
 
-    size: how many. start_s: when the first begins; end_s: when the last ends.
+    stage: of the first, and mostly of all. size: how many.
+    start_s: when the first begins; end_s: when the last ends.
     messages: answered in it (one way: handed to the kernel); messages_per_s: those, over its time.
     connections_up: at its end. failures: how many were met in it.
     """
@@ -75,11 +77,10 @@ def slices(record: RunRecord) -> list[Slice]:
 @lru_cache(maxsize=8)  # every figure of a record asks, and every note below one
 def _slices(of: _Same) -> list[Slice]:
     intervals = of.intervals
-    most = max(1, -(-len(intervals) // MOST))
+    most = _most(intervals)
     known_stages: list[Stage] = []
     sizes: list[int] = []
-    for stage, same in groupby(stages_of(intervals)):
-        count = sum(1 for _ in same)
+    for stage, count in _stretches(intervals):
         own = [min(most, count - start) for start in range(0, count, most)]
         sizes += own
         known_stages += [stage] * len(own)
@@ -108,6 +109,24 @@ def _slices(of: _Same) -> list[Slice]:
             strict=True,
         )
     ]
+
+
+def _most(intervals: Intervals) -> int:
+    """Return of how many intervals a slice is made, at most."""
+    return max(1, -(-len(intervals) // MOST))
+
+
+def _stretches(intervals: Intervals) -> list[tuple[Stage, int]]:
+    """Return how many intervals follow one another at each stage of the run, `MOST` times at most.
+
+    Where the stage changes more often, it counts only where a slice begins.
+    """
+    stages = stages_of(intervals)
+    changes = [(stage, sum(1 for _ in same)) for stage, same in groupby(stages)]
+    if len(changes) <= MOST:
+        return changes
+    size = _most(intervals)
+    return [(stages[at], min(size, len(stages) - at)) for at in range(0, len(stages), size)]
 
 
 def times_by_slice(record: RunRecord, kind: Latency, parts: Sequence[Slice]) -> list[Distribution]:

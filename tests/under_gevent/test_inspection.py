@@ -25,7 +25,7 @@ from loadgen.locust.gathered import Gathered
 from loadgen.locust.inspection import Inspection
 from loadgen.locust.report import PartReport, encode
 from loadgen.merge import merge
-from loadgen.packed_times import MOST_UNPACKED_BYTES, TimesColumn
+from loadgen.packed_times import MOST_ROW_BYTES, TimesColumn
 from loadgen.quantities import MOST_IN_HISTOGRAM
 from loadgen.record import RunRecord, from_json
 from loadgen.timeline import began_ns
@@ -149,7 +149,11 @@ BAD: Final[dict[str, tuple[Any, str]]] = {
         "interval",
     ),
     "many-intervals": (encode([report(record(intervals=intervals(3501)))]), "3501 intervals"),
-    "bomb": (encode([report(record(intervals=bomb()))]), "more than 8388608 bytes"),
+    "bomb": (encode([report(record(intervals=bomb()))]), f"more than {MOST_ROW_BYTES} bytes"),
+    "out-of-order": (
+        encode([report(record(intervals=intervals(99)[::-50]))]),
+        "order of time",
+    ),
     "huge-count": (with_field(2**63, "record", "actual", "messages"), ""),
     "ledger-of-text": (with_ledger(answered=["x", "y"]), "Expected `int`"),
     "short-ledger": (with_ledger(state=["closed"]), "not of one length"),
@@ -298,8 +302,8 @@ def test_who_does_something_else_than_the_others_does_not_cost_their_record(
 
 
 def test_a_time_that_unpacks_to_too_much_is_damaged() -> None:
-    stream = zlib.compress(bytes(MOST_UNPACKED_BYTES + 1))
-    with pytest.raises(ValueError, match="more than 8388608 bytes"):
-        TimesColumn.unpacked(stream)
+    stream = zlib.compress(bytes(2 * MOST_ROW_BYTES + 1))
+    with pytest.raises(ValueError, match=f"more than {2 * MOST_ROW_BYTES} bytes"):
+        TimesColumn.unpacked([stream], [2])
     with pytest.raises(ValueError, match="truncated"):
-        TimesColumn.unpacked(stream[:-5])
+        TimesColumn.unpacked([stream[:-5]], [3])
