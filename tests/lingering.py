@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final, Self
 
+import pytest
+
 _TIMEOUT_S: Final = 20.0
 _PROGRAM: Final = """
 import signal, socket, sys
@@ -14,6 +16,23 @@ for number in (signal.SIGINT, signal.SIGTERM):
 with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
     print("ready", flush=True)
     connection.recv(1)
+"""
+
+
+_CHAIN: Final = """
+import os, signal, socket, sys, time
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+    print("ready", flush=True)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    until_s = time.monotonic() + 30
+    while time.monotonic() < until_s:
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+        time.sleep(0.001)
+    connection.sendall(b"survived")
 """
 
 
@@ -28,6 +47,9 @@ def daemon(words: Sequence[str]) -> list[str]:
 class Lingering:
     """Whoever runs ``words`` connects here, prints a line, and stays: it ignores polite signals.
 
+    ``as_daemon`` starts it as a daemon. ``as_chain`` starts another that stays for half a minute as
+    a chain of daemons: each lives for a millisecond and leaves one in a session of its own.
+
     The connection lives as long as the process does, which is how its end is seen.
     """
 
@@ -38,10 +60,15 @@ class Lingering:
         port = self._listener.getsockname()[1]
         self.words = [sys.executable, "-c", _PROGRAM, str(port)]
         self.as_daemon = daemon(self.words)
+        self.as_chain = [sys.executable, "-c", _CHAIN, str(port)]
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._cleanup.close()
+
+    def starting(self, kind: str) -> list[str]:
+        """Return what starts a child, a daemon, or a chain."""
+        return {"a child": self.words, "a daemon": self.as_daemon, "a chain": self.as_chain}[kind]
 
     def await_start(self) -> None:
         """Wait until it is there."""
@@ -53,3 +80,13 @@ class Lingering:
         if not hasattr(self, "_connection"):
             self.await_start()
         assert self._connection.recv(1) == b""
+
+    def check_stays(self) -> None:
+        """Check that it is there, and let it go."""
+        self.await_start()
+        self._connection.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            self._connection.recv(1)
+        self._connection.settimeout(_TIMEOUT_S)
+        self._connection.sendall(b"x")
+        self.check_gone()

@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 from lingering import Lingering, daemon
 
+from loadgen.compare import supervised, supervisor
 from loadgen.compare.alternating import Command, Series, Side, order, run_in_turn
 from loadgen.errors import UsageError
 
@@ -114,11 +115,11 @@ def waiting_for(words: list[str], stays: bool = False) -> Command:
     )
 
 
-@pytest.mark.parametrize("kind", ["a child", "a daemon"])
+@pytest.mark.parametrize("kind", ["a child", "a daemon", "a chain"])
 @pytest.mark.parametrize("stays", [True, False], ids=["that takes too long", "that is done"])
 def test_a_run_goes_with_all_that_it_has_started(tmp_path: Path, stays: bool, kind: str) -> None:
     with Lingering() as lingering:
-        words = lingering.as_daemon if kind == "a daemon" else lingering.words
+        words = lingering.starting(kind)
         commands: dict[Side, Command] = {"A": waiting_for(words, stays), "B": command("pass")}
         runs = run_in_turn(commands, Series(1, tmp_path, 5.0 if stays else 60.0), print)
         with pytest.raises(UsageError, match="not done") if stays else contextlib.nullcontext():
@@ -150,6 +151,25 @@ def test_other_children_of_this_process_stay_and_keep_their_exit_codes(tmp_path:
         list(run_in_turn({"A": slow, "B": slow}, Series(1, tmp_path, 60), print))
         assert stays.communicate(b"still here", timeout=20)[0] == b"still here"
     assert ends.returncode == 7
+
+
+def test_an_orphan_that_another_child_of_this_process_leaves_stays(tmp_path: Path) -> None:
+    """The other child starts it, and ends, while the command waits for the end of its reader."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    slow = command(
+        "import select, sys\n"
+        f"written = open({str(fifo)!r}, 'w')\n"
+        "events = select.poll()\n"
+        "events.register(written, 0)\n"
+        "events.poll()\n"
+        "open(sys.argv[1], 'w')\n"
+    )
+    with Lingering() as bystander:
+        leaving = f'exec 3<"$0"; setsid {shlex.join(bystander.words)} 3<&- &'
+        with subprocess.Popen(["sh", "-c", leaving, str(fifo)], stdout=subprocess.DEVNULL):
+            assert next(run_in_turn({"A": slow, "B": slow}, Series(1, tmp_path, 60), print))
+        bystander.check_stays()
 
 
 def test_orphans_that_have_ended_take_up_no_processes_while_a_run_lasts(tmp_path: Path) -> None:
@@ -192,3 +212,32 @@ def test_a_daemon_that_writes_on_does_not_hold_up_the_next_run(tmp_path: Path) -
     )
     commands: dict[Side, Command] = {"A": writing_on, "B": writing_on}
     assert len(list(run_in_turn(commands, Series(1, tmp_path, 30), print))) == 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "complaint"),
+    [
+        (r"started\nended 0\nleft 12 13\n", "cannot be ended: process 12, 13; end it"),
+        (r"started\nended 0\n", "was not ended in 0.5 s"),
+        (r"", "was ended before it"),
+        (r"started\n", "was ended before it"),
+    ],
+)
+def test_a_supervisor_that_fails_is_told_of_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: str, complaint: str
+) -> None:
+    """One that stays when it is over, or ends early; what it cannot end may be another user's."""
+    stays = "not ended in" in complaint
+    fake = tmp_path / "supervisor.py"
+    fake.write_text(
+        "import signal, sys\n"
+        f"sys.stdout.write('{answers}')\n"
+        "sys.stdout.flush()\n"
+        f"{'signal.pause()' if stays else ''}\n"
+    )
+    monkeypatch.setattr(supervisor, "__file__", str(fake))
+    if stays:
+        monkeypatch.setattr(supervised, "_END_S", 0.5)
+    good = appending("a", tmp_path / "log")
+    with pytest.raises(UsageError, match=complaint):
+        list(run_in_turn({"A": good, "B": good}, Series(1, tmp_path, 30), print))

@@ -75,7 +75,7 @@ FLOORS = [
     ["summary", "curve", "terminal", "backend_table"],
     [
         *("compare", "compare.bootstrap", "compare.gates", "compare.alternating"),
-        *("compare.descendants", "compare.tail"),
+        *("compare.supervised", "compare.supervisor", "compare.tail"),
         *(
             "compare.rounds",
             "compare.load_rounds",
@@ -125,7 +125,8 @@ FAMILIES = [
     ],
     [
         *(
-            "compare.descendants compare.tail",
+            "compare.supervisor compare.tail",
+            "compare.supervised",
             "compare.bootstrap compare.gates compare.alternating",
         ),
         *("compare.rounds", "compare.load_rounds compare.benchmark_rounds"),
@@ -150,7 +151,7 @@ DOORS = {
         *("core.backends", "core.laps", "core.pacing", "core.watch", "core.roster"),
         *("probe", "server*"),
     ],
-    "time": ["core.clock", "dump", "probe", "server*"],
+    "time": ["core.clock", "dump", "probe", "server*", "compare.supervisor"],
 }
 
 

@@ -6,10 +6,15 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from command import ended, running
+from command import ended, loadgen, running
 from lingering import Lingering
 
 QUICK = "sh -c 'echo {} > \"$0\"' {out}"
+
+
+def staying_beside(words: list[str]) -> str:
+    """Return a command, a shell that stays beside ``words``, so that both must be ended."""
+    return f"sh -c {shlex.quote(f'{shlex.join(words)} & sleep 40 & wait')} {{out}}"
 
 
 @pytest.mark.parametrize(
@@ -18,16 +23,13 @@ QUICK = "sh -c 'echo {} > \"$0\"' {out}"
     ids=["^C", "SIGTERM", "SIGHUP"],
 )
 @pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("kind", ["a child", "a daemon"])
+@pytest.mark.parametrize("kind", ["a child", "a daemon", "a chain"])
 def test_it_ends_the_commands_and_keeps_what_there_is(
     tmp_path: Path, kind: str, times: int, number: signal.Signals, code: int
 ) -> None:
     kept = tmp_path / "kept"
     with Lingering() as lingering:
-        # A shell that stays beside its background process, so that both must be ended.
-        lasting = lingering.as_daemon if kind == "a daemon" else lingering.words
-        stays = f"{shlex.join(lasting)} & sleep 40 & wait"
-        endless = f"sh -c {shlex.quote(stays)} {{out}}"
+        endless = staying_beside(lingering.starting(kind))
         words = ("compare", "--run", QUICK, "--run", endless, "--keep", str(kept))
         with running(*words) as process:
             lingering.await_start()
@@ -37,6 +39,23 @@ def test_it_ends_the_commands_and_keeps_what_there_is(
         lingering.check_gone()
     assert result.code == code
     assert (kept / "A" / "0001.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["a child", "a daemon", "a chain"])
+def test_when_it_is_killed_the_commands_end_as_well(kind: str) -> None:
+    with Lingering() as lingering:
+        endless = staying_beside(lingering.starting(kind))
+        with running("compare", "--run", endless, "--run", QUICK) as process:
+            lingering.await_start()
+            process.kill()
+        lingering.check_gone()
+
+
+def test_a_command_that_kills_its_supervisor_is_told_of() -> None:
+    done = loadgen("compare", "--quiet", "--run", "sh -c 'kill -9 $PPID' {out}", "--run", QUICK)
+    assert done.code == 2
+    [line] = done.stderr.splitlines()
+    assert "the supervisor of a command was ended before it" in line
 
 
 def test_the_folder_that_nobody_keeps_goes_as_well(

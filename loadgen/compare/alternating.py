@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from loadgen.compare.descendants import started
+from loadgen.compare.supervised import started
 from loadgen.compare.tail import Tail
 from loadgen.errors import UsageError, reason
 from loadgen.names import quoted
