@@ -29,13 +29,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     if path.exists() and not path.is_file():
         _write_in_place(path, content)
         return
-    path = _resolved(path)
-    try:
-        _replace(path, content)
-    except OSError as error:
-        if error.errno not in _IRREPLACEABLE or not path.is_file():
-            raise
-        _write_in_place(path, content)
+    _replace_if_possible(_resolved(path), content)
 
 
 def write_within(folder: Path, name: str, content: bytes) -> None:
@@ -48,12 +42,7 @@ def write_within(folder: Path, name: str, content: bytes) -> None:
     _check_no_link(folder, name)
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        _replace(path, content)
-    except OSError as error:
-        if error.errno not in _IRREPLACEABLE or not path.is_file():
-            raise
-        _write_in_place(path, content, _NO_LINK)
+    _replace_if_possible(path, content, _NO_LINK)
 
 
 def check_within(folder: Path, name: str) -> None:
@@ -113,6 +102,16 @@ def _resolved(path: Path) -> Path:
     with contextlib.suppress(FileNotFoundError):
         real.stat()
     return real
+
+
+def _replace_if_possible(path: Path, content: bytes, more_flags: int = 0) -> None:
+    """Replace ``path``; a file that cannot be is written to as it is, opened with more flags."""
+    try:
+        _replace(path, content)
+    except OSError as error:
+        if error.errno not in _IRREPLACEABLE or not path.is_file():
+            raise
+        _write_in_place(path, content, more_flags)
 
 
 def _replace(path: Path, content: bytes) -> None:
