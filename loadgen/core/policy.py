@@ -13,7 +13,7 @@ FIRST_BACK_OFF_NS: Final = NS_PER_S // 10
 LONGEST_BACK_OFF_NS: Final = 5 * NS_PER_S
 
 
-class Limit(NamedTuple):
+class Timeout(NamedTuple):
     """How long something may take, from which moment on, and the failure's cause if it does not."""
 
     since_ns: int
@@ -38,8 +38,8 @@ class Policy:
     reply_timeout_ns: int = NEVER_NS
     reconnect: bool = False
 
-    def limits(self, connection: Connection) -> list[Limit]:
-        """Return what limits the time that ``connection`` waits as things stand.
+    def timeouts(self, connection: Connection) -> list[Timeout]:
+        """Return the time-outs that ``connection`` is under as things stand.
 
         Progress moves the beginning of one of them, and only a whole reply that of the other.
         """
@@ -47,16 +47,16 @@ class Policy:
         if since_ns is None:
             return []
         if connection.state is State.CONNECTING:
-            return [Limit(since_ns, self.connect_timeout_ns, Cause.TIMEOUT)]
-        limits = [Limit(since_ns, self.io_timeout_ns, Cause.TIMEOUT)]
+            return [Timeout(since_ns, self.connect_timeout_ns, Cause.TIMEOUT)]
+        timeouts = [Timeout(since_ns, self.io_timeout_ns, Cause.TIMEOUT)]
         if connection.in_flight:
             oldest_ns = connection.oldest_sent_ns
-            limits.append(Limit(oldest_ns, self.reply_timeout_ns, Cause.REPLY_TIMEOUT))
-        return limits
+            timeouts.append(Timeout(oldest_ns, self.reply_timeout_ns, Cause.REPLY_TIMEOUT))
+        return timeouts
 
     @property
     def look_interval_ns(self) -> int:
-        """How often a connection must be looked at for no limit to be missed."""
+        """How often a connection must be looked at for no time-out to be missed."""
         return min(self.io_timeout_ns, self.reply_timeout_ns)
 
 

@@ -242,7 +242,7 @@ class Roster(ABC):
             self._opener.enqueue((connection,))
             return
         look_ns = now_ns + self._policy.look_interval_ns
-        for since_ns, longest_ns, cause in self._policy.limits(connection):
+        for since_ns, longest_ns, cause in self._policy.timeouts(connection):
             # A process that stood still has not waited for the server.
             paused_ns = self._watch.pauses.within_ns(since_ns, now_ns)
             deadline_ns = since_ns + longest_ns + paused_ns

@@ -40,7 +40,7 @@ MOST_PACKED_BYTES_PER_S: Final = 2**18
 MOST_SKEW_S: Final = 60.0
 """By so much a worker's wall clock may differ from the master's; the run seems longer by it."""
 
-MOST_COUNTED: Final = 2**50
+MOST_BELIEVED: Final = 2**50
 """More of anything (bytes of twelve days at 1 GiB/s) is not believed: a few workers with so much
 would leave the ranges of a record (`loadgen.quantities`) when they are added up."""
 
@@ -169,8 +169,8 @@ class Inspection:
 
 def _check_counts(plain: Any) -> None:
     """Raise ValueError if a number in ``plain`` is larger than is believed."""
-    if any(abs(number) > MOST_COUNTED for number in _numbers(plain)):
-        raise ValueError(f"one of its numbers is above {MOST_COUNTED}")
+    if any(abs(number) > MOST_BELIEVED for number in _numbers(plain)):
+        raise ValueError(f"one of its numbers is above {MOST_BELIEVED}")
 
 
 def _numbers(plain: Any) -> Iterator[float]:
