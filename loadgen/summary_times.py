@@ -1,8 +1,8 @@
 """What a run says about times, and about their worth, as lines for people."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from loadgen import shortfall
 from loadgen.distribution import Distribution
@@ -12,6 +12,7 @@ from loadgen.names import as_line, readable
 from loadgen.record import RunRecord
 from loadgen.units import format_count, format_duration_ns
 
+Item = TypeVar("Item")
 Style = Literal["plain", "heading", "good", "bad", "faint"]
 
 MOST_SHOWN: Final = 1000
@@ -53,6 +54,12 @@ _INDENT_COLUMNS: Final = 15
 _WIDTH: Final = 99
 
 
+def first(items: Sequence[Item]) -> tuple[Sequence[Item], str]:
+    """Return those of ``items`` that are shown, and in words how many are left out."""
+    more = len(items) - MOST_SHOWN
+    return items[:MOST_SHOWN], f"… and {format_count(more)} more" if more > 0 else ""
+
+
 def wrapped(text: str, indent_columns: int = 2, style: Style = "plain") -> Iterator[Line]:
     """Yield ``text`` as indented lines that are not too wide; names of options stay whole."""
     width = _WIDTH - indent_columns
@@ -89,14 +96,13 @@ def verdict(record: RunRecord) -> Iterator[Line]:
 
 def _findings(health: Health) -> Iterator[Line]:
     said = set()
-    for finding in health.findings[:MOST_SHOWN]:
+    shown, more = first(health.findings)
+    for finding in shown:
         yield from wrapped(finding.evidence, _INDENT_COLUMNS)
         if finding.advice not in said and health.verdict != "valid":
             said.add(finding.advice)
             yield from wrapped(finding.advice, _INDENT_COLUMNS + 2, "faint")
-    more = len(health.findings) - MOST_SHOWN
-    if more > 0:
-        yield from wrapped(f"… and {format_count(more)} more", _INDENT_COLUMNS, "faint")
+    yield from wrapped(more, _INDENT_COLUMNS, "faint")
 
 
 def checks(record: RunRecord) -> Iterator[Line]:

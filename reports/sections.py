@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -12,12 +12,10 @@ from loadgen.evidence import GRAVITY, Finding, Verdict
 from loadgen.health import prints_response_time
 from loadgen.record import ConnectionRecord, RunRecord
 from loadgen.summary import end_of_target, moment, plan_in_words, target_in_words
-from loadgen.summary_times import MOST_SHOWN, format_rate, meaning_of
+from loadgen.summary_times import first, format_rate, meaning_of
 from loadgen.time_figure import Time
 from loadgen.units import format_bytes, format_count, format_duration_ns, parse_moment
 from reports import command_line
-
-Row = TypeVar("Row")
 
 _SIGNS: Final[dict[Verdict, str]] = {
     "valid": "✓",
@@ -49,12 +47,6 @@ class Beside(NamedTuple):
     what: str
     requested: str
     actual: str
-
-
-def first(rows: Sequence[Row]) -> tuple[Sequence[Row], str]:
-    """Return those of ``rows`` that a page shows, and in words how many it leaves out."""
-    more = len(rows) - MOST_SHOWN
-    return rows[:MOST_SHOWN], f"… and {format_count(more)} more" if more > 0 else ""
 
 
 def judgement(record: RunRecord) -> Judgement:
