@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from loadgen.streams import stdin_portions
+from loadgen.streams import awaited_portions, stdin_portions
 from loadgen.units import format_bytes
 
 LARGEST_BYTES: Final = 2**30
@@ -36,10 +36,13 @@ def read_whole(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
     """
     if str(path) == "-":
         return _joined(stdin_portions(_PORTION_BYTES), most_bytes)
-    with io.FileIO(path, opener=_opened) as file:
-        status = os.fstat(file.fileno())
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        status = os.fstat(descriptor)
         if stat.S_ISREG(status.st_mode) and status.st_size > most_bytes:
             raise TooLargeError(most_bytes)
+        if stat.S_ISFIFO(status.st_mode) or os.isatty(descriptor):
+            return _joined(awaited_portions(descriptor, _PORTION_BYTES), most_bytes)
         return _joined(_portions(file), most_bytes)
 
 
@@ -56,25 +59,16 @@ def read_written(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
         first = pipe.read(_PORTION_BYTES)
         if first == b"":
             raise OSError(errno.ENXIO, "nobody writes to this pipe; start what does first")
-        os.set_blocking(descriptor, True)
-        rest = iter(lambda: pipe.read(_PORTION_BYTES), b"")
+        rest = awaited_portions(descriptor, _PORTION_BYTES)
         return _joined(chain((first or b"",), rest), most_bytes)
 
 
-def _opened(path: str, flags: int) -> int:
-    """Open a pipe such that its writers are waited for, and all else such that nobody is.
-
-    A log of the kernel's, such as /proc/kmsg, has no end: read(2) waits for the next message, or
-    returns EAGAIN to who would not wait. Of a file on a disk, O_NONBLOCK changes nothing (open(2)).
-    """
-    if Path(path).is_fifo():
-        return os.open(path, flags)
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    os.set_blocking(descriptor, os.isatty(descriptor))
-    return descriptor
-
-
 def _portions(file: io.FileIO) -> Iterator[bytes]:
+    """Yield what a file holds; of a log of the kernel's, such as /proc/kmsg, there is no end.
+
+    read(2) returns EAGAIN where that has no more for now, since it is open with O_NONBLOCK, which
+    changes nothing of a file on a disk (open(2)).
+    """
     while (portion := file.read(_PORTION_BYTES)) != b"":
         if portion is None:  # EAGAIN
             raise OSError(errno.EAGAIN, "it has no end, and waits for more; copy it first")

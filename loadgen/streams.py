@@ -21,6 +21,8 @@ from typing import Any, Final, TextIO
 from loadgen.files import write_whole
 from loadgen.names import ERRORS
 
+_LONGEST_WAIT_MS: Final = 200
+
 _NAMES: Final = ("standard input", "standard output", "standard error")
 
 
@@ -44,11 +46,32 @@ def stdin_portions(size_bytes: int) -> Iterator[bytes]:
     """Yield what comes on standard input, at most ``size_bytes`` at a time. Raises OSError."""
     if sys.stdin is None or is_closed(sys.stdin):
         raise OSError(errno.EBADF, "standard input is closed; name a file, or pipe something in")
-    while (portion := sys.stdin.buffer.read(size_bytes)) != b"":
-        if portion is None:  # it does not wait, and there is nothing yet
-            select.select([sys.stdin], [], [])
-        else:
-            yield portion
+    try:
+        descriptor = sys.stdin.fileno()
+    except io.UnsupportedOperation:  # a host's own, in memory
+        yield from iter(lambda: sys.stdin.buffer.read(size_bytes), b"")
+    else:
+        yield from awaited_portions(descriptor, size_bytes)
+
+
+def awaited_portions(descriptor: int, size_bytes: int) -> Iterator[bytes]:
+    """Yield what comes on a pipe or terminal, at most ``size_bytes`` at a time, until its end.
+
+    A signal that comes just before a system call that waits does not end that wait (pselect(2)
+    describes the race); so no call waits for long, and ^C is always heard. Raises OSError.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while True:
+        while not poll.poll(_LONGEST_WAIT_MS):
+            pass
+        try:
+            portion = os.read(descriptor, size_bytes)
+        except BlockingIOError:  # another process was faster
+            continue
+        if not portion:
+            return
+        yield portion
 
 
 def write_stdout(content: bytes) -> None:
