@@ -25,20 +25,19 @@ from bench.yardstick import (
     server,
     two_cores,
 )
-from loadgen import descriptors
-from loadgen.core import backends
-from loadgen.core.clock import monotonic_ns, wall_ns
-from loadgen.core.conversation import Conversation
-from loadgen.core.dialer import Dialer, SocketOptions, resolve
-from loadgen.core.engine import Engine
-from loadgen.core.policy import Policy
-from loadgen.core.recorder import Recorder
-from loadgen.core.wall_clock import WallClock
-from loadgen.core.watch import Watch
-from loadgen.payload import load
-from loadgen.plan import Plan
+from loadgen.engine.conversation import Conversation
+from loadgen.engine.engine import Engine
+from loadgen.engine.recorder import Recorder
+from loadgen.engine.selector import Watch
+from loadgen.engine.timeouts import Policy
+from loadgen.net import backends, descriptors
+from loadgen.net.clock import monotonic_ns, wall_ns
+from loadgen.net.dialer import Dialer, SocketOptions, resolve
+from loadgen.net.target import Target
+from loadgen.net.wall_clock import WallClock
+from loadgen.plan.payloads import load
+from loadgen.plan.plan import Plan
 from loadgen.server.embedded import EmbeddedServer
-from loadgen.target import Target
 
 MANY = 10_000
 ROUNDS = 5

@@ -22,13 +22,18 @@ import numpy as np
 
 from bench.yardstick import ROOT, UnavailableError, output_of
 from loadgen import RunRecord, from_json
-from loadgen.core.histogram import Histogram
-from loadgen.distribution import Distribution
-from loadgen.evidence import MonitorRecord, ProcessSamples
-from loadgen.files import write_atomically
-from loadgen.interval_packer import packed
-from loadgen.intervals import BLOCK, IntervalBlock, IntervalRecord, PackedIntervals
-from loadgen.monitor import MOST_SAMPLES
+from loadgen.files.writing import write_atomically
+from loadgen.results.distribution import Distribution
+from loadgen.results.histogram import Histogram
+from loadgen.results.interval_packer import packed
+from loadgen.results.intervals import (
+    BLOCK,
+    IntervalBlock,
+    IntervalRecord,
+    PackedIntervals,
+)
+from loadgen.results.verdict import MonitorRecord, ProcessSamples
+from loadgen.runner.monitor import MOST_SAMPLES
 
 MOST_BYTES: Final = 1e9
 MOST_S: Final = 20.0

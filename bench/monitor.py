@@ -18,10 +18,10 @@ from time import monotonic_ns
 import numpy as np
 
 from bench.pairs import PairedEngine
-from loadgen.core import backends
-from loadgen.core.dialer import Endpoint
-from loadgen.monitor import Monitor
-from loadgen.plan import Plan
+from loadgen.net import backends
+from loadgen.net.dialer import Endpoint
+from loadgen.plan.plan import Plan
+from loadgen.runner.monitor import Monitor
 
 INTERVAL_S = 0.02
 

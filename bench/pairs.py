@@ -4,16 +4,16 @@ import contextlib
 import socket
 from typing import Any, Self
 
-from loadgen.core import backends
-from loadgen.core.clock import monotonic_ns
-from loadgen.core.conversation import Conversation
-from loadgen.core.dialer import Dialer
-from loadgen.core.engine import Engine
-from loadgen.core.policy import Policy
-from loadgen.core.recorder import Recorder
-from loadgen.core.watch import Watch
-from loadgen.framing import Echo
-from loadgen.payload import PayloadQueue
+from loadgen.engine.conversation import Conversation
+from loadgen.engine.engine import Engine
+from loadgen.engine.recorder import Recorder
+from loadgen.engine.selector import Watch
+from loadgen.engine.timeouts import Policy
+from loadgen.net import backends
+from loadgen.net.clock import monotonic_ns
+from loadgen.net.dialer import Dialer
+from loadgen.net.protocols import Echo
+from loadgen.plan.payloads import PayloadQueue
 
 MESSAGE = b"x" * 64
 CONNECTIONS = backends.TURN_EVENTS

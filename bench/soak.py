@@ -28,10 +28,10 @@ import psutil
 from bench.trend import CONFIDENCE, LEAST_SAMPLES, Slope, Word, slope
 from bench.yardstick import ROOT, UnavailableError, heading
 from loadgen import RunRecord, from_json
-from loadgen.intervals import numbers_of, stages_of
+from loadgen.results.intervals import numbers_of, stages_of
+from loadgen.server.connections import ServerCounts
 from loadgen.server.embedded import EmbeddedServer
-from loadgen.server.ledger import read_ledger
-from loadgen.server.peers import ServerCounts
+from loadgen.server.residence_log import read_ledger
 from loadgen.units import format_count, parse_duration_s
 
 MEMORY_PER_S: Final = 10_000.0

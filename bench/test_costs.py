@@ -12,16 +12,17 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.pairs import CONNECTIONS, PairedEngine
 from bench.timers import each_of, in_rounds
-from loadgen import Histogram, Plan, SizePayload, framing, schedule
-from loadgen.arrivals import arrivals
-from loadgen.commands import run_options
-from loadgen.core import backends
-from loadgen.core.clock import monotonic_ns, wall_ns
-from loadgen.core.recorder import ROWS, Recorder
-from loadgen.core.wall_clock import WallClock
-from loadgen.distribution import Distribution
-from loadgen.interval_packer import IntervalPacker
-from loadgen.intervals import KINDS, NUMBERS, IntervalRecord
+from loadgen import Histogram, Plan, SizePayload
+from loadgen.cli import run_options
+from loadgen.engine.recorder import ROWS, Recorder
+from loadgen.net import backends, protocols
+from loadgen.net.clock import monotonic_ns, wall_ns
+from loadgen.net.wall_clock import WallClock
+from loadgen.plan import profile as schedule
+from loadgen.plan.arrivals import arrivals
+from loadgen.results.distribution import Distribution
+from loadgen.results.interval_packer import IntervalPacker
+from loadgen.results.intervals import KINDS, NUMBERS, IntervalRecord
 
 REPLIES = 1000
 ARRIVALS = 20_000
@@ -72,7 +73,7 @@ def test_turn(benchmark: BenchmarkFixture, backend: str) -> None:
 @pytest.mark.parametrize("reads", ["one-by-one", "all-at-once"])
 @pytest.mark.parametrize("form", STREAMS)
 def test_framing(benchmark: BenchmarkFixture, form: str, reads: str) -> None:
-    decoder, reply = framing.parse(form).decoder(), STREAMS[form]
+    decoder, reply = protocols.parse(form).decoder(), STREAMS[form]
     together = 1 if reads == "one-by-one" else 16
     batch, lengths = bytes(len(reply)) * together, (len(reply),) * together
     view = memoryview(reply * together)

@@ -19,7 +19,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.timers import RunClock, in_rounds
 from bench.yardstick import Shape, two_cores
 from loadgen import LocalLimitError, Plan, RunRecord, SizePayload
-from loadgen.core import backends
+from loadgen.net import backends
 from loadgen.pytest_plugin import LoadRun
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.units import format_bytes

@@ -25,8 +25,8 @@ from typing import Final
 
 from bench.yardstick import heading, print_title
 from loadgen import RunRecord
-from loadgen.doubts import percent
-from loadgen.record import from_json
+from loadgen.analysis.verdict.run_rules import percent
+from loadgen.results.record import from_json
 
 FROZEN_S: Final = 1.0
 LOAD: Final = ("-c", "50", "--rate", "1000", "-d", "4s")

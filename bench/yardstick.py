@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from loadgen import RunRecord, environment, from_json
+from loadgen import RunRecord, from_json
+from loadgen.results import environment
 
 SOURCE = Path(__file__).parent / "native" / "echo.c"
 ROOT = Path(__file__).parent.parent

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from loadgen._version import __version__
 
 if TYPE_CHECKING:
-    from loadgen.checks import check
-    from loadgen.core.histogram import Histogram
+    from loadgen.analysis.checks import check
     from loadgen.errors import (
         LoadgenBug,
         LoadgenError,
@@ -26,12 +25,13 @@ if TYPE_CHECKING:
         UnreachableError,
         UsageError,
     )
-    from loadgen.evidence import CheckResult, Finding, Health
-    from loadgen.payload import FilePayload, LinesPayload, SizePayload
-    from loadgen.plan import Plan
-    from loadgen.record import RunRecord, from_json
-    from loadgen.runner import UnreachableTargetError, run
-    from loadgen.surroundings import Progress, Surroundings
+    from loadgen.plan.payloads import FilePayload, LinesPayload, SizePayload
+    from loadgen.plan.plan import Plan
+    from loadgen.results.histogram import Histogram
+    from loadgen.results.record import RunRecord, from_json
+    from loadgen.results.verdict import CheckResult, Finding, Health
+    from loadgen.runner.context import Progress, Surroundings
+    from loadgen.runner.run import UnreachableTargetError, run
 
 _HOMES = {
     "CheckResult": "evidence",

@@ -2,7 +2,7 @@
 
 import os
 
-from loadgen.names import escaped, quoted, readable
+from loadgen.text import escaped, quoted, readable
 
 
 class LoadgenError(Exception):

@@ -8,11 +8,11 @@ import logging
 import traceback
 from typing import Final
 
-from loadgen.names import as_line
+from loadgen.text import as_line
 
 
 def logger(name: str) -> logging.Logger:
-    """Return the logger called ``name``, with lines that are as `loadgen.names.as_line` has them.
+    """Return the logger called ``name``, with lines that are as `loadgen.text.as_line` has them.
 
     A traceback keeps its lines.
     """

@@ -21,8 +21,8 @@ import pytest
 import loadgen
 
 if TYPE_CHECKING:
-    from loadgen.plan import Plan
-    from loadgen.record import RunRecord
+    from loadgen.plan.plan import Plan
+    from loadgen.results.record import RunRecord
 
 FOLDER: Final = ".loadgen"
 """Where records of failed tests go, in pytest's root directory, if no other place is named."""
@@ -76,7 +76,7 @@ class LoadRun:
             if number < self._saved:
                 yield from _in_short(record)
             else:
-                lines = import_module("loadgen.summary").summarise(record)
+                lines = import_module("loadgen.analysis.summary").summarise(record)
                 yield from (line.text for line in lines)
 
 
@@ -101,7 +101,7 @@ def figures(records: "list[RunRecord]") -> dict[str, Any]:
     gravest of theirs.
     """
     median = import_module("statistics").median
-    gravity = import_module("loadgen.evidence").GRAVITY
+    gravity = import_module("loadgen.results.verdict").GRAVITY
     verdicts = [record.health.verdict for record in records if record.health is not None]
     cpu_ns = [record.actual.cpu_per_message_ns for record in records]
     known_cpu_ns = [each for each in cpu_ns if each is not None]
@@ -121,8 +121,8 @@ def _percentiles(name: str, records: "list[RunRecord]") -> dict[str, int]:
     """Return the percentiles of one kind of time, as far as they are known."""
     times = [getattr(record, f"{name}_time_ns") for record in records]
     known = [each for each in times if each is not None]
-    found = import_module("loadgen.distribution").Distribution.of_all(known)
-    figure = import_module("loadgen.time_figure").Time
+    found = import_module("loadgen.results.distribution").Distribution.of_all(known)
+    figure = import_module("loadgen.analysis.time_metric").Time
     percents = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
     return {
         f"{name}_{short}_ns": found.percentile(percent)
@@ -133,7 +133,7 @@ def _percentiles(name: str, records: "list[RunRecord]") -> dict[str, int]:
 
 
 def _in_short(record: "RunRecord") -> Iterator[str]:
-    rate = import_module("loadgen.summary_times").format_rate(record.actual.messages_per_s)
+    rate = import_module("loadgen.analysis.summary_times").format_rate(record.actual.messages_per_s)
     verdict = record.health.verdict if record.health else "not judged"
     yield f"  verdict      {verdict}"
     yield f"  messages     {record.actual.messages}   {rate}"
@@ -142,10 +142,12 @@ def _in_short(record: "RunRecord") -> Iterator[str]:
 
 def _saved(record: "RunRecord", path: Path) -> str:
     """Write the record; return a line that says where it is, or why it is not."""
-    names = import_module("loadgen.names")
+    names = import_module("loadgen.text")
     shown = names.readable(names.escaped(str(path)))
     try:
-        import_module("loadgen.files").write_within(path.parent, path.name, record.to_json())
+        import_module("loadgen.files.writing").write_within(
+            path.parent, path.name, record.to_json()
+        )
     except OSError as error:
         why = import_module("loadgen.errors").reason(error)
         return f"the record is not kept: {shown}: {why}"

@@ -7,15 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
 
-from loadgen.commands import options, places
-from loadgen.compare import files
-from loadgen.compare.comparison import Terms, compare
-from loadgen.compare.load_rounds import of_records
+from loadgen.analysis.compare import reading
+from loadgen.analysis.compare.comparison import Terms, compare
+from loadgen.analysis.compare.run_rounds import of_records
+from loadgen.analysis.summary_times import Line
+from loadgen.cli import output_places
+from loadgen.cli import parser as options
+from loadgen.cli.terminal import print_lines
 from loadgen.errors import UsageError
-from loadgen.names import escaped
-from loadgen.record import RunRecord, redacted_record
-from loadgen.summary_times import Line
-from loadgen.terminal import print_lines
+from loadgen.results.record import RunRecord, redacted_record
+from loadgen.text import escaped
 from reports import listing
 from reports.figures.style import Format
 from reports.page import Run
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> int:
     runs = runs_of(chosen.records, chosen.out)
     if chosen.redact:
         runs = [replace(run, record=redacted_record(run.record)) for run in runs]
-    with files.naming(chosen.records[0]):  # of several, nothing is left to be found damaged
+    with reading.naming(chosen.records[0]):  # of several, nothing is left to be found damaged
         return _wrote(write_report(runs, folder, chosen.formats))
 
 
@@ -77,11 +78,13 @@ def runs_of(paths: Sequence[Path], out: Path) -> list[Run]:
     is plain whose they are. Raises UsageError and RecordError.
     """
     is_single = len(paths) == 1 and not paths[0].is_dir()
-    read_file = files.records if is_single else files.whole_records
+    read_file = reading.records if is_single else reading.whole_records
     found = [each for path in paths for each in _found(path, read_file)]
-    labels = labelled(["run" if path == places.STDIN else escaped(path.stem) for path, _ in found])
+    labels = labelled(
+        ["run" if path == output_places.STDIN else escaped(path.stem) for path, _ in found]
+    )
     return [
-        Run(label, record, "" if path == places.STDIN else relative(path, out))
+        Run(label, record, "" if path == output_places.STDIN else relative(path, out))
         for label, (path, record) in zip(labels, found, strict=True)
     ]
 
@@ -104,9 +107,11 @@ def _compare(arguments: list[str]) -> int:
 
 def _folder(chosen: argparse.Namespace) -> Folder:
     """Return where the report goes. Raises UsageError if it cannot, or would replace a record."""
-    read = tuple(file for path in chosen.records for file in files.files(path))
-    places.check_apart([("-o", places.within(chosen.out, PAGE))], [("", file) for file in read])
-    places.check_folder("-o", chosen.out, PAGE)
+    read = tuple(file for path in chosen.records for file in reading.files(path))
+    output_places.check_apart(
+        [("-o", output_places.within(chosen.out, PAGE))], [("", file) for file in read]
+    )
+    output_places.check_folder("-o", chosen.out, PAGE)
     return Folder(chosen.out, read)
 
 
@@ -117,7 +122,7 @@ def _wrote(page: Path) -> int:
 
 
 def _rounds(path: Path) -> list[RunRecord]:
-    found = _found(path, files.whole_records)
+    found = _found(path, reading.whole_records)
     return sorted((record for _, record in found), key=lambda record: record.started_at)
 
 
@@ -142,7 +147,7 @@ def _found(
     path: Path, read_file: Callable[[Path], list[RunRecord]]
 ) -> list[tuple[Path, RunRecord]]:
     """Return the runs in the file or folder ``path``, and name what is left out of a folder."""
-    found, complaints = files.of_each(path, read_file)
+    found, complaints = reading.of_each(path, read_file)
     _name_left_out(complaints)
     return [(file, record) for file, records in found for record in records]
 

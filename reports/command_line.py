@@ -7,11 +7,17 @@ from typing import Final
 
 import msgspec
 
-from loadgen import names
-from loadgen.names import unescaped
-from loadgen.payload import FilePayload, LinesPayload, MadePayload, RedactedPayload, SizePayload
-from loadgen.plan import Plan
-from loadgen.summary_times import MOST_SHOWN
+from loadgen import text as names
+from loadgen.analysis.summary_times import MOST_SHOWN
+from loadgen.plan.payloads import (
+    FilePayload,
+    LinesPayload,
+    MadePayload,
+    RedactedPayload,
+    SizePayload,
+)
+from loadgen.plan.plan import Plan
+from loadgen.text import unescaped
 
 _NAMES = {  # of options, in the order in which people would write them
     "connections": "-c",

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from loadgen.compare import files
-from loadgen.names import escaped, readable
-from loadgen.plan import Plan
-from loadgen.record import RunRecord
-from loadgen.summary_times import Line, format_rate
-from loadgen.time_figure import Time
+from loadgen.analysis.compare import reading
+from loadgen.analysis.summary_times import Line, format_rate
+from loadgen.analysis.time_metric import Time
+from loadgen.plan.plan import Plan
+from loadgen.results.record import RunRecord
+from loadgen.text import escaped, readable
 from loadgen.units import format_count, format_duration_ns
 from reports.sections import began, latency_kind
 
@@ -31,7 +31,7 @@ def find(folder: Path) -> tuple[list[Listed], list[str]]:
 
     Raises UsageError if it cannot be read, and RecordError if there is no run in it.
     """
-    found, complaints = files.of_each(folder, files.records)
+    found, complaints = reading.of_each(folder, reading.records)
     listed = [Listed(record, file) for file, records in found for record in records]
     return sorted(listed, key=lambda each: each.record.started_at, reverse=True), complaints
 

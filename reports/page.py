@@ -18,13 +18,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from loadgen.compare import text
-from loadgen.compare.comparison import Comparison
-from loadgen.encoded import as_json
-from loadgen.intervals import PackedIntervals
-from loadgen.names import escaped, readable
-from loadgen.record import RunRecord
-from loadgen.summary import summarise
+from loadgen.analysis.compare import text
+from loadgen.analysis.compare.comparison import Comparison
+from loadgen.analysis.summary import summarise
+from loadgen.files.encoded import as_json
+from loadgen.results.intervals import PackedIntervals
+from loadgen.results.record import RunRecord
+from loadgen.text import escaped, readable
 from reports import sections
 from reports.figures import COMPARED, PANELS, Panel
 from reports.figures.style import CSS, NARROW_PX, WIDE_PX, Format, to_file, to_svg

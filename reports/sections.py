@@ -6,14 +6,19 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from loadgen.doubts import in_seconds
-from loadgen.encoded import as_json
-from loadgen.evidence import GRAVITY, Finding, Verdict
-from loadgen.health import prints_response_time
-from loadgen.record import ConnectionRecord, RunRecord
-from loadgen.summary import end_of_target, moment, plan_in_words, target_in_words
-from loadgen.summary_times import first, format_rate, meaning_of
-from loadgen.time_figure import Time
+from loadgen.analysis.summary import (
+    end_of_target,
+    moment,
+    plan_in_words,
+    target_in_words,
+)
+from loadgen.analysis.summary_times import first, format_rate, meaning_of
+from loadgen.analysis.time_metric import Time
+from loadgen.analysis.verdict.judging import prints_response_time
+from loadgen.analysis.verdict.run_rules import in_seconds
+from loadgen.files.encoded import as_json
+from loadgen.results.record import ConnectionRecord, RunRecord
+from loadgen.results.verdict import GRAVITY, Finding, Verdict
 from loadgen.units import format_bytes, format_count, format_duration_ns, parse_moment
 from reports import command_line
 

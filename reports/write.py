@@ -7,12 +7,12 @@ from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from loadgen.commands import places
-from loadgen.compare.comparison import Comparison
+from loadgen.analysis.compare.comparison import Comparison
+from loadgen.cli import output_places
 from loadgen.errors import UsageError, reason
-from loadgen.files import write_within
-from loadgen.names import escaped, utf_8
-from loadgen.record import RunRecord
+from loadgen.files.writing import write_within
+from loadgen.results.record import RunRecord
+from loadgen.text import escaped, utf_8
 from reports import page
 from reports.figures.style import Format
 from reports.page import Picture, Run
@@ -95,8 +95,8 @@ def _name(label: str) -> str:
 
 def _write(out: Folder, text: str, files: Sequence[tuple[str, bytes]]) -> Path:
     contents = {PAGE: utf_8(text)} | dict(files)
-    places.check_apart(
-        [("-o", places.within(out.path, name)) for name in contents],
+    output_places.check_apart(
+        [("-o", output_places.within(out.path, name)) for name in contents],
         [("", file) for file in out.kept],
     )
     complaints = []

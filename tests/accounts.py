@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from servers import ScriptedServer
 
-from loadgen.distribution import Distribution
-from loadgen.intervals import Times
-from loadgen.record import RunRecord
+from loadgen.results.distribution import Distribution
+from loadgen.results.intervals import Times
+from loadgen.results.record import RunRecord
 
 
 def check(record: RunRecord) -> None:

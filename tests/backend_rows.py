@@ -6,9 +6,15 @@ from typing import Any
 import msgspec
 from records import HEALTHY, LONG, closed_loop, generator, plan
 
-from loadgen import backend_table, health
-from loadgen.backends_compared import BackendRow, BackendsRecord, Grid, Turns
-from loadgen.record import RunRecord
+from loadgen.analysis import backends_text
+from loadgen.analysis.backends import (
+    BackendRow,
+    BackendsRecord,
+    Grid,
+    Turns,
+)
+from loadgen.analysis.verdict import judging
+from loadgen.results.record import RunRecord
 
 US = 1000
 MS = 1_000_000
@@ -27,7 +33,7 @@ def made_up(messages_per_s: float = 1000.0, cpu_s: float = 1.0, **changes: Any) 
         cpu_system_s=cpu_s * 3 / 4,
     )
     record = closed_loop(actual=actual, **changes)
-    return msgspec.structs.replace(record, health=health.judge(record))
+    return msgspec.structs.replace(record, health=judging.judge(record))
 
 
 class Runs:
@@ -72,4 +78,4 @@ def record_of(
 
 
 def text_of(rows: list[BackendRow], **options: Any) -> str:
-    return "\n".join(line.text for line in backend_table.table(record_of(rows, **options)))
+    return "\n".join(line.text for line in backends_text.table(record_of(rows, **options)))

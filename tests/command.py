@@ -12,7 +12,7 @@ import pytest
 from servers import ScriptedServer, echoes
 
 from loadgen.cli import main
-from loadgen.record import RunRecord, from_json
+from loadgen.results.record import RunRecord, from_json
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TIMEOUT_S: Final = 45.0

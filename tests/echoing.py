@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
+from loadgen.net.target import Target
 from loadgen.server import EchoServer, ServerOptions
-from loadgen.target import Target
 
 TIMEOUT_S: Final = 20.0  # for a broken server only: nothing here waits that long
 

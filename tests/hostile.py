@@ -9,7 +9,7 @@ import msgspec
 from msgspec import inspect
 from records import distribution
 
-from loadgen.distribution import Distribution
+from loadgen.results.distribution import Distribution
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 

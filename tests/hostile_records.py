@@ -17,11 +17,17 @@ from hypothesis import HealthCheck, settings
 from record_damage import Damaged, Start
 from records import HEALTHY, OPEN_LOOP_TIMES, distribution, failure, healthy
 
-from loadgen import backends_compared, find_max
+from loadgen.analysis import backends, max_rate
+from loadgen.analysis.compare import benchmark_rounds
 from loadgen.cli import main
-from loadgen.compare import benchmark_rounds
 from loadgen.errors import LoadgenError, RecordError
-from loadgen.evidence import (
+from loadgen.net.failure import Cause, Phase
+from loadgen.results.hdr_log import to_hdr_log
+from loadgen.results.interval_packer import packed
+from loadgen.results.merge import merge
+from loadgen.results.record import RunRecord, from_json
+from loadgen.results.schema import json_schema
+from loadgen.results.verdict import (
     CheckResult,
     Finding,
     Health,
@@ -30,12 +36,6 @@ from loadgen.evidence import (
     ProbeRecord,
     ProcessSamples,
 )
-from loadgen.failure import Cause, Phase
-from loadgen.hdr_log import to_hdr_log
-from loadgen.interval_packer import packed
-from loadgen.merge import merge
-from loadgen.record import RunRecord, from_json
-from loadgen.record_schema import json_schema
 
 LONGEST_S: Final = 60.0
 """Generous, for a busy machine: what is wrong takes minutes.
@@ -120,13 +120,13 @@ def _starts() -> Iterator[Start]:
     yield Start("an old one", schema, json.loads(FIRST_FORM.read_text()))
     yield Start(
         "a search for the highest rate",
-        msgspec.json.schema(find_max.MaxRecord),
+        msgspec.json.schema(max_rate.MaxRecord),
         json.loads(searches.record_of(searches.wall_at(5000.0).search()).to_json()),
     )
     rows = backend_rows.rows_of(backend_rows.same())
     yield Start(
         "backends compared",
-        msgspec.json.schema(backends_compared.BackendsRecord),
+        msgspec.json.schema(backends.BackendsRecord),
         json.loads(backend_rows.record_of(rows).to_json()),
     )
     benchmarks = msgspec.json.schema(benchmark_rounds.Document)
@@ -193,8 +193,8 @@ def _check_told(command: Sequence[str], done: Told, file: Path) -> None:
 
 
 _OTHER_FORMS: Final[Sequence[Callable[[bytes], Any]]] = (
-    find_max.from_json,
-    backends_compared.from_json,
+    max_rate.from_json,
+    backends.from_json,
     benchmark_rounds.from_json,
 )
 

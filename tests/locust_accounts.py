@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import accounts
 
-from loadgen.record import RunRecord, from_json
+from loadgen.results.record import RunRecord, from_json
 from loadgen.server import ServerCounts
 
 MESSAGE_BYTES: Final = 64

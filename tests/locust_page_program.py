@@ -17,7 +17,7 @@ from locust import User, task
 from locust.env import Environment
 from locust.web import WebUI
 
-from loadgen.locust import page
+from loadgen.locust.web import page
 
 OVERVIEW: Final = Path(sys.argv[1])
 

@@ -24,7 +24,7 @@ import pytest
 from command import ROOT, environment
 from locust_accounts import Accounts, records_in
 
-from loadgen.record import RunRecord
+from loadgen.results.record import RunRecord
 
 DEADLINE_S: Final = 50.0
 """For what never happens in a broken program."""

@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadgen.compare.alternating import Command, Series, run_in_turn
-from loadgen.compare.files import read
-from loadgen.compare.rounds import Kind, Rounds
+from loadgen.analysis.compare.reading import read
+from loadgen.analysis.compare.rounds import Kind, Rounds
+from loadgen.runner.alternating import Command, Series, run_in_turn
 from loadgen.server.embedded import EmbeddedServer
 
 FOLDER = Path(__file__).parent / "recorded"

@@ -6,21 +6,26 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from loadgen.core.histogram import Histogram
-from loadgen.distribution import Distribution
-from loadgen.environment import Environment
-from loadgen.evidence import GeneratorRecord, Health, TargetRecord, TimestampsRecord
-from loadgen.failure import Cause, Phase
-from loadgen.intervals import IntervalRecord
-from loadgen.payload import SizePayload
-from loadgen.plan import Plan
-from loadgen.record import (
+from loadgen.net.failure import Cause, Phase
+from loadgen.plan.payloads import SizePayload
+from loadgen.plan.plan import Plan
+from loadgen.results.distribution import Distribution
+from loadgen.results.environment import Environment
+from loadgen.results.histogram import Histogram
+from loadgen.results.intervals import IntervalRecord
+from loadgen.results.record import (
     Actual,
     ConnectionRecord,
     ConnectionsRecord,
     FailureRecord,
     Requested,
     RunRecord,
+)
+from loadgen.results.verdict import (
+    GeneratorRecord,
+    Health,
+    TargetRecord,
+    TimestampsRecord,
 )
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 from records import generator, offered, open_loop, spread
 
-from loadgen import checks, curve, health
-from loadgen.find_max import LoadStep, MaxRecord, Search
-from loadgen.plan import Plan
-from loadgen.record import RunRecord
+from loadgen.analysis import checks, max_rate_text
+from loadgen.analysis.max_rate import LoadStep, MaxRecord, Search
+from loadgen.analysis.verdict import judging
+from loadgen.plan.plan import Plan
+from loadgen.results.record import RunRecord
 
 MS = 1_000_000
 PROMISE = "service_p99<=5ms,errors<0.1%"
@@ -31,7 +32,7 @@ def made_up(rate_per_s: float, duration_s: float, p99_ms: float, **changes: Any)
             **changes,
         }
     )
-    return msgspec.structs.replace(record, health=health.judge(record))
+    return msgspec.structs.replace(record, health=judging.judge(record))
 
 
 class Runs:
@@ -85,4 +86,4 @@ def record_of(looking: Search) -> MaxRecord:
 
 
 def conclusion_of(looking: Search) -> str:
-    return "\n".join(line.text for line in curve.conclusion(record_of(looking)))
+    return "\n".join(line.text for line in max_rate_text.conclusion(record_of(looking)))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from loadgen.compare.rounds import Kind, Rounds, Values
+from loadgen.analysis.compare.rounds import Kind, Rounds, Values
 
 TIME: Final = Kind("a time")
 RATE: Final = Kind("a rate", "per_s")

@@ -9,22 +9,26 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, Final, Self
 
-from loadgen import framing
-from loadgen.core import backends
-from loadgen.core.clock import Clock, ManualClock
-from loadgen.core.connection import Connection
-from loadgen.core.conversation import Conversation, Window
-from loadgen.core.dialer import Dialer, Endpoint, SocketFactory, SocketOptions
-from loadgen.core.engine import Engine
-from loadgen.core.laps import Row
-from loadgen.core.lifecycle import State
-from loadgen.core.load_models import LoadModel, OpenLoop
-from loadgen.core.policy import Policy
-from loadgen.core.recorder import Recorder
-from loadgen.core.tally import TimesTally
-from loadgen.core.watch import Watch
-from loadgen.failure import Cause, Phase
-from loadgen.payload import PayloadQueue
+from loadgen.engine.connection import Connection
+from loadgen.engine.conversation import Conversation, Window
+from loadgen.engine.engine import Engine
+from loadgen.engine.fast_path import Row
+from loadgen.engine.lifecycle import State
+from loadgen.engine.load_models import LoadModel, OpenLoop
+from loadgen.engine.recorder import Recorder
+from loadgen.engine.selector import Watch
+from loadgen.engine.tallies import TimesTally
+from loadgen.engine.timeouts import Policy
+from loadgen.net import backends, protocols
+from loadgen.net.clock import Clock, ManualClock
+from loadgen.net.dialer import (
+    Dialer,
+    Endpoint,
+    SocketFactory,
+    SocketOptions,
+)
+from loadgen.net.failure import Cause, Phase
+from loadgen.plan.payloads import PayloadQueue
 
 DEADLINE_S: Final = 20.0
 NOTHING: Final = 0
@@ -45,7 +49,7 @@ def conversation(
     scheduled: bool = False,
 ) -> Conversation:
     """Return what connections say; ``reply`` may also be ``verify``, for a verified echo."""
-    form = framing.Echo(verify=True) if reply == "verify" else framing.parse(reply)
+    form = protocols.Echo(verify=True) if reply == "verify" else protocols.parse(reply)
     window = Window(pipeline, 1 if scheduled else pipeline)
     return Conversation(PayloadQueue(payloads or (b"ping",)), form, window, first_message, messages)
 

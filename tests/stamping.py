@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from stage import DEADLINE_S, Wire
 
-from loadgen.core import stamps
-from loadgen.core.clock import wall_ns
-from loadgen.core.conversation import Conversation
-from loadgen.core.stamped import StampedConnection
-from loadgen.core.stamps import MISSING, NOT_ASKED, UPPER_BOUND
+from loadgen.engine.conversation import Conversation
+from loadgen.engine.stamped import StampedConnection
+from loadgen.net import timestamps
+from loadgen.net.clock import wall_ns
+from loadgen.net.timestamps import MISSING, NOT_ASKED, UPPER_BOUND
 
 STEADY = (b"ping",)
 GENERAL = (b"ping", b"pong")
@@ -42,7 +42,7 @@ class StampedWire(Wire):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             ours = socket.create_connection(listener.getsockname(), DEADLINE_S)
             peer = listener.accept()[0]
-        stamps.ask(ours)
+        timestamps.ask(ours)
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return ours, peer
 

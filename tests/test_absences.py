@@ -10,12 +10,13 @@ import msgspec
 import pytest
 from records import actual, closed_loop, open_loop, requested
 
-from loadgen import check, health
-from loadgen.absences import Absence, Team
-from loadgen.merge import merge
-from loadgen.record import RunRecord, from_json
-from loadgen.record_schema import json_schema
-from loadgen.summary import summarise
+from loadgen import check
+from loadgen.analysis.summary import summarise
+from loadgen.analysis.verdict import judging
+from loadgen.analysis.verdict.worker_rules import Absence, Team
+from loadgen.results.merge import merge
+from loadgen.results.record import RunRecord, from_json
+from loadgen.results.schema import json_schema
 
 BEGAN_NS = int(datetime.fromisoformat(closed_loop().started_at).timestamp()) * 10**9
 
@@ -84,7 +85,7 @@ class TestLost:
         assert first.code == "worker-lost"
         assert "worker a was lost: last heard of 4.6 s after the start" in first.evidence
         assert "50 % of the load, which nobody took over" in first.evidence
-        assert health.disturbance(self.record) == first.evidence
+        assert judging.disturbance(self.record) == first.evidence
 
     def test_shows_in_the_rate_that_all_were_asked_for(self) -> None:
         assert self.record.requested.rate_per_s == pytest.approx(2000.0)

@@ -12,9 +12,15 @@ from typing import Final
 import pytest
 from lingering import Lingering, daemon
 
-from loadgen.compare import supervised, supervisor
-from loadgen.compare.alternating import Command, Series, Side, order, run_in_turn
 from loadgen.errors import UsageError
+from loadgen.runner import supervised, supervisor
+from loadgen.runner.alternating import (
+    Command,
+    Series,
+    Side,
+    order,
+    run_in_turn,
+)
 
 MIB: Final = 1024 * 1024
 

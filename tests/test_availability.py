@@ -10,9 +10,9 @@ from servers import DEADLINE_S, Peer, ScriptedServer, closes_after, echoes
 from test_health import found, long, seen
 
 import loadgen
-from loadgen.core.availability import Availability, ConnectionTime, Standing
-from loadgen.core.clock import ManualClock
-from loadgen.record import ConnectionTimeRecord, RunRecord
+from loadgen.engine.availability import Availability, ConnectionTime, Standing
+from loadgen.net.clock import ManualClock
+from loadgen.results.record import ConnectionTimeRecord, RunRecord
 
 SECOND = 1_000_000_000
 

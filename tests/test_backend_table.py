@@ -7,9 +7,9 @@ import pytest
 from backend_rows import BUSY, GRID, MS, US, made_up, record_of, rows_of, same, text_of
 from records import plan, spread, timestamps
 
-from loadgen import backend_table
-from loadgen.backends_compared import Grid
-from loadgen.record import RunRecord
+from loadgen.analysis import backends_text
+from loadgen.analysis.backends import Grid
+from loadgen.results.record import RunRecord
 
 
 def test_the_table_stands_in_columns() -> None:
@@ -17,7 +17,7 @@ def test_the_table_stands_in_columns() -> None:
         service = spread(990 * US + 10 * US * before, 2 * MS, 140 * MS + MS * before)
         return made_up(147_000.0 + 1000 * before, service_time_ns=service, **BUSY)
 
-    lines = list(backend_table.table(record_of(rows_of(made))))
+    lines = list(backends_text.table(record_of(rows_of(made))))
     header, block, row, ranges = lines[:4]
     assert header.text.split("  ")[-1] == "verdict"
     assert (block.text, block.style) == ("  10 connections", "heading")
@@ -82,17 +82,17 @@ def test_how_long_it_takes_is_said_before(
 ) -> None:
     counts, rounds = grid
     wanted = Grid(backends=("epoll", "poll"), connections=counts, rounds=rounds)
-    first, *others = backend_table.announcement(wanted, plan(**changes), 2)
+    first, *others = backends_text.announcement(wanted, plan(**changes), 2)
     assert said in first.text
     assert bool(others) == (len(counts) == 1)
     assert all("-c 10,100,1000" in line.text for line in others)
 
 
 def test_a_rate_per_connection_grows_with_them() -> None:
-    lines = backend_table.announcement(GRID, plan(rate_per_connection=5), 2)
+    lines = backends_text.announcement(GRID, plan(rate_per_connection=5), 2)
     assert "of 10 connections, and grows" in list(lines)[-1].text
 
 
 def test_the_order_of_a_round_is_said() -> None:
-    texts = [backend_table.round_line(GRID, number).text for number in (1, 2)]
+    texts = [backends_text.round_line(GRID, number).text for number in (1, 2)]
     assert texts == ["  round 1 of 3: epoll, poll", "  round 2 of 3: poll, epoll"]

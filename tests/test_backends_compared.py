@@ -8,15 +8,11 @@ import pytest
 from backend_rows import BUSY, GRID, MS, Runs, made_up, record_of, rows_of, same, text_of
 from records import failure, spread
 
-from loadgen.backends_compared import (
-    BackendRun,
-    Spread,
-    from_json,
-)
+from loadgen.analysis.backends import BackendRun, Spread, from_json
 from loadgen.errors import LocalLimitError, RecordError, UnreachableError, UsageError
-from loadgen.evidence import Health, Verdict
-from loadgen.failure import Cause, Phase
-from loadgen.record import RunRecord
+from loadgen.net.failure import Cause, Phase
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import Health, Verdict
 
 # ---- order --------------------------------------------------------------------------------
 

@@ -10,9 +10,9 @@ import pytest
 from command import Ended, check_refused, ended, loadgen, loadgen_here, running
 from servers import ScriptedServer, answers_garbage, echoes
 
-from loadgen.backends_compared import BackendsRecord, from_json
-from loadgen.commands.run_options import grid_of, new_parser, plan_of_each_run
-from loadgen.core import backends
+from loadgen.analysis.backends import BackendsRecord, from_json
+from loadgen.cli.run_options import grid_of, new_parser, plan_of_each_run
+from loadgen.net import backends
 
 HERE = backends.available()
 ABSENT = tuple(name for name in backends.NAMES if name not in (*HERE, "auto"))

@@ -11,8 +11,8 @@ from command import ROOT
 from pytest_suites import run_pytest
 
 from bench.timers import PerItem, RunClock
-from loadgen.compare import files
-from loadgen.core import backends
+from loadgen.analysis.compare import reading
+from loadgen.net import backends
 
 BACKEND: Final = backends.available()[0]
 RUN: Final = f"test_round_trips[c100-64B-p1-{BACKEND}]"
@@ -94,7 +94,7 @@ class TestRun:
             assert f"{verdict} ({rounds})" in line
 
     def test_can_be_compared_by_loadgen(self, measured: Measured) -> None:
-        rounds = files.read("A", measured.file)
+        rounds = reading.read("A", measured.file)
         assert set(rounds.figures) == {
             f"bench/test_runs.py::{RUN}",
             f"bench/test_costs.py::{COST}",

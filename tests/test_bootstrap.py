@@ -6,7 +6,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from loadgen.compare.bootstrap import MOST_ROUNDS, Interval, Method, of_groups, of_pairs, student_t
+from loadgen.analysis.compare.bootstrap import (
+    MOST_ROUNDS,
+    Interval,
+    Method,
+    of_groups,
+    of_pairs,
+    student_t,
+)
 
 # Quantiles from M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", table 26.10.
 TABLE = [

@@ -16,13 +16,31 @@ from records import (
     timestamps,
 )
 
-from loadgen.checks import Check, evaluate, parse, parse_all
+from loadgen.analysis.checks import (
+    Check,
+    evaluate,
+    parse,
+    parse_all,
+)
+from loadgen.analysis.metrics import (
+    ConnectionCount,
+    ErrorCount,
+    ErrorShare,
+    Limit,
+    MessageRate,
+)
+from loadgen.analysis.time_metric import Time
 from loadgen.errors import UsageError
-from loadgen.evidence import CheckResult, DelayedRecord, Finding, Health, Outcome, Verdict
-from loadgen.failure import Cause, Phase
-from loadgen.figures import ConnectionCount, ErrorCount, ErrorShare, Limit, MessageRate
-from loadgen.record import RunRecord
-from loadgen.time_figure import Time
+from loadgen.net.failure import Cause, Phase
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import (
+    CheckResult,
+    DelayedRecord,
+    Finding,
+    Health,
+    Outcome,
+    Verdict,
+)
 
 US, MS = 1_000, 1_000_000
 NBSP = "\N{NO-BREAK SPACE}"

@@ -14,9 +14,9 @@ import pytest
 from command import ended, loadgen, loadgen_here, running
 from servers import ScriptedServer, echoes
 
-from loadgen.commands.run_options import new_parser
-from loadgen.core import backends
-from loadgen.record import from_json
+from loadgen.cli.run_options import new_parser
+from loadgen.net import backends
+from loadgen.results.record import from_json
 
 NINES = "9" * 400  # more than a float can hold
 TOO_MANY_NINES = "9" * 5000  # more digits than `int` reads
@@ -80,7 +80,7 @@ def test_whole_numbers_are_taken_exactly(tmp_path: Path) -> None:
 def test_payloads_without_end_are_refused(
     option: str, complaint: Complaint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loadgen.payload.LARGEST_BYTES", 2**20)
+    monkeypatch.setattr("loadgen.plan.payloads.LARGEST_BYTES", 2**20)
     line = complaint("127.0.0.1:1", option, "/dev/zero")
     assert f"{option}: cannot read '/dev/zero': it has more than 1 MiB" in line
 

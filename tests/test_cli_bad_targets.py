@@ -20,8 +20,8 @@ from servers import (
     resets_at_once,
 )
 
-from loadgen.core.backends import resolve
-from loadgen.record import from_json
+from loadgen.net.backends import resolve
+from loadgen.results.record import from_json
 
 GONE = {"receive: closed", "receive: reset", "send: reset"}
 

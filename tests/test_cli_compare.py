@@ -12,8 +12,8 @@ from records import actual, closed_loop
 from servers import ScriptedServer, echoes
 from test_rounds import at
 
-from loadgen.compare.comparison import Comparison
-from loadgen.record import RunRecord
+from loadgen.analysis.compare.comparison import Comparison
+from loadgen.results.record import RunRecord
 
 RATES = (1000.0, 1010.0, 990.0, 1005.0, 995.0)
 

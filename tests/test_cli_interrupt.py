@@ -14,7 +14,7 @@ from accounts import check
 from command import ended, running
 from servers import ScriptedServer, echoes, never_answers
 
-from loadgen.record import from_json
+from loadgen.results.record import from_json
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -11,9 +11,14 @@ from records import closed_loop
 from servers import ScriptedServer, closes_after, echoes
 
 import loadgen
-from loadgen.commands.run_options import new_parser, plan_of
-from loadgen.evidence import CheckResult, Health, Outcome, Verdict
-from loadgen.plan import Plan
+from loadgen.cli.run_options import new_parser, plan_of
+from loadgen.plan.plan import Plan
+from loadgen.results.verdict import (
+    CheckResult,
+    Health,
+    Outcome,
+    Verdict,
+)
 
 
 def plan(*arguments: str) -> Plan:
@@ -216,7 +221,7 @@ def test_exit_codes_of_every_verdict(
         for outcome in outcomes
     ]
     record = closed_loop(checks=results, health=Health(verdict=verdict, findings=[]))
-    monkeypatch.setattr("loadgen.commands.run.run", lambda *_: record)
+    monkeypatch.setattr("loadgen.cli.run.run", lambda *_: record)
     assert loadgen_here(capfd, "127.0.0.1:1").code == plain
     assert loadgen_here(capfd, "127.0.0.1:1", "--strict").code == strict
     record = msgspec.structs.replace(record, outcome="interrupted")

@@ -14,11 +14,11 @@ from command import LOADGEN, environment, redirected
 from servers import ScriptedServer, echoes
 from test_report_cli import judged
 
-from loadgen import names
-from loadgen.payload import LinesPayload
-from loadgen.plan import Plan
-from loadgen.record import from_json
-from loadgen.runner import run
+from loadgen import text
+from loadgen.plan.payloads import LinesPayload
+from loadgen.plan.plan import Plan
+from loadgen.results.record import from_json
+from loadgen.runner.run import run
 from loadgen.server.embedded import EmbeddedServer
 
 CAFE = os.fsdecode(b"caf\xe9")
@@ -48,7 +48,7 @@ def test_a_run_writes_all_that_was_asked_for(at: Callable[[str], str], tmp_path:
     record = from_json(Path(files["--json"]).read_bytes())
     [source] = record.plan.payloads
     assert isinstance(source, LinesPayload)
-    assert names.unescaped(source.path) == str(payload)
+    assert text.unescaped(source.path) == str(payload)
     with Path(files["--connections-csv"]).open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 1
     assert Path(files["--hdr-log"]).read_text(encoding="utf-8").startswith("#[loadgen")

@@ -26,7 +26,7 @@ from command import (
 from servers import ScriptedServer, answers_garbage, answers_too_much, echoes
 
 import loadgen as package
-from loadgen.record import from_json
+from loadgen.results.record import from_json
 
 SMALL = ("-c", "5", "-n", "20")
 
@@ -226,7 +226,7 @@ def test_importing_it_installs_no_handler_and_starts_nothing() -> None:
     code = (
         "import signal, threading\n"
         "before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)]\n"
-        "import loadgen, loadgen.cli, loadgen.commands.run\n"
+        "import loadgen, loadgen.cli, loadgen.cli.run\n"
         "after = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)]\n"
         "print(before == after, threading.active_count())\n"
     )

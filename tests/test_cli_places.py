@@ -7,7 +7,7 @@ from command import check_refused, loadgen_here, redirected
 from servers import ScriptedServer, closes_after, echoes
 from test_report_cli import judged
 
-from loadgen.record import from_json
+from loadgen.results.record import from_json
 
 SMALL = ("-c", "1", "-n", "3")
 

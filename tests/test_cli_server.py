@@ -10,7 +10,7 @@ import pytest
 from command import ended, loadgen, loadgen_here, running
 
 from loadgen.cli import main
-from loadgen.server.ledger import read_ledger
+from loadgen.server.residence_log import read_ledger
 
 
 def address_of(process: subprocess.Popen[bytes]) -> tuple[str, int]:

@@ -11,7 +11,7 @@ import pytest
 from command import LOADGEN, ROOT, TIMEOUT_S, environment, redirected
 from servers import ScriptedServer, echoes
 
-from loadgen.record import from_json
+from loadgen.results.record import from_json
 
 SMALL = ("-c", "2", "-n", "20")
 MANY = ("-c", "200", "-n", "2")

@@ -10,7 +10,7 @@ import pytest
 from command import LOADGEN, ROOT, TIMEOUT_S, environment, loadgen
 from servers import ScriptedServer, closes_after, echoes
 
-from loadgen.record import from_json
+from loadgen.results.record import from_json
 
 COLOUR = re.compile(rb"\x1b\[[0-9;]*3[0-7][0-9;]*m")
 ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")

@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from loadgen.core.clock import Clock, ManualClock, monotonic_ns
+from loadgen.net.clock import Clock, ManualClock, monotonic_ns
 
 
 def test_the_real_clock_never_runs_backwards() -> None:

@@ -8,10 +8,10 @@ import pytest
 from recorded_rounds import PAIRS, recorded, some_of
 from sides import RATE, SHARE, STEADY, TIME, side, times
 
-from loadgen.compare import gates
-from loadgen.compare.comparison import Comparison, Terms, compare
-from loadgen.compare.gates import Change, GateResult
-from loadgen.compare.rounds import Kind, Rounds
+from loadgen.analysis.compare import gates
+from loadgen.analysis.compare.comparison import Comparison, Terms, compare
+from loadgen.analysis.compare.gates import Change, GateResult
+from loadgen.analysis.compare.rounds import Kind, Rounds
 from loadgen.errors import UsageError
 
 TRIES = 20

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from sides import RATE, STEADY, TIME, side, times
 
-from loadgen.compare import gates
-from loadgen.compare.comparison import Comparison, Terms, compare
-from loadgen.compare.text import conclusion, lines, markdown
+from loadgen.analysis.compare import gates
+from loadgen.analysis.compare.comparison import Comparison, Terms, compare
+from loadgen.analysis.compare.text import conclusion, lines, markdown
 
 NAMES = ("slow", "quick", "even", "loud")
 HEAD = (1.2, 0.8, 1.0, None)

@@ -13,7 +13,7 @@ from command import ROOT
 from composing import Service, Words, services, up
 from containers import DEADLINE_S, Container, Network, skip_unless_permitted, wait_until
 
-from loadgen.record import from_json
+from loadgen.results.record import from_json
 
 pytestmark = pytest.mark.timeout(400)  # seconds; Locust takes its time, and pip even more
 

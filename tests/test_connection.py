@@ -4,9 +4,14 @@ import random
 import pytest
 from stage import NOTHING, READ, Wire, conversation
 
-from loadgen.core.connection import Connection
-from loadgen.core.lifecycle import State, Step
-from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
+from loadgen.engine.connection import Connection
+from loadgen.engine.lifecycle import State, Step
+from loadgen.net.failure import (
+    Cause,
+    ConnectionFailed,
+    Failure,
+    Phase,
+)
 
 STEADY = (b"ping",)
 GENERAL = (b"ping", b"pong")

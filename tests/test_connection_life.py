@@ -6,8 +6,8 @@ import socket
 import pytest
 from stage import NOTHING, READ, READ_AND_WRITE, Wire, conversation
 
-from loadgen.core.lifecycle import State, Step
-from loadgen.failure import ConnectionFailed, Phase
+from loadgen.engine.lifecycle import State, Step
+from loadgen.net.failure import ConnectionFailed, Phase
 
 BIG_BYTES = 300_000
 SMALL_BUFFER_BYTES = 4096

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.arrivals import arrivals
-from loadgen.core.timers import NEVER_NS
-from loadgen.crowd import Crowd, Later
+from loadgen.engine.timers import NEVER_NS
 from loadgen.errors import UsageError
-from loadgen.schedule import Profile
+from loadgen.plan.arrivals import arrivals
+from loadgen.plan.profile import Profile
+from loadgen.plan.user_arrivals import Crowd, Later
 from loadgen.units import NS_PER_S
 
 MS: Final = 1_000_000

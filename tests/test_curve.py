@@ -3,10 +3,15 @@ from typing import Any
 import pytest
 from records import plan
 
-from loadgen import curve
-from loadgen.evidence import CheckResult
-from loadgen.find_max import Kept, Limit, LoadStep, MaxRecord
-from loadgen.summary_times import Line
+from loadgen.analysis import max_rate_text
+from loadgen.analysis.max_rate import (
+    Kept,
+    Limit,
+    LoadStep,
+    MaxRecord,
+)
+from loadgen.analysis.summary_times import Line
+from loadgen.results.verdict import CheckResult
 
 PROMISE = "service_p99<5ms"
 WIDEST = 105
@@ -52,11 +57,11 @@ def conclusion(limited_by: Limit, found_per_s: float | None, *steps: LoadStep) -
         limited_by=limited_by,
         steps=list(steps),
     )
-    return [text_of(line) for line in curve.conclusion(record)]
+    return [text_of(line) for line in max_rate_text.conclusion(record)]
 
 
 def test_the_heading_names_the_promise_and_stands_over_the_columns() -> None:
-    lines = [*curve.heading(PROMISE), curve.step_line(step(1000.0))]
+    lines = [*max_rate_text.heading(PROMISE), max_rate_text.step_line(step(1000.0))]
     assert [text_of(line) for line in lines] == [
         "looking for the highest rate with service_p99<5ms",
         "                                     service time   response time",
@@ -87,31 +92,31 @@ def test_the_heading_names_the_promise_and_stands_over_the_columns() -> None:
     ],
 )
 def test_a_step_ends_with_what_became_of_the_promise(made: LoadStep, end: str, style: str) -> None:
-    line = curve.step_line(made)
+    line = max_rate_text.step_line(made)
     assert text_of(line)[curve_width() :] == end
     assert line.style == style
     assert len(line.text) <= WIDEST
 
 
 def curve_width() -> int:
-    return len(curve.heading(PROMISE)[-1].text)
+    return len(max_rate_text.heading(PROMISE)[-1].text)
 
 
 def test_only_what_was_missed_is_named() -> None:
     kept = CheckResult(check="errors==0", outcome="passed", measured="0", reason="")
-    assert "errors" not in curve.step_line(step(1000.0, "broken", kept, BROKEN)).text
+    assert "errors" not in max_rate_text.step_line(step(1000.0, "broken", kept, BROKEN)).text
 
 
 def test_figures_that_are_not_there_are_dashes() -> None:
     nothing: dict[str, Any] = dict.fromkeys(
         ("service_p50_ns", "service_p99_ns", "response_p50_ns", "response_p99_ns")
     )
-    line = text_of(curve.step_line(step(1.5, in_flight_at_server=None, **nothing)))
+    line = text_of(max_rate_text.step_line(step(1.5, in_flight_at_server=None, **nothing)))
     assert line.split() == ["1.5/s", "1.5/s", *["-"] * 5, "kept"]
 
 
 def test_columns_stay_apart_where_the_numbers_are_large() -> None:
-    line = text_of(curve.step_line(step(1_000_000.0, in_flight_at_server=123_456.7)))
+    line = text_of(max_rate_text.step_line(step(1_000_000.0, in_flight_at_server=123_456.7)))
     assert line.startswith("1 000 000/s 1 000 000/s    123457    1 ms")
 
 

@@ -3,9 +3,9 @@ import resource
 
 import pytest
 
-from loadgen import descriptors
-from loadgen.descriptors import SPARE, DescriptorLimit
 from loadgen.errors import LocalLimitError
+from loadgen.net import descriptors
+from loadgen.net.descriptors import SPARE, DescriptorLimit
 
 
 class FakeLimit:

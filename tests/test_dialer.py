@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from places import SelfConnected, unix_listener
 
-from loadgen.core.dialer import (
+from loadgen.errors import UnreachableError
+from loadgen.net.dialer import (
     Dialer,
     Endpoint,
     SocketOptions,
@@ -17,8 +18,7 @@ from loadgen.core.dialer import (
     refuse_own_end,
     resolve,
 )
-from loadgen.errors import UnreachableError
-from loadgen.target import Target
+from loadgen.net.target import Target
 
 
 @pytest.fixture

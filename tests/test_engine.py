@@ -21,11 +21,11 @@ from servers import (
 )
 from stage import Stage, conversation
 
-from loadgen.core import backends
-from loadgen.core.conversation import Conversation
-from loadgen.core.dialer import Endpoint
-from loadgen.core.lifecycle import State
-from loadgen.failure import Cause, Phase
+from loadgen.engine.conversation import Conversation
+from loadgen.engine.lifecycle import State
+from loadgen.net import backends
+from loadgen.net.dialer import Endpoint
+from loadgen.net.failure import Cause, Phase
 
 
 def test_connections_come_up_and_work_one_message_after_the_other() -> None:

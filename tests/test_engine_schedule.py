@@ -6,13 +6,13 @@ import pytest
 from records import distribution
 from stage import MS, SECOND, START_NS, Stage, conversation, every, schedule, tapping
 
-from loadgen.core import backends, pacing
-from loadgen.core.backends import TURN_EVENTS
-from loadgen.core.clock import ManualClock
-from loadgen.core.connection import Connection
-from loadgen.core.conversation import Conversation
-from loadgen.core.load_models import SENDS_AT_ONCE
-from loadgen.distribution import Distribution
+from loadgen.engine.connection import Connection
+from loadgen.engine.conversation import Conversation
+from loadgen.engine.load_models import SENDS_AT_ONCE
+from loadgen.net import backends, pacing
+from loadgen.net.backends import TURN_EVENTS
+from loadgen.net.clock import ManualClock
+from loadgen.results.distribution import Distribution
 
 of = Distribution.of
 UNLIMITED = sys.maxsize

@@ -7,10 +7,10 @@ import pytest
 from records import distribution
 from stage import MS, SECOND, START_NS, Stage, conversation, every, schedule
 
-from loadgen.core.lifecycle import State
-from loadgen.core.policy import FIRST_BACK_OFF_NS, Policy
-from loadgen.distribution import Distribution
-from loadgen.failure import Cause, Phase
+from loadgen.engine.lifecycle import State
+from loadgen.engine.timeouts import FIRST_BACK_OFF_NS, Policy
+from loadgen.net.failure import Cause, Phase
+from loadgen.results.distribution import Distribution
 
 of = Distribution.of
 RECONNECT = Policy(reconnect=True)

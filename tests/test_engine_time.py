@@ -4,11 +4,11 @@ import pytest
 from places import full_backlog
 from stage import MS, SECOND, MakeModel, Stage, conversation, schedule
 
-from loadgen.core import backends
-from loadgen.core.connection import Connection
-from loadgen.core.lifecycle import State
-from loadgen.core.policy import FIRST_BACK_OFF_NS, LONGEST_BACK_OFF_NS, Policy
-from loadgen.failure import Cause, Phase
+from loadgen.engine.connection import Connection
+from loadgen.engine.lifecycle import State
+from loadgen.engine.timeouts import FIRST_BACK_OFF_NS, LONGEST_BACK_OFF_NS, Policy
+from loadgen.net import backends
+from loadgen.net.failure import Cause, Phase
 
 POLICY = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND)
 RECONNECT = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND, reconnect=True)

@@ -8,14 +8,14 @@ from places import full_backlog
 from records import distribution
 from stage import MS, SECOND, Stage, conversation, tapping
 
-from loadgen.core import backends
-from loadgen.core.backends import TURN_EVENTS
-from loadgen.core.connection import Connection
-from loadgen.core.lifecycle import State
-from loadgen.core.opener import CONNECTS_PER_TURN, CONNECTS_UNDER_WAY
-from loadgen.core.policy import Policy
-from loadgen.distribution import Distribution
-from loadgen.failure import Cause, Phase
+from loadgen.engine.connect_pacer import CONNECTS_PER_TURN, CONNECTS_UNDER_WAY
+from loadgen.engine.connection import Connection
+from loadgen.engine.lifecycle import State
+from loadgen.engine.timeouts import Policy
+from loadgen.net import backends
+from loadgen.net.backends import TURN_EVENTS
+from loadgen.net.failure import Cause, Phase
+from loadgen.results.distribution import Distribution
 
 MANY = 300
 of = Distribution.of

@@ -4,7 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
+from loadgen.net.failure import (
+    Cause,
+    ConnectionFailed,
+    Failure,
+    Phase,
+)
 
 LOCAL = {Cause.USER_CODE, Cause.DENIED, Cause.DESCRIPTORS, Cause.ADDRESSES, Cause.MEMORY}
 

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.files import check_folder, check_writable, write_atomically, write_whole
+from loadgen.files.writing import (
+    check_folder,
+    check_writable,
+    write_atomically,
+    write_whole,
+)
 
 
 @pytest.fixture

@@ -7,10 +7,16 @@ import pytest
 from records import failure, offered
 from searches import BUSY, MS, PROMISE, TOO_SHORT, Runs, conclusion_of, made_up, runs_with, wall_at
 
-from loadgen import checks, curve
-from loadgen.failure import Cause, Phase
-from loadgen.find_max import LONGEST_STEP_S, MOST_STEPS, MOST_TRIES, PRECISION, Search
-from loadgen.record import RunRecord
+from loadgen.analysis import checks, max_rate_text
+from loadgen.analysis.max_rate import (
+    LONGEST_STEP_S,
+    MOST_STEPS,
+    MOST_TRIES,
+    PRECISION,
+    Search,
+)
+from loadgen.net.failure import Cause, Phase
+from loadgen.results.record import RunRecord
 
 # ---- what it finds ------------------------------------------------------------------------
 
@@ -63,7 +69,7 @@ def test_errors_break_the_promise() -> None:
     assert looking.limited_by == "server"
     [step] = [step for step in looking.steps if step.rate_per_s == 4000]
     assert step.failures == 80
-    assert "errors<0.1%: 1 %" in curve.step_line(step).text
+    assert "errors<0.1%: 1 %" in max_rate_text.step_line(step).text
 
 
 def test_where_the_generator_was_the_limit_nobody_accuses_the_server() -> None:

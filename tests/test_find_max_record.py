@@ -9,10 +9,15 @@ from command import ended, loadgen, loadgen_here, running
 from searches import PROMISE, record_of, wall_at
 from servers import ScriptedServer, closes_after, echoes
 
-from loadgen import checks, curve
+from loadgen.analysis import checks, max_rate_text
+from loadgen.analysis.max_rate import (
+    check_plan,
+    check_promise,
+    from_json,
+    plan_of_step,
+)
 from loadgen.errors import RecordError, UsageError
-from loadgen.find_max import check_plan, check_promise, from_json, plan_of_step
-from loadgen.plan import Plan
+from loadgen.plan.plan import Plan
 
 
 @pytest.mark.parametrize("rate", [{}, {"rate": "3k"}, {"rate_per_connection": 30}], ids=str)
@@ -55,8 +60,8 @@ def test_a_record_with_a_plan_that_cannot_be_is_refused() -> None:
 
 
 def test_the_curve_stands_in_columns() -> None:
-    heading = curve.heading(PROMISE)
-    lines = [curve.step_line(step) for step in wall_at(7300).search().steps]
+    heading = max_rate_text.heading(PROMISE)
+    lines = [max_rate_text.step_line(step) for step in wall_at(7300).search().steps]
     width = len(heading[-1].text)
     outcomes = {line.text[width:].strip().partition(":")[0] for line in lines}
     assert outcomes == {"kept", "broken"}

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen import framing
 from loadgen.errors import UsageError
-from loadgen.failure import Cause
-from loadgen.framing import (
+from loadgen.net import protocols
+from loadgen.net.failure import Cause
+from loadgen.net.protocols import (
     Decoder,
     Delimiter,
     Echo,
@@ -46,7 +46,7 @@ class TestParse:
         ],
     )
     def test_understands_every_documented_form(self, text: str, expected: Framing) -> None:
-        assert framing.parse(text) == expected
+        assert protocols.parse(text) == expected
 
     @pytest.mark.parametrize(
         ("text", "advice"),
@@ -69,7 +69,7 @@ class TestParse:
     )
     def test_refuses_another_form_with_the_text_and_advice(self, text: str, advice: str) -> None:
         with pytest.raises(UsageError) as refusal:
-            framing.parse(text)
+            protocols.parse(text)
         assert str(refusal.value).startswith(f"--reply: {text!r} is not accepted; ")
         assert advice in str(refusal.value)
 
@@ -81,7 +81,7 @@ class Case:
     messages: what the client has sent before.
     """
 
-    framing: Framing
+    protocols: Framing
     stream: bytes
     replies: int
     rest: bytes
@@ -155,7 +155,7 @@ def cut(stream: bytes, places: Sequence[int] = ()) -> list[bytes]:
 
 
 class TestContract:
-    """What `loadgen.framing.base` promises, for every framing."""
+    """What `loadgen.net.protocols.base` promises, for every framing."""
 
     @every_case
     def test_the_whole_stream_at_once_gives_its_replies(self, case: Case) -> None:
@@ -310,7 +310,7 @@ class TestLongReplies:
     def test_may_be_as_long_as_allowed_however_they_are_cut(
         self, form: str, data: st.DataObject
     ) -> None:
-        decoder = framing.parse(form, max_reply_bytes=20).decoder()
+        decoder = protocols.parse(form, max_reply_bytes=20).decoder()
         sizes = [20, 5, 19, 20] if form != "eof" else [20]
         stream = b"".join(reply_of(form, size) for size in sizes)
         chunks = cut(stream, data.draw(st.lists(st.integers(0, len(stream)))))
@@ -319,7 +319,7 @@ class TestLongReplies:
     @pytest.mark.parametrize("form", FORMS)
     @given(data=st.data())
     def test_may_be_no_longer_however_they_are_cut(self, form: str, data: st.DataObject) -> None:
-        decoder = framing.parse(form, max_reply_bytes=20).decoder()
+        decoder = protocols.parse(form, max_reply_bytes=20).decoder()
         sizes = [20, 5, 21] if form != "eof" else [21]
         stream = b"".join(reply_of(form, size) for size in sizes)
         with pytest.raises(FramingError) as error:
@@ -328,18 +328,18 @@ class TestLongReplies:
 
     @pytest.mark.parametrize("form", ["eof", r"delimiter:\r\n"])
     def test_that_never_end_are_refused_where_they_grow_too_long(self, form: str) -> None:
-        decoder = framing.parse(form, max_reply_bytes=1000).decoder()
+        decoder = protocols.parse(form, max_reply_bytes=1000).decoder()
         assert feed(decoder, [b"x"] * 1000) == 0
         assert cause_of(decoder, b"x") is Cause.REPLY_TOO_LONG
 
     @pytest.mark.parametrize("form", ["length:u32", "length:u64", "length:u64le,header-included"])
     def test_are_refused_by_what_they_announce(self, form: str) -> None:
         size = int(form[8:10]) // 8
-        decoder = framing.parse(form, max_reply_bytes=2**20).decoder()
+        decoder = protocols.parse(form, max_reply_bytes=2**20).decoder()
         assert cause_of(decoder, b"\xff" * size) is Cause.REPLY_TOO_LONG
 
     @pytest.mark.parametrize("form", ["echo", "fixed:30"])
     def test_of_a_length_that_was_asked_for_are_fine(self, form: str) -> None:
-        decoder = framing.parse(form, max_reply_bytes=20).decoder()
+        decoder = protocols.parse(form, max_reply_bytes=20).decoder()
         decoder.expect(b"m" * 30, [30])
         assert feed(decoder, [b"x" * 30]) == 1

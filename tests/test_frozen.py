@@ -18,8 +18,8 @@ from locusts import Locusts
 from servers import DEADLINE_S, Peer, ScriptedServer, echoes
 
 import loadgen as package
-from loadgen.cgroup import Cgroups, ProcessorQuota
-from loadgen.record import RunRecord, from_json
+from loadgen.results.record import RunRecord, from_json
+from loadgen.runner.cgroup import Cgroups, ProcessorQuota
 from loadgen.units import NS_PER_S
 
 FROZEN_S: Final = 1.2

@@ -16,8 +16,8 @@ from locusts import FULL_SPEED, LOAD, Locusts
 from locusts import NEEDED as LOCUST_NEEDED
 from servers import ScriptedServer, echoes
 
-from loadgen.evidence import TeamRecord
-from loadgen.record import from_json
+from loadgen.results.record import from_json
+from loadgen.results.verdict import TeamRecord
 from loadgen.server.embedded import EmbeddedServer
 
 

@@ -13,10 +13,10 @@ from hdrh.log import HistogramLogReader  # type: ignore[import-untyped]
 from records import closed_loop, open_loop, spread
 from servers import ScriptedServer, echoes
 
-from loadgen.core.histogram import Histogram
-from loadgen.distribution import Distribution
-from loadgen.hdr_log import to_hdr_log
-from loadgen.record import RunRecord
+from loadgen.results.distribution import Distribution
+from loadgen.results.hdr_log import to_hdr_log
+from loadgen.results.histogram import Histogram
+from loadgen.results.record import RunRecord
 
 PERCENTS = (50.0, 90.0, 99.0, 99.9, 100.0)
 

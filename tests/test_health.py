@@ -20,7 +20,10 @@ from records import (
     timestamps,
 )
 
-from loadgen.evidence import (
+from loadgen.analysis.verdict.judging import judge, prints_response_time
+from loadgen.net.failure import Cause, Phase
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import (
     GRAVITY,
     ClockStep,
     DelayedRecord,
@@ -29,9 +32,6 @@ from loadgen.evidence import (
     ProbeRecord,
     Verdict,
 )
-from loadgen.failure import Cause, Phase
-from loadgen.health import judge, prints_response_time
-from loadgen.record import RunRecord
 
 US, MS = 1_000, 1_000_000
 

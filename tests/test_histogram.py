@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.core.histogram import BUCKETS, HIGHEST_NS, Histogram, bucket_middle, bucket_of
+from loadgen.results.histogram import (
+    BUCKETS,
+    HIGHEST_NS,
+    Histogram,
+    bucket_middle,
+    bucket_of,
+)
 
 # Every order of magnitude as likely as every other, as latencies are.
 durations = st.integers(0, 42).flatmap(lambda bits: st.integers(0, 2**bits - 1))

@@ -19,12 +19,7 @@ from hypothesis import Phase, given, settings
 from record_damage import Damaged, damaged
 from records import HEALTHY, connection, connections_record, healthy
 
-from loadgen.core.histogram import BUCKETS, Histogram
-from loadgen.distribution import Distribution
 from loadgen.errors import RecordError
-from loadgen.interval_packer import packed
-from loadgen.intervals import BLOCK, KINDS, PackedIntervals, check
-from loadgen.packed_times import MOST_ROW_BYTES
 from loadgen.quantities import (
     LONGEST_NS,
     MOST_CHARACTERS,
@@ -33,7 +28,17 @@ from loadgen.quantities import (
     MOST_KINDS,
     MOST_PAYLOADS,
 )
-from loadgen.record import from_json
+from loadgen.results.distribution import Distribution
+from loadgen.results.histogram import BUCKETS, Histogram
+from loadgen.results.interval_packer import packed
+from loadgen.results.intervals import (
+    BLOCK,
+    KINDS,
+    PackedIntervals,
+    check,
+)
+from loadgen.results.packed_times import MOST_ROW_BYTES
+from loadgen.results.record import from_json
 
 EXAMPLES: Final = 500
 DRAWN: Final = 100  # a page of one in so many

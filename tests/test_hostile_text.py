@@ -23,19 +23,26 @@ from markdown_it import MarkdownIt
 from records import connection, connections_record, healthy, plan
 from sides import STEADY, TIME, in_turn
 
-from loadgen import backend_table, curve, logs, names
-from loadgen.commands.run import _csv
-from loadgen.compare import text as comparison_text
-from loadgen.compare.comparison import Comparison, Terms, compare
-from loadgen.compare.rounds import Kind, Rounds, facts
-from loadgen.encoded import as_json
+from loadgen import logs
+from loadgen import text as names
+from loadgen.analysis import backends_text, max_rate_text
+from loadgen.analysis.compare import text as comparison_text
+from loadgen.analysis.compare.comparison import Comparison, Terms, compare
+from loadgen.analysis.compare.rounds import Kind, Rounds, facts
+from loadgen.analysis.summary import summarise
+from loadgen.cli.run import _csv
+from loadgen.cli.terminal import print_lines
 from loadgen.errors import UsageError
-from loadgen.failure import Cause, Phase
-from loadgen.hdr_log import to_hdr_log
-from loadgen.payload import FilePayload, LinesPayload, MadePayload, PayloadSource
-from loadgen.record import FailureRecord, RunRecord, from_json
-from loadgen.summary import summarise
-from loadgen.terminal import print_lines
+from loadgen.files.encoded import as_json
+from loadgen.net.failure import Cause, Phase
+from loadgen.plan.payloads import (
+    FilePayload,
+    LinesPayload,
+    MadePayload,
+    PayloadSource,
+)
+from loadgen.results.hdr_log import to_hdr_log
+from loadgen.results.record import FailureRecord, RunRecord, from_json
 from reports import listing, page
 from reports.figures import resources
 from reports.figures.style import Format, to_file
@@ -207,8 +214,8 @@ class TestAComparison:
 def test_a_search_for_the_highest_rate() -> None:
     looking = searches.wall_at(5000).search()
     record = Filled(HOSTILE).filled(searches.record_of(looking))
-    steps = [curve.step_line(step) for step in record.steps]
-    said = printed([*curve.heading(HOSTILE), *steps, *curve.conclusion(record)])
+    steps = [max_rate_text.step_line(step) for step in record.steps]
+    said = printed([*max_rate_text.heading(HOSTILE), *steps, *max_rate_text.conclusion(record)])
     assert r"\x1b[2J" in said
     check_said(said)
     check_quiet(record.to_json().decode())
@@ -217,7 +224,7 @@ def test_a_search_for_the_highest_rate() -> None:
 def test_a_comparison_of_backends() -> None:
     rows = backend_rows.rows_of(backend_rows.same())
     record = Filled(HOSTILE).filled(backend_rows.record_of(rows))
-    said = printed([backend_table.round_line(record.grid, 1), *backend_table.table(record)])
+    said = printed([backends_text.round_line(record.grid, 1), *backends_text.table(record)])
     assert r"\x1b[2J" in said
     check_said(said)
     check_quiet(record.to_json().decode())

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import HEALTHY, OPEN_LOOP_TIMES, distribution, healthy
 
-from loadgen.core.histogram import BUCKETS, HIGHEST_NS
 from loadgen.errors import RecordError
-from loadgen.interval_packer import IntervalPacker, packed
-from loadgen.intervals import (
+from loadgen.results.histogram import BUCKETS, HIGHEST_NS
+from loadgen.results.interval_packer import IntervalPacker, packed
+from loadgen.results.intervals import (
     BLOCK,
     IntervalRecord,
     PackedIntervals,
@@ -27,9 +27,9 @@ from loadgen.intervals import (
     times_of,
     total_of,
 )
-from loadgen.packed_times import summed
-from loadgen.record import from_json
-from loadgen.record_schema import json_schema
+from loadgen.results.packed_times import summed
+from loadgen.results.record import from_json
+from loadgen.results.schema import json_schema
 
 DURATIONS = st.lists(st.integers(0, 300) | st.integers(0, HIGHEST_NS + 9), max_size=20)
 

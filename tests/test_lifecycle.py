@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from loadgen.core.lifecycle import State, Step, advance
+from loadgen.engine.lifecycle import State, Step, advance
 from loadgen.errors import LoadgenBug
 
 ALLOWED = {

@@ -4,11 +4,11 @@ import itertools
 
 from stage import MS, START_NS, crowd
 
-from loadgen.core.backends import TURN_EVENTS
-from loadgen.core.clock import ManualClock
-from loadgen.core.connection import Connection
-from loadgen.core.lifecycle import State
-from loadgen.core.load_models import ClosedLoop, OnCall, Thinking
+from loadgen.engine.connection import Connection
+from loadgen.engine.lifecycle import State
+from loadgen.engine.load_models import ClosedLoop, OnCall, Thinking
+from loadgen.net.backends import TURN_EVENTS
+from loadgen.net.clock import ManualClock
 
 
 class TestClosedLoop:

@@ -11,7 +11,7 @@ from locust_accounts import MESSAGE_BYTES
 from locusts import NEEDED, Locust, Locusts
 from servers import ScriptedServer, echoes
 
-from loadgen.record import RunRecord
+from loadgen.results.record import RunRecord
 from loadgen.server.embedded import EmbeddedServer
 
 pytestmark = NEEDED

@@ -11,7 +11,7 @@ import pytest
 from command import ROOT
 from locusts import LOAD, NEEDED, PACED, Locust, Locusts
 
-from loadgen.record import from_json
+from loadgen.results.record import from_json
 from loadgen.server.embedded import EmbeddedServer
 
 pytestmark = NEEDED

@@ -26,18 +26,28 @@ from records import (
     timestamps,
 )
 
-from loadgen import health
-from loadgen.connection_ledger import jain_index
-from loadgen.core.histogram import HIGHEST_NS
+from loadgen.analysis.verdict import judging
 from loadgen.errors import RecordError
-from loadgen.evidence import ClockStep, Finding, Health, Verdict
-from loadgen.failure import Cause, Phase
-from loadgen.interval_packer import packed
-from loadgen.intervals import IntervalRecord, Stage
-from loadgen.merge import merge
+from loadgen.net.failure import Cause, Phase
 from loadgen.quantities import MOST_CHARACTERS
-from loadgen.record import ConnectionsRecord, Outcome, RunRecord, from_json
-from loadgen.record_schema import json_schema
+from loadgen.results.connections import jain_index
+from loadgen.results.histogram import HIGHEST_NS
+from loadgen.results.interval_packer import packed
+from loadgen.results.intervals import IntervalRecord, Stage
+from loadgen.results.merge import merge
+from loadgen.results.record import (
+    ConnectionsRecord,
+    Outcome,
+    RunRecord,
+    from_json,
+)
+from loadgen.results.schema import json_schema
+from loadgen.results.verdict import (
+    ClockStep,
+    Finding,
+    Health,
+    Verdict,
+)
 
 NO_VALUES = distribution()
 values_of_one = st.lists(st.integers(0, HIGHEST_NS + 9), max_size=20)
@@ -418,7 +428,7 @@ class TestHealth:
         saturated = closed_loop(generator=generator(polls=10_000, waiting_share=0.01))
         assert saturated.health is None
         merged = both(closed_loop(), saturated)
-        judged = health.judge(saturated)
+        judged = judging.judge(saturated)
         assert [worker.verdict for worker in merged.workers] == ["valid", "generator-bound"]
         assert merged.workers[1].findings == judged.findings
         assert merged.health is not None
@@ -427,7 +437,7 @@ class TestHealth:
     def test_is_not_made_of_sums_that_look_well(self) -> None:
         saturated = closed_loop(generator=generator(polls=10_000, waiting_share=0.01))
         merged = both(closed_loop(), saturated)
-        assert health.judge(merged).verdict == "valid"
+        assert judging.judge(merged).verdict == "valid"
         assert merged.health is not None
         assert merged.health.verdict == "generator-bound"
 

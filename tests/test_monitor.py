@@ -14,19 +14,19 @@ import pytest
 from records import actual, closed_loop
 from servers import ScriptedServer, echoes
 
-from loadgen.core.clock import ManualClock
-from loadgen.core.dialer import Endpoint
+from loadgen.analysis.summary import summarise
+from loadgen.analysis.usage import usage_of
 from loadgen.errors import UsageError
-from loadgen.evidence import MachineSamples, MonitorRecord, ProcessSamples
-from loadgen.listeners import UnknownTargetError, processes_of
-from loadgen.monitor import Monitor
-from loadgen.plan import Plan
-from loadgen.record import RunRecord
-from loadgen.runner import run
+from loadgen.net.clock import ManualClock
+from loadgen.net.dialer import Endpoint
+from loadgen.plan.plan import Plan
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import MachineSamples, MonitorRecord, ProcessSamples
+from loadgen.runner.context import Progress, Surroundings
+from loadgen.runner.monitor import Monitor
+from loadgen.runner.run import run
+from loadgen.runner.target_processes import UnknownTargetError, processes_of
 from loadgen.server.embedded import EmbeddedServer
-from loadgen.summary import summarise
-from loadgen.surroundings import Progress, Surroundings
-from loadgen.usage import usage_of
 
 OFTEN_S = 0.05
 

@@ -6,8 +6,9 @@ import subprocess
 import msgspec
 import pytest
 
-from loadgen import encoded, names
-from loadgen.payload import FilePayload
+from loadgen import text as names
+from loadgen.files import encoded
+from loadgen.plan.payloads import FilePayload
 
 NAMES = [
     b"plain.txt",

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import MS, START_NS, crowd
 
-from loadgen.core.clock import ManualClock
-from loadgen.core.connection import Connection
-from loadgen.core.lifecycle import Step
-from loadgen.core.load_models import SENDS_AT_ONCE, OpenLoop, WarmUp
-from loadgen.core.timers import NEVER_NS
-from loadgen.failure import Cause, ConnectionFailed, Phase
+from loadgen.engine.connection import Connection
+from loadgen.engine.lifecycle import Step
+from loadgen.engine.load_models import SENDS_AT_ONCE, OpenLoop, WarmUp
+from loadgen.engine.timers import NEVER_NS
+from loadgen.net.clock import ManualClock
+from loadgen.net.failure import Cause, ConnectionFailed, Phase
 
 
 class Schedule:

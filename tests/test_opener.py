@@ -2,13 +2,18 @@ from itertools import pairwise
 
 import pytest
 
-from loadgen.core.clock import ManualClock
-from loadgen.core.connection import Connection
-from loadgen.core.conversation import Conversation
-from loadgen.core.opener import CONNECTS_PER_TURN, CONNECTS_UNDER_WAY, LATENESS_MADE_GOOD_NS, Opener
-from loadgen.core.policy import FIRST_BACK_OFF_NS, LONGEST_BACK_OFF_NS, next_back_off_ns
-from loadgen.framing import Echo
-from loadgen.payload import PayloadQueue
+from loadgen.engine.connect_pacer import (
+    CONNECTS_PER_TURN,
+    CONNECTS_UNDER_WAY,
+    LATENESS_MADE_GOOD_NS,
+    Opener,
+)
+from loadgen.engine.connection import Connection
+from loadgen.engine.conversation import Conversation
+from loadgen.engine.timeouts import FIRST_BACK_OFF_NS, LONGEST_BACK_OFF_NS, next_back_off_ns
+from loadgen.net.clock import ManualClock
+from loadgen.net.protocols import Echo
+from loadgen.plan.payloads import PayloadQueue
 from loadgen.units import NS_PER_S
 
 MS = 1_000_000

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import pytest
 
-from loadgen.core import backends
-from loadgen.originals import has_original, original
+from loadgen.net import backends
+from loadgen.net.unpatched import has_original, original
 
 ROOT: Final = Path(__file__).parent.parent
 
 PATCHED_BEFORE: Final = "import gevent.monkey; gevent.monkey.patch_all()"
 PATCHED_AFTER: Final = """
-import loadgen, loadgen.core.backends, loadgen.assembly, loadgen.runner
+import loadgen, loadgen.net.backends, loadgen.runner.assembly, loadgen.runner.run
 import gevent.monkey; gevent.monkey.patch_all()
 """
 BY_LOCUST: Final = "import loadgen.locust"
@@ -30,8 +30,8 @@ in_every_order = pytest.mark.parametrize("first", [PATCHED_BEFORE, PATCHED_AFTER
 
 LOOK: Final = """
 import json, select, selectors, socket
-from loadgen.core import backends
-from loadgen.originals import has_original, original
+from loadgen.engine import backends
+from loadgen.net.unpatched import has_original, original
 with backends.open_selector("auto") as selector:
     default = type(selector._selector)
 print(json.dumps({
@@ -119,7 +119,7 @@ def test_no_module_but_those_for_locust_imports_gevent_or_locust() -> None:
         for path in (ROOT / "loadgen").rglob("*.py")
         if path.parent.name != "locust" and path.stem != "__main__"
     ]
-    assert "loadgen.core.engine" in names
+    assert "loadgen.engine.engine" in names
     loaded = python(IMPORT_ALL, json.dumps(names))
     assert "numpy" in loaded
     assert {"gevent", "locust", "greenlet"} & set(loaded) == set()
@@ -138,7 +138,7 @@ try:
     import loadgen.locust
 except ModuleNotFoundError as error:
     print(error)
-import loadgen.core.engine  # the rest works
+import loadgen.engine.engine  # the rest works
 """
 
 

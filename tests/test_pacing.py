@@ -11,10 +11,16 @@ from typing import Any
 
 import pytest
 
-from loadgen.core import backends
-from loadgen.core.clock import ManualClock, monotonic_ns
-from loadgen.core.pacing import NAMES, SPIN_NS, Ready, least_timer_slack, waiting
-from loadgen.core.watch import Watch
+from loadgen.engine.selector import Watch
+from loadgen.net import backends
+from loadgen.net.clock import ManualClock, monotonic_ns
+from loadgen.net.pacing import (
+    NAMES,
+    SPIN_NS,
+    Ready,
+    least_timer_slack,
+    waiting,
+)
 
 MS = 1_000_000
 SECOND = 1_000_000_000

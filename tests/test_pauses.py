@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from loadgen.core.histogram import Integers
-from loadgen.core.pauses import KEPT, Pauses
-from loadgen.core.recorder import Recorder
+from loadgen.engine.pauses import KEPT, Pauses
+from loadgen.engine.recorder import Recorder
+from loadgen.results.histogram import Integers
 
 MS = 1_000_000
 START_NS = 10**15

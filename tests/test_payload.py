@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen import payload
 from loadgen.errors import UsageError
-from loadgen.payload import (
+from loadgen.plan import payloads
+from loadgen.plan.payloads import (
     FilePayload,
     LinesPayload,
     MadePayload,
@@ -25,48 +25,48 @@ def written(directory: Path, content: bytes) -> str:
 
 def refusal_of(source: PayloadSource) -> str:
     with pytest.raises(UsageError) as refusal:
-        payload.load((source,))
+        payloads.load((source,))
     return str(refusal.value)
 
 
 class TestLoading:
     def test_keeps_the_order_of_the_sources(self, tmp_path: Path) -> None:
         path = written(tmp_path, b"one\ntwo\n")
-        queue = payload.load((b"zero", LinesPayload(path), SizePayload(3), FilePayload(path)))
+        queue = payloads.load((b"zero", LinesPayload(path), SizePayload(3), FilePayload(path)))
         assert queue.items == (b"zero", b"one", b"two", b"012", b"one\ntwo\n")
 
     @pytest.mark.parametrize("size_bytes", [1, 60, 61, 62, 1000])
     def test_makes_a_payload_of_exactly_the_size(self, size_bytes: int) -> None:
-        (item,) = payload.load((SizePayload(size_bytes),)).items
+        (item,) = payloads.load((SizePayload(size_bytes),)).items
         assert len(item) == size_bytes
         assert item.decode().isalnum()
 
     def test_makes_a_pattern_that_is_unlike_itself_some_bytes_off(self) -> None:
-        (item,) = payload.load((SizePayload(1000),)).items
+        (item,) = payloads.load((SizePayload(1000),)).items
         assert not any(item.startswith(item[shift : shift + 64]) for shift in range(1, 61))
 
     @pytest.mark.parametrize("content", [b"a\nb", b"a\nb\n", b"a\r\nb\r\n", b"\\x61\n\\x62\n"])
     def test_takes_lines_without_their_ends_and_understands_escapes(
         self, tmp_path: Path, content: bytes
     ) -> None:
-        assert payload.load((LinesPayload(written(tmp_path, content)),)).items == (b"a", b"b")
+        assert payloads.load((LinesPayload(written(tmp_path, content)),)).items == (b"a", b"b")
 
     def test_leaves_escapes_in_raw_lines_alone(self, tmp_path: Path) -> None:
         source = LinesPayload(written(tmp_path, b"a\\n\nb\\q\n"), raw=True)
-        assert payload.load((source,)).items == (rb"a\n", rb"b\q")
+        assert payloads.load((source,)).items == (rb"a\n", rb"b\q")
 
     @pytest.mark.parametrize("source", [FilePayload("-"), LinesPayload("-")])
     def test_reads_standard_input_for_a_dash(
         self, source: PayloadSource, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe")))
-        assert payload.load((source,)).items == (b"from a pipe",)
+        assert payloads.load((source,)).items == (b"from a pipe",)
 
 
 class TestRefusals:
     def test_no_payload_at_all(self) -> None:
         with pytest.raises(UsageError, match="payloads: there are none"):
-            payload.load(())
+            payloads.load(())
 
     def test_an_empty_text(self) -> None:
         assert refusal_of(b"").startswith("--payload: ''")

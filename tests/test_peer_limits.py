@@ -8,10 +8,10 @@ from command import loadgen as run_command
 from servers import DEADLINE_S, Peer, Script, ScriptedServer, drips, echoes, never_ends
 
 import loadgen
-from loadgen.failure import Cause, Phase
-from loadgen.plan import Plan
-from loadgen.record import RunRecord
-from loadgen.summary import summarise
+from loadgen.analysis.summary import summarise
+from loadgen.net.failure import Cause, Phase
+from loadgen.plan.plan import Plan
+from loadgen.results.record import RunRecord
 
 LINES = r"delimiter:\n"
 

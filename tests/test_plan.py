@@ -4,11 +4,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from loadgen import framing
-from loadgen.core import backends
 from loadgen.errors import UsageError
-from loadgen.payload import FilePayload, LinesPayload, MadePayload, SizePayload
-from loadgen.plan import DEFAULT_DURATION_S, Plan
+from loadgen.net import backends, protocols
+from loadgen.plan.payloads import (
+    FilePayload,
+    LinesPayload,
+    MadePayload,
+    SizePayload,
+)
+from loadgen.plan.plan import DEFAULT_DURATION_S, Plan
 
 
 def refusal_of(**values: Any) -> str:
@@ -97,17 +101,17 @@ def test_a_target_that_cannot_be_read_is_refused() -> None:
 
 class TestReply:
     def test_is_an_echo_by_default(self) -> None:
-        assert Plan().framing() == framing.Echo(verify=False)
+        assert Plan().framing() == protocols.Echo(verify=False)
 
     def test_may_be_verified_where_it_is_an_echo(self) -> None:
-        assert Plan(verify=True).framing() == framing.Echo(verify=True)
+        assert Plan(verify=True).framing() == protocols.Echo(verify=True)
 
     def test_is_what_its_form_says(self) -> None:
-        assert Plan(reply="fixed:64").framing() == framing.Fixed(64)
+        assert Plan(reply="fixed:64").framing() == protocols.Fixed(64)
 
     def test_may_be_as_long_as_the_plan_says(self) -> None:
-        assert Plan(reply="eof").framing() == framing.UntilEof()
-        assert Plan(reply="eof", max_reply_bytes=5).framing() == framing.UntilEof(5)
+        assert Plan(reply="eof").framing() == protocols.UntilEof()
+        assert Plan(reply="eof", max_reply_bytes=5).framing() == protocols.UntilEof(5)
 
     def test_of_an_unknown_form_is_refused(self) -> None:
         assert refusal_of(reply="json").startswith("--reply: 'json' ")

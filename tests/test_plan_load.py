@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from loadgen.arrivals import ARRIVALS
-from loadgen.core import pacing
 from loadgen.errors import UsageError
-from loadgen.plan import DEFAULT_DURATION_S, TIMESTAMPS, Plan
-from loadgen.schedule import Profile
+from loadgen.net import pacing
+from loadgen.plan.arrivals import ARRIVALS
+from loadgen.plan.plan import DEFAULT_DURATION_S, TIMESTAMPS, Plan
+from loadgen.plan.profile import Profile
 
 OPEN_LOOPS: dict[str, Any] = {
     "--rate": {"rate": 5000.0},

@@ -25,12 +25,19 @@ from servers import (
 )
 
 import loadgen
-from loadgen import payload, probe
-from loadgen.core.dialer import Endpoint
-from loadgen.evidence import ProbeRecord
-from loadgen.failure import Cause
-from loadgen.plan import Plan
-from loadgen.probe import TRICKLE_MESSAGES, Orders, Probe, Prober, is_wanted
+from loadgen.net.dialer import Endpoint
+from loadgen.net.failure import Cause
+from loadgen.plan import payloads as payload
+from loadgen.plan.plan import Plan
+from loadgen.results.verdict import ProbeRecord
+from loadgen.runner import probe
+from loadgen.runner.probe import (
+    TRICKLE_MESSAGES,
+    Orders,
+    Probe,
+    Prober,
+    is_wanted,
+)
 
 SECOND_NS = 10**9
 LINE = b"PING\n"
@@ -70,7 +77,7 @@ def test_a_socket_that_met_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) 
 
 
 def probes_of(process: psutil.Process) -> list[psutil.Process]:
-    return [child for child in process.children() if "loadgen.probe" in child.cmdline()]
+    return [child for child in process.children() if "loadgen.runner.probe" in child.cmdline()]
 
 
 def probed(server: ScriptedServer, **fields: Any) -> tuple[loadgen.RunRecord, ProbeRecord]:

@@ -1,10 +1,10 @@
 import pytest
 
-from loadgen.core.totals import Totals
-from loadgen.intervals import Stage
-from loadgen.plan import Plan
-from loadgen.progress import progress_line
-from loadgen.surroundings import Progress
+from loadgen.cli.progress import progress_line
+from loadgen.engine.totals import Totals
+from loadgen.plan.plan import Plan
+from loadgen.results.intervals import Stage
+from loadgen.runner.context import Progress
 
 PLAN = Plan(connections=2000, duration_s=10.0)
 

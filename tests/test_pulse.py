@@ -1,6 +1,12 @@
 import pytest
 
-from loadgen.core.pulse import EVENT_NS, HEARTBEAT_NS, LATE_NS, LATE_WAIT_NS, Pulse
+from loadgen.engine.loop_stats import (
+    EVENT_NS,
+    HEARTBEAT_NS,
+    LATE_NS,
+    LATE_WAIT_NS,
+    Pulse,
+)
 
 MS = 1_000_000
 START_NS = 10**15

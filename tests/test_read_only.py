@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command import LOADGEN, TIMEOUT_S, Ended, environment
 
-from loadgen.record import from_json
+from loadgen.results.record import from_json
 
 SMALL = ("-c", "2", "-n", "20")
 

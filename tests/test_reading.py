@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.reading import TooLargeError, read_whole, read_written
+from loadgen.files.reading import TooLargeError, read_whole, read_written
 
 CONTENT = os.urandom(3_000_000)  # more than is read at once, or than a pipe holds
 

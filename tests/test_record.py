@@ -19,26 +19,31 @@ from records import (
     plan,
 )
 
-from loadgen import record
-from loadgen.connection_ledger import jain_index
-from loadgen.core.clock import ManualClock
-from loadgen.core.connection import Connection
-from loadgen.core.conversation import Conversation
-from loadgen.core.histogram import HIGHEST_NS, Histogram
-from loadgen.core.recorder import Recorder
-from loadgen.core.stamps import NOT_ASKED
-from loadgen.core.wall_clock import WallClock
-from loadgen.distribution import Distribution
+from loadgen.engine.connection import Connection
+from loadgen.engine.conversation import Conversation
+from loadgen.engine.recorder import Recorder
 from loadgen.errors import RecordError
-from loadgen.evidence import ClockStep
-from loadgen.failure import Cause, Failure, Phase
-from loadgen.findings import Findings
-from loadgen.framing import Echo
-from loadgen.freeze import freeze
-from loadgen.payload import FilePayload, LinesPayload, PayloadQueue, SizePayload
-from loadgen.plan import Plan
-from loadgen.record import RunRecord, from_json
-from loadgen.record_schema import json_schema
+from loadgen.net.clock import ManualClock
+from loadgen.net.failure import Cause, Failure, Phase
+from loadgen.net.protocols import Echo
+from loadgen.net.timestamps import NOT_ASKED
+from loadgen.net.wall_clock import WallClock
+from loadgen.plan.payloads import (
+    FilePayload,
+    LinesPayload,
+    PayloadQueue,
+    SizePayload,
+)
+from loadgen.plan.plan import Plan
+from loadgen.results import record
+from loadgen.results.connections import jain_index
+from loadgen.results.distribution import Distribution
+from loadgen.results.histogram import HIGHEST_NS, Histogram
+from loadgen.results.record import RunRecord, from_json
+from loadgen.results.schema import json_schema
+from loadgen.results.verdict import ClockStep
+from loadgen.runner.build_record import freeze
+from loadgen.runner.state import Findings
 
 SCHEMA_FILE = Path(record.__file__).with_name("record.schema.json")
 TARGET = HEALTHY.target
@@ -273,7 +278,7 @@ class TestSchemaFile:
     def test_is_in_step_with_the_code(self) -> None:
         fresh = json.dumps(json_schema(), indent=1) + "\n"
         assert SCHEMA_FILE.read_text(encoding="utf-8") == fresh, (
-            "renew it: python -m loadgen.record_schema > loadgen/record.schema.json"
+            "renew it: python -m loadgen.results.schema > loadgen/record.schema.json"
         )
 
     def test_every_number_has_a_range(self) -> None:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.core.histogram import HIGHEST_NS, Histogram
-from loadgen.core.laps import Row
-from loadgen.core.recorder import FLUSH_NS, ROWS, Recorder
-from loadgen.core.stamps import NOT_ASKED
-from loadgen.failure import Cause, Failure, Phase
+from loadgen.engine.fast_path import Row
+from loadgen.engine.recorder import FLUSH_NS, ROWS, Recorder
+from loadgen.net.failure import Cause, Failure, Phase
+from loadgen.net.timestamps import NOT_ASKED
+from loadgen.results.histogram import HIGHEST_NS, Histogram
 
 RESET = Failure(Phase.RECEIVE, Cause.RESET)
 REFUSED = Failure(Phase.CONNECT, Cause.REFUSED)

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.core.clock import ManualClock
-from loadgen.core.recorder import Recorder
-from loadgen.core.stamps import MISSING, NOT_ASKED, UPPER_BOUND
-from loadgen.core.tally import TimesTally
-from loadgen.core.wall_clock import STEP_NS, Step, WallClock
+from loadgen.engine.recorder import Recorder
+from loadgen.engine.tallies import TimesTally
+from loadgen.net.clock import ManualClock
+from loadgen.net.timestamps import MISSING, NOT_ASKED, UPPER_BOUND
+from loadgen.net.wall_clock import STEP_NS, Step, WallClock
 
 US = 1_000
 MS = 1_000_000

@@ -16,9 +16,15 @@ from test_report_cli import judged
 
 import loadgen
 from loadgen import Plan, UsageError
-from loadgen.payload import FilePayload, LinesPayload, MadePayload, RedactedPayload, SizePayload
-from loadgen.record import from_json
-from loadgen.redaction import redacted, redacted_plan
+from loadgen.plan.payloads import (
+    FilePayload,
+    LinesPayload,
+    MadePayload,
+    RedactedPayload,
+    SizePayload,
+)
+from loadgen.plan.redaction import redacted, redacted_plan
+from loadgen.results.record import from_json
 from loadgen.server.embedded import EmbeddedServer
 from reports.command_line import command_of, why_no_command
 

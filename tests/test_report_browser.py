@@ -13,11 +13,11 @@ from records import closed_loop
 from test_rounds import at
 
 import loadgen
-from loadgen.compare.comparison import compare
-from loadgen.compare.load_rounds import of_records
-from loadgen.evidence import TargetRecord
-from loadgen.health import judge
-from loadgen.record import RunRecord
+from loadgen.analysis.compare.comparison import compare
+from loadgen.analysis.compare.run_rounds import of_records
+from loadgen.analysis.verdict.judging import judge
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import TargetRecord
 from loadgen.server.embedded import EmbeddedServer
 from reports.page import Run
 from reports.write import Folder, write_comparison, write_report

@@ -12,8 +12,8 @@ from records import closed_loop
 from servers import ScriptedServer, echoes
 from test_rounds import at
 
-from loadgen.health import judge
-from loadgen.record import RunRecord, from_json
+from loadgen.analysis.verdict.judging import judge
+from loadgen.results.record import RunRecord, from_json
 
 Written = Callable[..., str]
 

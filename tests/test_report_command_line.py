@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from loadgen import Plan, SizePayload
-from loadgen.commands.run_options import new_parser, plan_of
-from loadgen.names import escaped
-from loadgen.payload import FilePayload, LinesPayload, MadePayload
+from loadgen.cli.run_options import new_parser, plan_of
+from loadgen.plan.payloads import FilePayload, LinesPayload, MadePayload
+from loadgen.text import escaped
 from reports.command_line import command_of, for_shell
 
 

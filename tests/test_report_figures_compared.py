@@ -8,8 +8,8 @@ from drawn_figures import drawn, heights, interval, labels, line, places, texts
 from matplotlib.axes import Axes
 from records import HEALTHY, actual, closed_loop, healthy, open_loop, spread
 
-from loadgen.evidence import Health
-from loadgen.record import RunRecord
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import Health
 from reports.figures import COMPARED, compared_figures, compared_latency, compared_throughput
 from reports.figures.panel import Panel, Sides
 from reports.figures.sides import MOST_SIDES

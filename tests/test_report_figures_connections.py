@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import StepPatch
 from records import HEALTHY, connection, connections_record, healthy, plan
 
-from loadgen.record import ConnectionsRecord, RunRecord
+from loadgen.results.record import ConnectionsRecord, RunRecord
 from reports.figures import connections
 
 

@@ -18,8 +18,8 @@ from records import (
     timestamps,
 )
 
-from loadgen.evidence import Health
-from loadgen.record import RunRecord
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import Health
 from reports.figures import latency_by_percentile, latency_over_time
 from reports.figures.slices import MOST
 

@@ -11,8 +11,8 @@ import pytest
 from drawn_figures import drawn, interval, monitor, processes
 from records import OPEN_LOOP_TIMES, closed_loop, failure, open_loop
 
-from loadgen.failure import Cause, Phase
-from loadgen.record import RunRecord
+from loadgen.net.failure import Cause, Phase
+from loadgen.results.record import RunRecord
 from reports.figures import PANELS, compared_latency, connections, latency_by_percentile, resources
 from reports.figures.panel import Panel
 from reports.figures.style import BLUE, CSS, GRID, NARROW_PX, TEXT, WIDE_PX, to_file, to_svg

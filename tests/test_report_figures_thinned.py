@@ -11,10 +11,10 @@ from drawn_figures import NOTHING, SILENT, drawn, interval, labels, monitor
 from matplotlib.patches import StepPatch
 from records import closed_loop, connection, connections_record, distribution, healthy
 
-from loadgen.distribution import Distribution
-from loadgen.interval_packer import packed
-from loadgen.intervals import Stage
-from loadgen.record import RunRecord, from_json
+from loadgen.results.distribution import Distribution
+from loadgen.results.interval_packer import packed
+from loadgen.results.intervals import Stage
+from loadgen.results.record import RunRecord, from_json
 from reports.figures import (
     PANELS,
     connections,

@@ -19,8 +19,8 @@ from drawn_figures import (
 from matplotlib.axes import Axes
 from records import HEALTHY, actual, failure, healthy, open_loop, plan
 
-from loadgen.failure import Cause, Phase
-from loadgen.record import RunRecord
+from loadgen.net.failure import Cause, Phase
+from loadgen.results.record import RunRecord
 from reports.figures import resources, throughput
 from reports.figures.slices import MOST
 

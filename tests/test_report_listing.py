@@ -10,7 +10,7 @@ from records import closed_loop, open_loop, plan, spread
 from test_rounds import at
 
 from loadgen.errors import UsageError
-from loadgen.record import RunRecord
+from loadgen.results.record import RunRecord
 from reports.listing import HEADINGS, Listed, find, lines
 
 

@@ -14,14 +14,20 @@ from drawn_figures import monitor
 from records import HEALTHY, closed_loop, failure, healthy, open_loop, plan, requested, spread
 from test_rounds import at
 
-from loadgen.compare.comparison import compare
-from loadgen.compare.load_rounds import of_records
-from loadgen.evidence import CheckResult, Finding, Health, TargetRecord, WorkerRecord
-from loadgen.failure import Cause, Phase
-from loadgen.health import judge
-from loadgen.interval_packer import packed
-from loadgen.payload import MadePayload
-from loadgen.record import ConnectionsRecord, RunRecord, from_json
+from loadgen.analysis.compare.comparison import compare
+from loadgen.analysis.compare.run_rounds import of_records
+from loadgen.analysis.verdict.judging import judge
+from loadgen.net.failure import Cause, Phase
+from loadgen.plan.payloads import MadePayload
+from loadgen.results.interval_packer import packed
+from loadgen.results.record import ConnectionsRecord, RunRecord, from_json
+from loadgen.results.verdict import (
+    CheckResult,
+    Finding,
+    Health,
+    TargetRecord,
+    WorkerRecord,
+)
 from loadgen.units import format_count
 from reports import page
 from reports.command_line import command_of

@@ -5,13 +5,18 @@ import socket
 import pytest
 from stage import MS, MakeModel, Stage, conversation, every
 
-from loadgen.core.connection import Connection
-from loadgen.core.conversation import ONE_BY_ONE, Conversation
-from loadgen.core.lifecycle import State
-from loadgen.core.load_models import OnCall
-from loadgen.core.policy import FIRST_BACK_OFF_NS, Policy
-from loadgen.failure import Cause, ConnectionFailed, Failure, Phase
-from loadgen.framing import Echo
+from loadgen.engine.connection import Connection
+from loadgen.engine.conversation import ONE_BY_ONE, Conversation
+from loadgen.engine.lifecycle import State
+from loadgen.engine.load_models import OnCall
+from loadgen.engine.timeouts import FIRST_BACK_OFF_NS, Policy
+from loadgen.net.failure import (
+    Cause,
+    ConnectionFailed,
+    Failure,
+    Phase,
+)
+from loadgen.net.protocols import Echo
 
 RECONNECT = Policy(reconnect=True)
 BIG = b"x" * 3_000_000

@@ -9,9 +9,9 @@ import pytest
 from records import closed_loop
 from test_rounds import at, document
 
-from loadgen.compare.files import read
+from loadgen.analysis.compare.reading import read
 from loadgen.errors import LoadgenError, RecordError, UsageError
-from loadgen.reading import read_written
+from loadgen.files.reading import read_written
 
 RECORDS = [at(second, closed_loop()) for second in (1, 2, 3)]
 
@@ -79,7 +79,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_what_never_ends_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "loadgen.compare.files.read_written", partial(read_written, most_bytes=9999)
+        "loadgen.analysis.compare.reading.read_written", partial(read_written, most_bytes=9999)
     )
     with pytest.raises(UsageError, match=r"^/dev/zero: it has more than 9\.76 KiB"):
         read("base", Path("/dev/zero"))

@@ -18,13 +18,18 @@ from records import (
 )
 from sides import STEADY, side
 
-from loadgen.compare import benchmark_rounds
-from loadgen.compare.load_rounds import of_records
-from loadgen.compare.rounds import Kind, Rounds, are_pairs, unlike
+from loadgen.analysis.compare import benchmark_rounds
+from loadgen.analysis.compare.rounds import (
+    Kind,
+    Rounds,
+    are_pairs,
+    unlike,
+)
+from loadgen.analysis.compare.run_rounds import of_records
 from loadgen.errors import RecordError
-from loadgen.evidence import Health
-from loadgen.failure import Cause, Phase
-from loadgen.record import Actual, RunRecord
+from loadgen.net.failure import Cause, Phase
+from loadgen.results.record import Actual, RunRecord
+from loadgen.results.verdict import Health
 
 
 def at(second: int, record: RunRecord, **changes: Any) -> RunRecord:

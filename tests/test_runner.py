@@ -20,8 +20,8 @@ from servers import (
 )
 
 import loadgen
-from loadgen.core import backends
-from loadgen.schedule import LONGEST_S
+from loadgen.net import backends
+from loadgen.plan.profile import LONGEST_S
 from loadgen.server.embedded import EmbeddedServer
 
 

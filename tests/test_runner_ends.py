@@ -5,7 +5,7 @@ from servers import ScriptedServer, never_answers, reads_nothing
 from stage import Stage, conversation
 
 import loadgen
-from loadgen.core.policy import Policy
+from loadgen.engine.timeouts import Policy
 
 POLICY = Policy(connect_timeout_ns=10**9, io_timeout_ns=10**9)
 

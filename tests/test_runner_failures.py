@@ -24,7 +24,7 @@ from servers import (
 )
 
 import loadgen
-from loadgen.core.backends import resolve
+from loadgen.net.backends import resolve
 
 
 def plan(server: ScriptedServer, **fields: Any) -> loadgen.Plan:

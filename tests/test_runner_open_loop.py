@@ -20,7 +20,7 @@ from servers import (
 )
 
 import loadgen
-from loadgen.arrivals import ARRIVALS
+from loadgen.plan.arrivals import ARRIVALS
 
 # Sixty messages within 60 ms, and then no more.
 SIXTY = "0s:1k,60ms:1k,0s:0"

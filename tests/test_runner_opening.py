@@ -6,8 +6,7 @@ from places import full_backlog
 from servers import Peer, ScriptedServer, echoes, never_answers
 
 import loadgen
-from loadgen import descriptors
-from loadgen.core import backends
+from loadgen.net import backends, descriptors
 
 
 def late_greeter(peer: Peer) -> None:

@@ -9,9 +9,9 @@ from accounts import check, check_against, failures, sums_ns
 from servers import Peer, ScriptedServer, closes_after, echoes
 
 import loadgen
-from loadgen.arrivals import ARRIVALS, Arrivals
-from loadgen.core import pacing
-from loadgen.schedule import Profile, ThinkTime
+from loadgen.net import pacing
+from loadgen.plan.arrivals import ARRIVALS, Arrivals
+from loadgen.plan.profile import Profile, ThinkTime
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.units import NS_PER_S
 

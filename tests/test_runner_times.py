@@ -12,10 +12,10 @@ from places import unix_listener
 from servers import Peer, ScriptedServer, echoes
 
 import loadgen
+from loadgen.analysis.summary import summarise
 from loadgen.cli import main
-from loadgen.core.clock import wall_ns
-from loadgen.distribution import Distribution
-from loadgen.summary import summarise
+from loadgen.net.clock import wall_ns
+from loadgen.results.distribution import Distribution
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has stamps")
 

@@ -9,8 +9,8 @@ from accounts import check, check_against
 from servers import ScriptedServer, closes_after, echoes, never_answers
 
 import loadgen
-from loadgen import health, keeping_up
-from loadgen.summary import summarise
+from loadgen.analysis.summary import summarise
+from loadgen.analysis.verdict import generator_rules, judging
 
 
 def plan(server: ScriptedServer, **fields: Any) -> loadgen.Plan:
@@ -28,7 +28,7 @@ def test_every_record_is_judged_by_the_rules(script: Any, load: dict[str, Any]) 
     with ScriptedServer(script) as server:
         record = loadgen.run(plan(server, messages=30, duration_s=0.1, drain_s=0.05, **load))
         check(record)
-    assert record.health == health.judge(msgspec.structs.replace(record, health=None))
+    assert record.health == judging.judge(msgspec.structs.replace(record, health=None))
 
 
 def test_a_target_that_nobody_reaches_is_judged_too() -> None:
@@ -57,7 +57,7 @@ def test_times_of_user_space_hold_only_where_the_generator_had_time_to_spare() -
     [finding] = [each for each in record.health.findings if each.code == "user-space"]
     assert "as --timestamps user asks" in finding.evidence
     if record.health.verdict == "valid":
-        assert record.generator.waiting_share >= keeping_up.AMPLE_WAITING
+        assert record.generator.waiting_share >= generator_rules.AMPLE_WAITING
 
 
 # ---- checks ---------------------------------------------------------------------------------

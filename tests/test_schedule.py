@@ -8,9 +8,19 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from loadgen.arrivals import ARRIVALS, CHUNK, Arrivals, arrivals
 from loadgen.errors import UsageError
-from loadgen.schedule import Integers, Profile, Stage, ThinkTime
+from loadgen.plan.arrivals import (
+    ARRIVALS,
+    CHUNK,
+    Arrivals,
+    arrivals,
+)
+from loadgen.plan.profile import (
+    Integers,
+    Profile,
+    Stage,
+    ThinkTime,
+)
 from loadgen.units import NS_PER_S
 
 HOUR_S = 3600

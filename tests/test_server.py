@@ -22,12 +22,12 @@ from echoing import (
     turn_until_closed,
 )
 
-from loadgen.core import backends
 from loadgen.errors import UsageError
+from loadgen.net import backends
+from loadgen.net.target import Target
 from loadgen.server import EchoServer, ServerCounts, ServerOptions
+from loadgen.server.connections import BUFFER_BYTES, PENDING_BYTES
 from loadgen.server.delays import FixedDelay
-from loadgen.server.peers import BUFFER_BYTES, PENDING_BYTES
-from loadgen.target import Target
 
 
 class PlainClient:

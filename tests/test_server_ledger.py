@@ -8,8 +8,8 @@ from echoing import connect, echo, receive_exactly, serving
 
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.server import ServerOptions
-from loadgen.server.ledger import Ledger, empty_ledger, read_ledger
 from loadgen.server.processes import ServerProcesses
+from loadgen.server.residence_log import Ledger, empty_ledger, read_ledger
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 

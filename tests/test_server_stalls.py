@@ -13,7 +13,7 @@ from echoing import TIMEOUT_S, connect, receive_exactly, serving
 from loadgen.errors import UsageError
 from loadgen.server import EchoServer, ServerOptions
 from loadgen.server.delays import FixedDelay
-from loadgen.server.ledger import read_ledger
+from loadgen.server.residence_log import read_ledger
 from loadgen.server.stalls import Stall, parse_stall, stalled_until_ns
 
 MS = 1_000_000

@@ -11,12 +11,12 @@ from random import Random
 import pytest
 from echoing import connect, echo, receive_all, receive_exactly, serving, turn_until_closed
 
-from loadgen.core import backends
-from loadgen.core.pacing import least_timer_slack
+from loadgen.net import backends
+from loadgen.net.pacing import least_timer_slack
 from loadgen.server import EchoServer, ServerCounts, ServerOptions
+from loadgen.server.connections import PENDING_BYTES
 from loadgen.server.delays import Delay, FixedDelay, LognormalDelay, MixedDelay, Peak, parse_delay
-from loadgen.server.ledger import read_ledger
-from loadgen.server.peers import PENDING_BYTES
+from loadgen.server.residence_log import read_ledger
 from loadgen.server.waiting import Waiter
 
 MS = 1_000_000

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 from records import LONG, LONG_OPEN_LOOP, closed_loop, open_loop, plan, spread, timestamps
 
-from loadgen import shortfall
-from loadgen.checks import check
-from loadgen.evidence import Outcome
-from loadgen.health import judge
-from loadgen.record import RunRecord
+from loadgen.analysis import censoring
+from loadgen.analysis.checks import check
+from loadgen.analysis.verdict.judging import judge
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import Outcome
 
 S = 1_000_000_000
 
@@ -34,8 +34,8 @@ def test_messages_without_an_answer_are_those_sent_and_those_that_were_only_due(
         LONG["actual"], submitted=130, warmup_messages=20, messages=100, overdue=7
     )
     record = closed_loop(actual=actual)
-    assert shortfall.unanswered(record) == 10
-    assert shortfall.unserved(record) == 17
+    assert censoring.unanswered(record) == 10
+    assert censoring.unserved(record) == 17
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_messages_without_an_answer_are_those_sent_and_those_that_were_only_due(
 def test_percentiles_are_known_below_the_share_that_had_no_answer(
     percent: float, count: int, is_known: bool
 ) -> None:
-    assert shortfall.knows(silent(count), percent, count) == is_known
+    assert censoring.knows(silent(count), percent, count) == is_known
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_answers_fall_behind_what_is_sent(
     answered_per_s: float, service_ns: int, falls_behind: bool
 ) -> None:
     record = behind(answered_per_s, service_ns)
-    assert shortfall.falls_behind(record) == falls_behind
+    assert censoring.falls_behind(record) == falls_behind
     assert (judge(record).verdict == "server-bound") == falls_behind
 
 
 def test_one_way_load_has_no_answers_to_fall_behind() -> None:
-    assert not shortfall.falls_behind(behind(500, S // 1000, plan=plan(reply="none")))
+    assert not censoring.falls_behind(behind(500, S // 1000, plan=plan(reply="none")))

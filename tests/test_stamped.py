@@ -9,10 +9,10 @@ import pytest
 from stage import NOTHING, READ, conversation
 from stamping import BOTH_PATHS, StampedWire
 
-from loadgen.core import stamps
-from loadgen.core.clock import wall_ns
-from loadgen.core.lifecycle import Step
-from loadgen.failure import Cause, ConnectionFailed
+from loadgen.engine.lifecycle import Step
+from loadgen.net import timestamps
+from loadgen.net.clock import wall_ns
+from loadgen.net.failure import Cause, ConnectionFailed
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux has stamps"
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module", autouse=True)
 def kept() -> Iterator[None]:
-    with stamps.keeper(wall_ns):
+    with timestamps.keeper(wall_ns):
         yield
 
 
@@ -158,7 +158,7 @@ class AlteredWire(StampedWire):
 @BOTH_PATHS
 @pytest.mark.parametrize(
     "ancillary",
-    [[], [(socket.SOL_SOCKET, stamps.OPTION, bytes(15))]],
+    [[], [(socket.SOL_SOCKET, timestamps.OPTION, bytes(15))]],
     ids=["none", "cut short"],
 )
 def test_a_reply_without_a_stamp_counts_all_the_same(

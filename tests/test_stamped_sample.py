@@ -7,8 +7,8 @@ import pytest
 from stage import conversation
 from stamping import BOTH_PATHS, StampedWire
 
-from loadgen.core.clock import wall_ns
-from loadgen.core.stamps import keeper
+from loadgen.net.clock import wall_ns
+from loadgen.net.timestamps import keeper
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux has stamps"

@@ -7,10 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.core import stamps
-from loadgen.core.clock import ManualClock, wall_ns
-from loadgen.core.dialer import Dialer, Endpoint, SocketOptions
-from loadgen.core.stamps import ANCILLARY_BYTES, MISSING, NoStampsError, keeper, stamp_of
+from loadgen.net import timestamps
+from loadgen.net.clock import ManualClock, wall_ns
+from loadgen.net.dialer import Dialer, Endpoint, SocketOptions
+from loadgen.net.timestamps import (
+    ANCILLARY_BYTES,
+    MISSING,
+    NoStampsError,
+    keeper,
+    stamp_of,
+)
 from loadgen.units import NS_PER_S
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has stamps")
@@ -20,7 +26,7 @@ STAMP = SECONDS.to_bytes(8, sys.byteorder) + NANOSECONDS.to_bytes(8, sys.byteord
 
 
 def message(data: bytes) -> list[tuple[int, int, bytes]]:
-    return [(socket.SOL_SOCKET, stamps.OPTION, data)]
+    return [(socket.SOL_SOCKET, timestamps.OPTION, data)]
 
 
 class TestControlMessages:
@@ -35,7 +41,7 @@ class TestControlMessages:
         assert stamp_of(message(data)) == MISSING
 
     def test_that_are_no_time_cannot_be_taken_for_one(self) -> None:
-        assert max(stamps.NOT_ASKED, stamps.MISSING, stamps.UPPER_BOUND) <= 0
+        assert max(timestamps.NOT_ASKED, timestamps.MISSING, timestamps.UPPER_BOUND) <= 0
 
 
 @on_linux

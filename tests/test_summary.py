@@ -19,17 +19,17 @@ from records import (
     timestamps,
 )
 
-from loadgen.evidence import TargetRecord
-from loadgen.failure import Cause, Phase
-from loadgen.payload import (
+from loadgen.analysis.summary import summarise
+from loadgen.net.failure import Cause, Phase
+from loadgen.plan.payloads import (
     FilePayload,
     LinesPayload,
     MadePayload,
     PayloadSource,
     SizePayload,
 )
-from loadgen.record import RunRecord
-from loadgen.summary import summarise
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import TargetRecord
 
 KERNEL_NOTE = "(service time: from send to arrival, by the kernel's clock; user space: to read)"
 NOT_ANSWERED = actual(

@@ -17,8 +17,8 @@ from records import (
 )
 from test_summary import NOT_ANSWERED, check, lines_of, one_way, part, summary_of
 
-from loadgen.failure import Cause, Phase
-from loadgen.record import RunRecord
+from loadgen.net.failure import Cause, Phase
+from loadgen.results.record import RunRecord
 
 BEYOND_NS = 2**43
 HEALTHY_MEAN_NS = 250_000

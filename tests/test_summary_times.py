@@ -15,11 +15,16 @@ from records import (
 )
 from test_summary import one_way
 
-from loadgen import health
-from loadgen.evidence import Finding, Health, ProbeRecord, Verdict
-from loadgen.record import RunRecord
-from loadgen.summary import summarise
-from loadgen.summary_times import Line, format_rate
+from loadgen.analysis.summary import summarise
+from loadgen.analysis.summary_times import Line, format_rate
+from loadgen.analysis.verdict import judging
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import (
+    Finding,
+    Health,
+    ProbeRecord,
+    Verdict,
+)
 
 WIDEST = 105
 NO_STAMPS = "UNIX sockets have none"
@@ -55,7 +60,7 @@ def has_row(record: RunRecord, name: str) -> bool:
 
 def judged(record: RunRecord, verdict: Verdict | None = None, *findings: Finding) -> RunRecord:
     """The record with a verdict: that one, or what `health.judge` says."""
-    found = Health(verdict=verdict, findings=list(findings)) if verdict else health.judge(record)
+    found = Health(verdict=verdict, findings=list(findings)) if verdict else judging.judge(record)
     return msgspec.structs.replace(record, health=found)
 
 

@@ -6,11 +6,11 @@ from records import closed_loop, open_loop, spread
 from test_summary import one_way
 from test_summary_times import LATE, USER_SPACE, WIDEST, finding, has_row, judged, prose, row, texts
 
-from loadgen import checks
-from loadgen.evidence import CheckResult, Verdict
-from loadgen.record import RunRecord
-from loadgen.summary import summarise
-from loadgen.summary_times import Line
+from loadgen.analysis import checks
+from loadgen.analysis.summary import summarise
+from loadgen.analysis.summary_times import Line
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import CheckResult, Verdict
 
 
 def verdict_line(record: RunRecord) -> Line:

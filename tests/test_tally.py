@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.core.histogram import Histogram, Integers
-from loadgen.core.tally import SendGaps, TimesTally
+from loadgen.engine.tallies import SendGaps, TimesTally
+from loadgen.results.histogram import Histogram, Integers
 
 START_NS = 10**15  # no clock's origin means anything
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.errors import UsageError
-from loadgen.target import ACCEPTED, Target
+from loadgen.net.target import ACCEPTED, Target
 
 
 @pytest.mark.parametrize(

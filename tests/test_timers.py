@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.core.timers import Timers
+from loadgen.engine.timers import Timers
 
 
 @dataclass(eq=False)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from loadgen.core.clock import Clock, wall_ns
-from loadgen.core.dialer import Endpoint
 from loadgen.errors import LocalLimitError, UsageError
-from loadgen.plan import Plan
-from loadgen.timestamping import kernel_timestamps
+from loadgen.net.clock import Clock, wall_ns
+from loadgen.net.dialer import Endpoint
+from loadgen.plan.plan import Plan
+from loadgen.runner.timestamping import kernel_timestamps
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has stamps")
 

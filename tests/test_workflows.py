@@ -13,7 +13,7 @@ import yaml
 from command import ROOT, TIMEOUT_S
 
 from loadgen import Plan, from_json
-from loadgen.commands import compare, run_options
+from loadgen.cli import compare, run_options
 
 WORKFLOWS: Final = {path.stem: path for path in (ROOT / ".github" / "workflows").glob("*.yml")}
 PINNED: Final = re.compile(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")

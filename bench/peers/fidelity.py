@@ -10,7 +10,7 @@ from bench.peers.catalogue import wrk_arguments
 from bench.peers.printed import Percentiles, tcpkali_percentiles, wrk_percentiles
 from bench.truth import HTTP_REQUEST, Bench, Truth
 from bench.yardstick import Shape, output_of, print_title, two_cores
-from loadgen.distribution import Distribution
+from loadgen.results.distribution import Distribution
 
 RATE_PER_S: Final = 10_000
 """What the open loops are asked for."""

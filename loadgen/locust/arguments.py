@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from loadgen import framing, units
-from loadgen.core import backends
+from loadgen import units
 from loadgen.errors import UsageError, reason
-from loadgen.files import check_writable, identity
-from loadgen.payload import SizePayload
-from loadgen.plan import TIMESTAMPS
+from loadgen.files.writing import check_writable, identity
+from loadgen.net import backends, protocols
+from loadgen.plan.payloads import SizePayload
+from loadgen.plan.plan import TIMESTAMPS
 
 # Every value is text, as the web form has it; empty is not given.
 _OPTIONS: Final = {
     "--backend": f"I/O multiplexer: {', '.join(backends.NAMES)}",
-    "--reply": f"when a reply is whole: {framing.FORMS}",
+    "--reply": f"when a reply is whole: {protocols.FORMS}",
     "--max-reply": "how long a reply may be whose end the server decides, such as 16m",
     "--payload": r"what each user sends; \r \n \t \0 \\ \xHH are understood",
     "--size": "or so many bytes, such as 64 or 1k",

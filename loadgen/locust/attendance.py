@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from loadgen.absences import Absence, Team
-from loadgen.core.clock import wall_ns
-from loadgen.doubts import percent
+from loadgen.analysis.verdict.run_rules import percent
+from loadgen.analysis.verdict.worker_rules import Absence, Team
+from loadgen.net.clock import wall_ns
 from loadgen.units import NS_PER_S, ns_to_seconds
 
 _TOGETHER_NS: Final = NS_PER_S

@@ -12,21 +12,21 @@ from typing import Any, Final
 from gevent import getcurrent
 from gevent.hub import get_hub
 
-from loadgen.core.connection import Connection
-from loadgen.core.conversation import ONE_BY_ONE, Conversation
-from loadgen.core.lifecycle import State
+from loadgen.engine.connection import Connection
+from loadgen.engine.conversation import ONE_BY_ONE, Conversation
+from loadgen.engine.lifecycle import State
 from loadgen.errors import LoadgenError
-from loadgen.failure import Cause, Failure
-from loadgen.framing import Decoder, Framing
-from loadgen.locust.load import Load
-from loadgen.locust.words import checked
-from loadgen.payload import first_message
+from loadgen.locust.class_load import Load
+from loadgen.locust.user_attributes import checked
+from loadgen.net.failure import Cause, Failure
+from loadgen.net.protocols import Decoder, Framing
+from loadgen.plan.payloads import first_message
 
 _TIMEOUTS: Final = (Cause.TIMEOUT, Cause.REPLY_TIMEOUT)
 
 
 class RequestFailed(LoadgenError, ConnectionError):  # noqa: N818 - it is the request that failed
-    """A request got no answer; ``failure`` says in which phase, and why (`loadgen.failure`)."""
+    """A request got no answer; ``failure`` says in which phase, and why (`loadgen.net.failure`)."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(str(failure))

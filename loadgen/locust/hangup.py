@@ -14,7 +14,7 @@ import gevent
 from locust import log
 from locust.env import Environment
 
-from loadgen.locust.driver import interrupt_main
+from loadgen.locust.gevent_driver import interrupt_main
 from loadgen.signals import HANGUP, asking_to_end, leave_terminal
 
 

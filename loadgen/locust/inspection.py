@@ -15,14 +15,19 @@ from typing import Any, Final
 
 import msgspec
 
-from loadgen.core.clock import monotonic_ns, wall_ns
 from loadgen.errors import LoadgenError
-from loadgen.interval_packer import packed
-from loadgen.intervals import PackedIntervals, check, check_order, numbers_of
-from loadgen.locust.report import PartReport, decode
-from loadgen.merge import merge
-from loadgen.names import quoted
-from loadgen.timeline import began_ns
+from loadgen.locust.worker_report import PartReport, decode
+from loadgen.net.clock import monotonic_ns, wall_ns
+from loadgen.results.interval_packer import packed
+from loadgen.results.intervals import (
+    PackedIntervals,
+    check,
+    check_order,
+    numbers_of,
+)
+from loadgen.results.merge import merge
+from loadgen.results.merge_intervals import began_ns
+from loadgen.text import quoted
 from loadgen.units import ns_to_seconds
 
 MOST_REPORT_BYTES: Final = 2**25
@@ -46,7 +51,7 @@ would leave the ranges of a record (`loadgen.quantities`) when they are added up
 
 _NOT_ADDED_UP: Final = frozenset({"plan", "environment", "target", "intervals", "connections"})
 _WITHOUT_BOUND: Final = "sum"
-"""Of the field of a `loadgen.distribution.Distribution`: nanoseconds of all messages."""
+"""Of the field of a `loadgen.results.distribution.Distribution`: nanoseconds of all messages."""
 
 
 class Inspection:

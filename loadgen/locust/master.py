@@ -8,17 +8,17 @@ import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner
 
-from loadgen.interval_packer import packed
-from loadgen.intervals import PackedIntervals
 from loadgen.locust import arguments
 from loadgen.locust.attendance import Attendance, telling
-from loadgen.locust.driver import Interrupts
+from loadgen.locust.gevent_driver import Interrupts
 from loadgen.locust.inspection import Inspection
-from loadgen.locust.report import PartReport
 from loadgen.locust.roles import Gathering
 from loadgen.locust.worker import FIELD, FINISH, FINISHED, REFUSED
+from loadgen.locust.worker_report import PartReport
 from loadgen.logs import logger
-from loadgen.names import quoted
+from loadgen.results.interval_packer import packed
+from loadgen.results.intervals import PackedIntervals
+from loadgen.text import quoted
 
 _log = logger("loadgen.locust")
 

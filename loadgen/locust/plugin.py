@@ -10,12 +10,13 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from loadgen.errors import UsageError
-from loadgen.locust import arguments, forms, page
+from loadgen.locust import arguments
 from loadgen.locust.attached import attached
 from loadgen.locust.hangup import Hangup
-from loadgen.locust.overview import Overview
+from loadgen.locust.web import forms, page
+from loadgen.locust.web.overview import Overview
 from loadgen.logs import logger
-from loadgen.payload import files_of
+from loadgen.plan.payloads import files_of
 
 _log = logger("loadgen.locust")
 

@@ -20,9 +20,9 @@ from locust.exception import (
     StopUser,
 )
 
-from loadgen.core.histogram import Integers
-from loadgen.locust.statistics import METHOD, NS_PER_MS
+from loadgen.locust.locust_stats import METHOD, NS_PER_MS
 from loadgen.logs import logger
+from loadgen.results.histogram import Integers
 
 _log = logger("loadgen.locust")
 

@@ -15,16 +15,16 @@ import gevent
 from gevent.lock import RLock
 from locust.env import Environment
 
-from loadgen import summary
+from loadgen.analysis import summary
+from loadgen.analysis.summary_times import Line
 from loadgen.errors import UsageError
 from loadgen.locust.arguments import CommandLine
-from loadgen.locust.gathered import Gathered
+from loadgen.locust.collector import Gathered
 from loadgen.locust.session import Session
-from loadgen.locust.words import crowd_plan
+from loadgen.locust.user_attributes import crowd_plan
 from loadgen.logs import logger
-from loadgen.merge import plan_in_common
-from loadgen.record import RunRecord
-from loadgen.summary_times import Line
+from loadgen.results.merge import plan_in_common
+from loadgen.results.record import RunRecord
 
 _log = logger("loadgen.locust")
 _console = logging.getLogger("locust.stats_logger")

@@ -18,15 +18,15 @@ from gevent.lock import RLock
 from locust import User
 from locust.env import Environment
 
-from loadgen.core.clock import monotonic_ns, wall_ns
-from loadgen.distribution import Distribution
 from loadgen.errors import LoadgenBug, LoadgenError
-from loadgen.locust import arguments, statistics
-from loadgen.locust.driver import Interrupts
-from loadgen.locust.load import Load, Work
-from loadgen.locust.report import PartReport
+from loadgen.locust import arguments, locust_stats
+from loadgen.locust.class_load import Load, Work
+from loadgen.locust.gevent_driver import Interrupts
 from loadgen.locust.request_events import RequestEvents
+from loadgen.locust.worker_report import PartReport
 from loadgen.logs import logger
+from loadgen.net.clock import monotonic_ns, wall_ns
+from loadgen.results.distribution import Distribution
 from loadgen.units import NS_PER_S, ns_to_seconds
 
 _log = logger("loadgen.locust")
@@ -98,9 +98,9 @@ class Session:
                 load.flush()
                 requests = load.tally.take()
                 if load.tally.listener is None:
-                    statistics.merge(self._environment.stats, requests)
+                    locust_stats.merge(self._environment.stats, requests)
                 else:
-                    statistics.merge_bytes(self._environment.stats, requests)
+                    locust_stats.merge_bytes(self._environment.stats, requests)
 
     @property
     def has_news(self) -> bool:

@@ -11,8 +11,8 @@ from typing import Any, Final
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadgen.locust.report import encode
 from loadgen.locust.roles import Making
+from loadgen.locust.worker_report import encode
 
 FIELD: Final = "loadgen"
 """Where our part of a report stands in it."""

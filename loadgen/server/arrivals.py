@@ -1,7 +1,7 @@
 """When a request arrived: by the kernel's own receive timestamp, where there is one.
 
 Facts. A request that waits in the socket's queue has arrived long before a busy or stalled server
-reads it. The kernel's stamp (`loadgen.core.stamps`) says when the last byte of what a read returns
+reads it. The kernel's stamp (`loadgen.net.timestamps`) says when the last byte of what a read returns
 came in. Accepted sockets inherit the option from the listener.
 
 Danger. Stamps are wall clock times, and somebody may set that clock.
@@ -19,7 +19,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from loadgen.core import stamps
+from loadgen.net import timestamps
 
 Receive = Callable[[socket.socket, list[bytearray]], tuple[int, int]]
 """Takes a socket and one buffer; returns the bytes read and when, by `time.monotonic_ns`, the last
@@ -33,9 +33,9 @@ def receive_from(listener: socket.socket, cleanup: contextlib.ExitStack) -> Rece
     stamping lasts until ``cleanup``.
     """
     if listener.family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(stamps.NoStampsError):
-            cleanup.enter_context(stamps.keeper(time.time_ns))
-            stamps.ask(listener)
+        with contextlib.suppress(timestamps.NoStampsError):
+            cleanup.enter_context(timestamps.keeper(time.time_ns))
+            timestamps.ask(listener)
             return _receive_stamped
     return _receive_now
 
@@ -45,8 +45,8 @@ def _receive_now(connection: socket.socket, buffers: list[bytearray]) -> tuple[i
 
 
 def _receive_stamped(connection: socket.socket, buffers: list[bytearray]) -> tuple[int, int]:
-    received, ancillary, _, _ = connection.recvmsg_into(buffers, stamps.ANCILLARY_BYTES)
-    stamp_ns = stamps.stamp_of(ancillary)
+    received, ancillary, _, _ = connection.recvmsg_into(buffers, timestamps.ANCILLARY_BYTES)
+    stamp_ns = timestamps.stamp_of(ancillary)
     # The wall clock first: what comes between the two makes an answer later, never too early.
-    age_ns = 0 if stamp_ns == stamps.MISSING else max(0, time.time_ns() - stamp_ns)
+    age_ns = 0 if stamp_ns == timestamps.MISSING else max(0, time.time_ns() - stamp_ns)
     return received, time.monotonic_ns() - age_ns

@@ -18,15 +18,15 @@ from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
 from typing import Final, Self
 
-from loadgen.core import backends
 from loadgen.errors import UsageError
+from loadgen.net import backends
 from loadgen.server.arrivals import receive_from
-from loadgen.server.held import HeldAnswers
-from loadgen.server.ledger import Ledger
+from loadgen.server.connections import Peer, Peers, ServerCounts
+from loadgen.server.delayed import HeldAnswers
+from loadgen.server.immediate import PromptAnswers
 from loadgen.server.listener import address_of, open_listener
 from loadgen.server.options import ServerOptions
-from loadgen.server.peers import Peer, Peers, ServerCounts
-from loadgen.server.prompt import PromptAnswers
+from loadgen.server.residence_log import Ledger
 from loadgen.server.stalls import stalled_until_ns
 from loadgen.server.waiting import Ready, Waiter
 from loadgen.units import seconds_to_ns

@@ -12,7 +12,7 @@ import msgspec
 
 from loadgen.errors import LoadgenError
 from loadgen.logs import logger
-from loadgen.server.peers import ServerCounts
+from loadgen.server.connections import ServerCounts
 from loadgen.server.processes import STOP_S
 
 START_S: Final = 10.0

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from loadgen.core.dialer import Endpoint
 from loadgen.errors import UsageError
+from loadgen.net.dialer import Endpoint
+from loadgen.net.target import Target
 from loadgen.server.options import ServerOptions
-from loadgen.target import Target
 
 _ADVICE: Final = {
     errno.EADDRINUSE: "already in use; choose another port, or port 0 for a free one",

@@ -10,13 +10,13 @@ from multiprocessing.process import BaseProcess
 from typing import Final, Self
 
 from loadgen import signals
-from loadgen.core.pacing import least_timer_slack
 from loadgen.errors import LoadgenError
+from loadgen.net.pacing import least_timer_slack
+from loadgen.server.connections import ServerCounts
 from loadgen.server.echo import EchoServer
-from loadgen.server.ledger import empty_ledger
 from loadgen.server.listener import address_of, bind_socket
 from loadgen.server.options import ServerOptions
-from loadgen.server.peers import ServerCounts
+from loadgen.server.residence_log import empty_ledger
 
 STOP_S: Final = 5.0
 """Seconds within which a server must stop when told to; after that it is killed."""

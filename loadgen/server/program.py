@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from loadgen import signals
-from loadgen.core import backends
-from loadgen.core.pacing import least_timer_slack
 from loadgen.errors import UsageError, reason
-from loadgen.files import write_atomically
+from loadgen.files.writing import write_atomically
+from loadgen.net import backends
+from loadgen.net.pacing import least_timer_slack
+from loadgen.server.connections import ServerCounts
 from loadgen.server.echo import EchoServer
 from loadgen.server.options import ServerOptions
-from loadgen.server.peers import ServerCounts
 from loadgen.server.processes import ServerProcesses
 
 if sys.platform != "win32":

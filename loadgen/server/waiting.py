@@ -15,7 +15,7 @@ import time
 from selectors import BaseSelector, SelectorKey
 from typing import Final
 
-from loadgen.core import backends
+from loadgen.net import backends
 from loadgen.units import NS_PER_S, ns_to_seconds
 
 SPIN_NS: Final = 100_000

@@ -5,7 +5,7 @@
 
 from typing import Final
 
-from loadgen.record import RunRecord
+from loadgen.results.record import RunRecord
 from reports.figures import (
     compared_figures,
     compared_latency,

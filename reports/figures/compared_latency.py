@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from loadgen import shortfall
-from loadgen.record import RunRecord
+from loadgen.analysis import censoring
+from loadgen.results.record import RunRecord
 from reports.figures.latency_by_percentile import curve, label_percents, label_times
 from reports.figures.panel import Panel, Sides
 from reports.figures.sides import draw_rounds, left_out, sides
@@ -36,8 +36,8 @@ def figure(records: Sides) -> Figure | None:
 def _curve(record: RunRecord, kind: Latency) -> tuple[Floats, Floats]:
     if kind == "response_time_ns":
         assert record.response_time_ns is not None
-        return curve(record, record.response_time_ns, shortfall.unserved(record))
-    return curve(record, record.service_time_ns, shortfall.unanswered(record))
+        return curve(record, record.response_time_ns, censoring.unserved(record))
+    return curve(record, record.service_time_ns, censoring.unanswered(record))
 
 
 def _kind(records: Sides) -> Latency:

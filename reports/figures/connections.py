@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from loadgen.record import RunRecord
+from loadgen.results.record import RunRecord
 from loadgen.units import format_count
 from reports.figures import units
 from reports.figures.panel import Panel

@@ -13,9 +13,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, Locator, NullLocator
 
-from loadgen import shortfall
-from loadgen.distribution import Distribution
-from loadgen.record import RunRecord
+from loadgen.analysis import censoring
+from loadgen.results.distribution import Distribution
+from loadgen.results.record import RunRecord
 from loadgen.units import format_count
 from reports.figures import units
 from reports.figures.panel import Panel
@@ -89,7 +89,7 @@ def curve(record: RunRecord, times: Distribution, censored: int = 0) -> tuple[Fl
     shown = [
         percent
         for percent in sorted(percents)
-        if times.carries(percent) and shortfall.knows(record, percent, censored)
+        if times.carries(percent) and censoring.knows(record, percent, censored)
     ]
     histogram = times.histogram()
     far_shown = 100 / (100 - np.array(shown))
@@ -139,10 +139,10 @@ def figure(record: RunRecord) -> Figure | None:
 def _lines(record: RunRecord) -> Iterator[_Line]:
     has_replies = record.plan.reply != "none"
     if has_replies:
-        unanswered = shortfall.unanswered(record)
+        unanswered = censoring.unanswered(record)
         yield _Line("service time", record.service_time_ns, BLUE, unanswered)
     if record.response_time_ns is not None and has_replies and not is_service_alone(record):
-        unserved = shortfall.unserved(record)
+        unserved = censoring.unserved(record)
         yield _Line("response time", record.response_time_ns, VERMILLION, unserved)
     if record.schedule_lag_ns is not None:
         yield _Line("schedule lag", record.schedule_lag_ns, ORANGE)

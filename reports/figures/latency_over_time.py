@@ -10,9 +10,9 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from loadgen.distribution import Distribution
-from loadgen.intervals import times_of
-from loadgen.record import RunRecord
+from loadgen.results.distribution import Distribution
+from loadgen.results.intervals import times_of
+from loadgen.results.record import RunRecord
 from loadgen.units import format_count
 from reports.figures import units
 from reports.figures.panel import Panel

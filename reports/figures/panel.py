@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from matplotlib.figure import Figure
 
-from loadgen.record import RunRecord
+from loadgen.results.record import RunRecord
 
 Source_contra = TypeVar("Source_contra", contravariant=True)
 

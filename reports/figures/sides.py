@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from matplotlib.axes import Axes
 
-from loadgen.names import readable
-from loadgen.record import RunRecord
+from loadgen.results.record import RunRecord
+from loadgen.text import readable
 from loadgen.units import format_count
 from reports.figures.panel import Sides
 from reports.figures.slices import Floats

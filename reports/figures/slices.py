@@ -15,11 +15,17 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from loadgen.distribution import Distribution
-from loadgen.health import prints_response_time
-from loadgen.intervals import Intervals, Stage, numbers_of, stages_of, times_of
-from loadgen.packed_times import summed
-from loadgen.record import RunRecord
+from loadgen.analysis.verdict.judging import prints_response_time
+from loadgen.results.distribution import Distribution
+from loadgen.results.intervals import (
+    Intervals,
+    Stage,
+    numbers_of,
+    stages_of,
+    times_of,
+)
+from loadgen.results.packed_times import summed
+from loadgen.results.record import RunRecord
 from loadgen.units import format_count
 
 Floats = npt.NDArray[np.float64]

@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.text import Text
 
-from loadgen.names import readable
+from loadgen.text import readable
 from reports.figures.inline_svg import inlined
 
 Arguments = ParamSpec("Arguments")

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from loadgen.record import FailureRecord, RunRecord
-from loadgen.schedule import Profile
-from loadgen.summary_times import format_rate
+from loadgen.analysis.summary_times import format_rate
+from loadgen.plan.profile import Profile
+from loadgen.results.record import FailureRecord, RunRecord
 from loadgen.units import format_count
 from reports.figures import units
 from reports.figures.panel import Panel

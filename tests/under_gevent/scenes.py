@@ -13,10 +13,10 @@ from locust.stats import StatsEntry
 
 from loadgen.locust import ScriptedSocketUser, plugin
 from loadgen.locust.attached import attached
-from loadgen.locust.load import Load
+from loadgen.locust.class_load import Load
+from loadgen.locust.locust_stats import METHOD
 from loadgen.locust.session import Session
-from loadgen.locust.statistics import METHOD
-from loadgen.record import RunRecord
+from loadgen.results.record import RunRecord
 
 DEADLINE_S: Final = 20.0
 """For what never happens in a broken program; nothing here takes that long otherwise."""

@@ -5,8 +5,8 @@ import pytest
 from records import closed_loop
 
 from loadgen.locust.attendance import Attendance
-from loadgen.locust.gathered import Gathered
-from loadgen.locust.report import PartReport
+from loadgen.locust.collector import Gathered
+from loadgen.locust.worker_report import PartReport
 from loadgen.units import NS_PER_S
 
 

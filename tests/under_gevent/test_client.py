@@ -31,8 +31,8 @@ from servers import (
 )
 
 from loadgen.errors import LoadgenError
-from loadgen.failure import Cause, Failure, Phase
 from loadgen.locust import RequestFailed, RequestTimeout, ScriptedSocketUser
+from loadgen.net.failure import Cause, Failure, Phase
 from loadgen.server.embedded import EmbeddedServer
 
 LINES = r"delimiter:\r\n"

@@ -14,15 +14,15 @@ from gevent.exceptions import BlockingSwitchOutError
 from scenes import DEADLINE_S, Scene, wait_for
 from servers import ScriptedServer, echoes
 
-from loadgen.core.backends import TURN_EVENTS
-from loadgen.core.clock import monotonic_ns
-from loadgen.core.engine import Engine
-from loadgen.core.pulse import HEARTBEAT_NS
+from loadgen.engine.engine import Engine
+from loadgen.engine.loop_stats import HEARTBEAT_NS
 from loadgen.errors import LoadgenBug
-from loadgen.failure import Cause
 from loadgen.locust import SocketUser
-from loadgen.locust.driver import Driver, Interrupts
-from loadgen.originals import original
+from loadgen.locust.gevent_driver import Driver, Interrupts
+from loadgen.net.backends import TURN_EVENTS
+from loadgen.net.clock import monotonic_ns
+from loadgen.net.failure import Cause
+from loadgen.net.unpatched import original
 from loadgen.server.embedded import EmbeddedServer
 
 MANY: Final = 600

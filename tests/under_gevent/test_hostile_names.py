@@ -9,8 +9,8 @@ from locust.env import Environment
 from records import closed_loop, distribution
 
 from loadgen.locust.alone import Alone
-from loadgen.locust.overview import Overview
-from loadgen.locust.report import PartReport
+from loadgen.locust.web.overview import Overview
+from loadgen.locust.worker_report import PartReport
 
 
 def texts_in(value: Any) -> list[str]:

@@ -14,21 +14,21 @@ from hypothesis import strategies as st
 from records import HEALTHY, actual, closed_loop, distribution, open_loop
 from records import plan as changed_plan
 
-from loadgen import health
-from loadgen.core.histogram import BUCKETS, Histogram
-from loadgen.distribution import Distribution
-from loadgen.interval_packer import packed
-from loadgen.intervals import PackedIntervals
+from loadgen.analysis.verdict import judging
 from loadgen.locust import inspection
 from loadgen.locust.attendance import Attendance
-from loadgen.locust.gathered import Gathered
+from loadgen.locust.collector import Gathered
 from loadgen.locust.inspection import Inspection
-from loadgen.locust.report import PartReport, encode
-from loadgen.merge import merge
-from loadgen.packed_times import MOST_ROW_BYTES, TimesColumn
+from loadgen.locust.worker_report import PartReport, encode
 from loadgen.quantities import MOST_IN_HISTOGRAM
-from loadgen.record import RunRecord, from_json
-from loadgen.timeline import began_ns
+from loadgen.results.distribution import Distribution
+from loadgen.results.histogram import BUCKETS, Histogram
+from loadgen.results.interval_packer import packed
+from loadgen.results.intervals import PackedIntervals
+from loadgen.results.merge import merge
+from loadgen.results.merge_intervals import began_ns
+from loadgen.results.packed_times import MOST_ROW_BYTES, TimesColumn
+from loadgen.results.record import RunRecord, from_json
 from loadgen.units import NS_PER_S
 
 BEGAN_NS: Final = began_ns("a", HEALTHY)
@@ -260,7 +260,7 @@ def test_the_record_names_whose_reports_were_dropped_and_why(gathered: Gathered)
     assert found.team is not None
     [dropped] = found.team.dropped
     assert (dropped.name, dropped.reports, dropped.reason) == ("bad", 3, "first reason")
-    for verdict in (found.health, health.judge(from_json(found.to_json()))):
+    for verdict in (found.health, judging.judge(from_json(found.to_json()))):
         assert verdict is not None
         assert verdict.verdict == "inconclusive"
         [finding] = [each for each in verdict.findings if each.code == "worker-reports-dropped"]

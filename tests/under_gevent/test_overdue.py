@@ -3,8 +3,8 @@
 from scenes import Scene, wait_for
 from servers import ScriptedServer, never_answers
 
-from loadgen.core.clock import monotonic_ns
 from loadgen.locust import SocketUser
+from loadgen.net.clock import monotonic_ns
 
 
 def test_what_a_silent_server_left_undone_is_overdue() -> None:

@@ -7,12 +7,12 @@ import pytest
 from drawn_figures import interval
 from records import HEALTHY, OPEN_LOOP_TIMES, distribution, healthy
 
-from loadgen.interval_packer import packed
-from loadgen.locust.gathered import RECENT, Gathered
-from loadgen.locust.recent import Second, seconds
-from loadgen.locust.report import PartReport
-from loadgen.record import RunRecord
-from loadgen.timeline import Part, aligned, intervals
+from loadgen.locust.collector import RECENT, Gathered
+from loadgen.locust.web.recent import Second, seconds
+from loadgen.locust.worker_report import PartReport
+from loadgen.results.interval_packer import packed
+from loadgen.results.merge_intervals import Part, aligned, intervals
+from loadgen.results.record import RunRecord
 
 
 def of_a_worker(count: int, began: str, step_s: float, **times: Any) -> RunRecord:

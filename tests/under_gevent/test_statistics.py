@@ -15,11 +15,11 @@ from locust.stats import RequestStats, StatsEntry
 from scenes import Scene, wait_for
 from servers import Peer, ScriptedServer, answers_each, echoes, never_answers
 
-from loadgen.core.clock import wall_ns
 from loadgen.locust import ScriptedSocketUser, SocketUser
-from loadgen.locust import statistics as bulk
-from loadgen.locust.statistics import METHOD
-from loadgen.locust.tally import RequestTally
+from loadgen.locust import locust_stats as bulk
+from loadgen.locust.locust_stats import METHOD
+from loadgen.locust.request_counts import RequestTally
+from loadgen.net.clock import wall_ns
 from loadgen.units import NS_PER_S
 
 MS: Final = 1_000_000

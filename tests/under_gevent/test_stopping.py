@@ -8,9 +8,9 @@ from gevent.event import Event
 from scenes import Scene, wait_for
 from servers import DEADLINE_S, Peer, ScriptedServer, drips, echoes, never_answers
 
-from loadgen.failure import Cause
 from loadgen.locust import SocketUser
-from loadgen.locust.load import Work
+from loadgen.locust.class_load import Work
+from loadgen.net.failure import Cause
 
 
 def answers_when_released(peer: Peer) -> None:

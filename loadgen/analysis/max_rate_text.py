@@ -1,0 +1,119 @@
+"""The curve of load against latency, as lines for people."""
+
+import textwrap
+from collections.abc import Iterator
+from typing import Final
+
+from loadgen.analysis.max_rate import Kept, LoadStep, MaxRecord
+from loadgen.analysis.summary_times import (
+    Line,
+    Style,
+    format_rate,
+    wrapped,
+)
+from loadgen.units import format_duration_ns
+
+_GROUPS: Final = ("", "", "", "service time", "response time")
+_GROUP_WIDTHS: Final = (11, 12, 10, 16, 16)
+_COLUMNS: Final = ("asked", "got", "in flight", "p50", "p99", "p50", "p99")
+_WIDTHS: Final = (11, 12, 10, 8, 8, 8, 8)
+_OUTCOME_COLUMNS: Final = 38
+
+_OUTCOMES: Final[dict[Kept, tuple[str, Style]]] = {
+    "kept": ("kept", "good"),
+    "broken": ("broken", "bad"),
+    "generator": ("the generator was the limit", "faint"),
+    "unclear": ("unclear", "faint"),
+}
+
+
+def heading(promise: str) -> list[Line]:
+    """Return what stands above the steps."""
+    return [
+        Line(f"looking for the highest rate with {promise}", "heading"),
+        Line(_row(_GROUPS, _GROUP_WIDTHS), "faint"),
+        Line(_row(_COLUMNS, _WIDTHS), "faint"),
+    ]
+
+
+def step_line(step: LoadStep) -> Line:
+    """Return one step; a long reason is cut short, `conclusion` has those that count whole."""
+    cells = (
+        format_rate(step.rate_per_s),
+        format_rate(step.messages_per_s),
+        _number(step.in_flight_at_server),
+        _duration(step.service_p50_ns),
+        _duration(step.service_p99_ns),
+        _duration(step.response_p50_ns),
+        _duration(step.response_p99_ns),
+    )
+    word, style = _OUTCOMES[step.outcome]
+    why = f": {'; '.join(_reasons(step))}" if _reasons(step) else ""
+    tries = f", {step.tries} tries" if step.tries > 1 else ""
+    said = textwrap.shorten(f"{word}{why}", _OUTCOME_COLUMNS, placeholder=" …")
+    said += tries if len(said + tries) <= _OUTCOME_COLUMNS else ""
+    return Line(f"{_row(cells, _WIDTHS)}  {said}", style)
+
+
+def conclusion(record: MaxRecord) -> Iterator[Line]:
+    """Say what was found, and what it is worth."""
+    promise = ", ".join(record.promise)
+    if not record.steps:
+        yield Line("the search was ended before a rate was tried", "bad")
+        return
+    if record.found_per_s is None:
+        yield Line(f"no rate that was tried keeps {promise}", "bad")
+    else:
+        at_least = "" if record.limited_by == "server" else "at least "
+        found = format_rate(record.found_per_s)
+        yield Line(f"highest rate that keeps {promise}: {at_least}{found}", "heading")
+    if any(step.timestamps == "user" for step in record.steps):
+        yield Line("  times are user-space: this process's own queue is in them", "bad")
+    missed = [step for step in record.steps if step.outcome != "kept"]
+    if missed:
+        yield from _limit(min(missed, key=lambda step: step.rate_per_s))
+    else:
+        yield Line("  the search was ended before a rate broke it", "bad")
+
+
+def _limit(step: LoadStep) -> Iterator[Line]:
+    """Say what kept a higher rate than that of ``step`` from being found."""
+    rate, reasons = format_rate(step.rate_per_s), "; ".join(_reasons(step))
+    match step.outcome:
+        case "generator":
+            text = (
+                f"at {rate} the generator was the limit, not the server: share the load between "
+                "machines to learn more"
+            )
+            yield from wrapped(text, style="bad")
+        case "unclear":
+            yield from wrapped(f"nobody can say whether {rate} keeps it: {reasons}", style="bad")
+        case _:
+            yield from wrapped(f"{rate} broke it: {reasons}")
+
+
+def _row(cells: tuple[str, ...], widths: tuple[int, ...]) -> str:
+    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+
+
+def _number(in_flight: float | None) -> str:
+    if in_flight is None:
+        return "-"
+    return f"{in_flight:.0f}" if in_flight >= 10 else f"{in_flight:.2f}"
+
+
+def _duration(nanoseconds: int | None) -> str:
+    return "-" if nanoseconds is None else format_duration_ns(nanoseconds)
+
+
+def _reasons(step: LoadStep) -> list[str]:
+    """Return what broke the promise, or made it unclear."""
+    if step.outcome not in ("broken", "unclear"):
+        return []
+    wanted = "failed" if step.outcome == "broken" else "inconclusive"
+    reasons = [
+        f"{check.check}: {check.reason or check.measured}"
+        for check in step.checks
+        if check.outcome == wanted
+    ]
+    return reasons or [f"the run is {step.verdict}"]

@@ -1,0 +1,260 @@
+"""What a run says about times, and about their worth, as lines for people."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import wrap
+from typing import Final, Literal, NamedTuple, TypeVar
+
+from loadgen.analysis import censoring
+from loadgen.analysis.verdict.judging import prints_response_time
+from loadgen.results.distribution import Distribution
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import Health, Verdict
+from loadgen.text import as_line, readable
+from loadgen.units import format_count, format_duration_ns
+
+Item = TypeVar("Item")
+Style = Literal["plain", "heading", "good", "bad", "faint"]
+
+MOST_SHOWN: Final = 1000
+"""So many findings are shown, and on a page so many payloads; a record has all of them."""
+
+
+class _Line(NamedTuple):
+    text: str
+    style: Style
+
+
+class Line(_Line):
+    """One line of output, and how it is meant; fit to be shown, whatever it was made of."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str, style: Style = "plain") -> "Line":
+        """Return the line whose text is ``text`` as `loadgen.text.as_line` has it."""
+        return super().__new__(cls, as_line(text), style)
+
+
+_MEANINGS: Final[dict[Verdict, str]] = {
+    "valid": "the figures may be believed",
+    "busy": "the times hold, but for the tail of user space, which is this process's own",
+    "generator-bound": "service time holds for the load delivered; this process was the limit",
+    "server-bound": "the server did not keep up with what was asked; what it answered holds",
+    "inconclusive": "nobody can say what the figures are worth; the weightiest reason first",
+}
+_USER_SPACE_MEANINGS: Final[dict[Verdict, str]] = {
+    "busy": "the times are partly this process's own queue",
+    "generator-bound": "the times are mostly this process's own queue; it was the limit",
+}
+_ONE_WAY_MEANINGS: Final[dict[Verdict, str]] = {
+    "busy": "the rate holds; this process had little time to spare",
+    "generator-bound": "the rate is this process's own; it was the limit",
+}
+
+_INDENT_COLUMNS: Final = 15
+_WIDTH: Final = 99
+
+
+def first(items: Sequence[Item]) -> tuple[Sequence[Item], str]:
+    """Return those of ``items`` that are shown, and in words how many are left out."""
+    more = len(items) - MOST_SHOWN
+    return items[:MOST_SHOWN], f"… and {format_count(more)} more" if more > 0 else ""
+
+
+def wrapped(text: str, indent_columns: int = 2, style: Style = "plain") -> Iterator[Line]:
+    """Yield ``text`` as indented lines that are not too wide; names of options stay whole."""
+    width = _WIDTH - indent_columns
+    for part in wrap(readable(text), width, break_long_words=False, break_on_hyphens=False):
+        yield Line(" " * indent_columns + part, style)
+
+
+def format_rate(per_s: float) -> str:
+    """Return events per second: ``50 000/s``, ``0.5/s``."""
+    return f"{format_count(per_s) if per_s >= 100 else f'{per_s:.3g}'}/s"
+
+
+def meaning_of(verdict: Verdict, record: RunRecord) -> str:
+    """Return what ``verdict`` on ``record`` means for its figures."""
+    meaning = _MEANINGS[verdict]
+    if record.plan.reply == "none":
+        return _ONE_WAY_MEANINGS.get(verdict, meaning)
+    if record.timestamps.mode == "user":
+        return _USER_SPACE_MEANINGS.get(verdict, meaning)
+    return meaning
+
+
+def verdict(record: RunRecord) -> Iterator[Line]:
+    """Say what the figures below are worth, and why."""
+    health = record.health
+    if health is None:
+        return
+    meaning = meaning_of(health.verdict, record)
+    style: Style = "good" if health.verdict in ("valid", "server-bound") else "bad"
+    yield Line(f"  verdict      {health.verdict}: {meaning}", style)
+    yield from _findings(health)
+    yield Line("")
+
+
+def _findings(health: Health) -> Iterator[Line]:
+    said = set()
+    shown, more = first(health.findings)
+    for finding in shown:
+        yield from wrapped(finding.evidence, _INDENT_COLUMNS)
+        if finding.advice not in said and health.verdict != "valid":
+            said.add(finding.advice)
+            yield from wrapped(finding.advice, _INDENT_COLUMNS + 2, "faint")
+    yield from wrapped(more, _INDENT_COLUMNS, "faint")
+
+
+def checks(record: RunRecord) -> Iterator[Line]:
+    """Say what became of each check; what stands with the verdict is not said again."""
+    findings = record.health.findings[:MOST_SHOWN] if record.health else []
+    for result in record.checks:
+        found = "" if result.measured is None else f": {result.measured}"
+        style: Style = "good" if result.outcome == "passed" else "bad"
+        yield Line(f"  check        {result.check}   {result.outcome}{found}", style)
+        reason = result.reason
+        for finding in findings:
+            reason = reason.replace(f": {finding.evidence}", "")
+        yield from wrapped(reason, _INDENT_COLUMNS)
+    if record.checks:
+        yield Line("")
+
+
+# ---- the table ----------------------------------------------------------------------------
+
+_COLUMNS: Final = ("min", "mean", "p50", "p90", "p99", "p99.9", "max")
+_PERCENTS: Final = (50, 90, 99, 99.9)
+
+
+class Row(NamedTuple):
+    """A row of the table.
+
+    censored: messages that have no value and would be the largest; delayed: those whose value was
+    left out, since it was mostly a pause of this process.
+    """
+
+    name: str
+    times: Distribution
+    censored: int = 0
+    delayed: int = 0
+    style: Style = "plain"
+
+
+def table(record: RunRecord) -> Iterator[Line]:
+    """Yield a row for each time that was measured, and a note on where they come from."""
+    yield Line("  " + " " * 15 + "".join(f"{column:>9}" for column in _COLUMNS), "faint")
+    rows = [Row("connect", record.connect_latency_ns), *_message_rows(record)]
+    for row in rows:
+        yield Line(_cells(row, record), row.style)
+    for note in (*_notes(record), *_dashes(rows, record)):
+        yield from wrapped(f"({note})", style="faint")
+    for row in rows:
+        if row.times.overflow:
+            yield Line(
+                f"  {row.name}: {format_count(row.times.overflow)} values were beyond the "
+                "histogram's range of 73 minutes; they count as the maximum",
+                "bad",
+            )
+    if record.probe is not None and record.probe.failure:
+        yield from wrapped(f"probe: it ended early: {record.probe.failure}", style="bad")
+
+
+def _message_rows(record: RunRecord) -> Iterator[Row]:
+    """Yield what is the server's; then, faint, what is the generator's own."""
+    unanswered, delayed = censoring.unanswered(record), _delayed(record)
+    if record.plan.reply != "none":
+        yield Row("service time", record.service_time_ns, unanswered, delayed[0])
+    if _is_on_time(record):
+        if record.response_time_ns is not None and record.plan.reply != "none":
+            unserved = censoring.unserved(record)
+            yield Row("response time", record.response_time_ns, unserved, delayed[1])
+        if record.blocked_ns is not None and record.blocked_ns.max:
+            yield Row("blocked", record.blocked_ns, delayed=delayed[2])
+    if record.probe is not None and record.probe.latency_ns.count:
+        yield Row("probe", record.probe.latency_ns)
+    if record.generator_lag_ns is not None:
+        yield Row("generator lag", record.generator_lag_ns, delayed=delayed[2], style="faint")
+    if record.receive_lag_ns is not None and record.plan.reply != "none":
+        yield Row("receive lag", record.receive_lag_ns, style="faint")
+        yield Row("user space", record.user_space_latency_ns, unanswered, style="faint")
+
+
+def _delayed(record: RunRecord) -> tuple[int, int, int]:
+    """Return how many messages are left out of service time, response time and lags for pauses."""
+    delayed = record.generator.delayed
+    if delayed is None:
+        return 0, 0, 0
+    return delayed.service_ns.count, delayed.response_ns.count, delayed.schedule_lag_ns.count
+
+
+def _is_on_time(record: RunRecord) -> bool:
+    """Return whether the times since the intended one are the server's."""
+    return record.health is None or prints_response_time(record.health)
+
+
+def _figures(row: Row, record: RunRecord) -> list[str]:
+    """Return the percentiles, a dash for those that nobody knows."""
+    times = row.times
+    return [
+        format_duration_ns(times.percentile(each) or 0)
+        if times.carries(each) and _is_known(row, each, record)
+        else "-"
+        for each in _PERCENTS
+    ]
+
+
+def _cells(row: Row, record: RunRecord) -> str:
+    times = row.times
+    ends = ("-" if each is None else format_duration_ns(each) for each in (times.min, times.mean))
+    most = "-" if times.max is None else format_duration_ns(times.max)
+    cells = (*ends, *_figures(row, record), most)
+    return f"  {row.name:<15}" + "".join(f"{cell:>9}" for cell in cells)
+
+
+def _is_known(row: Row, percent: float, record: RunRecord) -> bool:
+    return censoring.knows(record, percent, row.censored, row.delayed)
+
+
+def _dashes(rows: Iterable[Row], record: RunRecord) -> Iterator[str]:
+    """Say why percentiles are missing."""
+    pairs = [(row, percent) for row in rows for percent in _PERCENTS]
+    if not all(row.times.carries(percent) for row, percent in pairs):
+        yield "-: too few values for that percentile"
+    if not all(censoring.knows(record, percent, row.censored) for row, percent in pairs):
+        yield "-: too many messages had no answer for that percentile to be known"
+    if not all(censoring.knows(record, percent, 0, row.delayed) for row, percent in pairs):
+        yield "-: pauses of this process delayed too many messages for that percentile to be known"
+
+
+def _notes(record: RunRecord) -> Iterator[str]:
+    """Say what the rows mean, and why some are not there."""
+    is_one_way = record.plan.reply == "none"
+    yield "one way: there is no reply to wait for" if is_one_way else _source(record)
+    if record.response_time_ns is not None and not _is_on_time(record):
+        absent = "blocked time" if is_one_way else "response time and blocked time"
+        yield f"{absent} left out: this process sent late, and its own queue would be in it"
+    if record.probe is not None and record.probe.latency_ns.count:
+        yield "probe: from send to read in a second process, which has time to spare"
+
+
+def _source(record: RunRecord) -> str:
+    """Say who read the clock when a reply arrived, and how far that goes."""
+    stamps = record.timestamps
+    if stamps.mode == "user":
+        doubt = stamps.read_uncertainty_ns
+        bar = ""
+        if doubt is not None and doubt.carries(99):
+            bar = f"; a reply may have come up to {format_duration_ns(doubt.p99 or 0)} (p99) sooner"
+        return (
+            "service time: user-space, from send to read on this process's clock; no timestamps of "
+            f"the kernel: {stamps.reason}{bar}"
+        )
+    known = stamps.stamped + stamps.upper_bounds + stamps.missing + stamps.implausible
+    share = ""
+    if stamps.sample_every > 1:
+        share = f", for 1 read in {stamps.sample_every}"
+    if stamps.stamped < known:
+        whose = "their replies" if share else "the replies"
+        share += f", for {100 * stamps.stamped / known:.3g} % of {whose}"
+        share += "; the others have no time of their own"
+    return f"service time: from send to arrival, by the kernel's clock{share}; user space: to read"

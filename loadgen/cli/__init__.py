@@ -1,0 +1,84 @@
+"""The command line: which word does what, and errors for people."""
+
+import contextlib
+import difflib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final
+
+from loadgen.errors import LoadgenError, UnreachableError, UsageError, in_words
+from loadgen.files import streams
+from loadgen.text import as_line
+
+OK: Final = 0
+USAGE: Final = 2
+UNREACHABLE: Final = 3
+
+# Modules by name: a word that is not used costs no import.
+COMMANDS: Final = {
+    "run": "loadgen.cli.run",
+    "compare": "loadgen.cli.compare",
+    "report": "loadgen.cli.report",
+    "server": "loadgen.cli.server",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    The first word chooses the command; without one it is ``run``.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    streams.prepare()
+    command = words.pop(0) if words and words[0] in COMMANDS else "run"
+    prefix = "loadgen" if command == "run" else f"loadgen {command}"
+    try:
+        code = _perform(command, words)
+        sys.stdout.flush()
+        return code
+    except LoadgenError as error:
+        _complain(f"{prefix}: {error}", *(f"  | {note}" for note in error.notes))
+        return UNREACHABLE if isinstance(error, UnreachableError) else USAGE
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        _complain(f"{prefix}: {in_words(error)}")
+        return USAGE
+    finally:
+        _discard_what_cannot_be_written()
+
+
+def _perform(command: str, words: list[str]) -> int:
+    if command == "run":
+        _check_first_word(words)
+    perform: Callable[[list[str]], int] = import_module(COMMANDS[command]).main
+    try:
+        return perform(words)
+    except SystemExit as leaving:  # --help and --version, whose text may still be in a buffer
+        return leaving.code if isinstance(leaving.code, int) else OK
+
+
+def _complain(*lines: str) -> None:
+    with contextlib.suppress(OSError):  # the exit code remains
+        print(*map(as_line, lines), sep="\n", file=sys.stderr, flush=True)
+
+
+def _discard_what_cannot_be_written() -> None:
+    """Let what is still buffered for an output that has failed not complain at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _check_first_word(words: list[str]) -> None:
+    """Raise UsageError for a command that is misspelt; as a target it would only puzzle."""
+    if words and words[0].isalpha():
+        for meant in difflib.get_close_matches(words[0], COMMANDS, n=1):
+            raise UsageError(f"there is no command {words[0]!r}; did you mean `loadgen {meant}`?")

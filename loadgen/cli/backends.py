@@ -1,0 +1,88 @@
+"""``loadgen --backend epoll,poll``: backends beside each other on one server."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from loadgen._version import __version__
+from loadgen.analysis import backends_text
+from loadgen.analysis.backends import BackendsRecord, Grid, Turns
+from loadgen.analysis.summary import plan_in_words
+from loadgen.analysis.summary_times import Line, wrapped
+from loadgen.errors import UsageError
+from loadgen.net import backends
+from loadgen.net.target import Target
+from loadgen.plan import payloads as payload
+from loadgen.plan.plan import Plan
+from loadgen.plan.redaction import as_recorded
+from loadgen.results import environment
+from loadgen.results.record import RunRecord
+from loadgen.server.embedded import EmbeddedServer
+
+CarryOut = Callable[[Plan], RunRecord]
+Say = Callable[[Iterable[Line]], None]
+
+
+def compare_backends(
+    plan: Plan,
+    grid: Grid,
+    carry_out: CarryOut,
+    should_stop: Callable[[], bool],
+    say: Say,
+) -> BackendsRecord:
+    """Make the runs, and ``say`` which round begins. Raises UsageError, UnreachableError.
+
+    Where this machine refuses all of it, the UsageError has the reasons.
+    """
+    items = payload.load(plan.payloads).items  # once: standard input can be read only once
+    plans = {
+        (backend, count): msgspec.structs.replace(
+            plan, backend=backend, connections=count, payloads=items
+        )
+        for backend, count in grid.pairs()
+    }
+    turns = Turns(grid)
+    with contextlib.ExitStack() as cleanup:
+        server = cleanup.enter_context(EmbeddedServer()) if plan.target is None else None
+        target = server.address if server else str(Target.parse(plan.target or ""))
+        say(_heading(plan, grid, target))
+
+        def measure(backend: str, connections: int) -> RunRecord:
+            return carry_out(msgspec.structs.replace(plans[backend, connections], target=target))
+
+        def show(number: int) -> None:
+            say([backends_text.round_line(grid, number)])
+
+        turns.run(measure, should_stop, show)
+    record = BackendsRecord(
+        plan=as_recorded(plan),
+        grid=grid,
+        is_interrupted=should_stop(),
+        target=target,
+        server=server.counts_if_known() if server else None,
+        environment=environment.observe(),
+        rows=turns.rows(),
+    )
+    _check_any(record)
+    return record
+
+
+def table(record: BackendsRecord) -> Iterator[Line]:
+    """Say what was found, below the rounds."""
+    yield Line("")
+    yield from backends_text.table(record)
+
+
+def _heading(plan: Plan, grid: Grid, target: str) -> Iterator[Line]:
+    embedded = "" if plan.target else " (the embedded echo server; no target was named)"
+    yield Line(f"loadgen {__version__}: {target}{embedded}", "heading")
+    yield from wrapped(plan_in_words(as_recorded(plan)), style="faint")
+    runnable = len(set(grid.backends) & set(backends.available()))
+    yield from backends_text.announcement(grid, plan, runnable)
+
+
+def _check_any(record: BackendsRecord) -> None:
+    """Raise UsageError if this machine has refused all of it."""
+    if not record.is_interrupted and all(row.refused and not row.rounds for row in record.rows):
+        raise UsageError("; ".join(dict.fromkeys(row.refused for row in record.rows)))

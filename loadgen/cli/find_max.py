@@ -1,0 +1,83 @@
+"""``loadgen --find-max``: the highest rate that keeps a promise."""
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from loadgen.analysis import checks, max_rate_text
+from loadgen.analysis.max_rate import (
+    SHORTEST_STEP_S,
+    LoadStep,
+    MaxRecord,
+    Measure,
+    Search,
+    check_plan,
+    check_promise,
+    plan_of_step,
+)
+from loadgen.analysis.summary_times import Line
+from loadgen.errors import UsageError
+from loadgen.plan import payloads as payload
+from loadgen.plan.plan import Plan
+from loadgen.plan.redaction import as_recorded
+from loadgen.results.record import RunRecord
+from loadgen.runner.context import Surroundings
+from loadgen.runner.run import run
+
+Say = Callable[[Iterable[Line]], None]
+_OPTION: Final = "--find-max"
+
+
+def search(
+    plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings, say: Say
+) -> MaxRecord:
+    """Search, and ``say`` a line for each step. Raises UsageError."""
+    promise = checks.parse_all(chosen.find_max, _OPTION)
+    for option, path in (
+        ("--connections-csv", chosen.connections_csv),
+        ("--hdr-log", chosen.hdr_log),
+        ("--report", chosen.report),
+    ):
+        if path is not None:
+            raise UsageError(f"--find-max keeps the figures of its steps only; leave out {option}")
+    check_promise(promise)
+    if chosen.strict:
+        raise UsageError("--find-max judges each step by itself; leave out --strict")
+    if plan.checks:
+        raise UsageError("--find-max has conditions of its own; leave out --check")
+    shortest_s = SHORTEST_STEP_S if chosen.duration_s is None else chosen.duration_s
+    looking = Search(promise, check_plan(plan), shortest_s, plan.timestamp_sample)
+    say(max_rate_text.heading(chosen.find_max))
+
+    def show(step: LoadStep) -> None:
+        say([max_rate_text.step_line(step)])
+
+    looking.run(_measuring(plan, surroundings), surroundings.should_stop, show)
+    return MaxRecord(
+        promise=[check.text for check in promise],
+        plan=as_recorded(plan),
+        target=plan.target,
+        found_per_s=looking.found_per_s,
+        limited_by=looking.limited_by,
+        steps=looking.steps,
+    )
+
+
+def conclusion(record: MaxRecord, is_interrupted: bool) -> Iterator[Line]:
+    """Say what was found, below the steps."""
+    if is_interrupted:
+        yield Line("the search was interrupted; until then:", "bad")
+    yield Line("")
+    yield from max_rate_text.conclusion(record)
+
+
+def _measuring(plan: Plan, surroundings: Surroundings) -> Measure:
+    items = payload.load(plan.payloads).items  # once: standard input can be read only once
+    loaded = msgspec.structs.replace(plan, payloads=items)
+
+    def measure(rate_per_s: float, duration_s: float) -> RunRecord:
+        return run(plan_of_step(loaded, rate_per_s, duration_s), surroundings)
+
+    return measure

@@ -1,0 +1,64 @@
+"""The way to reports, which need libraries that a load does not."""
+
+import importlib.util
+import logging
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from loadgen.errors import UsageError, in_words
+from loadgen.results.record import RunRecord
+from loadgen.text import escaped
+
+PAGE: Final = "index.html"
+"""What the page is called in its folder."""
+
+_LIBRARIES: Final = ("matplotlib", "jinja2")
+
+
+def main(arguments: list[str]) -> int:
+    """Run ``loadgen report``; return the exit code. Raises UsageError."""
+    code: int = _module("cli", "loadgen report").main(arguments)
+    return code
+
+
+def require(option: str) -> None:
+    """Raise UsageError, which names ``option``, if there are no libraries, or they cannot be used.
+
+    matplotlib needs a folder for its list of fonts, and looks for one when it is imported
+    (https://matplotlib.org/stable/install/environment_variables_faq.html).
+    """
+    _module("write", option)
+
+
+def write(record: RunRecord, file: Path | None, out: Path) -> None:
+    """Write the page of a run into ``out``; the record is kept in ``file``, or within the page.
+
+    Raises UsageError.
+    """
+    write_module = _module("write", "--report")
+    link = "" if file is None else write_module.relative(file, out)
+    label = "run" if file is None else escaped(file.stem)
+    run = _module("page", "--report").Run(label, record, link)
+    write_module.write_report([run], write_module.Folder(out))
+
+
+def _module(name: str, option: str) -> ModuleType:
+    for library in _LIBRARIES:
+        if importlib.util.find_spec(library) is None:
+            raise UsageError(f"{option} draws with {library}: pip install 'loadgen[report]'")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # what it cannot do without is raised
+    try:
+        return import_module(f"reports.{name}")
+    except ImportError as error:
+        raise UsageError(
+            f"{option} draws with what cannot be loaded: {error}; "
+            "pip install --force-reinstall 'loadgen[report]'"
+        ) from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home (pathlib.Path.home)
+        why = " ".join((in_words(error) if isinstance(error, OSError) else str(error)).split())
+        raise UsageError(
+            f"{option} draws with matplotlib, which finds no folder for its list of fonts; name "
+            f"one with the variable MPLCONFIGDIR, or one for temporary files with TMPDIR ({why})"
+        ) from None

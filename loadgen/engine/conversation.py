@@ -1,0 +1,92 @@
+"""What the connections of a run have in common: what they say, and what they await."""
+
+import sys
+from typing import Final, NamedTuple
+
+from loadgen.engine.fast_path import Lap
+from loadgen.errors import UsageError
+from loadgen.net.protocols import Decoder, Fixed, Framing
+from loadgen.plan.payloads import (
+    LARGEST_BYTES,
+    PayloadQueue,
+    Payloads,
+    first_message,
+)
+from loadgen.plan.plan import Plan
+
+
+class Window(NamedTuple):
+    """How many messages may be in flight on one connection, and how many are sent at once.
+
+    In a closed loop the whole window goes out together; a schedule lets them go one by one.
+    """
+
+    in_flight: int
+    at_once: int
+
+
+ONE_BY_ONE: Final = Window(1, 1)
+
+
+class Conversation:
+    """What every connection of a run says and awaits; shared by all, never changed.
+
+    payloads: what each connection works through.
+    framing: when a reply is whole.
+    window: how many messages may be in flight on one connection.
+    first_message: sent once after connecting, empty for none.
+    messages: how many each connection sends; None for no limit.
+    """
+
+    def __init__(
+        self,
+        payloads: Payloads,
+        framing: Framing,
+        window: Window = ONE_BY_ONE,
+        first_message: bytes = b"",
+        messages: int | None = None,
+    ) -> None:
+        self.messages = sys.maxsize if messages is None else messages
+        self.payloads = payloads
+        self.framing = framing
+        self.pipeline = window.in_flight
+        self.first_message = first_message
+        reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
+        self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
+        self.lap = Lap(b"", 0, 1)  # there is none
+        if self.reply_bytes is not None and len(payloads.items) == 1:
+            count = window.at_once
+            self.lap = Lap(payloads.items[0] * count, self.reply_bytes * count, count)
+
+    @classmethod
+    def of(cls, plan: Plan, payloads: PayloadQueue) -> "Conversation":
+        """Return what ``plan`` makes every connection say, with the payloads it has loaded.
+
+        Raises UsageError if that is more at once than a connection may send.
+        """
+        largest_bytes = plan.pipeline * max(map(len, payloads.items))
+        if largest_bytes > LARGEST_BYTES:
+            raise UsageError.of(
+                "--pipeline",
+                plan.pipeline,
+                "all messages in flight on a connection have 1 GiB at most",
+            )
+        window = Window(plan.pipeline, plan.pipeline)
+        if plan.profile() is not None:
+            window = Window(sys.maxsize if plan.unlimited else plan.pipeline, 1)
+        first = first_message(plan.first_message)
+        return cls(payloads, plan.framing(), window, first, plan.messages)
+
+    @classmethod
+    def made_by(cls, plan: Plan, payloads: Payloads) -> "Conversation":
+        """Return what ``plan`` makes a connection say, with messages made when they are sent."""
+        at_once = plan.pipeline if plan.profile() is None else 1
+        in_flight = sys.maxsize if plan.unlimited else plan.pipeline
+        first = first_message(plan.first_message)
+        return cls(payloads, plan.framing(), Window(in_flight, at_once), first)
+
+    def decoder(self) -> Decoder:
+        """Return a decoder for the replies of one connection."""
+        if self.reply_bytes is not None:
+            return Fixed(self.reply_bytes).decoder()
+        return self.framing.decoder()

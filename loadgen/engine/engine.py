@@ -1,0 +1,218 @@
+"""THE loop: one selector, many connections.
+
+Facts. A turn asks the selector what is ready and handles it. Which order it does that in decides
+what the numbers are worth. If each connection is read and answered in turn, the hundredth one waits
+for ninety-nine sends before its reply is stamped. If everything that is ready is handled in one
+turn, a turn with five thousand connections takes forty milliseconds, and whatever else shares the
+loop waits for that long.
+
+Decision. In a closed loop a turn has two phases: first every ready connection is read, stamped and
+accounted for, then all that may send do so. In an open loop it is the sends that must not be late,
+since a late read costs nothing where the kernel stamps arrivals: what is due goes out first, and
+the schedule is looked at again after every event. Either way a turn is bounded: at most
+`TURN_EVENTS` events, connects and alarms. What is left over comes first in the next turn, which
+then does not wait.
+
+Whoever runs the engine calls `turn` until the job is done, from a plain loop or from the callback
+of another event loop that watches `fileno()` and wakes up after `next_timeout()`.
+
+Danger. An exception that leaves `turn` may stop the loop that called it for good. A broken
+connection is an event here: `ConnectionFailed` goes no further.
+
+Cost. bench/limit.py measures it, against a client in C that does nothing but the system calls.
+"""
+
+from typing import Final
+
+from loadgen.engine.connection import Connection
+from loadgen.engine.fast_path import READ
+from loadgen.engine.lifecycle import State
+from loadgen.engine.load_models import ClosedLoop, LoadModel, Schedule
+from loadgen.engine.loop_stats import Pulse
+from loadgen.engine.pool import Roster
+from loadgen.engine.recorder import Recorder
+from loadgen.engine.selector import Watch
+from loadgen.engine.timeouts import Policy
+from loadgen.engine.timers import NEVER_NS
+from loadgen.net.clock import Clock
+from loadgen.net.dialer import Dialer
+from loadgen.net.failure import ConnectionFailed
+from loadgen.net.pacing import Ready
+from loadgen.units import NS_PER_S, ns_to_seconds
+
+BUFFER_BYTES: Final = 256 * 1024
+
+
+class Engine(Roster):
+    """Drives connections on one selector, which it takes over and closes in the end.
+
+    model: who may send, and when.
+    """
+
+    def __init__(
+        self,
+        watch: Watch,
+        dialer: Dialer,
+        recorder: Recorder,
+        clock: Clock,
+        policy: Policy,
+        model: LoadModel | None = None,
+    ) -> None:
+        super().__init__(watch, dialer, recorder, clock, policy)
+        self._buffer = bytearray(BUFFER_BYTES)
+        self.model: LoadModel = ClosedLoop() if model is None else model
+        self._schedule = model if isinstance(model, Schedule) else None
+        self._is_started = False
+
+    # ---- for whoever runs the engine ------------------------------------------------------
+
+    def start(self) -> int:
+        """Let messages flow, on the connections that are up and on those that will be.
+
+        Return the moment from which the times of a schedule count.
+        """
+        self._is_started = True
+        for connection in self.connections:
+            if connection.state is State.READY:
+                self._begin(connection)
+        now_ns = self._clock()
+        if self._schedule is not None:
+            self._schedule.begin(now_ns)
+        return now_ns
+
+    def end_warm_up(self) -> None:
+        """Let the messages of the load go out, which a schedule holds back until then."""
+        if self._schedule is not None:
+            self._schedule.end_warm_up()
+
+    def send_now(self, connection: Connection) -> None:
+        """Send one message on ``connection``, which is free; for a schedule `OnCall`."""
+        try:
+            interest = connection.submit(0)
+        except ConnectionFailed as broken:
+            self._fail(connection, broken)
+        else:
+            if interest != connection.interest:
+                self._settle(connection, interest)
+
+    @property
+    def pulse(self) -> Pulse:
+        """How the loop has fared since the last `take_pulse`; it goes on changing."""
+        return self._watch.pulse
+
+    def take_pulse(self, since_ns: int | None = None) -> Pulse:
+        """Return how the loop has fared since the last call, and begin anew.
+
+        A pause that lasts beyond ``since_ns`` counts from there on to what follows.
+        """
+        return self._watch.take_pulse(since_ns)
+
+    def slept(self, began_ns: int, due_ns: int, ended_ns: int) -> None:
+        """Note that the loop that calls `turn` had nothing to do in between.
+
+        ``due_ns`` is when it was to wake up at the latest.
+        """
+        self._watch.pulse.slept(began_ns, due_ns, ended_ns)
+
+    @property
+    def paused_ns(self) -> int:
+        """For how long this process has not run though it was due to, in nanoseconds."""
+        return self._watch.pauses.total_ns
+
+    def overdue(self, from_ns: int, until_ns: int) -> int | None:
+        """Return how many messages due in [``from_ns``, ``until_ns``) were not sent; the schedule
+        ends.
+
+        None if they are too many to be counted.
+        """
+        return 0 if self._schedule is None else self._schedule.overdue(from_ns, until_ns)
+
+    def fileno(self) -> int:
+        """Return the selector's descriptor; raises AttributeError where it has none (poll)."""
+        return self._watch.fileno()
+
+    def next_timeout(self) -> float | None:
+        """Return the seconds until a turn is due although no socket is ready; None: for ever."""
+        if self._watch.has_left_over:
+            return 0.0
+        self._timers.next_ns()  # sets the soonest alarm right, if it was silenced
+        moment_ns, alarm_ns = self.model.next_ns(), self._alarm_ns()
+        due_ns = alarm_ns if moment_ns is None else min(moment_ns, alarm_ns)
+        return None if due_ns == NEVER_NS else max(0.0, ns_to_seconds(due_ns - self._clock()))
+
+    # ---- the turn -------------------------------------------------------------------------
+
+    def turn(self, timeout_s: float | None = None) -> None:
+        """Wait for events, ``timeout_s`` seconds at most (None: as long as it takes); handle them.
+
+        It comes back earlier when a timer is due or a message is, and never raises for a
+        connection's sake.
+        """
+        replied: list[Connection] = []
+        buffer, schedule = self._buffer, self._schedule
+        settle, fail = self._settle, self._fail
+        ready = self._wait(timeout_s)
+        if schedule is not None:
+            schedule.send_due(settle, fail)
+        for key, events in ready:
+            connection: Connection = key.data
+            if schedule is not None and key.fileobj is not connection.socket:
+                continue  # a send has failed since the selector spoke
+            try:
+                if events == READ:
+                    has_news = connection.receive(buffer)
+                else:
+                    has_news = self._handle_write(connection, events)
+            except ConnectionFailed as broken:
+                fail(connection, broken)
+                continue
+            if has_news and (schedule is None or not schedule.offer(connection)):
+                replied.append(connection)
+            if schedule is not None:
+                schedule.send_due(settle, fail)
+        self._go_on(replied)
+        self._watch.end_turn(len(ready))
+        polled_ns = self._watch.polled_ns
+        self._recorder.end_turn(polled_ns, self._watch.polled_before_ns)
+        if self._alarm_ns() <= polled_ns:
+            self._keep_time()
+
+    def _wait(self, timeout_s: float | None) -> Ready:
+        alarm_ns, moment_ns = self._alarm_ns(), self.model.next_ns()
+        if moment_ns is not None:  # to be met as exactly as the pacing makes it
+            moment_ns = min(moment_ns, alarm_ns)
+            if timeout_s is not None:
+                moment_ns = min(moment_ns, self._clock() + int(timeout_s * NS_PER_S))
+        elif alarm_ns < NEVER_NS and timeout_s != 0:
+            alarm_s = max(0.0, ns_to_seconds(alarm_ns - self._clock()))
+            timeout_s = alarm_s if timeout_s is None else min(alarm_s, timeout_s)
+        return self._watch.wait(timeout_s, moment_ns)
+
+    def _handle_write(self, connection: Connection, events: int) -> bool:
+        """Handle ``events`` that are more than a plain READ; return whether to transmit."""
+        if connection.state is State.CONNECTING:
+            connection.finish_connect()
+            self._connected(connection)
+            return False
+        if events & READ:
+            connection.receive(self._buffer)
+        return True
+
+    def _go_on(self, replied: list[Connection]) -> None:
+        """Transmit on those of ``replied`` that the load model lets, and on others it names."""
+        schedule = self._schedule
+        for connection in self.model.next_senders(replied):
+            try:
+                interest = connection.transmit()
+            except ConnectionFailed as broken:
+                self._fail(connection, broken)
+            else:
+                if interest != connection.interest:
+                    self._settle(connection, interest)
+                if schedule is not None:
+                    schedule.offer(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        if self._is_started:
+            connection.begin(self._recorder.record, scheduled=self._schedule is not None)
+            self.model.admit(connection)

@@ -1,0 +1,92 @@
+"""What each connection saw, a row of a table each: exact sums and extremes, coarse percentiles."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from loadgen.results.histogram import (
+    BUCKETS,
+    PRECISION_BITS,
+    Integers,
+    bucket_middle,
+    bucket_of,
+)
+
+# A connection's own histogram has 8 buckets an octave: off by 6 % at most.
+_COARSE_SHIFT: Final = PRECISION_BITS - 3
+_COARSE_BUCKETS: Final = (BUCKETS >> _COARSE_SHIFT) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionTimes:
+    """The durations of each connection, by index, in nanoseconds; 0 where there were none."""
+
+    replies: Integers
+    mean_ns: Integers
+    min_ns: Integers
+    max_ns: Integers
+    p50_ns: Integers
+    p99_ns: Integers
+
+
+@dataclass(slots=True)
+class ConnectionTables:
+    """One row per connection, grown as higher indices come."""
+
+    connections: int
+    replies: Integers = field(init=False)
+    sum_ns: Integers = field(init=False)
+    min_ns: Integers = field(init=False)
+    max_ns: Integers = field(init=False)
+    coarse: np.ndarray[tuple[int, int], np.dtype[np.uint32]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.replies = np.zeros(self.connections, np.int64)
+        self.sum_ns = np.zeros(self.connections, np.int64)
+        self.min_ns = np.full(self.connections, np.iinfo(np.int64).max)
+        self.max_ns = np.zeros(self.connections, np.int64)
+        self.coarse = np.zeros((self.connections, _COARSE_BUCKETS), np.uint32)
+
+    def record(self, owners: Integers, duration_ns: Integers, replies: Integers) -> None:
+        """Count durations, each for its owner and as often as its entry in ``replies`` says."""
+        if not owners.size:
+            return
+        self.make_room(int(owners.max()) + 1)
+        np.add.at(self.replies, owners, replies)
+        np.add.at(self.sum_ns, owners, duration_ns * replies)
+        np.minimum.at(self.min_ns, owners, duration_ns)
+        np.maximum.at(self.max_ns, owners, duration_ns)
+        cells = owners * _COARSE_BUCKETS + (bucket_of(duration_ns) >> _COARSE_SHIFT)
+        np.add.at(self.coarse.reshape(-1), cells, replies.astype(np.uint32))
+
+    def make_room(self, connections: int) -> None:
+        """Have a row for each of that many connections, at least."""
+        if connections <= self.connections:
+            return
+        connections = max(connections, 2 * self.connections)
+        wider = ConnectionTables(connections)
+        for name in ("replies", "sum_ns", "min_ns", "max_ns", "coarse"):
+            getattr(wider, name)[: self.connections] = getattr(self, name)
+            setattr(self, name, getattr(wider, name))
+        self.connections = connections
+
+    def summarise(self) -> ConnectionTimes:
+        """Return the figures of each connection."""
+        quiet = self.replies == 0
+        minimum = np.where(quiet, 0, self.min_ns)
+        return ConnectionTimes(
+            replies=self.replies,
+            mean_ns=self.sum_ns // np.maximum(self.replies, 1),
+            min_ns=minimum,
+            max_ns=self.max_ns,
+            p50_ns=np.clip(self._percentile(50), minimum, self.max_ns),
+            p99_ns=np.clip(self._percentile(99), minimum, self.max_ns),
+        )
+
+    def _percentile(self, percent: float) -> Integers:
+        rank = np.maximum(np.ceil(self.replies * (percent / 100)), 1)
+        cumulative = np.cumsum(self.coarse, axis=1, dtype=np.int64)
+        reached = np.argmax(cumulative >= rank[:, None], axis=1)
+        # The middle of a coarse bucket is the middle of the fine buckets that it joins.
+        return bucket_middle((reached << _COARSE_SHIFT) + (1 << (_COARSE_SHIFT - 1)) - 1)

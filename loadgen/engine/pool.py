@@ -1,0 +1,265 @@
+"""Which connections there are, and how each comes and goes.
+
+Facts. A connection opens when the pace of connecting allows, comes up or fails, is given up when
+nothing moves for too long, and where the user asked for it is opened again after a while.
+
+Danger. Each of these may happen in the midst of any other: an alarm for a connection that has just
+closed, an end of the run while connects are under way. And an exception that leaves the loop may
+stop whoever called it for good.
+
+Decision. The state table of `loadgen.engine.lifecycle` says what may follow what; the sums kept here
+(undecided, live, backing off) are moved only where a state moves. A broken connection is an event:
+`ConnectionFailed` goes no further. What happens with messages is the business of
+`loadgen.engine.engine`, which drives this and is told of a connection that comes up.
+"""
+
+import selectors
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from loadgen.engine.availability import Availability, Standing
+from loadgen.engine.connect_pacer import Opener
+from loadgen.engine.connection import Connection
+from loadgen.engine.conversation import Conversation
+from loadgen.engine.fast_path import NOTHING, READ
+from loadgen.engine.lifecycle import State, Step
+from loadgen.engine.recorder import Recorder
+from loadgen.engine.selector import Watch
+from loadgen.engine.stamped import StampedConnection
+from loadgen.engine.timeouts import Policy, next_back_off_ns
+from loadgen.engine.timers import Timers
+from loadgen.engine.totals import Totals
+from loadgen.logs import logger
+from loadgen.net.backends import TURN_EVENTS
+from loadgen.net.clock import Clock
+from loadgen.net.dialer import Dialer
+from loadgen.net.failure import ConnectionFailed, Failure
+
+_log = logger("loadgen.engine")
+
+WhenEnded = Callable[[Connection, Failure | None, int], None]
+
+
+def _nobody_asks(connection: Connection, failure: Failure | None, lost: int) -> None:
+    pass
+
+
+class Roster(ABC):
+    """The connections of an engine, from their first connect to their last close."""
+
+    def __init__(
+        self, watch: Watch, dialer: Dialer, recorder: Recorder, clock: Clock, policy: Policy
+    ) -> None:
+        self.connections: list[Connection] = []
+        self.opened = self.closed = 0  # sockets
+        self.availability = Availability(clock)
+        self._watch = watch
+        self._dialer = dialer
+        self._recorder = recorder
+        self._clock = clock
+        self._policy = policy
+        self._timers: Timers[Connection] = Timers()
+        self._opener = Opener(policy.connect_interval_ns)
+        self._undecided = 0  # connections that have neither come up nor failed yet
+        self.cut_off = 0  # messages in flight on connections that were cut
+        self.when_ended: WhenEnded = _nobody_asks
+        """Hears of a connection that has lost its socket, how it failed (None: it did not), and how
+        many messages were lost with it. It is called in the midst of a turn, and must not raise."""
+        self._live = 0  # connections with a socket
+        self._backing_off = 0  # failed ones that will be opened again
+
+    def add(self, conversation: Conversation, count: int = 1) -> list[Connection]:
+        """Add ``count`` connections; they open as the pace of connecting allows."""
+        indices = range(len(self.connections), len(self.connections) + count)
+        added = [self._new(index, conversation) for index in indices]
+        self.connections += added
+        self._opener.enqueue(added)
+        self._undecided += count
+        self.availability.add(Standing.OPENING, count)
+        return added
+
+    def _new(self, index: int, conversation: Conversation) -> Connection:
+        stamp_every = self._dialer.stamp_every
+        if stamp_every:
+            return StampedConnection(index, conversation, self._clock, stamp_every)
+        return Connection(index, conversation, self._clock)
+
+    def drain(self) -> None:
+        """Let every connection close once nothing is in flight on it, and none open any more."""
+        for connection in self._opener.clear():
+            self._decide(connection)
+        for connection in self.connections:
+            self.drain_one(connection)
+
+    def drain_one(self, connection: Connection) -> None:
+        """Let ``connection`` close once nothing is in flight on it."""
+        if connection.state is State.READY and connection.in_flight:
+            connection.drain()
+            return
+        connection.revoke()
+        if connection.state is not State.DRAINING and connection.state.is_live:
+            self._end(connection, Step.CLOSE)
+            self.when_ended(connection, None, 0)
+        elif connection.state is State.FAILED and connection.alarm_ns is not None:
+            self._timers.set(connection, None)
+            self._backing_off -= 1
+        elif self._opener.remove(connection):
+            self._decide(connection)
+        if not connection.state.is_live:
+            self._stand(connection, Standing.DONE)
+
+    def cut(self, connection: Connection) -> None:
+        """Close ``connection`` now; what is in flight on it is cut off."""
+        self.drain_one(connection)
+        if connection.state.is_live:
+            self.cut_off += connection.in_flight if connection.is_up else 0
+            self._end(connection, Step.CLOSE)
+            self.when_ended(connection, None, 0)
+
+    def close(self) -> None:
+        """Close every connection now, and the selector; what is in flight is cut off."""
+        self.drain()
+        for connection in self.connections:
+            self.cut(connection)
+        self._watch.close()
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether any connection has neither come up nor failed, for the first time."""
+        return self._undecided > 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no connection has a socket, or will have one again."""
+        return not (self._live or self._backing_off or self._opener.is_busy)
+
+    def totals(self) -> Totals:
+        """Return the sums over all connections."""
+        return Totals.of(self.connections)
+
+    # ---- one connection's beginning and end -----------------------------------------------
+
+    @abstractmethod
+    def _begin(self, connection: Connection) -> None:
+        """Let messages flow on ``connection``, which has come up, if they may flow already."""
+
+    def _open(self, connection: Connection) -> None:
+        self._live += 1
+        try:
+            connection.open(self._dialer)
+        except ConnectionFailed as broken:
+            self._fail(connection, broken)
+        else:
+            self._watch.begin(connection, selectors.EVENT_WRITE)
+            self._timers.set(connection, connection.dialled_ns + self._policy.connect_timeout_ns)
+
+    def _connected(self, connection: Connection) -> None:
+        self._opener.settle()
+        self.opened += 1
+        self._recorder.record_connect(connection.connect_ns)
+        _log.debug("connection %d: connected", connection.index)
+        self._timers.set(connection, self._clock() + self._policy.look_interval_ns)
+        if connection.state is State.READY:
+            self._come_up(connection)
+        else:
+            connection.greet()
+            self._settle(connection, connection.transmit())
+
+    def _come_up(self, connection: Connection) -> None:
+        self._decide(connection)
+        self._stand(connection, Standing.UP)
+        self._watch.change(connection, READ)
+        self._begin(connection)
+
+    def _stand(self, connection: Connection, standing: Standing) -> None:
+        connection.standing = self.availability.move(connection.standing, standing)
+
+    def _decide(self, connection: Connection) -> None:
+        self._undecided -= not connection.is_decided
+        connection.is_decided = True
+
+    def _end(self, connection: Connection, step: Step, standing: Standing = Standing.DONE) -> None:
+        """Unregister, then close: the selector must not hold a descriptor that is gone."""
+        self._watch.end(connection)
+        if connection.state is State.CONNECTING:
+            self._opener.settle()
+        else:
+            self.closed += 1
+        self._decide(connection)
+        self._timers.set(connection, None)
+        self._live -= 1
+        self._stand(connection, standing)
+        connection.close(step)
+        _log.debug("connection %d: %s", connection.index, connection.state)
+
+    def _fail(self, connection: Connection, broken: ConnectionFailed) -> None:
+        now_ns = self._clock()
+        _log.info("connection %d failed: %s", connection.index, broken)
+        self._recorder.record_failure(broken.failure, now_ns)
+        lost = connection.unanswered
+        is_tried_again = self._policy.reconnect and connection.has_more
+        standing = Standing.FAILED if connection.has_more else Standing.DONE
+        standing = Standing.BACKING_OFF if is_tried_again else standing
+        self._end(connection, Step.FAIL, standing)
+        lost = connection.unanswered - lost
+        connection.failure = broken.failure
+        connection.failures += 1
+        if is_tried_again:
+            connection.back_off_ns = next_back_off_ns(connection)
+            self._timers.set(connection, now_ns + connection.back_off_ns)
+            self._backing_off += 1
+        self.when_ended(connection, broken.failure, lost)
+
+    def _settle(self, connection: Connection, interest: int) -> None:
+        """Wait for other events than before; for none, draw the conclusion from the state."""
+        if interest != NOTHING:
+            self._watch.change(connection, interest)
+        elif connection.state is State.GREETING:
+            connection.come_up()
+            self._come_up(connection)
+        else:
+            is_renewed = connection.ended_by_reply and connection.has_more
+            standing = Standing.RENEWING if is_renewed else Standing.DONE
+            self._end(connection, Step.CLOSE, standing)
+            if is_renewed:
+                self._opener.enqueue((connection,))
+            self.when_ended(connection, None, 0)
+
+    # ---- what the clock says ---------------------------------------------------------------
+
+    def _keep_time(self) -> None:
+        """Do what the clock says is due: open connections, look after those that wait."""
+        now_ns = self._clock()
+        for connection in self._opener.take(now_ns):
+            self._open(connection)
+        for connection in self._timers.due(now_ns, TURN_EVENTS):
+            self._look_after(connection, now_ns)
+
+    def _look_after(self, connection: Connection, now_ns: int) -> None:
+        if connection.state is State.FAILED:
+            self._backing_off -= 1
+            self._stand(connection, Standing.OPENING)
+            self._opener.enqueue((connection,))
+            return
+        look_ns = now_ns + self._policy.look_interval_ns
+        for since_ns, longest_ns, cause in self._policy.timeouts(connection):
+            # A process that stood still has not waited for the server.
+            paused_ns = self._watch.pauses.within_ns(since_ns, now_ns)
+            deadline_ns = since_ns + longest_ns + paused_ns
+            if deadline_ns > now_ns:
+                look_ns = min(look_ns, deadline_ns)
+            elif connection.has_news_since(deadline_ns):
+                look_ns = now_ns + 1  # it is dealt with in the next turn
+            else:
+                failure = Failure(connection.waits_in, cause)
+                self._fail(connection, ConnectionFailed(failure))
+                return
+        self._timers.set(connection, look_ns)
+
+    def _alarm_ns(self) -> int:
+        """Return before when `_keep_time` has nothing to do, `NEVER_NS` if it never has."""
+        alarm_ns = self._timers.soonest_ns
+        if not self._opener.is_waited_for:
+            return alarm_ns
+        opening_ns = self._opener.next_ns()
+        return alarm_ns if opening_ns is None else min(alarm_ns, opening_ns)

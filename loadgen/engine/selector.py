@@ -1,0 +1,132 @@
+"""What the engine waits for: the connections on one selector, and its answers in bounded portions.
+
+A selector of the standard library may answer with everything that is ready, thousands of events.
+They are handed out `TURN_EVENTS` at a time; the rest comes first the next time, without waiting.
+A wait is cut into heartbeats: `loadgen.engine.loop_stats` says why.
+"""
+
+import selectors
+from typing import Any
+
+from loadgen.engine.connection import Connection
+from loadgen.engine.fast_path import NOTHING
+from loadgen.engine.loop_stats import HEARTBEAT_NS, Pulse
+from loadgen.engine.pauses import Pauses
+from loadgen.engine.timers import NEVER_NS
+from loadgen.net.backends import TURN_EVENTS
+from loadgen.net.clock import Clock
+from loadgen.net.pacing import Ready, waiting
+from loadgen.units import ns_to_seconds, seconds_to_ns
+
+
+class Watch:
+    """Keeps a selector and the `interest` of each connection in step; takes the selector over.
+
+    pacing: a name of `loadgen.net.pacing.NAMES`. pauses: where those of this process are noted.
+    """
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        clock: Clock,
+        pacing: str = "normal",
+        pauses: Pauses | None = None,
+    ) -> None:
+        self.pauses = Pauses() if pauses is None else pauses
+        self.pulse = Pulse(self.pauses)
+        """Is told of every look at the sockets."""
+        self.polled_ns = self.polled_before_ns = clock()
+        """When the selector spoke last, and when it had named all that was ready before that."""
+        self._selector: Any = selector
+        self._clock = clock
+        self._spins = pacing == "precise"
+        self._wait_until = waiting(pacing, selector, clock)
+        self._left_over: Ready = []
+        self._may_have_more = False
+
+    def wait(self, timeout_s: float | None, moment_ns: int | None = None) -> Ready:
+        """Return (key, events) pairs, at most `TURN_EVENTS`; ``key.data`` is the connection.
+
+        Waits ``timeout_s`` seconds at most, for ever if it is None, or else until ``moment_ns`` as
+        exactly as the pacing makes it; not at all if events are left over from before.
+        """
+        if self._left_over:
+            # Since the selector spoke, a connection may have closed, or opened again.
+            ready = [pair for pair in self._left_over if pair[0].fileobj is pair[0].data.socket]
+        else:
+            ready = self._look(timeout_s, moment_ns)
+        self._left_over = ready[TURN_EVENTS:]
+        return ready[:TURN_EVENTS] if self._left_over else ready
+
+    def take_pulse(self, since_ns: int | None = None) -> Pulse:
+        """Return what the pulse has counted since the last call, and begin anew.
+
+        What was a pause from ``since_ns`` on counts to what follows.
+        """
+        now_ns = self._clock()
+        taken, self.pulse = self.pulse, Pulse(self.pauses, _left_ns=now_ns)
+        if since_ns is not None:
+            self.pulse.take_over(since_ns, self.pauses.within_ns(since_ns, now_ns))
+        return taken
+
+    def end_turn(self, handled: int) -> None:
+        """Note that ``handled`` events of those that `wait` has returned are dealt with."""
+        self.pulse.worked(self._clock(), handled)
+
+    def _look(self, timeout_s: float | None, moment_ns: int | None) -> Ready:
+        began_ns = self._clock()
+        end_ns = NEVER_NS if timeout_s is None else began_ns + seconds_to_ns(timeout_s)
+        if moment_ns is not None:
+            end_ns = moment_ns
+        left_ns = end_ns - began_ns
+        while True:
+            if not self._may_have_more:
+                self.polled_before_ns = self.polled_ns
+            span_ns = max(0, min(left_ns, HEARTBEAT_NS))
+            due_ns = began_ns + span_ns
+            if moment_ns is None:
+                ready: Ready = self._selector.select(ns_to_seconds(span_ns))
+            else:
+                due_ns = min(due_ns, moment_ns)
+                ready = self._wait_until(self._selector, due_ns)
+            self.polled_ns = self._clock()
+            self.pulse.polled(began_ns, due_ns, self.polled_ns, len(ready))
+            self._may_have_more = len(ready) == TURN_EVENTS
+            left_ns = min(left_ns - span_ns, end_ns - self.polled_ns)
+            if ready or (left_ns <= 0 and not self._must_spin(moment_ns)):
+                return ready
+            began_ns = self._clock()
+
+    def _must_spin(self, moment_ns: int | None) -> bool:
+        return self._spins and moment_ns is not None and self.polled_ns < moment_ns
+
+    @property
+    def has_left_over(self) -> bool:
+        """Whether `wait` would return at once."""
+        return bool(self._left_over)
+
+    def begin(self, connection: Connection, interest: int) -> None:
+        """Watch the socket of ``connection`` for the events ``interest``."""
+        self._selector.register(connection.socket, interest, connection)
+        connection.interest = interest
+
+    def change(self, connection: Connection, interest: int) -> None:
+        """Watch for other events than before."""
+        if interest != connection.interest:
+            self._selector.modify(connection.socket, interest, connection)
+            connection.interest = interest
+
+    def end(self, connection: Connection) -> None:
+        """Stop watching, if it was watched; to be called while the socket is still open."""
+        if connection.interest != NOTHING:
+            self._selector.unregister(connection.socket)
+            connection.interest = NOTHING
+
+    def fileno(self) -> int:
+        """Return the selector's descriptor. Raises AttributeError where it has none."""
+        descriptor: int = self._selector.fileno()
+        return descriptor
+
+    def close(self) -> None:
+        """Close the selector."""
+        self._selector.close()

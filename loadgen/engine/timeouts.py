@@ -1,0 +1,69 @@
+"""How long a connection may take, and how long it waits before it is tried again."""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from loadgen.engine.connection import Connection
+from loadgen.engine.lifecycle import State
+from loadgen.engine.timers import NEVER_NS
+from loadgen.net.failure import Cause
+from loadgen.units import NS_PER_S
+
+FIRST_BACK_OFF_NS: Final = NS_PER_S // 10
+LONGEST_BACK_OFF_NS: Final = 5 * NS_PER_S
+
+
+class Timeout(NamedTuple):
+    """How long something may take, from which moment on, and the failure's cause if it does not."""
+
+    since_ns: int
+    longest_ns: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When connections are opened and given up. Times in nanoseconds.
+
+    connect_interval_ns: between two connects; 0 for as fast as they come up.
+    connect_timeout_ns: for a connection to come up.
+    io_timeout_ns: for a connection to make progress while it waits.
+    reply_timeout_ns: for a reply to be whole, from the moment at which its message was sent.
+    reconnect: whether failed connections are opened again, with back-off.
+    """
+
+    connect_interval_ns: int = 0
+    connect_timeout_ns: int = 3_500_000_000
+    io_timeout_ns: int = 5_500_000_000
+    reply_timeout_ns: int = NEVER_NS
+    reconnect: bool = False
+
+    def timeouts(self, connection: Connection) -> list[Timeout]:
+        """Return the time-outs that ``connection`` is under as things stand.
+
+        Progress moves the beginning of one of them, and only a whole reply that of the other.
+        """
+        since_ns = connection.waits_since_ns
+        if since_ns is None:
+            return []
+        if connection.state is State.CONNECTING:
+            return [Timeout(since_ns, self.connect_timeout_ns, Cause.TIMEOUT)]
+        timeouts = [Timeout(since_ns, self.io_timeout_ns, Cause.TIMEOUT)]
+        if connection.in_flight:
+            oldest_ns = connection.oldest_sent_ns
+            timeouts.append(Timeout(oldest_ns, self.reply_timeout_ns, Cause.REPLY_TIMEOUT))
+        return timeouts
+
+    @property
+    def look_interval_ns(self) -> int:
+        """How often a connection must be looked at for no time-out to be missed."""
+        return min(self.io_timeout_ns, self.reply_timeout_ns)
+
+
+def next_back_off_ns(connection: Connection) -> int:
+    """Return how long ``connection``, which has just failed, waits before it connects again.
+
+    Twice as long as the last time, unless the server has said something in between.
+    """
+    doubled_ns = 0 if connection.was_heard else 2 * connection.back_off_ns
+    return min(max(FIRST_BACK_OFF_NS, doubled_ns), LONGEST_BACK_OFF_NS)

@@ -1,0 +1,250 @@
+"""What the workers have found, put together at the master (or in the one process there is)."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from loadgen.analysis.verdict.judging import generator_findings
+from loadgen.analysis.verdict.worker_rules import Team
+from loadgen.errors import LoadgenError, reason
+from loadgen.files.writing import write_atomically, write_within
+from loadgen.locust.attendance import Attendance
+from loadgen.locust.web.recent import Second, seconds
+from loadgen.locust.worker_report import PartReport
+from loadgen.logs import logger
+from loadgen.net.clock import monotonic_ns
+from loadgen.results import merge_intervals
+from loadgen.results.distribution import Distribution
+from loadgen.results.interval_packer import packed
+from loadgen.results.intervals import PackedIntervals
+from loadgen.results.merge import merge, unlike
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import DroppedRecord
+from loadgen.text import escaped, readable
+
+_log = logger("loadgen.locust")
+
+RECENT: Final = 120  # seconds that the page shows
+_LONGEST: Final = 300  # characters of a reason that stay
+
+
+@dataclass(slots=True)
+class Contribution:
+    """What one worker has reported about one user class; ``heard_ns``: when last.
+
+    is_warmup: since then, measuring was begun.
+    """
+
+    report: PartReport
+    heard_ns: int
+    intervals: PackedIntervals = field(default_factory=lambda: PackedIntervals([]))
+    is_accused: bool = False
+    is_warmup: bool = False
+    reports: int = 0
+
+    @property
+    def record(self) -> RunRecord:
+        """Its part, with all of its intervals."""
+        return msgspec.structs.replace(self.report.record, intervals=self.intervals)
+
+    def take(self, report: PartReport) -> None:
+        """Let ``report`` replace the one before; its intervals follow those before."""
+        if report.record.started_at != self.report.record.started_at:
+            self.intervals.blocks.clear()  # what came before was a warm-up
+            self.is_warmup = False
+        self.report, self.heard_ns = report, monotonic_ns()
+        self.reports += 1
+        self.intervals.blocks.extend(packed(report.record.intervals).blocks)
+
+    @property
+    def latest(self) -> RunRecord:
+        """Its part, with the latest intervals alone: `RECENT` at least, if it has so many."""
+        latest = self.intervals.tail(RECENT + 1)  # and the one that is under way
+        return msgspec.structs.replace(self.report.record, intervals=latest)
+
+
+class Gathered:
+    """The contributions of all workers to one run; `begin` forgets those of the last.
+
+    attendance: who of several workers takes part; None where there are none.
+    is_as_planned: whether a part of that user class does what this process would do; it decides
+    where as many workers have one plan as have another.
+    """
+
+    def __init__(self, is_as_planned: Callable[[str, RunRecord], bool] | None = None) -> None:
+        self._is_as_planned = is_as_planned or (lambda *_: False)
+        self._dropped: dict[str, DroppedRecord] = {}
+        self.attendance: Attendance | None = None
+        self.run = 0
+        """The number of the run, if it has one."""
+        self.contributions: dict[str, dict[str, Contribution]] = {}
+        """By user class and worker."""
+
+    def begin(self, run: int = 0) -> None:
+        """Begin a run, of that number."""
+        self.contributions, self.run = {}, run
+        self._dropped = {}
+
+    def begin_measuring(self) -> None:
+        """Let what was reported so far be a warm-up, as it is to workers that report again."""
+        for workers in self.contributions.values():
+            for contribution in workers.values():
+                contribution.is_warmup = True
+
+    def receive(self, worker: str, reports: list[PartReport]) -> list[PartReport]:
+        """Take in what ``worker`` has reported; each report replaces the one before.
+
+        Return the reports of this run; there are others where a worker was held up for so long.
+        """
+        accepted = [report for report in reports if report.run == self.run]
+        if len(accepted) < len(reports):
+            _log.warning("worker %s reports of an earlier run, which is over; left out", worker)
+        for report in accepted:
+            workers = self.contributions.setdefault(report.user_class, {})
+            known = workers.setdefault(worker, Contribution(report, 0))
+            known.take(report)
+            self._accuse(worker, known)
+        return accepted
+
+    def drop(self, worker: str, reason: str) -> None:
+        """Take note of a report of ``worker`` that cannot be taken in; the first is logged."""
+        known = self._dropped.get(worker)
+        if known is None:
+            shown = readable(reason, _LONGEST)
+            known = DroppedRecord(name=worker, reports=0, reason=shown)
+            _log.error("worker %s: a report is dropped: %s", worker, shown)
+        self._dropped[worker] = msgspec.structs.replace(known, reports=known.reports + 1)
+
+    def has_dropped(self, worker: str) -> bool:
+        """Return whether a report of ``worker`` was dropped in this run."""
+        return worker in self._dropped
+
+    def intervals_of(self, worker: str, user_class: str) -> PackedIntervals:
+        """Return the intervals that ``worker`` has reported of ``user_class`` so far."""
+        known = self.contributions.get(user_class, {}).get(worker)
+        return PackedIntervals([]) if known is None else known.intervals
+
+    def _accuse(self, worker: str, known: Contribution) -> None:
+        """Name a worker that is at its limit, once."""
+        verdict = known.report.record.health
+        findings = [] if verdict is None else generator_findings(verdict)
+        if not findings or known.is_accused:
+            return
+        known.is_accused = True
+        finding = findings[0]
+        _log.warning(
+            "worker %s is generator-bound for %s: %s; %s",
+            worker,
+            known.report.user_class,
+            finding.evidence,
+            finding.advice,
+        )
+
+    # ---- results --------------------------------------------------------------------------
+
+    def records(self) -> dict[str, RunRecord]:
+        """Return the record of each user class, over all workers."""
+        merged = {
+            user_class: self._merged(
+                user_class, {name: each.record for name, each in self._counting(user_class)}
+            )
+            for user_class in self.contributions
+        }
+        return {name: record for name, record in merged.items() if record is not None}
+
+    def record_so_far(self, user_class: str) -> RunRecord | None:
+        """Return the record of ``user_class`` so far, without its intervals."""
+        parts = {
+            name: msgspec.structs.replace(each.report.record, intervals=[])
+            for name, each in self._counting(user_class)
+        }
+        return self._merged(user_class, parts)
+
+    def recent(self, user_class: str) -> list[Second]:
+        """Return the latest seconds of ``user_class``, at most `RECENT`."""
+        counting = dict(self._counting(user_class))
+        team = merge_intervals.aligned({name: each.latest for name, each in counting.items()})
+        under_way = [name for name, each in counting.items() if not each.report.is_last]
+        return seconds(team, under_way)[-RECENT:]
+
+    def team(self, user_class: str) -> Team | None:
+        """Return who is to run users of ``user_class``; None where there is one process alone."""
+        if self.attendance is None:
+            return None
+        dropped = dict(self._dropped)
+        for worker, why in self._alike(user_class)[1].items():
+            reports = self.contributions[user_class][worker].reports
+            dropped[worker] = DroppedRecord(name=worker, reports=reports, reason=why)
+        return replace(self.attendance.team(user_class), dropped=tuple(dropped.values()))
+
+    def _counting(self, user_class: str) -> list[tuple[str, Contribution]]:
+        """Return what counts, by worker: of one that is lost, no warm-up, if others go on."""
+        workers = self._alike(user_class)[0]
+        counting = [(name, each) for name, each in workers if not self._is_void(name, each)]
+        return counting or workers
+
+    def _alike(self, user_class: str) -> tuple[list[tuple[str, Contribution]], dict[str, str]]:
+        """Return the contributions of one run, and why the others are none of it, by worker.
+
+        Most workers decide what the run is; where none is in the majority, what was planned here.
+        """
+        groups: list[list[tuple[str, Contribution]]] = []
+        for worker, each in sorted(self.contributions[user_class].items()):
+            for group in groups:
+                if not unlike(group[0][1].report.record, each.report.record):
+                    group.append((worker, each))
+                    break
+            else:
+                groups.append([(worker, each)])
+
+        def weight(group: list[tuple[str, Contribution]]) -> tuple[int, bool]:
+            record = group[0][1].report.record
+            return len(group), len(groups) > 1 and self._is_as_planned(user_class, record)
+
+        most = max(groups, key=weight)
+        known = most[0][1].report.record
+        return most, {
+            worker: f"it is not of the others' run: {unlike(known, each.report.record)}"
+            for group in groups
+            if group is not most
+            for worker, each in group
+        }
+
+    def _is_void(self, worker: str, contribution: Contribution) -> bool:
+        is_lost = self.attendance is not None and self.attendance.is_lost(worker)
+        return is_lost and contribution.is_warmup
+
+    def _merged(self, user_class: str, parts: Mapping[str, RunRecord]) -> RunRecord | None:
+        """Return the record that ``parts`` make; none, with a word in the log, if unlike."""
+        try:
+            return merge(parts, self.team(user_class))
+        except LoadgenError as error:
+            _log.error("%s: %s", user_class, error)
+            return None
+
+    def names(self, user_class: str) -> dict[str, Distribution]:
+        """Return the latencies of ``user_class`` over all workers of the run, by request's name."""
+        names: dict[str, list[Distribution]] = defaultdict(list)
+        for _, contribution in self._alike(user_class)[0]:
+            for name, latency in contribution.report.names.items():
+                names[name].append(latency)
+        return {name: Distribution.of_all(parts) for name, parts in sorted(names.items())}
+
+    def write(self, path: Path) -> None:
+        """Write the records: to ``path``, or with several classes one beside it for each."""
+        records = self.records()
+        for user_class, record in records.items():
+            suffixed = path.with_name(f"{path.stem}.{user_class}{path.suffix}")
+            place = path if len(records) == 1 else suffixed
+            try:
+                if place == path:
+                    write_atomically(path, record.to_json())
+                else:  # nobody has named it, so a link there is not meant
+                    write_within(place.parent, place.name, record.to_json())
+            except OSError as error:
+                shown = escaped(str(place))
+                _log.error("--loadgen-json: cannot write %s: %s", shown, reason(error))

@@ -1,0 +1,142 @@
+"""The connections of one declarative user, and what the engine asks of it."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+from locust import User
+
+from loadgen.engine.connection import Connection
+from loadgen.engine.conversation import Conversation
+from loadgen.locust.class_load import Load
+from loadgen.locust.user_attributes import checked
+from loadgen.logs import logger
+from loadgen.net.failure import (
+    Cause,
+    ConnectionFailed,
+    Failure,
+    Phase,
+)
+from loadgen.units import NS_PER_S, seconds_to_ns
+
+_log = logger("loadgen.locust")
+
+_PAUSE_AFTER_ERROR_NS: Final = NS_PER_S
+
+
+class Seat:
+    """Takes part in a load with the user's connections, from its making to `leave`.
+
+    make_payload: makes each message when it is sent; None for the payloads of the plan.
+    wait_time: what `locust.User.wait_time` is; None where there is no wait.
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        user: User,
+        make_payload: Callable[[], bytes] | None,
+        wait_time: Callable[[Any], float] | None,
+    ) -> None:
+        plan = load.work.plan
+        self._load = load
+        self._user = user
+        self._wait_time = wait_time
+        self._waiters: dict[int, Any] = {}
+        self._left: int | None = None  # connections that have yet to end
+        self._is_over = Event()
+        conversation = load.work.conversation
+        if conversation is None:
+            assert make_payload is not None
+            conversation = Conversation.made_by(plan, _Made(user, make_payload))
+        self._connections = load.join(self, conversation, plan.connections)
+
+    def wait(self) -> None:
+        """Come back when the user has left, and every connection has ended."""
+        self._is_over.wait()
+
+    def leave(self) -> None:
+        """Send nothing more; what is in flight may come home. Doing so twice is fine."""
+        if self._left is None:
+            self._left = self._load.leave(self._connections)
+            if not self._left:
+                self._is_over.set()
+
+    def cut(self) -> None:
+        """End the connections now; what is in flight is cut off."""
+        self._load.cut(self._connections)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether `leave` was called."""
+        return self._left is not None
+
+    # ---- what the engine asks and tells ---------------------------------------------------
+
+    def pause_ns(self, connection: Connection) -> int:
+        """Return what ``wait_time`` says for ``connection``; a second where it raises."""
+        assert self._wait_time is not None
+        try:
+            waiter = self._waiter(connection)
+            return max(0, seconds_to_ns(float(self._wait_time(waiter))))
+        except BaseException as error:  # noqa: BLE001 - it is the user's code
+            report(self._user, error)
+            return _PAUSE_AFTER_ERROR_NS
+
+    def when_free(self, connection: Connection) -> None:
+        """Nothing: the load model decides."""
+
+    def when_ended(self, connection: Connection, failure: Failure | None) -> None:
+        """Count the connection off, if the user is leaving."""
+        if self._left:
+            self._left -= 1
+            if not self._left:
+                self._is_over.set()
+
+    def _waiter(self, connection: Connection) -> Any:
+        if len(self._connections) == 1:
+            return self._user
+        waiter = self._waiters.get(connection.index)
+        if waiter is None:
+            waiter = self._waiters[connection.index] = _Waiter(self._user)
+        return waiter
+
+
+class _Waiter:
+    """What `constant_pacing` takes for the user: it notes there when it was asked last."""
+
+    def __init__(self, user: User) -> None:
+        self._user = user
+        self._cp_last_run = user._cp_last_run  # noqa: SLF001 - of Locust's wait times
+        self._cp_last_wait_time = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._user, name)
+
+
+class _Made:
+    """Payloads that a method of the user makes, each when it is sent."""
+
+    items: tuple[bytes, ...] = ()
+
+    def __init__(self, user: User, make: Callable[[], bytes]) -> None:
+        self._user = user
+        self._make = make
+
+    def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
+        """Return ``count`` messages. Raises ConnectionFailed if the user's code does not work."""
+        try:
+            messages = [checked(self._make()) for _ in range(count)]
+        except BaseException as error:
+            report(self._user, error)
+            raise ConnectionFailed(Failure(Phase.SEND, Cause.USER_CODE), repr(error)) from error
+        return b"".join(messages), tuple(map(len, messages))
+
+
+def report(user: User, error: BaseException) -> None:
+    """Let Locust know of an error in the user's code, which was met in the midst of a turn."""
+    _log.error("%s: %s: %s", type(user).__name__, type(error).__name__, error)
+    hook = user.environment.events.user_error
+    # In a greenlet of its own: a worker sends it to the master, which may have to wait.
+    gevent.spawn(hook.fire, user_instance=user, exception=error, tb=error.__traceback__)

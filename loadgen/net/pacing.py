@@ -1,0 +1,91 @@
+"""How to wait for the moment to send.
+
+Facts. epoll_wait(2) and poll(2) count in milliseconds, and Python rounds up: a message that is due
+in 100 µs goes out 900 µs late. select(2) counts in microseconds, and an epoll descriptor can be
+waited for like any other. What is left is the timer slack, by which the kernel may delay a wake-up
+to join it with others: 50 µs by default, 1 ns if the thread asks for it (prctl(2),
+PR_SET_TIMERSLACK), and then some 27 µs until the thread runs.
+
+Danger. select(2) refuses descriptors from 1024 on (FD_SETSIZE): the selector must have been made
+before the connections.
+
+Decision. Three ways to wait: ``eco`` takes the millisecond; ``normal`` waits in select(2), with
+the least slack; ``precise`` does so until `SPIN_NS` before the moment, and asks again and again
+from then on, which costs a core at high rates. kqueue(2) counts in nanoseconds by itself, select(2)
+in microseconds; poll(2) has nothing better than ``eco``, or to spin.
+
+Cost. A wait in select(2) is one system call more; it is made only where there is a moment to meet.
+"""
+
+import contextlib
+import selectors
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from loadgen.net.backends import FD_SETSIZE
+from loadgen.net.clock import Clock
+from loadgen.net.unpatched import original
+from loadgen.units import ns_to_seconds
+
+NAMES: Final = ("eco", "normal", "precise")
+
+SPIN_NS: Final = 80_000
+"""Long enough to wake up in: what a wake-up takes at worst on an idle machine."""
+
+Ready = list[tuple[selectors.SelectorKey, int]]
+
+Wait = Callable[[Any, int], Ready]
+"""Asks a selector until it has something to say, or until a moment (nanoseconds of the clock); may
+come back somewhat earlier without anything to say."""
+
+_EPOLL: Final = ("BoundedEpollSelector", "EpollSelector")
+_FINE: Final = ("KqueueSelector", "SelectSelector")  # their own wait counts in less
+_MILLISECOND_NS: Final = 1_000_000
+
+
+def waiting(name: str, selector: Any, clock: Clock) -> Wait:
+    """Return the way to wait that ``name`` stands for, as good as ``selector`` allows."""
+
+    def coarsely(selector: Any, moment_ns: int) -> Ready:
+        ready: Ready = selector.select(max(0.0, ns_to_seconds(moment_ns - clock())))
+        return ready
+
+    def finely(selector: Any, moment_ns: int) -> Ready:
+        left_ns = moment_ns - clock()
+        if left_ns > 0 and not select((selector,), (), (), ns_to_seconds(left_ns))[0]:
+            return []
+        ready: Ready = selector.select(0)
+        return ready
+
+    def precisely(selector: Any, moment_ns: int) -> Ready:
+        if moment_ns - clock() > spin_ns:
+            return best(selector, moment_ns - spin_ns)
+        ready: Ready = selector.select(0)
+        return ready
+
+    select = original("select", "select")
+    kind = type(selector).__name__
+    best = finely if kind in _EPOLL and selector.fileno() < FD_SETSIZE else coarsely
+    spin_ns = SPIN_NS if best is finely or kind in _FINE else SPIN_NS + _MILLISECOND_NS
+    return {"eco": coarsely, "normal": best, "precise": precisely}[name]
+
+
+@contextlib.contextmanager
+def least_timer_slack() -> Iterator[None]:
+    """Let this thread be woken up without delay; elsewhere than on Linux it does nothing.
+
+    proc(5), /proc/[pid]/timerslack_ns; a thread's number is as good as a process's there.
+    """
+    path = Path(f"/proc/{threading.get_native_id()}/timerslack_ns")
+    try:
+        before = path.read_text(encoding="ascii")
+        path.write_text("1", encoding="ascii")
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        path.write_text(before, encoding="ascii")

@@ -1,0 +1,92 @@
+"""When is a reply whole? Framings by name; the contract is in `loadgen.net.protocols.base`."""
+
+import re
+from typing import Literal
+
+from loadgen.errors import UsageError
+from loadgen.net.protocols.base import (
+    NO_LIMIT_BYTES,
+    Decoder,
+    Framing,
+    FramingError,
+)
+from loadgen.net.protocols.counted import Echo, Fixed
+from loadgen.net.protocols.ended import NoReply, UntilEof
+from loadgen.net.protocols.marked import Delimiter, LengthPrefix
+from loadgen.units import SIZE_FORM, parse_escapes, parse_size_bytes
+
+__all__ = [
+    "Decoder",
+    "Delimiter",
+    "Echo",
+    "Fixed",
+    "Framing",
+    "FramingError",
+    "LengthPrefix",
+    "NoReply",
+    "UntilEof",
+    "parse",
+]
+
+FORMS = (
+    r"echo, fixed:N, delimiter:'\r\n', length:u8|u16|u32|u64[be|le][,header-included], none or eof"
+)
+
+_LENGTH = re.compile(r"u(8|16|32|64)(be|le)?(,header-included)?")
+
+
+def parse(text: str, max_reply_bytes: int = NO_LIMIT_BYTES) -> Framing:
+    r"""Return the framing that ``text`` names: ``echo``, ``fixed:64``, ``delimiter:\r\n``…
+
+    ``max_reply_bytes`` is for those whose length the peer decides; others have the one asked for.
+    Raises UsageError naming the text and the accepted forms.
+    """
+    name, colon, argument = text.partition(":")
+    match name, bool(colon):
+        case "echo", False:
+            return Echo()
+        case "none", False:
+            return NoReply()
+        case "eof", False:
+            return UntilEof(max_reply_bytes)
+        case "fixed", True:
+            return _fixed(text, argument)
+        case "delimiter", True:
+            return _delimiter(text, argument, max_reply_bytes)
+        case "length", True:
+            return _length(text, argument, max_reply_bytes)
+        case _:
+            raise UsageError.of("--reply", text, f"write {FORMS}")
+
+
+def _fixed(text: str, argument: str) -> Fixed:
+    try:
+        size_bytes = parse_size_bytes(argument)
+    except ValueError:
+        raise UsageError.of("--reply", text, f"after fixed: {SIZE_FORM}") from None
+    if size_bytes < 1:
+        raise UsageError.of("--reply", text, "a reply has one byte or more; for none, write none")
+    return Fixed(size_bytes)
+
+
+def _delimiter(text: str, argument: str, max_reply_bytes: int) -> Delimiter:
+    try:
+        mark = parse_escapes(argument)
+    except ValueError as error:
+        raise UsageError.of("--reply", text, str(error)) from None
+    if not mark:
+        raise UsageError.of("--reply", text, r"a delimiter has one byte or more, such as '\n'")
+    return Delimiter(mark, max_reply_bytes)
+
+
+def _length(text: str, argument: str, max_reply_bytes: int) -> LengthPrefix:
+    match = _LENGTH.fullmatch(argument)
+    if match is None:
+        raise UsageError.of(
+            "--reply",
+            text,
+            "after length: write u8, u16, u32 or u64, then be or le, "
+            "then ,header-included if the length counts itself",
+        )
+    byte_order: Literal["big", "little"] = "little" if match[2] == "le" else "big"
+    return LengthPrefix(int(match[1]) // 8, byte_order, bool(match[3]), max_reply_bytes)

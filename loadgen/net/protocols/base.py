@@ -1,0 +1,77 @@
+"""The contract between a connection and whatever knows when a reply is whole.
+
+A `Framing` is a value: the frozen description of a reply's form, the same for all connections. Its
+`Decoder` holds the state of one connection. Neither knows of sockets or time.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from loadgen.net.failure import Cause
+
+NO_LIMIT_BYTES: Final = sys.maxsize
+"""The longest reply where no other limit is given."""
+
+
+class FramingError(Exception):
+    """The server's bytes do not fit; ``cause`` says how."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.text)
+        self.cause = cause
+
+
+class Decoder(Protocol):
+    """Finds whole replies in one connection's incoming bytes, however they are cut."""
+
+    partial: bool
+    """Whether bytes of a reply that is not whole yet have been fed."""
+
+    def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
+        """Take note that ``batch``, messages of ``lengths`` bytes, is about to be sent."""
+        ...
+
+    def feed(self, view: memoryview) -> int:
+        """Return how many replies the bytes in ``view`` have made whole; keep no reference to it.
+
+        Raises FramingError on bytes that can be part of no reply, or of none that is short enough.
+        """
+        ...
+
+    def end(self) -> int:
+        """Return how many replies the end of the stream has made whole."""
+        ...
+
+
+class Framing(Protocol):
+    """When is a reply whole?"""
+
+    one_way: bool
+    """Whether messages have no reply at all."""
+
+    def decoder(self) -> Decoder:
+        """Return a decoder for one connection."""
+        ...
+
+    def reply_bytes(self, message_bytes: int) -> int | None:
+        """Return how long the reply to a message of that length is; None if only its bytes tell.
+
+        Where this is known, a connection may skip its decoder whenever all replies in flight come
+        back in one read.
+        """
+        ...
+
+
+class QuietDecoder:
+    """What decoders share: most care for neither the messages sent nor the end of the stream."""
+
+    def __init__(self) -> None:
+        self.partial = False
+
+    def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
+        """Ignore it: the form of the reply does not depend on the message."""
+
+    def end(self) -> int:
+        """Return 0: the end of the stream completes nothing."""
+        return 0

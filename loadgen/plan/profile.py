@@ -1,0 +1,244 @@
+"""The offered rate over time, and how many messages are due when; the time that users think.
+
+How messages are spread at that rate is the business of `loadgen.plan.arrivals`, where the theory stands.
+"""
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from loadgen import units
+from loadgen.errors import UsageError
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+ThinkKind = Literal["fixed", "exponential"]
+
+LONGEST_S: Final = 8760 * 3600.0
+"""Nothing lasts longer, nor is waited for longer: a year."""
+_NEVER_S: Final = 1e9  # in nanoseconds, well within int64
+
+_RATE_FORM: Final = f"{units.RATE_FORM}, or a ramp such as 0..50k/30s"
+_STAGES_FORM: Final = "write duration:rate, separated by commas, such as 10s:5k,20s:50k,10s:0"
+_THINK_FORM: Final = (
+    "write a duration such as 10ms, or exp:10ms for random ones of that mean; "
+    "more than 0, and at most 8760h"
+)
+
+
+class Stage(NamedTuple):
+    """The rate moves evenly to ``target_per_s`` within ``duration_s``; within 0 s, it jumps."""
+
+    duration_s: float
+    target_per_s: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The offered rate over time: from ``start_per_s`` through the stages; the last rate holds.
+
+    Times are seconds from the start of the load; earlier ones count as the start. Raises
+    ValueError for what no load can follow: its text says what is accepted.
+    """
+
+    start_per_s: float
+    stages: tuple[Stage, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        if not all(rate == 0 or 1e-6 <= rate <= 1e9 for rate in self._rates_per_s):
+            raise ValueError("a rate is 0, or from 0.000001 to 1000m per second")
+        shortest_s = min((stage.duration_s for stage in self.stages), default=0.0)
+        if self.stages and not (shortest_s >= 0 and 0 < self.duration_s <= LONGEST_S):
+            raise ValueError("it must take more than 0 s in all, and at most 8760h")
+        if not self.expected_by_s(_NEVER_S):
+            raise ValueError("the rate must be above 0 for some time")
+
+    @classmethod
+    def constant(cls, rate_per_s: float, option: str = "--rate") -> "Profile":
+        """Return the profile of one unchanging rate. Raises UsageError, which names ``option``."""
+        with _refusing(option, rate_per_s):
+            return cls(float(rate_per_s))
+
+    @classmethod
+    def parse_rate(cls, rate: str | float, option: str = "--rate") -> "Profile":
+        """Return the profile of a rate per second or a ramp: ``5000``, ``2.5k/s``, ``0..50k/30s``.
+
+        Raises UsageError, which names ``option``.
+        """
+        if not isinstance(rate, str):
+            return cls.constant(rate, option)
+        first, dots, ramp = rate.partition("..")
+        target, _, duration = ramp.rpartition("/")
+        with _refusing(option, rate, _RATE_FORM):
+            start_per_s = units.parse_rate_per_s(first)
+            stages = (_stage(duration, target),) if dots else ()
+        with _refusing(option, rate):
+            return cls(start_per_s, stages)
+
+    @classmethod
+    def parse_stages(cls, text: str) -> "Profile":
+        """Return the profile of stages that start at rate 0: ``10s:5k,20s:50k,10s:0``.
+
+        As in k6 (executor ramping-arrival-rate), a stage's target is the rate at its end. Raises
+        UsageError.
+        """
+        stages = []
+        for stage in text.split(","):
+            duration, _, target = stage.partition(":")
+            with _refusing("--stages", stage, _STAGES_FORM):
+                stages.append(_stage(duration, target))
+        with _refusing("--stages", text):
+            return cls(0.0, tuple(stages))
+
+    def scaled(self, factor: float) -> "Profile":
+        """Return the profile with every rate times ``factor``. Raises UsageError."""
+        words = self.describe().replace("\N{NO-BREAK SPACE}", " ")
+        with _refusing("--rate-per-conn", f"{words} times {factor:g}"):
+            stages = (Stage(stage.duration_s, stage.target_per_s * factor) for stage in self.stages)
+            return Profile(self.start_per_s * factor, tuple(stages))
+
+    @property
+    def duration_s(self) -> float:
+        """When the last stage ends; 0.0 for a constant rate."""
+        return sum((stage.duration_s for stage in self.stages), 0.0)
+
+    @property
+    def peak_per_s(self) -> float:
+        """The highest rate."""
+        return max(self._rates_per_s)
+
+    def rate_at_s(self, at_s: float) -> float:
+        """Return the rate at ``at_s``; where it jumps, the rate after the jump."""
+        _, rate_per_s, slope, after_s = self._at_s(at_s)
+        return max(0.0, rate_per_s + slope * after_s)
+
+    def expected_by_s(self, at_s: float) -> float:
+        """Return how many messages are due by ``at_s``: the integral of the rate."""
+        count, rate_per_s, slope, after_s = self._at_s(at_s)
+        return count + after_s * (rate_per_s + slope * after_s / 2)
+
+    def mean_per_s(self, begin_s: float, end_s: float) -> float:
+        """Return the mean rate from ``begin_s`` to ``end_s``, which must be later."""
+        return (self.expected_by_s(end_s) - self.expected_by_s(begin_s)) / (end_s - begin_s)
+
+    def times_ns(self, counts: Floats) -> Integers:
+        """Return when more than each of ``counts`` are due: the inverse of `expected_by_s`.
+
+        A count that is reached just when the rate falls to 0 waits until it rises again, so that
+        10 s at 5/s are 50 messages of an even grid, not 51. Counts that are never exceeded, or not
+        within 30 years, are left out.
+        """
+        counts = counts[counts < self.expected_by_s(_NEVER_S)]
+        index = self._knots[1].searchsorted(counts, side="right") - 1
+        begin_s, count, rate, slope = self._knots.take(index, axis=1)
+        counts = counts - count
+        root = np.sqrt(np.maximum(rate * rate + 2 * slope * counts, 0))
+        # Where the rate rises from 0, count 0 would be 0 / 0; it is due at once.
+        after_s = 2 * counts / np.maximum(rate + root, np.finfo(float).tiny)
+        times_ns: Integers = np.rint((begin_s + after_s) * units.NS_PER_S).astype(np.int64)
+        return times_ns
+
+    def describe(self) -> str:
+        """Return it in words: ``5 000/s``, ``0 to 50 000/s within 30 s``, ``20 s at 5 000/s``."""
+        words = []
+        before_per_s = self.start_per_s
+        for duration_s, rate_per_s in self.stages:
+            span = units.format_duration_ns(units.seconds_to_ns(duration_s))
+            if len(self.stages) == 1:
+                return f"{_number(before_per_s)} to {_per_s(rate_per_s)} within {span}"
+            move = f"{span} {'at' if rate_per_s == before_per_s else 'to'}"
+            words.append(f"{move if duration_s else 'at once to'} {_per_s(rate_per_s)}")
+            before_per_s = rate_per_s
+        return ", ".join(words) or _per_s(self.start_per_s)
+
+    @property
+    def _rates_per_s(self) -> tuple[float, ...]:
+        return (self.start_per_s, *(stage.target_per_s for stage in self.stages))
+
+    @functools.cached_property
+    def _knots(self) -> Floats:
+        """Rows: where a stretch begins, messages due by then, the rate there, and its slope."""
+        knots = []
+        begin_s, count, rate_per_s = 0.0, 0.0, self.start_per_s
+        for duration_s, target_per_s in self.stages:
+            if duration_s:
+                knots.append((begin_s, count, rate_per_s, (target_per_s - rate_per_s) / duration_s))
+                begin_s += duration_s
+                count = _on_grid(count + duration_s * (rate_per_s + target_per_s) / 2)
+            rate_per_s = target_per_s
+        return np.array([*knots, (begin_s, count, rate_per_s, 0.0)]).T
+
+    def _at_s(self, at_s: float) -> tuple[float, float, float, float]:
+        at_s = max(at_s, 0.0)
+        index = int(self._knots[0].searchsorted(at_s, side="right")) - 1
+        begin_s, count, rate_per_s, slope = self._knots[:, index].tolist()
+        return count, rate_per_s, slope, at_s - begin_s
+
+
+@dataclass(frozen=True)
+class ThinkTime:
+    """How long a connection waits between a reply and its next message: ``mean_ns``, or about.
+
+    ``exponential`` times are random with that mean, as of users who keep no track of their waits.
+    """
+
+    mean_ns: int
+    kind: ThinkKind = "fixed"
+
+    @classmethod
+    def parse(cls, text: str) -> "ThinkTime":
+        """Return what ``10ms`` (fixed) or ``exp:10ms`` (exponential) means. Raises UsageError."""
+        with _refusing("--think", text, _THINK_FORM):
+            mean_s = units.parse_duration_s(text.removeprefix("exp:"))
+            if not 0 < mean_s <= LONGEST_S:
+                raise ValueError
+        kind: ThinkKind = "exponential" if text.startswith("exp:") else "fixed"
+        return cls(units.seconds_to_ns(mean_s), kind)
+
+    def draws(self, seed: int) -> Iterator[int]:
+        """Return endless think times in nanoseconds, the same for the same ``seed``."""
+        if self.kind == "fixed":
+            return itertools.repeat(self.mean_ns)
+        draw = np.random.Generator(np.random.PCG64(seed)).standard_exponential
+        chunks = (np.rint(self.mean_ns * draw(256)) for _ in itertools.repeat(None))
+        return itertools.chain.from_iterable(chunk.astype(np.int64).tolist() for chunk in chunks)
+
+    def describe(self) -> str:
+        """Return it in words: ``10 ms``, ``10 ms on average, exponential``."""
+        mean = units.format_duration_ns(self.mean_ns)
+        return mean if self.kind == "fixed" else f"{mean} on average, exponential"
+
+
+def _stage(duration: str, target: str) -> Stage:
+    return Stage(units.parse_duration_s(duration), units.parse_rate_per_s(target))
+
+
+@contextlib.contextmanager
+def _refusing(option: str, value: object, accepted: str = "") -> Iterator[None]:
+    """Turn a ValueError into the UsageError that says what is ``accepted``, or else its text."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError.of(option, value, accepted or str(error)) from None
+
+
+def _on_grid(count: float) -> float:
+    """Return the whole number that ``count`` is but for rounding: 1.1 s at 10/s are 11 messages."""
+    whole = round(count)
+    return float(whole) if abs(count - whole) <= 1e-12 * whole else count
+
+
+def _number(rate_per_s: float) -> str:
+    is_small = rate_per_s < 100 and not rate_per_s.is_integer()
+    return f"{rate_per_s:.3g}" if is_small else units.format_count(rate_per_s)
+
+
+def _per_s(rate_per_s: float) -> str:
+    return f"{_number(rate_per_s)}/s" if rate_per_s else "0"

@@ -1,0 +1,97 @@
+"""The ledger of a run: every connection, with what it did and saw."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from loadgen.engine.connection import Connection
+from loadgen.engine.per_connection import ConnectionTimes
+from loadgen.results.record import ConnectionRecord, ConnectionsRecord
+
+WORST: Final = 10
+
+
+def connections_record(
+    connections: Sequence[Connection], times: ConnectionTimes
+) -> ConnectionsRecord:
+    """Return the record of ``connections``, and of the ``times`` that they saw."""
+    return _described(_ledger(connections, times))
+
+
+def joined(parts: Sequence[ConnectionsRecord]) -> ConnectionsRecord:
+    """Return the record of the connections of all ``parts``, numbered anew in their order.
+
+    A part may lack its ledger: its connections and its starved ones still count, but have no row,
+    no share in the fairness and no place among the worst.
+    """
+    ledger: dict[str, list[Any]] = {
+        name: [value for part in parts for value in part.ledger.get(name, ())]
+        for name in ConnectionRecord.__struct_fields__
+    }
+    ledger["index"] = list(range(len(ledger["index"])))
+    listed = _described(ledger)
+    unlisted = [part for part in parts if not part.ledger.get("index")]
+    return msgspec.structs.replace(
+        listed,
+        count=sum(part.count for part in parts),
+        starved=listed.starved + sum(part.starved for part in unlisted),
+    )
+
+
+def _described(columns: dict[str, list[Any]]) -> ConnectionsRecord:
+    """Return the record of the connections of a ledger."""
+    failures, connects, submitted, answered = (
+        np.array(columns[name], dtype=np.int64)
+        for name in ("failures", "connects", "submitted", "answered")
+    )
+    was_idle = (failures == 0) & (connects > 0) & (submitted == 0)
+    starved = ~was_idle & (answered == 0)
+    # The starved first, then the slowest: lexsort sorts by its last key first.
+    order = np.lexsort((-np.array(columns["service_time_mean_ns"], dtype=np.int64), ~starved))
+    worst = [int(index) for index in order if connects[index]][:WORST]
+    return ConnectionsRecord(
+        count=len(connects),
+        fairness=jain_index(answered[~was_idle].tolist()),
+        starved=int(starved.sum()),
+        worst=[
+            ConnectionRecord(**{name: column[index] for name, column in columns.items()})
+            for index in worst
+        ],
+        ledger=columns,
+    )
+
+
+def _ledger(connections: Sequence[Connection], seen: ConnectionTimes) -> dict[str, list[Any]]:
+    count = len(connections)
+    return {
+        "index": [connection.index for connection in connections],
+        "state": [connection.state.value for connection in connections],
+        "failure": [
+            None if failure is None else f"{failure.phase}: {failure.cause}"
+            for failure in (connection.failure for connection in connections)
+        ],
+        "failures": [connection.failures for connection in connections],
+        "connects": [connection.connects for connection in connections],
+        "connect_latency_ns": [connection.connect_ns for connection in connections],
+        "bytes_sent": [connection.bytes_sent for connection in connections],
+        "bytes_received": [connection.bytes_received for connection in connections],
+        "submitted": [connection.submitted for connection in connections],
+        "answered": [connection.answered for connection in connections],
+        "service_time_min_ns": seen.min_ns[:count].tolist(),
+        "service_time_mean_ns": seen.mean_ns[:count].tolist(),
+        "service_time_p50_ns": seen.p50_ns[:count].tolist(),
+        "service_time_p99_ns": seen.p99_ns[:count].tolist(),
+        "service_time_max_ns": seen.max_ns[:count].tolist(),
+    }
+
+
+def jain_index(amounts: list[int]) -> float | None:
+    """Return how evenly ``amounts`` are spread: (Σx)² / (n Σx²); None if there is nothing.
+
+    R. Jain, D. Chiu, W. Hawe, "A Quantitative Measure of Fairness and Discrimination", DEC-TR-301,
+    1984.
+    """
+    squares = sum(amount * amount for amount in amounts)
+    return sum(amounts) ** 2 / (len(amounts) * squares) if squares else None

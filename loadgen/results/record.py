@@ -1,0 +1,353 @@
+"""The RunRecord: all that a run has found, frozen, versioned, describing itself.
+
+Terminal, JSON, CSV and every later report read this one object. The times of messages are
+nanoseconds; moments and spans are seconds, counted from the start of the measured load.
+
+History of the format:
+loadgen.run/1   the first: one latency, from send to read.
+loadgen.run/2   four times and what is made of them; the evidence of their worth; the warm-up.
+                It has since gained ``workers``, ``monitor`` and ``team``, which are empty or null
+                without, and a second form of ``intervals``: packed
+                (`loadgen.results.intervals.PackedIntervals`), where it had been a list of them; and
+                ``redact`` in the plan, with payloads and a first message that are redacted.
+"""
+
+import gc
+import io
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypedDict
+
+import msgspec
+
+from loadgen.errors import RecordError
+from loadgen.files import decoded
+from loadgen.files.encoded import as_indented_json, as_json
+from loadgen.net.failure import Cause, Phase
+from loadgen.plan.plan import Plan
+from loadgen.plan.redaction import redacted_plan
+from loadgen.quantities import (
+    MOST_KINDS,
+    MOST_WORKERS,
+    Amount,
+    Bytes,
+    Count,
+    Moment,
+    MomentSeconds,
+    Nanoseconds,
+    Seconds,
+    Share,
+    Text,
+)
+from loadgen.results.distribution import Distribution
+from loadgen.results.environment import Environment
+from loadgen.results.histogram import Histogram
+from loadgen.results.intervals import (
+    Intervals,
+    PackedIntervals,
+    Times,
+    check_order,
+)
+from loadgen.results.verdict import (
+    Checks,
+    GeneratorRecord,
+    Health,
+    MonitorRecord,
+    ProbeRecord,
+    TargetRecord,
+    TeamRecord,
+    TimestampsRecord,
+    WorkerRecord,
+)
+from loadgen.units import NS_PER_S, parse_moment
+
+SCHEMA: Final = "loadgen.run/2"
+
+LEAST_CPU_S: Final = 0.05
+"""Processor time is counted in hundredths of a second (times(2)); less of it tells nothing."""
+
+Outcome = Literal["completed", "interrupted", "lost", "unreachable"]
+"""How the run ended: as planned; by the user; because every connection had failed; because none
+ever came up."""
+
+
+class Requested(msgspec.Struct, frozen=True, kw_only=True):
+    """What the plan asked for; null is no limit.
+
+    rate_per_s: in an open loop, the mean of the rate asked for over the time of the load; null in a
+    closed loop.
+    """
+
+    connections: Count
+    duration_s: Seconds | None
+    messages_per_connection: Count | None
+    connect_rate_per_s: Amount | None
+    warmup_s: Seconds
+    rate_per_s: Amount | None
+
+
+class ConnectionTimeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """For how long connections were asked for within the load, in connection-seconds, and had.
+
+    up_s: ready for messages. renewing_s: being opened again where each reply ends a connection.
+    opening_s: not up yet, for the first time or after a failure. backing_off_s: waiting before
+    being opened again. failed_s: failed for good. A connection counts until all that was to be sent
+    on it has been, or its user has left.
+    nobody_up_s: seconds in which connections were asked for and none was up.
+    """
+
+    up_s: Amount
+    renewing_s: Amount
+    opening_s: Amount
+    backing_off_s: Amount
+    failed_s: Amount
+    nobody_up_s: Amount
+
+    @property
+    def asked_s(self) -> float:
+        """All of it, but for ``nobody_up_s``."""
+        return self.had_s + self.opening_s + self.backing_off_s + self.failed_s
+
+    @property
+    def had_s(self) -> float:
+        """What there was to load with."""
+        return self.up_s + self.renewing_s
+
+
+class Actual(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it.
+
+    connections: how many came up, once at least; connection_time: for how long they were up.
+    opening_s: from the first connect until all had come up or failed, or the load began without
+    those that had not.
+    connect_rate_per_s: the connections that came up in that time, over it.
+    warmup_s: from the start of the load until it was measured; warmup_messages: answered in it.
+    duration_s: from then until nothing more was submitted.
+    drain_s: from then until the last reply, or until waiting for it was given up.
+    messages: answered (one way: handed to the kernel) after the warm-up, the drain included.
+    messages_per_s, bytes_sent_per_s, bytes_received_per_s: of those within ``duration_s`` alone.
+    submitted_per_s: messages begun within ``duration_s``, over it; where the plan's number of
+    messages ended an open loop, over the time until the last of them.
+    in_flight_at_server: messages that were, on average, between sent and arrived at one time:
+    ``messages_per_s`` times the mean service time (J. Little, "A Proof for the Queuing Formula
+    L = λW", Operations Research 9, 1961); null without replies.
+    submitted: messages that were begun, the warm-up included; cut_off: those unanswered when the
+    run ended; the rest were lost with failed connections.
+    due: in an open loop, messages that were to be sent within ``duration_s``; overdue: those that
+    had not been by its end. Null in a closed loop.
+    opened, closed: sockets.
+    bytes_sent, bytes_received: of the whole run, the warm-up included.
+    cpu_user_s, cpu_system_s: processor time of this process within ``duration_s``, in its own code
+    and in the kernel (times(2): hundredths of seconds).
+    """
+
+    connections: Count
+    opening_s: Seconds
+    connect_rate_per_s: Amount
+    warmup_s: Seconds
+    warmup_messages: Count
+    duration_s: Seconds
+    drain_s: MomentSeconds  # earlier versions wrote less than 0 for a worker still at it
+    messages: Count
+    messages_per_s: Amount
+    submitted_per_s: Amount
+    in_flight_at_server: Amount | None
+    submitted: Count
+    cut_off: Count
+    due: Count | None
+    overdue: Count | None
+    bytes_sent: Bytes
+    bytes_received: Bytes
+    bytes_sent_per_s: Amount
+    bytes_received_per_s: Amount
+    opened: Count
+    closed: Count
+    cpu_user_s: Amount
+    cpu_system_s: Amount
+    connection_time: ConnectionTimeRecord | None = None
+
+    @property
+    def cpu_s(self) -> float:
+        """All processor time of this process within ``duration_s``."""
+        return self.cpu_user_s + self.cpu_system_s
+
+    @property
+    def cpu_per_message_ns(self) -> float | None:
+        """That time for each message; None where `share_of_message_ns` knows none."""
+        return self.share_of_message_ns(self.cpu_s)
+
+    def share_of_message_ns(self, cpu_s: float) -> float | None:
+        """Return what of processor time spent within ``duration_s`` each message took.
+
+        None without messages, or with less time than `LEAST_CPU_S`.
+        """
+        messages = self.messages_per_s * self.duration_s  # those of the drain are not in it
+        if not messages or cpu_s < LEAST_CPU_S:
+            return None
+        return cpu_s * NS_PER_S / messages
+
+
+class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of failure (names of `loadgen.net.failure`), how often, and when first and last."""
+
+    phase: Phase
+    cause: Cause
+    is_local: bool
+    count: Count
+    first_s: MomentSeconds
+    last_s: MomentSeconds
+
+
+class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One connection. ``failure`` is its last one, ``phase: cause``, or null.
+
+    Its messages and bytes include the warm-up, its service times do not; their p50 and p99 come
+    from a coarse histogram and are right within 6 %. Without a stamped reply they are zeros.
+    """
+
+    index: Count
+    state: Text
+    failure: Text | None
+    failures: Count
+    connects: Count
+    connect_latency_ns: Nanoseconds
+    bytes_sent: Bytes
+    bytes_received: Bytes
+    submitted: Count
+    answered: Count
+    service_time_min_ns: Nanoseconds
+    service_time_mean_ns: Nanoseconds
+    service_time_p50_ns: Nanoseconds
+    service_time_p99_ns: Nanoseconds
+    service_time_max_ns: Nanoseconds
+
+
+if TYPE_CHECKING:
+    Ledger = dict[str, list[Any]]
+else:
+    # To msgspec, of which the ranges and the schema come: a column for each field.
+    Ledger = TypedDict(
+        "Ledger",
+        {field.name: list[field.type] for field in msgspec.structs.fields(ConnectionRecord)},
+        total=False,
+    )
+
+
+class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """All connections.
+
+    fairness: Jain's index of answered messages over all connections that were asked for, but for
+    those that stayed up and had nothing to send; from 1/n (one got everything) to 1 (all got the
+    same); null without messages.
+    starved: those of them that were never answered.
+    worst: the starved ones, then those of the highest mean service time, ten at most.
+    ledger: the fields of `ConnectionRecord`, a column each, in the order of their index.
+    """
+
+    count: Count
+    fairness: Share | None
+    starved: Count
+    worst: Annotated[list[ConnectionRecord], msgspec.Meta(max_length=MOST_KINDS)]
+    ledger: Ledger
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the columns of the ledger are not of one length, or some are missing.
+
+        A ledger may be empty.
+        """
+        missing = sorted({*ConnectionRecord.__struct_fields__} - {*self.ledger})
+        if self.ledger and missing:
+            raise ValueError(f"the ledger lacks {', '.join(missing)}")
+        if len({len(column) for column in self.ledger.values()}) > 1:
+            raise ValueError("the columns of the ledger are not of one length")
+
+
+class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
+    """All that one run has found; its `Times` are those of the measured load and of the drain.
+
+    health: null until it has been judged. probe, monitor: null where there was none.
+    workers: the processes that carried it out together (`loadgen.results.merge`); empty if it was one.
+    team: who of them was there to the end; null where nobody kept count.
+    """
+
+    started_at: Moment
+    outcome: Outcome
+    plan: Plan
+    target: TargetRecord
+    environment: Environment
+    backend: Text
+    requested: Requested
+    actual: Actual
+    health: Health | None = None
+    checks: Checks = msgspec.field(default_factory=list)
+    timestamps: TimestampsRecord
+    generator: GeneratorRecord
+    probe: ProbeRecord | None = None
+    monitor: MonitorRecord | None = None
+    connect_latency_ns: Distribution
+    failures: Annotated[list[FailureRecord], msgspec.Meta(max_length=MOST_KINDS)]
+    intervals: Intervals
+    connections: ConnectionsRecord
+    workers: Annotated[list[WorkerRecord], msgspec.Meta(max_length=MOST_WORKERS)] = msgspec.field(
+        default_factory=list
+    )
+    team: TeamRecord | None = None
+
+    @property
+    def latency(self) -> Histogram:
+        """The latency of the load model: response time in an open loop, otherwise service time.
+
+        Service time, too, where the generator was the limit: response time would be its own.
+        """
+        is_bound = self.health is not None and self.health.verdict == "generator-bound"
+        response = None if is_bound else self.response_time_ns
+        return (response or self.service_time_ns).histogram()
+
+    @property
+    def connect_latency(self) -> Histogram:
+        """Time from connect to connected."""
+        return self.connect_latency_ns.histogram()
+
+    def to_json(self) -> bytes:
+        """Return the record as indented JSON, with a line for each block of its intervals."""
+        if not isinstance(self.intervals, PackedIntervals):
+            return as_indented_json(self)
+        whole = as_indented_json(msgspec.structs.replace(self, intervals=PackedIntervals([])))
+        before, empty, after = whole.partition(b'"blocks": []')
+        text = io.BytesIO()  # one copy of it, which may be hundreds of megabytes
+        text.write(before + empty[:-1])
+        for number, block in enumerate(self.intervals.blocks):
+            text.write(b",\n   " if number else b"\n   ")
+            text.write(as_json(block))
+        text.write(b"]" + after)
+        return text.getvalue()
+
+
+def redacted_record(record: RunRecord) -> RunRecord:
+    """Return ``record`` as it would be if its plan had asked for it to be redacted."""
+    return msgspec.structs.replace(record, plan=redacted_plan(record.plan))
+
+
+# Of what is read alone: what a run has found itself is not in question.
+_CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "started_at": parse_moment,
+    "intervals": check_order,
+}
+
+
+def from_json(text: bytes) -> RunRecord:
+    """Return the record that ``text`` holds. Raises RecordError."""
+    form = f"record of the form {SCHEMA}"
+    collects = gc.isenabled()
+    gc.disable()  # a long run is millions of objects, none of which can be garbage yet
+    try:
+        record = decoded.from_json(text, RunRecord, form)
+        for field, check in _CHECKS.items():
+            try:
+                check(getattr(record, field))
+            except ValueError as error:
+                complaint = f"{field}: {decoded.complaint(error)}"
+                raise RecordError(f"this is no {form}: {complaint}") from None
+        return record
+    finally:
+        if collects:
+            gc.enable()

@@ -1,0 +1,24 @@
+"""The JSON schema of a RunRecord, as in ``record.schema.json``."""
+
+import json
+import sys
+from typing import Any
+
+import msgspec
+
+from loadgen.results.record import RunRecord
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a RunRecord."""
+    schema = msgspec.json.schema(RunRecord)
+    for definition in schema["$defs"].values():
+        if "description" in definition:
+            # Python 3.13 takes the indentation out of docstrings, earlier ones leave it in.
+            lines = definition["description"].splitlines()
+            definition["description"] = "\n".join(line.strip() for line in lines)
+    return schema
+
+
+if __name__ == "__main__":  # renews loadgen/record.schema.json
+    sys.stdout.write(json.dumps(json_schema(), indent=1) + "\n")

@@ -1,0 +1,93 @@
+"""From a Plan to the engine that carries it out."""
+
+import socket
+from typing import Final
+
+from loadgen.engine.engine import Engine
+from loadgen.engine.load_models import (
+    ClosedLoop,
+    LoadModel,
+    OpenLoop,
+    Thinking,
+    WarmUp,
+)
+from loadgen.engine.recorder import Recorder
+from loadgen.engine.selector import Watch
+from loadgen.engine.timeouts import Policy
+from loadgen.engine.timers import NEVER_NS
+from loadgen.net import backends
+from loadgen.net.clock import Clock
+from loadgen.net.dialer import (
+    Dialer,
+    Endpoint,
+    SocketFactory,
+    SocketOptions,
+)
+from loadgen.net.unpatched import original
+from loadgen.plan.arrivals import Arrivals
+from loadgen.plan.plan import Plan
+from loadgen.plan.profile import ThinkTime
+from loadgen.units import NS_PER_S, seconds_to_ns
+
+# On a UNIX socket a connect is over at once, or refused because the backlog is full (connect(2),
+# EAGAIN): nothing is ever under way, so only a pace can give the server time to accept.
+_UNIX_CONNECT_RATE_PER_S: Final = 10_000
+
+
+def assemble(
+    plan: Plan,
+    backend: str,
+    dialer: Dialer,
+    recorder: Recorder,
+    clock: Clock,
+    model: LoadModel | None = None,
+) -> Engine:
+    """Return an engine for ``plan``, without connections; its selector is made here.
+
+    model: who may send, and when; that of the plan unless it is given.
+    """
+    watch = Watch(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
+    model = model or _model_of(plan, recorder, clock)
+    return Engine(watch, dialer, recorder, clock, _policy_of(plan, dialer.endpoint), model)
+
+
+def dialer_of(
+    plan: Plan, endpoint: Endpoint, factory: SocketFactory | None, *, stamped: bool
+) -> Dialer:
+    """Return what makes the sockets of ``plan``; replies are ``stamped`` by the kernel, or not."""
+    options = SocketOptions(
+        nagle=plan.nagle,
+        send_buffer_bytes=plan.send_buffer_bytes,
+        receive_buffer_bytes=plan.receive_buffer_bytes,
+        stamp_every=plan.timestamp_sample if stamped else 0,
+    )
+    return Dialer(endpoint, options, factory or original("socket", "socket"))
+
+
+def _policy_of(plan: Plan, endpoint: Endpoint) -> Policy:
+    rate = plan.connect_rate_per_s
+    if rate is None and endpoint.family == getattr(socket, "AF_UNIX", None):
+        rate = _UNIX_CONNECT_RATE_PER_S
+    return Policy(
+        connect_interval_ns=0 if rate is None else round(NS_PER_S / rate),
+        connect_timeout_ns=seconds_to_ns(plan.connect_timeout_s),
+        io_timeout_ns=seconds_to_ns(plan.io_timeout_s),
+        reply_timeout_ns=NEVER_NS
+        if plan.reply_timeout_s is None
+        else seconds_to_ns(plan.reply_timeout_s),
+        reconnect=plan.reconnect,
+    )
+
+
+def _model_of(plan: Plan, recorder: Recorder, clock: Clock) -> LoadModel:
+    profile = plan.profile_with_warmup()
+    if profile is not None:
+        arrivals = Arrivals(profile, plan.arrivals, plan.seed)
+        begin_ns = seconds_to_ns(plan.warmup_s)
+        warm_up = WarmUp(begin_ns, arrivals.until(begin_ns)) if begin_ns else None
+        end_ns = begin_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else None
+        return OpenLoop(arrivals.until(end_ns), clock, recorder.record_send, warm_up)
+    if plan.think is not None:
+        draws = ThinkTime.parse(plan.think).draws(plan.seed)
+        return Thinking(lambda _: next(draws), clock)
+    return ClosedLoop()

@@ -1,0 +1,277 @@
+"""From what a run has left in memory to its frozen record."""
+
+from typing import Any
+
+from loadgen.engine.availability import ConnectionTime
+from loadgen.engine.recorder import Interval
+from loadgen.engine.tallies import TimesTally
+from loadgen.engine.totals import Totals
+from loadgen.plan.redaction import as_recorded
+from loadgen.results import environment
+from loadgen.results.connections import connections_record
+from loadgen.results.distribution import Distribution
+from loadgen.results.histogram import Histogram
+from loadgen.results.intervals import IntervalRecord, Stage
+from loadgen.results.record import (
+    Actual,
+    ConnectionsRecord,
+    ConnectionTimeRecord,
+    FailureRecord,
+    Requested,
+    RunRecord,
+)
+from loadgen.results.verdict import (
+    ClockStep,
+    DelayedRecord,
+    GeneratorRecord,
+    TargetRecord,
+    TimestampsRecord,
+)
+from loadgen.runner.state import Findings
+from loadgen.units import ns_to_seconds
+
+
+def freeze_interval(
+    interval: Interval, before: Totals, after: Totals, stage: Stage, findings: Findings
+) -> IntervalRecord:
+    """Return the record of an interval, given the totals at its two ends."""
+    load_began_ns = findings.marks.load_began_ns
+    return IntervalRecord(
+        start_s=ns_to_seconds(interval.start_ns - load_began_ns),
+        duration_s=ns_to_seconds(interval.end_ns - interval.start_ns),
+        stage=stage,
+        messages=after.answered - before.answered,
+        bytes_sent=after.bytes_sent - before.bytes_sent,
+        bytes_received=after.bytes_received - before.bytes_received,
+        connections_up=after.up,
+        failures=interval.failures,
+        **_times(interval.times, findings),
+    )
+
+
+def freeze(
+    findings: Findings, target: TargetRecord, connections: ConnectionsRecord | None = None
+) -> RunRecord:
+    """Return the record of a run that is over, or of what it has found so far.
+
+    connections: their record, which is made here unless it is given.
+    """
+    plan = findings.plan
+    findings.recorder.flush()
+    if connections is None:
+        times = findings.recorder.by_connection(len(findings.connections))
+        connections = connections_record(findings.connections, times)
+    return RunRecord(
+        started_at=findings.started_at,
+        outcome=findings.outcome,
+        plan=as_recorded(plan),
+        target=target,
+        environment=environment.observe(),
+        backend=findings.backend,
+        requested=Requested(
+            connections=plan.connections,
+            duration_s=plan.duration_s,
+            messages_per_connection=plan.messages,
+            connect_rate_per_s=plan.connect_rate_per_s,
+            warmup_s=plan.warmup_s,
+            rate_per_s=_requested_rate_per_s(findings),
+        ),
+        actual=_actual(findings),
+        timestamps=_timestamps(findings),
+        generator=_generator(findings),
+        probe=findings.probe,
+        monitor=findings.monitor,
+        connect_latency_ns=Distribution.of(findings.recorder.connect),
+        **_times(findings.recorder.times, findings),
+        failures=_failures(findings),
+        intervals=findings.intervals.packed(),
+        connections=connections,
+    )
+
+
+def _times(tally: TimesTally, findings: Findings) -> dict[str, Any]:
+    """Return the fields of `loadgen.results.record.Times`."""
+    is_kernel = not findings.why_user_space
+    is_open_loop = findings.profile is not None
+
+    def where(condition: bool, histogram: Histogram) -> Distribution | None:
+        return Distribution.of(histogram) if condition else None
+
+    return {
+        "service_time_ns": Distribution.of(tally.service),
+        "response_time_ns": where(is_open_loop, tally.response),
+        "schedule_lag_ns": where(is_open_loop, tally.schedule_lag),
+        "blocked_ns": where(is_open_loop, tally.blocked),
+        "generator_lag_ns": where(is_open_loop, tally.generator_lag),
+        "receive_lag_ns": where(is_kernel, tally.receive_lag),
+        "user_space_latency_ns": Distribution.of(tally.user_space),
+    }
+
+
+def _due(findings: Findings) -> int | None:
+    overdue = _overdue(findings)
+    return None if overdue is None else findings.recorder.due + overdue
+
+
+def _overdue(findings: Findings) -> int | None:
+    """Return how many messages were due and not sent; None in a closed loop.
+
+    Where they were too many to be counted, the rate asked for says how many were to be expected.
+    """
+    profile, warmup_s = findings.profile, findings.plan.warmup_s
+    if profile is None:
+        return None
+    overdue = findings.overdue
+    if overdue is None:
+        end_s = warmup_s + min(findings.load_s, findings.plan.duration_s or findings.load_s)
+        due = round(profile.expected_by_s(end_s) - profile.expected_by_s(warmup_s))
+        overdue = max(0, due - findings.recorder.due)
+    return min(overdue, findings.left)
+
+
+def _requested_rate_per_s(findings: Findings) -> float | None:
+    profile, warmup_s = findings.profile, findings.plan.warmup_s
+    if profile is None or not findings.load_s:
+        return None
+    return profile.mean_per_s(warmup_s, warmup_s + findings.load_s)
+
+
+def _submitting_s(findings: Findings) -> float:
+    """Return how long messages were submitted: where a limit of messages ended it, to the last."""
+    last_ns = findings.recorder.send_gaps.last_ns
+    if not findings.left and last_ns is not None:
+        return ns_to_seconds(last_ns - findings.marks.load_began_ns)
+    return findings.load_s
+
+
+def _actual(findings: Findings) -> Actual:
+    marks, at_end = findings.marks, findings.at_end
+    began, ended = findings.at_load_begin, findings.at_load_end
+    opening_s = ns_to_seconds(marks.opening_ended_ns - marks.opening_began_ns)
+    duration_s = findings.load_s
+
+    def per_s(amount: int) -> float:
+        return amount / duration_s if duration_s else 0.0
+
+    service = findings.recorder.times.service
+    submitted, submitting_s = ended.submitted - began.submitted, _submitting_s(findings)
+    messages_per_s = per_s(ended.answered - began.answered)
+    return Actual(
+        connections=sum(connection.connects > 0 for connection in findings.connections),
+        opening_s=opening_s,
+        connect_rate_per_s=findings.opened_in_time / opening_s if opening_s else 0.0,
+        warmup_s=ns_to_seconds(marks.load_began_ns - marks.warmup_began_ns),
+        warmup_messages=began.answered,
+        duration_s=duration_s,
+        drain_s=ns_to_seconds(marks.drain_ended_ns - marks.load_ended_ns),
+        messages=at_end.answered - began.answered,
+        messages_per_s=messages_per_s,
+        submitted_per_s=submitted / submitting_s if submitting_s else 0.0,
+        in_flight_at_server=ns_to_seconds(messages_per_s * service.mean_ns)
+        if service.count
+        else None,
+        bytes_sent_per_s=per_s(ended.bytes_sent - began.bytes_sent),
+        bytes_received_per_s=per_s(ended.bytes_received - began.bytes_received),
+        submitted=at_end.submitted,
+        cut_off=findings.cut_off,
+        due=_due(findings),
+        overdue=_overdue(findings),
+        bytes_sent=at_end.bytes_sent,
+        bytes_received=at_end.bytes_received,
+        opened=findings.opened,
+        closed=findings.closed,
+        cpu_user_s=findings.processor.user_s,
+        cpu_system_s=findings.processor.system_s,
+        connection_time=_connection_time(findings.connection_time),
+    )
+
+
+def _connection_time(found: ConnectionTime) -> ConnectionTimeRecord:
+    return ConnectionTimeRecord(
+        up_s=ns_to_seconds(found.up_ns),
+        renewing_s=ns_to_seconds(found.renewing_ns),
+        opening_s=ns_to_seconds(found.opening_ns),
+        backing_off_s=ns_to_seconds(found.backing_off_ns),
+        failed_s=ns_to_seconds(found.failed_ns),
+        nobody_up_s=ns_to_seconds(found.nobody_up_ns),
+    )
+
+
+def _timestamps(findings: Findings) -> TimestampsRecord:
+    recorder, tally = findings.recorder, findings.recorder.times
+    began_ns = findings.marks.load_began_ns
+    is_kernel = not findings.why_user_space
+    return TimestampsRecord(
+        mode="kernel" if is_kernel else "user",
+        reason=findings.why_user_space,
+        sample_every=findings.plan.timestamp_sample if is_kernel else 1,
+        stamped=tally.stamped,
+        upper_bounds=tally.upper_bounds,
+        missing=tally.missing,
+        implausible=tally.implausible,
+        unsampled=tally.unsampled,
+        left_out=tally.left_out,
+        clock_steps=[
+            ClockStep(at_s=ns_to_seconds(step.until_ns - began_ns), step_ns=step.step_ns)
+            for step in recorder.steps
+        ],
+        read_uncertainty_ns=None if is_kernel else Distribution.of(tally.read_uncertainty),
+    )
+
+
+def _generator(findings: Findings) -> GeneratorRecord:
+    pulse, duration_s = findings.pulse, findings.load_s
+    processor = findings.processor
+    longest_from_s = ns_to_seconds(pulse.longest_gap_from_ns - findings.marks.load_began_ns)
+    return GeneratorRecord(
+        pacing=findings.plan.pacing,
+        polls=pulse.polls,
+        empty_polls=pulse.empty,
+        waiting_share=ns_to_seconds(pulse.waited_ns) / duration_s if duration_s else 0.0,
+        gaps=pulse.gaps,
+        gaps_s=ns_to_seconds(pulse.gaps_total_ns),
+        longest_gap_s=ns_to_seconds(pulse.longest_gap_ns),
+        longest_gap_at_s=longest_from_s if pulse.gaps else None,
+        shared_pauses_s=_shared_pauses_s(findings),
+        delayed=_delayed(findings.recorder.times),
+        involuntary_switches=processor.involuntary_switches,
+        run_queue_s=processor.run_queue_s,
+        throttled_s=processor.throttled_s,
+        suspended_s=processor.suspended_s,
+        send_gap_variation=findings.recorder.send_gaps.variation,
+    )
+
+
+def _delayed(tally: TimesTally) -> DelayedRecord | None:
+    found = DelayedRecord(
+        service_ns=Distribution.of(tally.delayed_service),
+        response_ns=Distribution.of(tally.delayed_response),
+        schedule_lag_ns=Distribution.of(tally.delayed_lag),
+        reads=tally.delayed_reads,
+    )
+    return found if found.messages or found.reads else None
+
+
+def _shared_pauses_s(findings: Findings) -> float:
+    service = findings.recorder.times.service
+    if not service.count:
+        return 0.0
+    pauses, usual_ns = findings.recorder.pauses, service.percentile(50)
+    return ns_to_seconds(pauses.shared_ns(usual_ns, findings.marks.load_began_ns))
+
+
+def _failures(findings: Findings) -> list[FailureRecord]:
+    began_ns = findings.marks.load_began_ns
+    return [
+        FailureRecord(
+            phase=failure.phase,
+            cause=failure.cause,
+            is_local=failure.cause.is_local,
+            count=seen.count,
+            first_s=ns_to_seconds(seen.first_ns - began_ns),
+            last_s=ns_to_seconds(seen.last_ns - began_ns),
+        )
+        for failure, seen in sorted(
+            findings.recorder.failures.items(), key=lambda item: -item[1].count
+        )
+    ]

@@ -1,0 +1,92 @@
+"""Everything that a run leaves in memory, on its way to the record."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from loadgen.engine.availability import ConnectionTime
+from loadgen.engine.connection import Connection
+from loadgen.engine.loop_stats import Pulse
+from loadgen.engine.recorder import Recorder
+from loadgen.engine.totals import NONE, Totals
+from loadgen.plan.plan import Plan
+from loadgen.plan.user_arrivals import Offered
+from loadgen.results.interval_packer import IntervalPacker
+from loadgen.results.record import Outcome
+from loadgen.results.verdict import MonitorRecord, ProbeRecord
+from loadgen.runner.cpu_time import ProcessorUse
+from loadgen.units import ns_to_seconds
+
+
+@dataclass(slots=True)
+class Marks:
+    """Moments of a run, in nanoseconds of its clock; the load begins after the warm-up."""
+
+    opening_began_ns: int = 0
+    opening_ended_ns: int = 0
+    warmup_began_ns: int = 0
+    load_began_ns: int = 0
+    load_ended_ns: int = 0
+    drain_ended_ns: int = 0
+
+
+@dataclass(slots=True)
+class Findings:
+    """Everything a run has left: its connections, its recorder, its marks and intervals.
+
+    profile: the rate offered over time, the warm-up included; None in a closed loop.
+    overdue: scheduled messages that were due and not sent; None if they were too many to count.
+    why_user_space: why the kernel gave no timestamps; empty where it did.
+    connection_time: within the measured load.
+    """
+
+    plan: Plan
+    started_at: str
+    backend: str
+    recorder: Recorder
+    profile: Offered | None = None
+    connections: Sequence[Connection] = ()
+    opened: int = 0
+    opened_in_time: int = 0
+    closed: int = 0
+    cut_off: int = 0
+    overdue: int | None = 0
+    why_user_space: str = ""
+    probe: ProbeRecord | None = None
+    monitor: MonitorRecord | None = None
+    outcome: Outcome = "completed"
+    marks: Marks = field(default_factory=Marks)
+    pulse: Pulse = field(default_factory=Pulse)
+    processor: ProcessorUse = field(default_factory=ProcessorUse)
+    connection_time: ConnectionTime = field(default_factory=ConnectionTime)
+    at_load_begin: Totals = NONE
+    at_load_end: Totals = NONE
+    at_end: Totals = NONE
+    intervals: IntervalPacker = field(default_factory=IntervalPacker)
+
+    @property
+    def load_s(self) -> float:
+        """How long the measured load lasted, in seconds."""
+        return ns_to_seconds(self.marks.load_ended_ns - self.marks.load_began_ns)
+
+    @property
+    def left(self) -> int:
+        """Messages of the plan's number that were not submitted by the end of the load."""
+        messages = self.plan.messages
+        if messages is None:
+            return sys.maxsize
+        return messages * self.plan.connections - self.at_load_end.submitted
+
+    def why_unreachable(self, address: str) -> str:
+        """Return one line on why nobody could connect to ``address``."""
+        failures = self.recorder.failures
+        tried = sum(seen.count for seen in failures.values())
+        most_common = max(failures, key=lambda failure: failures[failure].count)
+        asked = self.plan.connections
+        tries = f"all {tried} attempts" if tried >= asked else f"given up after {tried} of {asked}"
+        return f"{address} is unreachable: {most_common} ({tries})"
+
+    def begin_load(self, now_ns: int) -> None:
+        """Let the load begin at ``now_ns``; the intervals so far count from there."""
+        self.intervals.move(-ns_to_seconds(now_ns - self.marks.load_began_ns))
+        self.marks.load_began_ns = now_ns
