@@ -31,12 +31,12 @@ from loadgen.engine.recorder import Recorder
 from loadgen.engine.selector import Watch
 from loadgen.engine.timeouts import Policy
 from loadgen.net import backends, descriptors
-from loadgen.net.clock import monotonic_ns, wall_ns
-from loadgen.net.dialer import Dialer, SocketOptions, resolve
+from loadgen.net.address import resolve
+from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
+from loadgen.net.dialer import Dialer, SocketOptions
 from loadgen.net.target import Target
-from loadgen.net.wall_clock import WallClock
+from loadgen.plan import Plan
 from loadgen.plan.payloads import load
-from loadgen.plan.plan import Plan
 from loadgen.server.embedded import EmbeddedServer
 
 MANY = 10_000

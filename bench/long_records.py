@@ -25,6 +25,7 @@ from loadgen import RunRecord, from_json
 from loadgen.files.writing import write_atomically
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import Histogram
+from loadgen.results.instruments import MonitorRecord, ProcessSamples
 from loadgen.results.interval_packer import packed
 from loadgen.results.intervals import (
     BLOCK,
@@ -32,7 +33,6 @@ from loadgen.results.intervals import (
     IntervalRecord,
     PackedIntervals,
 )
-from loadgen.results.verdict import MonitorRecord, ProcessSamples
 from loadgen.runner.monitor import MOST_SAMPLES
 
 MOST_BYTES: Final = 1e9

@@ -19,8 +19,8 @@ import numpy as np
 
 from bench.pairs import PairedEngine
 from loadgen.net import backends
-from loadgen.net.dialer import Endpoint
-from loadgen.plan.plan import Plan
+from loadgen.net.address import Endpoint
+from loadgen.plan import Plan
 from loadgen.runner.monitor import Monitor
 
 INTERVAL_S = 0.02

@@ -16,8 +16,7 @@ from loadgen import Histogram, Plan, SizePayload
 from loadgen.cli import run_options
 from loadgen.engine.recorder import ROWS, Recorder
 from loadgen.net import backends, protocols
-from loadgen.net.clock import monotonic_ns, wall_ns
-from loadgen.net.wall_clock import WallClock
+from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
 from loadgen.plan import profile as schedule
 from loadgen.plan.arrivals import arrivals
 from loadgen.results.distribution import Distribution

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loadgen import RunRecord, from_json
-from loadgen.results import environment
+from loadgen.runner import environment
 
 SOURCE = Path(__file__).parent / "native" / "echo.c"
 ROOT = Path(__file__).parent.parent

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         UnreachableError,
         UsageError,
     )
+    from loadgen.plan import Plan
     from loadgen.plan.payloads import FilePayload, LinesPayload, SizePayload
-    from loadgen.plan.plan import Plan
     from loadgen.results.histogram import Histogram
     from loadgen.results.record import RunRecord, from_json
     from loadgen.results.verdict import CheckResult, Finding, Health
@@ -34,27 +34,27 @@ if TYPE_CHECKING:
     from loadgen.runner.run import UnreachableTargetError, run
 
 _HOMES = {
-    "CheckResult": "evidence",
-    "FilePayload": "payload",
-    "Finding": "evidence",
-    "Health": "evidence",
-    "Histogram": "core.histogram",
-    "LinesPayload": "payload",
+    "CheckResult": "results.verdict",
+    "FilePayload": "plan.payloads",
+    "Finding": "results.verdict",
+    "Health": "results.verdict",
+    "Histogram": "results.histogram",
+    "LinesPayload": "plan.payloads",
     "LoadgenBug": "errors",
     "LoadgenError": "errors",
     "LocalLimitError": "errors",
-    "Plan": "plan",
-    "Progress": "surroundings",
+    "Plan": "plan.plan",
+    "Progress": "runner.context",
     "RecordError": "errors",
-    "RunRecord": "record",
-    "SizePayload": "payload",
-    "Surroundings": "surroundings",
+    "RunRecord": "results.record",
+    "SizePayload": "plan.payloads",
+    "Surroundings": "runner.context",
     "UnreachableError": "errors",
-    "UnreachableTargetError": "runner",
+    "UnreachableTargetError": "runner.run",
     "UsageError": "errors",
-    "check": "checks",
-    "from_json": "record",
-    "run": "runner",
+    "check": "analysis.checks",
+    "from_json": "results.record",
+    "run": "runner.run",
 }
 
 __all__ = [

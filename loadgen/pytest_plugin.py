@@ -12,7 +12,6 @@ import difflib
 import re
 import zlib
 from collections.abc import Callable, Iterator, MutableMapping
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +20,7 @@ import pytest
 import loadgen
 
 if TYPE_CHECKING:
-    from loadgen.plan.plan import Plan
+    from loadgen.plan import Plan
     from loadgen.results.record import RunRecord
 
 FOLDER: Final = ".loadgen"
@@ -76,8 +75,9 @@ class LoadRun:
             if number < self._saved:
                 yield from _in_short(record)
             else:
-                lines = import_module("loadgen.analysis.summary").summarise(record)
-                yield from (line.text for line in lines)
+                from loadgen.analysis.summary import summarise
+
+                yield from (line.text for line in summarise(record))
 
 
 def _plan_of(plan: "Plan | None", fields: dict[str, Any]) -> "Plan":
@@ -89,8 +89,9 @@ def _plan_of(plan: "Plan | None", fields: dict[str, Any]) -> "Plan":
             raise loadgen.UsageError(f"loadrun: a Plan has no {name!r}; {guess}")
     if plan is None:
         return loadgen.Plan(**fields)
-    changed: Plan = import_module("msgspec").structs.replace(plan, **fields)
-    return changed
+    from msgspec.structs import replace
+
+    return replace(plan, **fields)
 
 
 def figures(records: "list[RunRecord]") -> dict[str, Any]:
@@ -100,15 +101,17 @@ def figures(records: "list[RunRecord]") -> dict[str, Any]:
     their messages, as far as they are carried by as many, and all are known. The verdict is the
     gravest of theirs.
     """
-    median = import_module("statistics").median
-    gravity = import_module("loadgen.results.verdict").GRAVITY
+    from statistics import median
+
+    from loadgen.results.verdict import GRAVITY
+
     verdicts = [record.health.verdict for record in records if record.health is not None]
     cpu_ns = [record.actual.cpu_per_message_ns for record in records]
     known_cpu_ns = [each for each in cpu_ns if each is not None]
     return {
-        "verdict": min(verdicts, key=gravity.index, default=None),
+        "verdict": min(verdicts, key=GRAVITY.index, default=None),
         "verdicts": {
-            verdict: verdicts.count(verdict) for verdict in gravity if verdict in verdicts
+            verdict: verdicts.count(verdict) for verdict in GRAVITY if verdict in verdicts
         },
         "messages_per_s": median(record.actual.messages_per_s for record in records),
         "cpu_us_per_message": median(known_cpu_ns) / 1e3 if known_cpu_ns else None,
@@ -119,21 +122,26 @@ def figures(records: "list[RunRecord]") -> dict[str, Any]:
 
 def _percentiles(name: str, records: "list[RunRecord]") -> dict[str, int]:
     """Return the percentiles of one kind of time, as far as they are known."""
+    from loadgen.analysis.time_metric import Time
+    from loadgen.results.distribution import Distribution
+
     times = [getattr(record, f"{name}_time_ns") for record in records]
     known = [each for each in times if each is not None]
-    found = import_module("loadgen.results.distribution").Distribution.of_all(known)
-    figure = import_module("loadgen.analysis.time_metric").Time
+    found = Distribution.of_all(known)
     percents = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
     return {
-        f"{name}_{short}_ns": found.percentile(percent)
+        f"{name}_{short}_ns": value
         for short, percent in percents.items()
         if found.carries(percent)
-        and not any(figure(name, percent).silence(record) for record in records)
+        and (value := found.percentile(percent)) is not None
+        and not any(Time(name, percent).silence(record) for record in records)
     }
 
 
 def _in_short(record: "RunRecord") -> Iterator[str]:
-    rate = import_module("loadgen.analysis.summary_times").format_rate(record.actual.messages_per_s)
+    from loadgen.analysis.lines import format_rate
+
+    rate = format_rate(record.actual.messages_per_s)
     verdict = record.health.verdict if record.health else "not judged"
     yield f"  verdict      {verdict}"
     yield f"  messages     {record.actual.messages}   {rate}"
@@ -142,15 +150,15 @@ def _in_short(record: "RunRecord") -> Iterator[str]:
 
 def _saved(record: "RunRecord", path: Path) -> str:
     """Write the record; return a line that says where it is, or why it is not."""
-    names = import_module("loadgen.text")
-    shown = names.readable(names.escaped(str(path)))
+    from loadgen.errors import reason
+    from loadgen.files.writing import write_within
+    from loadgen.text import escaped, readable
+
+    shown = readable(escaped(str(path)))
     try:
-        import_module("loadgen.files.writing").write_within(
-            path.parent, path.name, record.to_json()
-        )
+        write_within(path.parent, path.name, record.to_json())
     except OSError as error:
-        why = import_module("loadgen.errors").reason(error)
-        return f"the record is not kept: {shown}: {why}"
+        return f"the record is not kept: {shown}: {reason(error)}"
     return f"the record is kept: {shown}"
 
 

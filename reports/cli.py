@@ -10,7 +10,7 @@ from typing import Final, get_args
 from loadgen.analysis.compare import reading
 from loadgen.analysis.compare.comparison import Terms, compare
 from loadgen.analysis.compare.run_rounds import of_records
-from loadgen.analysis.summary_times import Line
+from loadgen.analysis.lines import Line
 from loadgen.cli import output_places
 from loadgen.cli import parser as options
 from loadgen.cli.terminal import print_lines

@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 
 from loadgen import text as names
-from loadgen.analysis.summary_times import MOST_SHOWN
+from loadgen.analysis.lines import MOST_SHOWN
+from loadgen.plan import Plan
 from loadgen.plan.payloads import (
     FilePayload,
     LinesPayload,
@@ -16,7 +17,6 @@ from loadgen.plan.payloads import (
     RedactedPayload,
     SizePayload,
 )
-from loadgen.plan.plan import Plan
 from loadgen.text import unescaped
 
 _NAMES = {  # of options, in the order in which people would write them

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loadgen.analysis.compare import reading
-from loadgen.analysis.summary_times import Line, format_rate
+from loadgen.analysis.lines import Line, format_rate
 from loadgen.analysis.time_metric import Time
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 from loadgen.text import escaped, readable
 from loadgen.units import format_count, format_duration_ns

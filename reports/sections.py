@@ -6,13 +6,14 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from loadgen.analysis.lines import first, format_rate
 from loadgen.analysis.summary import (
     end_of_target,
     moment,
     plan_in_words,
     target_in_words,
 )
-from loadgen.analysis.summary_times import first, format_rate, meaning_of
+from loadgen.analysis.summary_times import meaning_of
 from loadgen.analysis.time_metric import Time
 from loadgen.analysis.verdict.judging import prints_response_time
 from loadgen.analysis.verdict.run_rules import in_seconds

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from records import HEALTHY, TIMES, distribution
 
+from loadgen.results.instruments import MachineSamples, MonitorRecord, ProcessSamples
 from loadgen.results.intervals import IntervalRecord
-from loadgen.results.verdict import MachineSamples, MonitorRecord, ProcessSamples
 
 NOTHING = distribution()
 SILENT: dict[str, Any] = {name: NOTHING if TIMES[name] is not None else None for name in TIMES}

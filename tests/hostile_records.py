@@ -19,23 +19,16 @@ from records import HEALTHY, OPEN_LOOP_TIMES, distribution, failure, healthy
 
 from loadgen.analysis import backends, max_rate
 from loadgen.analysis.compare import benchmark_rounds
+from loadgen.analysis.merge import merge
 from loadgen.cli import main
 from loadgen.errors import LoadgenError, RecordError
 from loadgen.net.failure import Cause, Phase
 from loadgen.results.hdr_log import to_hdr_log
+from loadgen.results.instruments import MachineSamples, MonitorRecord, ProbeRecord, ProcessSamples
 from loadgen.results.interval_packer import packed
-from loadgen.results.merge import merge
 from loadgen.results.record import RunRecord, from_json
 from loadgen.results.schema import json_schema
-from loadgen.results.verdict import (
-    CheckResult,
-    Finding,
-    Health,
-    MachineSamples,
-    MonitorRecord,
-    ProbeRecord,
-    ProcessSamples,
-)
+from loadgen.results.verdict import CheckResult, Finding, Health
 
 LONGEST_S: Final = 60.0
 """Generous, for a busy machine: what is wrong takes minutes.

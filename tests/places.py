@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from loadgen.net.dialer import Endpoint
+from loadgen.net.address import Endpoint
 
 
 @contextlib.contextmanager

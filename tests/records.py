@@ -7,11 +7,12 @@ import msgspec
 import numpy as np
 
 from loadgen.net.failure import Cause, Phase
+from loadgen.plan import Plan
 from loadgen.plan.payloads import SizePayload
-from loadgen.plan.plan import Plan
 from loadgen.results.distribution import Distribution
 from loadgen.results.environment import Environment
 from loadgen.results.histogram import Histogram
+from loadgen.results.instruments import GeneratorRecord, TimestampsRecord
 from loadgen.results.intervals import IntervalRecord
 from loadgen.results.record import (
     Actual,
@@ -20,13 +21,9 @@ from loadgen.results.record import (
     FailureRecord,
     Requested,
     RunRecord,
-)
-from loadgen.results.verdict import (
-    GeneratorRecord,
-    Health,
     TargetRecord,
-    TimestampsRecord,
 )
+from loadgen.results.verdict import Health
 
 
 def distribution(*values_ns: int) -> Distribution:

@@ -10,7 +10,7 @@ from records import generator, offered, open_loop, spread
 from loadgen.analysis import checks, max_rate_text
 from loadgen.analysis.max_rate import LoadStep, MaxRecord, Search
 from loadgen.analysis.verdict import judging
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 
 MS = 1_000_000

@@ -20,13 +20,9 @@ from loadgen.engine.selector import Watch
 from loadgen.engine.tallies import TimesTally
 from loadgen.engine.timeouts import Policy
 from loadgen.net import backends, protocols
+from loadgen.net.address import Endpoint
 from loadgen.net.clock import Clock, ManualClock
-from loadgen.net.dialer import (
-    Dialer,
-    Endpoint,
-    SocketFactory,
-    SocketOptions,
-)
+from loadgen.net.dialer import Dialer, SocketFactory, SocketOptions
 from loadgen.net.failure import Cause, Phase
 from loadgen.plan.payloads import PayloadQueue
 

@@ -11,12 +11,12 @@ import pytest
 from records import actual, closed_loop, open_loop, requested
 
 from loadgen import check
+from loadgen.analysis.merge import merge
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.verdict import judging
-from loadgen.analysis.verdict.worker_rules import Absence, Team
-from loadgen.results.merge import merge
 from loadgen.results.record import RunRecord, from_json
 from loadgen.results.schema import json_schema
+from loadgen.results.team import Absence, Team
 
 BEGAN_NS = int(datetime.fromisoformat(closed_loop().started_at).timestamp()) * 10**9
 

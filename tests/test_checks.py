@@ -32,15 +32,9 @@ from loadgen.analysis.metrics import (
 from loadgen.analysis.time_metric import Time
 from loadgen.errors import UsageError
 from loadgen.net.failure import Cause, Phase
+from loadgen.results.instruments import DelayedRecord
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import (
-    CheckResult,
-    DelayedRecord,
-    Finding,
-    Health,
-    Outcome,
-    Verdict,
-)
+from loadgen.results.verdict import CheckResult, Finding, Health, Outcome, Verdict
 
 US, MS = 1_000, 1_000_000
 NBSP = "\N{NO-BREAK SPACE}"

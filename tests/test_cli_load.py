@@ -12,7 +12,7 @@ from servers import ScriptedServer, closes_after, echoes
 
 import loadgen
 from loadgen.cli.run_options import new_parser, plan_of
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.results.verdict import (
     CheckResult,
     Health,

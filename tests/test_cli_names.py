@@ -15,8 +15,8 @@ from servers import ScriptedServer, echoes
 from test_report_cli import judged
 
 from loadgen import text
+from loadgen.plan import Plan
 from loadgen.plan.payloads import LinesPayload
-from loadgen.plan.plan import Plan
 from loadgen.results.record import from_json
 from loadgen.runner.run import run
 from loadgen.server.embedded import EmbeddedServer

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.engine.timers import NEVER_NS
 from loadgen.errors import UsageError
+from loadgen.net.clock import NEVER_NS
 from loadgen.plan.arrivals import arrivals
 from loadgen.plan.profile import Profile
 from loadgen.plan.user_arrivals import Crowd, Later

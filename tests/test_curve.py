@@ -4,13 +4,13 @@ import pytest
 from records import plan
 
 from loadgen.analysis import max_rate_text
+from loadgen.analysis.lines import Line
 from loadgen.analysis.max_rate import (
     Kept,
     Limit,
     LoadStep,
     MaxRecord,
 )
-from loadgen.analysis.summary_times import Line
 from loadgen.results.verdict import CheckResult
 
 PROMISE = "service_p99<5ms"

@@ -10,14 +10,8 @@ import pytest
 from places import SelfConnected, unix_listener
 
 from loadgen.errors import UnreachableError
-from loadgen.net.dialer import (
-    Dialer,
-    Endpoint,
-    SocketOptions,
-    first_that_answers,
-    refuse_own_end,
-    resolve,
-)
+from loadgen.net.address import Endpoint, first_that_answers, refuse_own_end, resolve
+from loadgen.net.dialer import Dialer, SocketOptions
 from loadgen.net.target import Target
 
 

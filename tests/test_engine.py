@@ -24,7 +24,7 @@ from stage import Stage, conversation
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.lifecycle import State
 from loadgen.net import backends
-from loadgen.net.dialer import Endpoint
+from loadgen.net.address import Endpoint
 from loadgen.net.failure import Cause, Phase
 
 

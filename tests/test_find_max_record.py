@@ -17,7 +17,7 @@ from loadgen.analysis.max_rate import (
     plan_of_step,
 )
 from loadgen.errors import RecordError, UsageError
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 
 
 @pytest.mark.parametrize("rate", [{}, {"rate": "3k"}, {"rate_per_connection": 30}], ids=str)

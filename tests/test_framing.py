@@ -81,7 +81,7 @@ class Case:
     messages: what the client has sent before.
     """
 
-    protocols: Framing
+    framing: Framing
     stream: bytes
     replies: int
     rest: bytes

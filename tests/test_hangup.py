@@ -17,7 +17,7 @@ from locusts import NEEDED as LOCUST_NEEDED
 from servers import ScriptedServer, echoes
 
 from loadgen.results.record import from_json
-from loadgen.results.verdict import TeamRecord
+from loadgen.results.worker_records import TeamRecord
 from loadgen.server.embedded import EmbeddedServer
 
 

@@ -22,16 +22,9 @@ from records import (
 
 from loadgen.analysis.verdict.judging import judge, prints_response_time
 from loadgen.net.failure import Cause, Phase
+from loadgen.results.instruments import ClockStep, DelayedRecord, ProbeRecord
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import (
-    GRAVITY,
-    ClockStep,
-    DelayedRecord,
-    Finding,
-    Health,
-    ProbeRecord,
-    Verdict,
-)
+from loadgen.results.verdict import GRAVITY, Finding, Health, Verdict
 
 US, MS = 1_000, 1_000_000
 

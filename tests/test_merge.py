@@ -26,15 +26,16 @@ from records import (
     timestamps,
 )
 
+from loadgen.analysis.merge import merge
 from loadgen.analysis.verdict import judging
 from loadgen.errors import RecordError
 from loadgen.net.failure import Cause, Phase
 from loadgen.quantities import MOST_CHARACTERS
 from loadgen.results.connections import jain_index
 from loadgen.results.histogram import HIGHEST_NS
+from loadgen.results.instruments import ClockStep
 from loadgen.results.interval_packer import packed
 from loadgen.results.intervals import IntervalRecord, Stage
-from loadgen.results.merge import merge
 from loadgen.results.record import (
     ConnectionsRecord,
     Outcome,
@@ -42,12 +43,7 @@ from loadgen.results.record import (
     from_json,
 )
 from loadgen.results.schema import json_schema
-from loadgen.results.verdict import (
-    ClockStep,
-    Finding,
-    Health,
-    Verdict,
-)
+from loadgen.results.verdict import Finding, Health, Verdict
 
 NO_VALUES = distribution()
 values_of_one = st.lists(st.integers(0, HIGHEST_NS + 9), max_size=20)

@@ -17,11 +17,11 @@ from servers import ScriptedServer, echoes
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.usage import usage_of
 from loadgen.errors import UsageError
+from loadgen.net.address import Endpoint
 from loadgen.net.clock import ManualClock
-from loadgen.net.dialer import Endpoint
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
+from loadgen.results.instruments import MachineSamples, MonitorRecord, ProcessSamples
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import MachineSamples, MonitorRecord, ProcessSamples
 from loadgen.runner.context import Progress, Surroundings
 from loadgen.runner.monitor import Monitor
 from loadgen.runner.run import run

@@ -10,8 +10,7 @@ from stage import MS, START_NS, crowd
 from loadgen.engine.connection import Connection
 from loadgen.engine.lifecycle import Step
 from loadgen.engine.load_models import SENDS_AT_ONCE, OpenLoop, WarmUp
-from loadgen.engine.timers import NEVER_NS
-from loadgen.net.clock import ManualClock
+from loadgen.net.clock import NEVER_NS, ManualClock
 from loadgen.net.failure import Cause, ConnectionFailed, Phase
 
 

@@ -10,7 +10,7 @@ from servers import DEADLINE_S, Peer, Script, ScriptedServer, drips, echoes, nev
 import loadgen
 from loadgen.analysis.summary import summarise
 from loadgen.net.failure import Cause, Phase
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 
 LINES = r"delimiter:\n"

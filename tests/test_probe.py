@@ -25,11 +25,11 @@ from servers import (
 )
 
 import loadgen
-from loadgen.net.dialer import Endpoint
+from loadgen.net.address import Endpoint
 from loadgen.net.failure import Cause
+from loadgen.plan import Plan
 from loadgen.plan import payloads as payload
-from loadgen.plan.plan import Plan
-from loadgen.results.verdict import ProbeRecord
+from loadgen.results.instruments import ProbeRecord
 from loadgen.runner import probe
 from loadgen.runner.probe import (
     TRICKLE_MESSAGES,

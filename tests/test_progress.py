@@ -1,8 +1,8 @@
 import pytest
 
-from loadgen.cli.progress import progress_line
-from loadgen.engine.totals import Totals
-from loadgen.plan.plan import Plan
+from loadgen.cli.terminal import progress_line
+from loadgen.engine.pool import Totals
+from loadgen.plan import Plan
 from loadgen.results.intervals import Stage
 from loadgen.runner.context import Progress
 

@@ -23,25 +23,24 @@ from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.recorder import Recorder
 from loadgen.errors import RecordError
-from loadgen.net.clock import ManualClock
+from loadgen.net.clock import ManualClock, WallClock
 from loadgen.net.failure import Cause, Failure, Phase
 from loadgen.net.protocols import Echo
 from loadgen.net.timestamps import NOT_ASKED
-from loadgen.net.wall_clock import WallClock
+from loadgen.plan import Plan
 from loadgen.plan.payloads import (
     FilePayload,
     LinesPayload,
     PayloadQueue,
     SizePayload,
 )
-from loadgen.plan.plan import Plan
 from loadgen.results import record
 from loadgen.results.connections import jain_index
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import HIGHEST_NS, Histogram
+from loadgen.results.instruments import ClockStep
 from loadgen.results.record import RunRecord, from_json
 from loadgen.results.schema import json_schema
-from loadgen.results.verdict import ClockStep
 from loadgen.runner.build_record import freeze
 from loadgen.runner.state import Findings
 

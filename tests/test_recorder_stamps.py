@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.tallies import TimesTally
-from loadgen.net.clock import ManualClock
+from loadgen.net.clock import STEP_NS, ManualClock, Step, WallClock
 from loadgen.net.timestamps import MISSING, NOT_ASKED, UPPER_BOUND
-from loadgen.net.wall_clock import STEP_NS, Step, WallClock
 
 US = 1_000
 MS = 1_000_000

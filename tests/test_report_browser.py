@@ -16,8 +16,7 @@ import loadgen
 from loadgen.analysis.compare.comparison import compare
 from loadgen.analysis.compare.run_rounds import of_records
 from loadgen.analysis.verdict.judging import judge
-from loadgen.results.record import RunRecord
-from loadgen.results.verdict import TargetRecord
+from loadgen.results.record import RunRecord, TargetRecord
 from loadgen.server.embedded import EmbeddedServer
 from reports.page import Run
 from reports.write import Folder, write_comparison, write_report

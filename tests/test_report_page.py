@@ -20,14 +20,9 @@ from loadgen.analysis.verdict.judging import judge
 from loadgen.net.failure import Cause, Phase
 from loadgen.plan.payloads import MadePayload
 from loadgen.results.interval_packer import packed
-from loadgen.results.record import ConnectionsRecord, RunRecord, from_json
-from loadgen.results.verdict import (
-    CheckResult,
-    Finding,
-    Health,
-    TargetRecord,
-    WorkerRecord,
-)
+from loadgen.results.record import ConnectionsRecord, RunRecord, TargetRecord, from_json
+from loadgen.results.verdict import CheckResult, Finding, Health
+from loadgen.results.worker_records import WorkerRecord
 from loadgen.units import format_count
 from reports import page
 from reports.command_line import command_of

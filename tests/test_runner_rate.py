@@ -11,7 +11,8 @@ from servers import Peer, ScriptedServer, closes_after, echoes
 import loadgen
 from loadgen.net import pacing
 from loadgen.plan.arrivals import ARRIVALS, Arrivals
-from loadgen.plan.profile import Profile, ThinkTime
+from loadgen.plan.profile import Profile
+from loadgen.plan.think_time import ThinkTime
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.units import NS_PER_S
 

@@ -15,12 +15,8 @@ from loadgen.plan.arrivals import (
     Arrivals,
     arrivals,
 )
-from loadgen.plan.profile import (
-    Integers,
-    Profile,
-    Stage,
-    ThinkTime,
-)
+from loadgen.plan.profile import Integers, Profile, Stage
+from loadgen.plan.think_time import ThinkTime
 from loadgen.units import NS_PER_S
 
 HOUR_S = 3600

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.net import timestamps
+from loadgen.net.address import Endpoint
 from loadgen.net.clock import ManualClock, wall_ns
-from loadgen.net.dialer import Dialer, Endpoint, SocketOptions
+from loadgen.net.dialer import Dialer, SocketOptions
 from loadgen.net.timestamps import (
     ANCILLARY_BYTES,
     MISSING,

@@ -28,8 +28,7 @@ from loadgen.plan.payloads import (
     PayloadSource,
     SizePayload,
 )
-from loadgen.results.record import RunRecord
-from loadgen.results.verdict import TargetRecord
+from loadgen.results.record import RunRecord, TargetRecord
 
 KERNEL_NOTE = "(service time: from send to arrival, by the kernel's clock; user space: to read)"
 NOT_ANSWERED = actual(

@@ -15,16 +15,12 @@ from records import (
 )
 from test_summary import one_way
 
+from loadgen.analysis.lines import Line, format_rate
 from loadgen.analysis.summary import summarise
-from loadgen.analysis.summary_times import Line, format_rate
 from loadgen.analysis.verdict import judging
+from loadgen.results.instruments import ProbeRecord
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import (
-    Finding,
-    Health,
-    ProbeRecord,
-    Verdict,
-)
+from loadgen.results.verdict import Finding, Health, Verdict
 
 WIDEST = 105
 NO_STAMPS = "UNIX sockets have none"

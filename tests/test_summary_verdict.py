@@ -7,8 +7,8 @@ from test_summary import one_way
 from test_summary_times import LATE, USER_SPACE, WIDEST, finding, has_row, judged, prose, row, texts
 
 from loadgen.analysis import checks
+from loadgen.analysis.lines import Line
 from loadgen.analysis.summary import summarise
-from loadgen.analysis.summary_times import Line
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import CheckResult, Verdict
 

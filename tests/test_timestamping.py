@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from loadgen.errors import LocalLimitError, UsageError
+from loadgen.net.address import Endpoint
 from loadgen.net.clock import Clock, wall_ns
-from loadgen.net.dialer import Endpoint
-from loadgen.plan.plan import Plan
-from loadgen.runner.timestamping import kernel_timestamps
+from loadgen.plan import Plan
+from loadgen.runner.assembly import kernel_timestamps
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has stamps")
 

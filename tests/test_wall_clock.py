@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from loadgen.net.wall_clock import STEP_NS, WallClock
+from loadgen.net.clock import STEP_NS, WallClock
 
 US = 1_000
 MS = 1_000_000

@@ -1,1 +1,1 @@
-"""."""
+"""What results mean, and the words for it."""

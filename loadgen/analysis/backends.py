@@ -23,11 +23,12 @@ from loadgen.analysis.time_metric import Time
 from loadgen.errors import LocalLimitError, UnreachableError
 from loadgen.files import decoded
 from loadgen.files.encoded import as_indented_json
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.quantities import Amount, Bytes, Count, MeanNanoseconds, Moment, Seconds, Text
 from loadgen.results.environment import Environment
+from loadgen.results.instruments import TimestampMode
 from loadgen.results.record import FailureRecord, Outcome, RunRecord
-from loadgen.results.verdict import GRAVITY, TimestampMode, Verdict
+from loadgen.results.verdict import GRAVITY, Verdict
 
 SCHEMA: Final = "loadgen.backends/1"
 

@@ -9,14 +9,9 @@ from loadgen.analysis.backends import (
     Grid,
     Spread,
 )
-from loadgen.analysis.summary_times import (
-    Line,
-    Style,
-    format_rate,
-    wrapped,
-)
+from loadgen.analysis.lines import Line, Style, format_rate, wrapped
 from loadgen.net.failure import Failure
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.units import format_count, format_duration_ns, seconds_to_ns
 
 _NAME_COLUMNS: Final = 10

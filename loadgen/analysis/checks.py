@@ -30,7 +30,7 @@ from loadgen.analysis.metrics import (
 from loadgen.analysis.time_metric import KINDS, Time
 from loadgen.analysis.verdict import judging
 from loadgen.errors import UsageError
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import CheckResult
 from loadgen.units import (

@@ -25,11 +25,12 @@ from loadgen.analysis.verdict.run_rules import ENOUGH_REPLIES
 from loadgen.errors import UsageError
 from loadgen.files import decoded
 from loadgen.files.encoded import as_indented_json
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.quantities import Amount, Count, Nanoseconds, Seconds, Text, Texts
 from loadgen.results.distribution import VALUES_BEYOND, Distribution
+from loadgen.results.instruments import TimestampMode
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import Checks, TimestampMode, Verdict
+from loadgen.results.verdict import Checks, Verdict
 
 SCHEMA: Final = "loadgen.find-max/1"
 

@@ -4,13 +4,8 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
+from loadgen.analysis.lines import Line, Style, format_rate, wrapped
 from loadgen.analysis.max_rate import Kept, LoadStep, MaxRecord
-from loadgen.analysis.summary_times import (
-    Line,
-    Style,
-    format_rate,
-    wrapped,
-)
 from loadgen.units import format_duration_ns
 
 _GROUPS: Final = ("", "", "", "service time", "response time")

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator
 
 from loadgen.analysis import censoring, summary_times
-from loadgen.analysis.summary_times import Line, format_rate, wrapped
+from loadgen.analysis.lines import Line, format_rate, wrapped
 from loadgen.analysis.usage import Usage, usage_of
 from loadgen.analysis.verdict.run_rules import in_seconds
 from loadgen.net.failure import Cause
 from loadgen.net.target import with_numbers
+from loadgen.plan import Plan
 from loadgen.plan.payloads import (
     FilePayload,
     LinesPayload,
@@ -16,11 +17,10 @@ from loadgen.plan.payloads import (
     RedactedPayload,
     SizePayload,
 )
-from loadgen.plan.plan import Plan
-from loadgen.plan.profile import ThinkTime
+from loadgen.plan.think_time import ThinkTime
+from loadgen.results.instruments import ProcessSamples
 from loadgen.results.intervals import total_of
-from loadgen.results.record import ConnectionRecord, RunRecord
-from loadgen.results.verdict import ProcessSamples, TargetRecord
+from loadgen.results.record import ConnectionRecord, RunRecord, TargetRecord
 from loadgen.units import format_bytes, format_count, format_duration_ns
 
 _SLOWEST_SHOWN = 3

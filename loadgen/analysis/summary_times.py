@@ -1,38 +1,15 @@
 """What a run says about times, and about their worth, as lines for people."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from textwrap import wrap
-from typing import Final, Literal, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from loadgen.analysis import censoring
+from loadgen.analysis.lines import _INDENT_COLUMNS, MOST_SHOWN, Line, Style, first, wrapped
 from loadgen.analysis.verdict.judging import prints_response_time
 from loadgen.results.distribution import Distribution
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Health, Verdict
-from loadgen.text import as_line, readable
 from loadgen.units import format_count, format_duration_ns
-
-Item = TypeVar("Item")
-Style = Literal["plain", "heading", "good", "bad", "faint"]
-
-MOST_SHOWN: Final = 1000
-"""So many findings are shown, and on a page so many payloads; a record has all of them."""
-
-
-class _Line(NamedTuple):
-    text: str
-    style: Style
-
-
-class Line(_Line):
-    """One line of output, and how it is meant; fit to be shown, whatever it was made of."""
-
-    __slots__ = ()
-
-    def __new__(cls, text: str, style: Style = "plain") -> "Line":
-        """Return the line whose text is ``text`` as `loadgen.text.as_line` has it."""
-        return super().__new__(cls, as_line(text), style)
-
 
 _MEANINGS: Final[dict[Verdict, str]] = {
     "valid": "the figures may be believed",
@@ -49,27 +26,6 @@ _ONE_WAY_MEANINGS: Final[dict[Verdict, str]] = {
     "busy": "the rate holds; this process had little time to spare",
     "generator-bound": "the rate is this process's own; it was the limit",
 }
-
-_INDENT_COLUMNS: Final = 15
-_WIDTH: Final = 99
-
-
-def first(items: Sequence[Item]) -> tuple[Sequence[Item], str]:
-    """Return those of ``items`` that are shown, and in words how many are left out."""
-    more = len(items) - MOST_SHOWN
-    return items[:MOST_SHOWN], f"… and {format_count(more)} more" if more > 0 else ""
-
-
-def wrapped(text: str, indent_columns: int = 2, style: Style = "plain") -> Iterator[Line]:
-    """Yield ``text`` as indented lines that are not too wide; names of options stay whole."""
-    width = _WIDTH - indent_columns
-    for part in wrap(readable(text), width, break_long_words=False, break_on_hyphens=False):
-        yield Line(" " * indent_columns + part, style)
-
-
-def format_rate(per_s: float) -> str:
-    """Return events per second: ``50 000/s``, ``0.5/s``."""
-    return f"{format_count(per_s) if per_s >= 100 else f'{per_s:.3g}'}/s"
 
 
 def meaning_of(verdict: Verdict, record: RunRecord) -> str:

@@ -6,10 +6,11 @@ from typing import Final
 from loadgen.analysis import censoring
 from loadgen.analysis.metrics import Limit, because
 from loadgen.analysis.verdict import judging
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.results.distribution import Distribution
+from loadgen.results.instruments import DelayedRecord
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import DelayedRecord, Health
+from loadgen.results.verdict import Health
 from loadgen.units import format_count, format_duration_ns
 
 KINDS: Final = {

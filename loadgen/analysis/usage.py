@@ -4,8 +4,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from loadgen.results.instruments import MonitorRecord, ProcessSamples
 from loadgen.results.record import LEAST_CPU_S, RunRecord
-from loadgen.results.verdict import MonitorRecord, ProcessSamples
 
 LEAST_CONNECTIONS: Final = 1000
 """With fewer, what else a process keeps in memory hides what a connection takes."""

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Final
 
 from loadgen.errors import LoadgenError, UnreachableError, UsageError, in_words
@@ -17,13 +16,7 @@ OK: Final = 0
 USAGE: Final = 2
 UNREACHABLE: Final = 3
 
-# Modules by name: a word that is not used costs no import.
-COMMANDS: Final = {
-    "run": "loadgen.cli.run",
-    "compare": "loadgen.cli.compare",
-    "report": "loadgen.cli.report",
-    "server": "loadgen.cli.server",
-}
+COMMANDS: Final = ("run", "compare", "report", "server")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,11 +49,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _perform(command: str, words: list[str]) -> int:
     if command == "run":
         _check_first_word(words)
-    perform: Callable[[list[str]], int] = import_module(COMMANDS[command]).main
     try:
-        return perform(words)
+        return _main_of(command)(words)
     except SystemExit as leaving:  # --help and --version, whose text may still be in a buffer
         return leaving.code if isinstance(leaving.code, int) else OK
+
+
+def _main_of(command: str) -> Callable[[list[str]], int]:
+    """Return what carries out ``command``; a command that is not used costs no import."""
+    match command:
+        case "compare":
+            from loadgen.cli.compare import main
+        case "report":
+            from loadgen.cli.report import main
+        case "server":
+            from loadgen.cli.server import main
+        case _:
+            from loadgen.cli.run import main
+    return main
 
 
 def _complain(*lines: str) -> None:

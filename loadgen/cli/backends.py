@@ -8,16 +8,16 @@ import msgspec
 from loadgen._version import __version__
 from loadgen.analysis import backends_text
 from loadgen.analysis.backends import BackendsRecord, Grid, Turns
+from loadgen.analysis.lines import Line, wrapped
 from loadgen.analysis.summary import plan_in_words
-from loadgen.analysis.summary_times import Line, wrapped
 from loadgen.errors import UsageError
 from loadgen.net import backends
 from loadgen.net.target import Target
+from loadgen.plan import Plan
 from loadgen.plan import payloads as payload
-from loadgen.plan.plan import Plan
 from loadgen.plan.redaction import as_recorded
-from loadgen.results import environment
 from loadgen.results.record import RunRecord
+from loadgen.runner import environment
 from loadgen.server.embedded import EmbeddedServer
 
 CarryOut = Callable[[Plan], RunRecord]

@@ -17,7 +17,7 @@ from loadgen import signals
 from loadgen.analysis.compare import reading
 from loadgen.analysis.compare.comparison import Terms, compare
 from loadgen.analysis.compare.rounds import Rounds
-from loadgen.analysis.summary_times import Line
+from loadgen.analysis.lines import Line
 from loadgen.cli.terminal import Announcer
 from loadgen.errors import UsageError, reason
 from loadgen.files.writing import check_folder, is_regular

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from loadgen.analysis import checks, max_rate_text
+from loadgen.analysis.lines import Line
 from loadgen.analysis.max_rate import (
     SHORTEST_STEP_S,
     LoadStep,
@@ -17,10 +18,9 @@ from loadgen.analysis.max_rate import (
     check_promise,
     plan_of_step,
 )
-from loadgen.analysis.summary_times import Line
 from loadgen.errors import UsageError
+from loadgen.plan import Plan
 from loadgen.plan import payloads as payload
-from loadgen.plan.plan import Plan
 from loadgen.plan.redaction import as_recorded
 from loadgen.results.record import RunRecord
 from loadgen.runner.context import Surroundings

@@ -1,10 +1,10 @@
 """The way to reports, which need libraries that a load does not."""
 
+import contextlib
 import importlib.util
 import logging
-from importlib import import_module
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 from loadgen.errors import UsageError, in_words
@@ -19,8 +19,9 @@ _LIBRARIES: Final = ("matplotlib", "jinja2")
 
 def main(arguments: list[str]) -> int:
     """Run ``loadgen report``; return the exit code. Raises UsageError."""
-    code: int = _module("cli", "loadgen report").main(arguments)
-    return code
+    with _drawing("loadgen report"):
+        from reports.cli import main as draw
+    return draw(arguments)
 
 
 def require(option: str) -> None:
@@ -29,7 +30,8 @@ def require(option: str) -> None:
     matplotlib needs a folder for its list of fonts, and looks for one when it is imported
     (https://matplotlib.org/stable/install/environment_variables_faq.html).
     """
-    _module("write", option)
+    with _drawing(option):
+        import reports.write  # noqa: F401
 
 
 def write(record: RunRecord, file: Path | None, out: Path) -> None:
@@ -37,20 +39,23 @@ def write(record: RunRecord, file: Path | None, out: Path) -> None:
 
     Raises UsageError.
     """
-    write_module = _module("write", "--report")
-    link = "" if file is None else write_module.relative(file, out)
+    with _drawing("--report"):
+        from reports.page import Run
+        from reports.write import Folder, relative, write_report
+    link = "" if file is None else relative(file, out)
     label = "run" if file is None else escaped(file.stem)
-    run = _module("page", "--report").Run(label, record, link)
-    write_module.write_report([run], write_module.Folder(out))
+    write_report([Run(label, record, link)], Folder(out))
 
 
-def _module(name: str, option: str) -> ModuleType:
+@contextlib.contextmanager
+def _drawing(option: str) -> Iterator[None]:
+    """Let ``option`` import what draws. Raises UsageError for what cannot be loaded."""
     for library in _LIBRARIES:
         if importlib.util.find_spec(library) is None:
             raise UsageError(f"{option} draws with {library}: pip install 'loadgen[report]'")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # what it cannot do without is raised
     try:
-        return import_module(f"reports.{name}")
+        yield
     except ImportError as error:
         raise UsageError(
             f"{option} draws with what cannot be loaded: {error}; "

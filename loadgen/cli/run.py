@@ -8,9 +8,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from importlib import import_module
-from types import ModuleType
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from loadgen.analysis.backends import Grid
 from loadgen.analysis.summary import summarise
@@ -25,12 +23,15 @@ from loadgen.cli.run_options import (
 from loadgen.cli.stopping import stopping_on_signals
 from loadgen.net.dump import dumping_first
 from loadgen.net.failure import Cause
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.results.hdr_log import to_hdr_log
 from loadgen.results.record import FailureRecord, RunRecord
 from loadgen.runner.context import Surroundings
 from loadgen.runner.run import UnreachableTargetError, run
 from loadgen.text import readable, utf_8
+
+if TYPE_CHECKING:
+    from loadgen.cli.terminal import Announcer
 
 OK: Final = 0
 CHECK_FAILED: Final = 1
@@ -73,13 +74,14 @@ def _perform(chosen: argparse.Namespace, grid: Grid | None, plan: Plan) -> int:
 
 
 def _find_max(plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings) -> int:
-    command = import_module("loadgen.cli.find_max")
+    from loadgen.cli.find_max import conclusion, search
+
     people = _announcer(chosen)
-    record = command.search(plan, chosen, surroundings, people.say)
+    record = search(plan, chosen, surroundings, people.say)
     is_interrupted = surroundings.should_stop()
     with Attempts() as attempts:
         attempts.write(Output("--json", chosen.json, record.to_json))
-        attempts.make(people.say, command.conclusion(record, is_interrupted))
+        attempts.make(people.say, conclusion(record, is_interrupted))
         attempts.make(people.close)
     if is_interrupted:
         return INTERRUPTED
@@ -91,10 +93,11 @@ def _find_max(plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings
 def _compare_backends(
     plan: Plan, grid: Grid, chosen: argparse.Namespace, surroundings: Surroundings
 ) -> int:
-    command = import_module("loadgen.cli.backends")
+    from loadgen.cli.backends import compare_backends, table
+
     live = None if _is_silent(chosen) else _for_people(chosen)
     people = _announcer(chosen)
-    record = command.compare_backends(
+    record = compare_backends(
         plan,
         grid,
         lambda each: _run(each, surroundings, live),
@@ -103,7 +106,7 @@ def _compare_backends(
     )
     with Attempts() as attempts:
         attempts.write(Output("--json", chosen.json, record.to_json))
-        attempts.make(people.say, command.table(record))
+        attempts.make(people.say, table(record))
         attempts.make(people.close)
     if record.is_interrupted:
         return INTERRUPTED
@@ -136,7 +139,9 @@ def _run(plan: Plan, surroundings: Surroundings, live: TextIO | None) -> RunReco
     """Run ``plan``, with live progress on ``live`` if that is a terminal."""
     if live is None or not live.isatty():
         return run(plan, surroundings)
-    with _terminal().LiveProgress(plan, live) as progress:
+    from loadgen.cli.terminal import LiveProgress
+
+    with LiveProgress(plan, live) as progress:
         return run(plan, surroundings.observed_by(progress.show))
 
 
@@ -144,18 +149,15 @@ def _for_people(chosen: argparse.Namespace) -> TextIO:
     return sys.stderr if output_options.takes_stdout(chosen) else sys.stdout
 
 
-def _announcer(chosen: argparse.Namespace) -> Any:
+def _announcer(chosen: argparse.Namespace) -> "Announcer":
     """Return what tells people of a work that goes on without them if its JSON is kept."""
-    return _terminal().Announcer(_for_people(chosen), goes_on=chosen.json is not None)
+    from loadgen.cli.terminal import Announcer
+
+    return Announcer(_for_people(chosen), goes_on=chosen.json is not None)
 
 
 def _is_silent(chosen: argparse.Namespace) -> bool:
     return bool(chosen.quiet or chosen.verbose or chosen.dump_one)
-
-
-def _terminal() -> ModuleType:
-    """Return `loadgen.cli.terminal`, imported as late as can be: the first connect need not wait."""
-    return import_module("loadgen.cli.terminal")
 
 
 @contextlib.contextmanager
@@ -196,7 +198,9 @@ def _write_files(record: RunRecord, chosen: argparse.Namespace, attempts: Attemp
 
 
 def _print_summary(record: RunRecord, file: TextIO) -> None:
-    _terminal().print_lines(summarise(record), file)
+    from loadgen.cli.terminal import print_lines
+
+    print_lines(summarise(record), file)
     file.flush()
 
 

@@ -1,1 +1,1 @@
-"""The load core: connections, the loop that drives them, and the record of what happened."""
+"""One selector, many connections, and the recorder that they fill."""

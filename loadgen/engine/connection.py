@@ -15,8 +15,9 @@ from loadgen.engine.conversation import Conversation
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.fast_path import NOTHING, READ_AND_WRITE
 from loadgen.engine.lifecycle import State, Step, advance
+from loadgen.net.address import refuse_own_end
 from loadgen.net.clock import Clock
-from loadgen.net.dialer import Dialer, refuse_own_end
+from loadgen.net.dialer import Dialer
 from loadgen.net.failure import ConnectionFailed, Failure, Phase
 from loadgen.net.unpatched import has_original, original
 

@@ -6,13 +6,13 @@ from typing import Final, NamedTuple
 from loadgen.engine.fast_path import Lap
 from loadgen.errors import UsageError
 from loadgen.net.protocols import Decoder, Fixed, Framing
+from loadgen.plan import Plan
 from loadgen.plan.payloads import (
     LARGEST_BYTES,
     PayloadQueue,
     Payloads,
     first_message,
 )
-from loadgen.plan.plan import Plan
 
 
 class Window(NamedTuple):

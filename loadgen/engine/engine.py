@@ -33,8 +33,7 @@ from loadgen.engine.pool import Roster
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.selector import Watch
 from loadgen.engine.timeouts import Policy
-from loadgen.engine.timers import NEVER_NS
-from loadgen.net.clock import Clock
+from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.net.dialer import Dialer
 from loadgen.net.failure import ConnectionFailed
 from loadgen.net.pacing import Ready

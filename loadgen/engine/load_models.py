@@ -21,9 +21,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from loadgen.engine.connection import Connection
-from loadgen.engine.timers import NEVER_NS
 from loadgen.net.backends import TURN_EVENTS
-from loadgen.net.clock import Clock
+from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.net.failure import Cause, ConnectionFailed
 
 SENDS_AT_ONCE: Final = 16

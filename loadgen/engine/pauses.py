@@ -21,7 +21,7 @@ from typing import Final
 
 import numpy as np
 
-from loadgen.engine.timers import NEVER_NS
+from loadgen.net.clock import NEVER_NS
 from loadgen.results.histogram import Integers
 
 KEPT: Final = 4096

@@ -7,15 +7,16 @@ Danger. Each of these may happen in the midst of any other: an alarm for a conne
 closed, an end of the run while connects are under way. And an exception that leaves the loop may
 stop whoever called it for good.
 
-Decision. The state table of `loadgen.engine.lifecycle` says what may follow what; the sums kept here
-(undecided, live, backing off) are moved only where a state moves. A broken connection is an event:
-`ConnectionFailed` goes no further. What happens with messages is the business of
+Decision. The state table of `loadgen.engine.lifecycle` says what may follow what; the sums kept
+here (undecided, live, backing off) are moved only where a state moves. A broken connection is an
+event: `ConnectionFailed` goes no further. What happens with messages is the business of
 `loadgen.engine.engine`, which drives this and is told of a connection that comes up.
 """
 
 import selectors
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from loadgen.engine.availability import Availability, Standing
 from loadgen.engine.connect_pacer import Opener
@@ -28,7 +29,6 @@ from loadgen.engine.selector import Watch
 from loadgen.engine.stamped import StampedConnection
 from loadgen.engine.timeouts import Policy, next_back_off_ns
 from loadgen.engine.timers import Timers
-from loadgen.engine.totals import Totals
 from loadgen.logs import logger
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import Clock
@@ -42,6 +42,30 @@ WhenEnded = Callable[[Connection, Failure | None, int], None]
 
 def _nobody_asks(connection: Connection, failure: Failure | None, lost: int) -> None:
     pass
+
+
+class Totals(NamedTuple):
+    """What some connections have done so far, taken together; ``up`` counts those that are up."""
+
+    submitted: int
+    answered: int
+    bytes_sent: int
+    bytes_received: int
+    up: int
+
+    @classmethod
+    def of(cls, connections: Collection[Connection]) -> "Totals":
+        """Return the sums over ``connections``."""
+        # One pass: it holds up the loop for as long as it takes.
+        submitted = answered = bytes_sent = bytes_received = up = 0
+        for connection in connections:
+            counts = connection.counts()
+            submitted += counts[0]
+            answered += counts[1]
+            bytes_sent += counts[2]
+            bytes_received += counts[3]
+            up += connection.is_up
+        return cls(submitted, answered, bytes_sent, bytes_received, up)
 
 
 class Roster(ABC):
@@ -263,3 +287,6 @@ class Roster(ABC):
             return alarm_ns
         opening_ns = self._opener.next_ns()
         return alarm_ns if opening_ns is None else min(alarm_ns, opening_ns)
+
+
+NONE = Totals(0, 0, 0, 0, 0)

@@ -35,9 +35,9 @@ from loadgen.engine.fast_path import (
 from loadgen.engine.pauses import Booleans, Pauses
 from loadgen.engine.per_connection import ConnectionTables, ConnectionTimes
 from loadgen.engine.tallies import SendGaps, TimesTally
+from loadgen.net.clock import Step, WallClock
 from loadgen.net.failure import Failure
 from loadgen.net.timestamps import MISSING, NOT_ASKED, UPPER_BOUND
-from loadgen.net.wall_clock import Step, WallClock
 from loadgen.results.histogram import Histogram, Integers
 
 ROWS: Final = 2048

@@ -12,9 +12,8 @@ from loadgen.engine.connection import Connection
 from loadgen.engine.fast_path import NOTHING
 from loadgen.engine.loop_stats import HEARTBEAT_NS, Pulse
 from loadgen.engine.pauses import Pauses
-from loadgen.engine.timers import NEVER_NS
 from loadgen.net.backends import TURN_EVENTS
-from loadgen.net.clock import Clock
+from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.net.pacing import Ready, waiting
 from loadgen.units import ns_to_seconds, seconds_to_ns
 

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.lifecycle import State
-from loadgen.engine.timers import NEVER_NS
+from loadgen.net.clock import NEVER_NS
 from loadgen.net.failure import Cause
 from loadgen.units import NS_PER_S
 

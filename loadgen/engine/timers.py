@@ -9,9 +9,9 @@ up, and dropped.
 
 import heapq
 from collections.abc import Iterator
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-NEVER_NS: Final = 2**62
+from loadgen.net.clock import NEVER_NS
 
 
 class Timed(Protocol):

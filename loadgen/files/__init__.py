@@ -1,1 +1,1 @@
-"""."""
+"""Files and standard streams: read whole, written whole, as JSON and MessagePack."""

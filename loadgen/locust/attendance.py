@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from loadgen.analysis.verdict.run_rules import percent
-from loadgen.analysis.verdict.worker_rules import Absence, Team
 from loadgen.net.clock import wall_ns
+from loadgen.results.team import Absence, Team
 from loadgen.units import NS_PER_S, ns_to_seconds
 
 _TOGETHER_NS: Final = NS_PER_S

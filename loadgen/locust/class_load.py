@@ -23,7 +23,7 @@ from loadgen.engine.load_models import (
     OpenLoop,
     Thinking,
 )
-from loadgen.engine.totals import NONE
+from loadgen.engine.pool import NONE
 from loadgen.errors import LocalLimitError, UnreachableError
 from loadgen.locust.class_record import Part
 from loadgen.locust.gevent_driver import Driver, Interrupts
@@ -34,16 +34,14 @@ from loadgen.locust.request_counts import (
     TallyingRecorder,
 )
 from loadgen.net import backends, descriptors
-from loadgen.net.clock import monotonic_ns, wall_ns
-from loadgen.net.dialer import Endpoint, first_that_answers, resolve
+from loadgen.net.address import Endpoint, first_that_answers, resolve
+from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
 from loadgen.net.failure import Failure
 from loadgen.net.target import Target
-from loadgen.net.wall_clock import WallClock
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.plan.user_arrivals import Crowd
-from loadgen.results.verdict import TargetRecord
-from loadgen.runner.assembly import assemble, dialer_of
-from loadgen.runner.timestamping import kernel_timestamps
+from loadgen.results.record import TargetRecord
+from loadgen.runner.assembly import assemble, dialer_of, kernel_timestamps
 
 GiveUp = Callable[[BaseException], None]
 

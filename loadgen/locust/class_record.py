@@ -9,16 +9,15 @@ import msgspec
 
 from loadgen.analysis.verdict import judging
 from loadgen.engine.engine import Engine
-from loadgen.engine.totals import NONE, Totals
+from loadgen.engine.pool import NONE, Totals
 from loadgen.locust.request_counts import TallyingRecorder
 from loadgen.locust.user_attributes import crowd_plan
 from loadgen.net.clock import monotonic_ns
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.plan.user_arrivals import Later, Offered
 from loadgen.results.interval_packer import IntervalPacker
 from loadgen.results.intervals import Stage
-from loadgen.results.record import ConnectionsRecord, RunRecord
-from loadgen.results.verdict import TargetRecord
+from loadgen.results.record import ConnectionsRecord, RunRecord, TargetRecord
 from loadgen.runner.build_record import freeze, freeze_interval
 from loadgen.runner.cpu_time import Processor
 from loadgen.runner.state import Findings

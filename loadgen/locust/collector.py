@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
+from loadgen.analysis.merge import merge, unlike
 from loadgen.analysis.verdict.judging import generator_findings
-from loadgen.analysis.verdict.worker_rules import Team
 from loadgen.errors import LoadgenError, reason
 from loadgen.files.writing import write_atomically, write_within
 from loadgen.locust.attendance import Attendance
@@ -21,9 +21,9 @@ from loadgen.results import merge_intervals
 from loadgen.results.distribution import Distribution
 from loadgen.results.interval_packer import packed
 from loadgen.results.intervals import PackedIntervals
-from loadgen.results.merge import merge, unlike
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import DroppedRecord
+from loadgen.results.team import Team
+from loadgen.results.worker_records import DroppedRecord
 from loadgen.text import escaped, readable
 
 _log = logger("loadgen.locust")

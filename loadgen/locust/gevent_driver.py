@@ -6,8 +6,8 @@ watched: it is readable when one of its sockets has something to say (epoll(7)).
 
 Decision. gevent watches the engine's descriptor and calls `Engine.turn` with no time to wait; one
 timer stands for whatever the engine means to do later, and for the next heartbeat, so that a pause
-of the process is seen here, too (`loadgen.engine.loop_stats`). A turn is bounded, and the loop looks at
-everybody else between two of them.
+of the process is seen here, too (`loadgen.engine.loop_stats`). A turn is bounded, and the loop
+looks at everybody else between two of them.
 
 Danger, each of it seen:
 
@@ -37,10 +37,9 @@ from gevent.hub import get_hub
 
 from loadgen.engine.engine import Engine
 from loadgen.engine.loop_stats import HEARTBEAT_NS
-from loadgen.engine.timers import NEVER_NS
 from loadgen.errors import LoadgenBug
 from loadgen.logs import logger
-from loadgen.net.clock import Clock
+from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.units import ns_to_seconds, seconds_to_ns
 
 _log = logger("loadgen.locust")

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from loadgen.analysis.merge import merge
 from loadgen.errors import LoadgenError
 from loadgen.locust.worker_report import PartReport, decode
 from loadgen.net.clock import monotonic_ns, wall_ns
@@ -25,7 +26,6 @@ from loadgen.results.intervals import (
     check_order,
     numbers_of,
 )
-from loadgen.results.merge import merge
 from loadgen.results.merge_intervals import began_ns
 from loadgen.text import quoted
 from loadgen.units import ns_to_seconds

@@ -11,7 +11,7 @@ from locust.runners import WorkerRunner
 
 from loadgen.errors import UsageError
 from loadgen.locust import arguments
-from loadgen.locust.attached import attached
+from loadgen.locust.attach import attached
 from loadgen.locust.hangup import Hangup
 from loadgen.locust.web import forms, page
 from loadgen.locust.web.overview import Overview

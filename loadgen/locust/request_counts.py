@@ -19,7 +19,7 @@ from loadgen.engine.fast_path import (
     Row,
 )
 from loadgen.engine.recorder import Recorder, arrivals
-from loadgen.net.wall_clock import WallClock
+from loadgen.net.clock import WallClock
 from loadgen.results.histogram import Histogram, Integers
 from loadgen.units import NS_PER_S
 

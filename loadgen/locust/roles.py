@@ -16,14 +16,14 @@ from gevent.lock import RLock
 from locust.env import Environment
 
 from loadgen.analysis import summary
-from loadgen.analysis.summary_times import Line
+from loadgen.analysis.lines import Line
+from loadgen.analysis.merge import plan_in_common
 from loadgen.errors import UsageError
 from loadgen.locust.arguments import CommandLine
 from loadgen.locust.collector import Gathered
 from loadgen.locust.session import Session
 from loadgen.locust.user_attributes import crowd_plan
 from loadgen.logs import logger
-from loadgen.results.merge import plan_in_common
 from loadgen.results.record import RunRecord
 
 _log = logger("loadgen.locust")

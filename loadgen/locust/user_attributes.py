@@ -1,4 +1,4 @@
-"""What a user class says of itself, in the words of `loadgen.plan.plan.Plan`, and the plan it makes."""
+"""What a user class says of itself, in the words of `loadgen.plan.Plan`, and the plan it makes."""
 
 import difflib
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from loadgen.errors import UsageError
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 
 WORDS: Final = (
     *("payloads", "reply", "max_reply_bytes", "verify", "first_message", "pipeline", "connections"),

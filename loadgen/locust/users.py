@@ -11,15 +11,15 @@ from locust.user.task import LOCUST_STATE_STOPPING
 from loadgen.engine.conversation import Conversation
 from loadgen.errors import UsageError
 from loadgen.locust import arguments
-from loadgen.locust.attached import attached
+from loadgen.locust.attach import attached
 from loadgen.locust.class_load import Load, Manner, Work
 from loadgen.locust.client import SocketClient
 from loadgen.locust.declarative import Seat
 from loadgen.locust.user_attributes import SCRIPTED_WORDS, WORDS, plan_of
 from loadgen.net.target import Target
+from loadgen.plan import Plan
 from loadgen.plan import payloads as payload
 from loadgen.plan.payloads import MadePayload
-from loadgen.plan.plan import Plan
 from loadgen.text import escaped
 
 _NO_WAIT: Final = User.wait_time
@@ -85,7 +85,7 @@ class _EngineUser(User):
 class SocketUser(_EngineUser):
     """A user that says what is sent, and leaves the sending to the engine.
 
-    Its attributes are the words of `loadgen.plan.plan.Plan`: ``payloads``, ``reply``, ``pipeline``,
+    Its attributes are the words of `loadgen.plan.Plan`: ``payloads``, ``reply``, ``pipeline``,
     ``connections`` (of each user), ``rate`` (of each user, for an open loop), ``timestamps`` and
     the like. Each connection sends its next message when its last reply is whole and
     ``wait_time`` has passed, or when the rate calls for it.
@@ -175,7 +175,7 @@ class ScriptedSocketUser(_EngineUser):
                 self.client.request(b"BUY " + token, name="buy")
 
     The attributes ``reply``, ``first_message``, ``timestamps``, ``io_timeout_s`` and the like are
-    the words of `loadgen.plan.plan.Plan`.
+    the words of `loadgen.plan.Plan`.
     """
 
     abstract = True

@@ -9,53 +9,18 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from loadgen.errors import UnreachableError, reason
 from loadgen.net import timestamps
+from loadgen.net.address import Endpoint
 from loadgen.net.failure import (
-    Cause,
     ConnectionFailed,
     Failure,
     Phase,
 )
-from loadgen.net.target import Target
-from loadgen.text import escaped, quoted, unescaped
 
 SocketFactory = Callable[[int, int], Any]
 """Makes a socket of (family, type): `socket.socket`, or something that behaves like one."""
-
-_LONGEST_PROBE_S = 60.0
-
-# connect(2): in progress, and the answers of other systems to a connect that does not block.
-_UNDER_WAY = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR})
-
-
-class Endpoint(NamedTuple):
-    """A resolved address: what `socket.socket` and `connect` need."""
-
-    family: int
-    address: Any
-
-    def __str__(self) -> str:
-        if self.family == socket.AF_UNIX:
-            return str(Target(path=escaped(self.address)))
-        return str(Target(host=self.host, port=self.address[1]))
-
-    @property
-    def host(self) -> str:
-        """The numeric address without the port; of IPv6 with its scope, as in ``fe80::1%eth0``.
-
-        RFC 4007, 11; a link-local address means nothing without it.
-        """
-        host = str(self.address[0])
-        scope = self.address[3] if self.family == socket.AF_INET6 else 0
-        if not scope or "%" in host:
-            return host
-        try:
-            return f"{host}%{socket.if_indextoname(scope)}"
-        except OSError:  # the interface is gone
-            return f"{host}%{scope}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,63 +34,6 @@ class SocketOptions:
     send_buffer_bytes: int | None = None
     receive_buffer_bytes: int | None = None
     stamp_every: int = 0
-
-
-def resolve(target: Target) -> list[Endpoint]:
-    """Return the endpoints of ``target`` in the resolver's order of preference, one at least.
-
-    Raises UnreachableError if the name does not resolve.
-    """
-    if target.is_unix:
-        return [Endpoint(socket.AF_UNIX, unescaped(target.path))]
-    try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = reason(error) if isinstance(error, OSError) else "it is no valid host name"
-        raise UnreachableError(f"cannot resolve {quoted(target.host)}: {why}") from None
-    return [Endpoint(family, address) for family, _, _, _, address in found]
-
-
-def first_that_answers(endpoints: list[Endpoint], patience_s: float) -> Endpoint:
-    """Return the first of ``endpoints`` that accepts a connection, or the only one there is.
-
-    ``localhost`` is ::1 and 127.0.0.1, and many a server listens on one of them only. To find out
-    costs the server a connection that is closed at once. Raises UnreachableError if none accepts
-    within ``patience_s`` seconds, which they share.
-    """
-    if len(endpoints) == 1:
-        return endpoints[0]
-    refusals = []
-    share_s = min(patience_s, _LONGEST_PROBE_S) / len(endpoints)
-    for endpoint in endpoints:
-        try:
-            with socket.socket(endpoint.family, socket.SOCK_STREAM) as probe:
-                probe.settimeout(share_s)
-                probe.connect(endpoint.address)
-                refuse_own_end(probe)
-                return endpoint
-        except OSError as error:
-            failure = Failure.of(Phase.CONNECT, error)
-            cause = Cause.TIMEOUT if isinstance(error, TimeoutError) else failure.cause
-            refusals.append(f"{endpoint.host}: {cause.text}")
-    raise UnreachableError(f"the target is unreachable: {'; '.join(refusals)}")
-
-
-def refuse_own_end(sock: Any) -> None:
-    """Raise ConnectionRefusedError if ``sock``, which has connected, is its own other end.
-
-    Where nobody listens at a port of this machine from which connects come (ip(7),
-    ip_local_port_range), the kernel may choose that very port for the near end, and the socket's
-    SYN meets itself: a simultaneous open (RFC 9293, 3.5). It echoes what is sent, and is no server.
-    """
-    try:
-        name, peer = sock.getsockname(), sock.getpeername()
-    except OSError:  # ENOTCONN: the server has reset it already, as the next read will say
-        return
-    # UNIX sockets have a path or nothing for a name, and both ends of a pair have nothing.
-    if isinstance(name, tuple) and name == peer:
-        why = f"{os.strerror(errno.ECONNREFUSED)}: it was connected to itself"
-        raise ConnectionRefusedError(errno.ECONNREFUSED, why)
 
 
 class Dialer:
@@ -170,3 +78,7 @@ class Dialer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer_bytes)
         if options.receive_buffer_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer_bytes)
+
+
+# connect(2): in progress, and the answers of other systems to a connect that does not block.
+_UNDER_WAY = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR})

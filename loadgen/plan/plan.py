@@ -11,12 +11,8 @@ from loadgen.net import backends, pacing, protocols
 from loadgen.net.target import Target
 from loadgen.plan.arrivals import ARRIVALS
 from loadgen.plan.payloads import PayloadSource, RedactedPayload, SizePayload
-from loadgen.plan.profile import (
-    LONGEST_S,
-    Profile,
-    Stage,
-    ThinkTime,
-)
+from loadgen.plan.profile import LONGEST_S, Profile, Stage
+from loadgen.plan.think_time import ThinkTime
 from loadgen.quantities import MOST_KINDS, MOST_PAYLOADS, Text
 
 DEFAULT_DURATION_S: Final = 10.0
@@ -89,7 +85,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     timestamp_sample: every so many-th read that brings a reply is stamped.
     probe: whether a second process measures beside the load, with one connection; None: where the
         kernel gives no timestamps and the load is more than a trickle.
-    checks: conditions such as ``"service_p99<5ms"`` (`loadgen.analysis.checks`, which reads them when the
+    checks: conditions such as ``"service_p99<5ms"`` (`loadgen.analysis.checks`, which reads them
+    when the
         run begins); the record says what became of them.
     watch: the processes whose use of the machine is recorded as the target's: ``auto`` for those
         that listen there, if that is on this machine; a process number; ``off`` for none, nor this

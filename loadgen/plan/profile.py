@@ -1,14 +1,14 @@
 """The offered rate over time, and how many messages are due when; the time that users think.
 
-How messages are spread at that rate is the business of `loadgen.plan.arrivals`, where the theory stands.
+How messages are spread at that rate is the business of `loadgen.plan.arrivals`, where the theory
+stands.
 """
 
 import contextlib
 import functools
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ from loadgen.errors import UsageError
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-ThinkKind = Literal["fixed", "exponential"]
 
 LONGEST_S: Final = 8760 * 3600.0
 """Nothing lasts longer, nor is waited for longer: a year."""
@@ -26,10 +25,6 @@ _NEVER_S: Final = 1e9  # in nanoseconds, well within int64
 
 _RATE_FORM: Final = f"{units.RATE_FORM}, or a ramp such as 0..50k/30s"
 _STAGES_FORM: Final = "write duration:rate, separated by commas, such as 10s:5k,20s:50k,10s:0"
-_THINK_FORM: Final = (
-    "write a duration such as 10ms, or exp:10ms for random ones of that mean; "
-    "more than 0, and at most 8760h"
-)
 
 
 class Stage(NamedTuple):
@@ -63,7 +58,7 @@ class Profile:
     @classmethod
     def constant(cls, rate_per_s: float, option: str = "--rate") -> "Profile":
         """Return the profile of one unchanging rate. Raises UsageError, which names ``option``."""
-        with _refusing(option, rate_per_s):
+        with refusing(option, rate_per_s):
             return cls(float(rate_per_s))
 
     @classmethod
@@ -76,10 +71,10 @@ class Profile:
             return cls.constant(rate, option)
         first, dots, ramp = rate.partition("..")
         target, _, duration = ramp.rpartition("/")
-        with _refusing(option, rate, _RATE_FORM):
+        with refusing(option, rate, _RATE_FORM):
             start_per_s = units.parse_rate_per_s(first)
             stages = (_stage(duration, target),) if dots else ()
-        with _refusing(option, rate):
+        with refusing(option, rate):
             return cls(start_per_s, stages)
 
     @classmethod
@@ -92,15 +87,15 @@ class Profile:
         stages = []
         for stage in text.split(","):
             duration, _, target = stage.partition(":")
-            with _refusing("--stages", stage, _STAGES_FORM):
+            with refusing("--stages", stage, _STAGES_FORM):
                 stages.append(_stage(duration, target))
-        with _refusing("--stages", text):
+        with refusing("--stages", text):
             return cls(0.0, tuple(stages))
 
     def scaled(self, factor: float) -> "Profile":
         """Return the profile with every rate times ``factor``. Raises UsageError."""
         words = self.describe().replace("\N{NO-BREAK SPACE}", " ")
-        with _refusing("--rate-per-conn", f"{words} times {factor:g}"):
+        with refusing("--rate-per-conn", f"{words} times {factor:g}"):
             stages = (Stage(stage.duration_s, stage.target_per_s * factor) for stage in self.stages)
             return Profile(self.start_per_s * factor, tuple(stages))
 
@@ -182,46 +177,12 @@ class Profile:
         return count, rate_per_s, slope, at_s - begin_s
 
 
-@dataclass(frozen=True)
-class ThinkTime:
-    """How long a connection waits between a reply and its next message: ``mean_ns``, or about.
-
-    ``exponential`` times are random with that mean, as of users who keep no track of their waits.
-    """
-
-    mean_ns: int
-    kind: ThinkKind = "fixed"
-
-    @classmethod
-    def parse(cls, text: str) -> "ThinkTime":
-        """Return what ``10ms`` (fixed) or ``exp:10ms`` (exponential) means. Raises UsageError."""
-        with _refusing("--think", text, _THINK_FORM):
-            mean_s = units.parse_duration_s(text.removeprefix("exp:"))
-            if not 0 < mean_s <= LONGEST_S:
-                raise ValueError
-        kind: ThinkKind = "exponential" if text.startswith("exp:") else "fixed"
-        return cls(units.seconds_to_ns(mean_s), kind)
-
-    def draws(self, seed: int) -> Iterator[int]:
-        """Return endless think times in nanoseconds, the same for the same ``seed``."""
-        if self.kind == "fixed":
-            return itertools.repeat(self.mean_ns)
-        draw = np.random.Generator(np.random.PCG64(seed)).standard_exponential
-        chunks = (np.rint(self.mean_ns * draw(256)) for _ in itertools.repeat(None))
-        return itertools.chain.from_iterable(chunk.astype(np.int64).tolist() for chunk in chunks)
-
-    def describe(self) -> str:
-        """Return it in words: ``10 ms``, ``10 ms on average, exponential``."""
-        mean = units.format_duration_ns(self.mean_ns)
-        return mean if self.kind == "fixed" else f"{mean} on average, exponential"
-
-
 def _stage(duration: str, target: str) -> Stage:
     return Stage(units.parse_duration_s(duration), units.parse_rate_per_s(target))
 
 
 @contextlib.contextmanager
-def _refusing(option: str, value: object, accepted: str = "") -> Iterator[None]:
+def refusing(option: str, value: object, accepted: str = "") -> Iterator[None]:
     """Turn a ValueError into the UsageError that says what is ``accepted``, or else its text."""
     try:
         yield

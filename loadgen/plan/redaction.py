@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from loadgen.plan import Plan
 from loadgen.plan.payloads import (
     FilePayload,
     LinesPayload,
@@ -22,7 +23,6 @@ from loadgen.plan.payloads import (
     RedactedPart,
     RedactedPayload,
 )
-from loadgen.plan.plan import Plan
 
 _DIGITS: Final = 16
 """Of the digest in hexadecimal: 64 bits, so that two different texts hardly ever share them."""

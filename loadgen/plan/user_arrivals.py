@@ -7,16 +7,16 @@ Danger. A message that is due stays due: if the generator is late while somebody
 that are already past must not move.
 
 Decision. Arrivals are drawn as counts of messages, and a count falls due when the integral of the
-offered rate reaches it (as in `loadgen.plan.arrivals`). The integral is a chain of knots, one for each
-change; a change appends one, so that what lies before it stands, and only the message that comes
-next is asked for again.
+offered rate reaches it (as in `loadgen.plan.arrivals`). The integral is a chain of knots, one for
+each change; a change appends one, so that what lies before it stands, and only the message that
+comes next is asked for again.
 """
 
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from loadgen.engine.timers import NEVER_NS
+from loadgen.net.clock import NEVER_NS
 from loadgen.plan.arrivals import arrivals
 from loadgen.plan.profile import Profile
 from loadgen.units import NS_PER_S

@@ -1,1 +1,1 @@
-"""."""
+"""What was measured, as frozen data."""

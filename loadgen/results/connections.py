@@ -6,18 +6,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from loadgen.engine.connection import Connection
-from loadgen.engine.per_connection import ConnectionTimes
 from loadgen.results.record import ConnectionRecord, ConnectionsRecord
 
 WORST: Final = 10
-
-
-def connections_record(
-    connections: Sequence[Connection], times: ConnectionTimes
-) -> ConnectionsRecord:
-    """Return the record of ``connections``, and of the ``times`` that they saw."""
-    return _described(_ledger(connections, times))
 
 
 def joined(parts: Sequence[ConnectionsRecord]) -> ConnectionsRecord:
@@ -31,7 +22,7 @@ def joined(parts: Sequence[ConnectionsRecord]) -> ConnectionsRecord:
         for name in ConnectionRecord.__struct_fields__
     }
     ledger["index"] = list(range(len(ledger["index"])))
-    listed = _described(ledger)
+    listed = described(ledger)
     unlisted = [part for part in parts if not part.ledger.get("index")]
     return msgspec.structs.replace(
         listed,
@@ -40,7 +31,7 @@ def joined(parts: Sequence[ConnectionsRecord]) -> ConnectionsRecord:
     )
 
 
-def _described(columns: dict[str, list[Any]]) -> ConnectionsRecord:
+def described(columns: dict[str, list[Any]]) -> ConnectionsRecord:
     """Return the record of the connections of a ledger."""
     failures, connects, submitted, answered = (
         np.array(columns[name], dtype=np.int64)
@@ -61,30 +52,6 @@ def _described(columns: dict[str, list[Any]]) -> ConnectionsRecord:
         ],
         ledger=columns,
     )
-
-
-def _ledger(connections: Sequence[Connection], seen: ConnectionTimes) -> dict[str, list[Any]]:
-    count = len(connections)
-    return {
-        "index": [connection.index for connection in connections],
-        "state": [connection.state.value for connection in connections],
-        "failure": [
-            None if failure is None else f"{failure.phase}: {failure.cause}"
-            for failure in (connection.failure for connection in connections)
-        ],
-        "failures": [connection.failures for connection in connections],
-        "connects": [connection.connects for connection in connections],
-        "connect_latency_ns": [connection.connect_ns for connection in connections],
-        "bytes_sent": [connection.bytes_sent for connection in connections],
-        "bytes_received": [connection.bytes_received for connection in connections],
-        "submitted": [connection.submitted for connection in connections],
-        "answered": [connection.answered for connection in connections],
-        "service_time_min_ns": seen.min_ns[:count].tolist(),
-        "service_time_mean_ns": seen.mean_ns[:count].tolist(),
-        "service_time_p50_ns": seen.p50_ns[:count].tolist(),
-        "service_time_p99_ns": seen.p99_ns[:count].tolist(),
-        "service_time_max_ns": seen.max_ns[:count].tolist(),
-    }
 
 
 def jain_index(amounts: list[int]) -> float | None:

@@ -20,8 +20,8 @@ run of the same length would give another figure."""
 class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Durations in nanoseconds: figures for people, and the histogram that they come from.
 
-    ``buckets`` and ``counts`` are the occupied buckets of `loadgen.results.histogram`, which says how
-    wide they are. ``overflow`` counts values beyond its range; they count as the maximum. Where
+    ``buckets`` and ``counts`` are the occupied buckets of `loadgen.results.histogram`, which says
+    how wide they are. ``overflow`` counts values beyond its range; they count as the maximum. Where
     ``count`` is 0, the figures are null.
     """
 

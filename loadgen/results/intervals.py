@@ -4,8 +4,8 @@ Facts. A run has an interval for each second, and a run of a day 86 400. As obje
 memory of 145 KB a second, and so does their text as JSON.
 
 Decision. Intervals that have ended are kept in blocks of up to `BLOCK`: their numbers a column
-each, their histograms packed (`loadgen.results.packed_times`). Whoever wants one interval gets it unpacked;
-whoever wants one thing of all of them, as the figures do, gets the column.
+each, their histograms packed (`loadgen.results.packed_times`). Whoever wants one interval gets it
+unpacked; whoever wants one thing of all of them, as the figures do, gets the column.
 """
 
 from bisect import bisect_right

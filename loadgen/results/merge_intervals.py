@@ -13,6 +13,7 @@ import msgspec
 from loadgen.errors import RecordError
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import Histogram
+from loadgen.results.instruments import ClockStep
 from loadgen.results.intervals import (
     NUMBERS,
     Counted,
@@ -22,7 +23,6 @@ from loadgen.results.intervals import (
     counted,
 )
 from loadgen.results.record import FailureRecord, RunRecord
-from loadgen.results.verdict import ClockStep
 from loadgen.units import MOMENT_FORM, NS_PER_S, ns_to_seconds, parse_moment, seconds_to_ns
 
 STAGES: Final[tuple[Stage, ...]] = ("loading", "draining", "warming", "opening")

@@ -23,7 +23,7 @@ from loadgen.errors import RecordError
 from loadgen.files import decoded
 from loadgen.files.encoded import as_indented_json, as_json
 from loadgen.net.failure import Cause, Phase
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.plan.redaction import redacted_plan
 from loadgen.quantities import (
     MOST_KINDS,
@@ -37,27 +37,25 @@ from loadgen.quantities import (
     Seconds,
     Share,
     Text,
+    Texts,
 )
 from loadgen.results.distribution import Distribution
 from loadgen.results.environment import Environment
 from loadgen.results.histogram import Histogram
+from loadgen.results.instruments import (
+    GeneratorRecord,
+    MonitorRecord,
+    ProbeRecord,
+    TimestampsRecord,
+)
 from loadgen.results.intervals import (
     Intervals,
     PackedIntervals,
     Times,
     check_order,
 )
-from loadgen.results.verdict import (
-    Checks,
-    GeneratorRecord,
-    Health,
-    MonitorRecord,
-    ProbeRecord,
-    TargetRecord,
-    TeamRecord,
-    TimestampsRecord,
-    WorkerRecord,
-)
+from loadgen.results.verdict import Checks, Health
+from loadgen.results.worker_records import TeamRecord, WorkerRecord
 from loadgen.units import NS_PER_S, parse_moment
 
 SCHEMA: Final = "loadgen.run/2"
@@ -261,12 +259,26 @@ class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("the columns of the ledger are not of one length")
 
 
+class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What was loaded.
+
+    address: as it was asked for. resolved: the one that was connected to. others: further addresses
+    of the same name, which were not. server: the embedded server's own counts, where that was it.
+    """
+
+    address: Text
+    resolved: Text
+    others: Texts = []
+    embedded: bool = False
+    server: Annotated[dict[Text, Count], msgspec.Meta(max_length=MOST_KINDS)] | None = None
+
+
 class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
     """All that one run has found; its `Times` are those of the measured load and of the drain.
 
     health: null until it has been judged. probe, monitor: null where there was none.
-    workers: the processes that carried it out together (`loadgen.results.merge`); empty if it was one.
-    team: who of them was there to the end; null where nobody kept count.
+    workers: the processes that carried it out together (`loadgen.analysis.merge`); empty if it was
+    one. team: who of them was there to the end; null where nobody kept count.
     """
 
     started_at: Moment

@@ -1,6 +1,8 @@
 """From a Plan to the engine that carries it out."""
 
+import contextlib
 import socket
+from collections.abc import Iterator
 from typing import Final
 
 from loadgen.engine.engine import Engine
@@ -14,19 +16,16 @@ from loadgen.engine.load_models import (
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.selector import Watch
 from loadgen.engine.timeouts import Policy
-from loadgen.engine.timers import NEVER_NS
-from loadgen.net import backends
-from loadgen.net.clock import Clock
-from loadgen.net.dialer import (
-    Dialer,
-    Endpoint,
-    SocketFactory,
-    SocketOptions,
-)
+from loadgen.errors import LocalLimitError, UsageError
+from loadgen.net import backends, timestamps
+from loadgen.net.address import Endpoint
+from loadgen.net.clock import NEVER_NS, Clock
+from loadgen.net.dialer import Dialer, SocketFactory, SocketOptions
+from loadgen.net.protocols import UntilEof
 from loadgen.net.unpatched import original
+from loadgen.plan import Plan
 from loadgen.plan.arrivals import Arrivals
-from loadgen.plan.plan import Plan
-from loadgen.plan.profile import ThinkTime
+from loadgen.plan.think_time import ThinkTime
 from loadgen.units import NS_PER_S, seconds_to_ns
 
 # On a UNIX socket a connect is over at once, or refused because the backlog is full (connect(2),
@@ -91,3 +90,39 @@ def _model_of(plan: Plan, recorder: Recorder, clock: Clock) -> LoadModel:
         draws = ThinkTime.parse(plan.think).draws(plan.seed)
         return Thinking(lambda _: next(draws), clock)
     return ClosedLoop()
+
+
+@contextlib.contextmanager
+def kernel_timestamps(plan: Plan, endpoint: Endpoint, wall_clock: Clock) -> Iterator[str]:
+    """Keep the kernel stamping for as long as the ``with`` lasts, if ``plan`` wants it to.
+
+    Yields "" where it does, and otherwise the reason why it does not. Raises UsageError or
+    LocalLimitError if the plan insists on what cannot be had.
+    """
+    reason = _obstacle(plan, endpoint)
+    if plan.timestamps == "user":
+        reason = "as --timestamps user asks"
+    elif plan.timestamps == "kernel" and reason:
+        raise UsageError(f"--timestamps kernel: {reason}; use auto or user")
+    with contextlib.ExitStack() as stack:
+        if not reason:
+            try:
+                stack.enter_context(timestamps.keeper(wall_clock))
+            except timestamps.NoStampsError as error:
+                reason = str(error)
+                if plan.timestamps == "kernel":
+                    raise LocalLimitError(
+                        f"--timestamps kernel: {reason}; use auto or user"
+                    ) from error
+        yield reason
+
+
+def _obstacle(plan: Plan, endpoint: Endpoint) -> str:
+    reply = plan.framing()
+    if endpoint.family == getattr(socket, "AF_UNIX", None):
+        return "UNIX sockets have none"
+    if reply.one_way:
+        return "there are no replies"
+    if isinstance(reply, UntilEof):
+        return "the end of a stream, with which a reply is whole, has none"
+    return ""

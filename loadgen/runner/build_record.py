@@ -1,16 +1,19 @@
 """From what a run has left in memory to its frozen record."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from loadgen.engine.availability import ConnectionTime
+from loadgen.engine.connection import Connection
+from loadgen.engine.per_connection import ConnectionTimes
+from loadgen.engine.pool import Totals
 from loadgen.engine.recorder import Interval
 from loadgen.engine.tallies import TimesTally
-from loadgen.engine.totals import Totals
 from loadgen.plan.redaction import as_recorded
-from loadgen.results import environment
-from loadgen.results.connections import connections_record
+from loadgen.results.connections import described
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import Histogram
+from loadgen.results.instruments import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.results.intervals import IntervalRecord, Stage
 from loadgen.results.record import (
     Actual,
@@ -19,14 +22,9 @@ from loadgen.results.record import (
     FailureRecord,
     Requested,
     RunRecord,
-)
-from loadgen.results.verdict import (
-    ClockStep,
-    DelayedRecord,
-    GeneratorRecord,
     TargetRecord,
-    TimestampsRecord,
 )
+from loadgen.runner import environment
 from loadgen.runner.state import Findings
 from loadgen.units import ns_to_seconds
 
@@ -275,3 +273,34 @@ def _failures(findings: Findings) -> list[FailureRecord]:
             findings.recorder.failures.items(), key=lambda item: -item[1].count
         )
     ]
+
+
+def connections_record(
+    connections: Sequence[Connection], times: ConnectionTimes
+) -> ConnectionsRecord:
+    """Return the record of ``connections``, and of the ``times`` that they saw."""
+    return described(_ledger(connections, times))
+
+
+def _ledger(connections: Sequence[Connection], seen: ConnectionTimes) -> dict[str, list[Any]]:
+    count = len(connections)
+    return {
+        "index": [connection.index for connection in connections],
+        "state": [connection.state.value for connection in connections],
+        "failure": [
+            None if failure is None else f"{failure.phase}: {failure.cause}"
+            for failure in (connection.failure for connection in connections)
+        ],
+        "failures": [connection.failures for connection in connections],
+        "connects": [connection.connects for connection in connections],
+        "connect_latency_ns": [connection.connect_ns for connection in connections],
+        "bytes_sent": [connection.bytes_sent for connection in connections],
+        "bytes_received": [connection.bytes_received for connection in connections],
+        "submitted": [connection.submitted for connection in connections],
+        "answered": [connection.answered for connection in connections],
+        "service_time_min_ns": seen.min_ns[:count].tolist(),
+        "service_time_mean_ns": seen.mean_ns[:count].tolist(),
+        "service_time_p50_ns": seen.p50_ns[:count].tolist(),
+        "service_time_p99_ns": seen.p99_ns[:count].tolist(),
+        "service_time_max_ns": seen.max_ns[:count].tolist(),
+    }

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from loadgen.engine.totals import Totals
+from loadgen.engine.pool import Totals
 from loadgen.net.clock import (
     Clock,
     boot_ns,

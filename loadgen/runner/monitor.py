@@ -26,16 +26,16 @@ from typing import Any, Final, NamedTuple, Self
 
 import psutil
 
+from loadgen.net.address import Endpoint
 from loadgen.net.clock import Clock
-from loadgen.net.dialer import Endpoint
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.results.columns import (
     Columns,
     differences,
     since_first,
     whole_or_none,
 )
-from loadgen.results.verdict import MachineSamples, MonitorRecord, ProcessSamples
+from loadgen.results.instruments import MachineSamples, MonitorRecord, ProcessSamples
 from loadgen.runner.target_processes import UnknownTargetError, processes_of
 from loadgen.units import ns_to_seconds
 

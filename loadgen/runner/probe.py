@@ -33,18 +33,18 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from loadgen.engine.timers import NEVER_NS
 from loadgen.files.encoded import as_json
 from loadgen.files.writing import write_whole
-from loadgen.net.dialer import Endpoint, refuse_own_end
+from loadgen.net.address import Endpoint, refuse_own_end
+from loadgen.net.clock import NEVER_NS
 from loadgen.net.failure import Cause
 from loadgen.net.protocols import FramingError, UntilEof
+from loadgen.plan import Plan
 from loadgen.plan import payloads as payload
 from loadgen.plan.payloads import Payloads
-from loadgen.plan.plan import Plan
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import Histogram
-from loadgen.results.verdict import ProbeRecord
+from loadgen.results.instruments import ProbeRecord
 from loadgen.text import escaped, unescaped
 from loadgen.units import ns_to_seconds, seconds_to_ns
 

@@ -3,7 +3,6 @@
 import contextlib
 import sys
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import Final
 
 import msgspec
@@ -14,27 +13,25 @@ from loadgen.engine.connect_pacer import CONNECTS_UNDER_WAY
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.engine import Engine
 from loadgen.engine.lifecycle import State
+from loadgen.engine.pool import NONE, Totals
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.totals import NONE, Totals
 from loadgen.errors import UnreachableError
 from loadgen.net import backends, descriptors
-from loadgen.net.dialer import Endpoint, first_that_answers, resolve
+from loadgen.net.address import Endpoint, first_that_answers, resolve
+from loadgen.net.clock import WallClock
 from loadgen.net.pacing import least_timer_slack
 from loadgen.net.target import Target
-from loadgen.net.wall_clock import WallClock
+from loadgen.plan import Plan
 from loadgen.plan import payloads as payload
-from loadgen.plan.plan import Plan
 from loadgen.results.intervals import Stage
-from loadgen.results.record import Outcome, RunRecord
-from loadgen.results.verdict import TargetRecord
+from loadgen.results.record import Outcome, RunRecord, TargetRecord
 from loadgen.runner import probe
-from loadgen.runner.assembly import assemble, dialer_of
+from loadgen.runner.assembly import assemble, dialer_of, kernel_timestamps
 from loadgen.runner.build_record import freeze, freeze_interval
 from loadgen.runner.context import Progress, Surroundings, quiet_garbage_collector
 from loadgen.runner.cpu_time import Processor
 from loadgen.runner.probe import Probe
 from loadgen.runner.state import Findings
-from loadgen.runner.timestamping import kernel_timestamps
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.units import NS_PER_S, ns_to_seconds, seconds_to_ns
 
@@ -109,10 +106,9 @@ class _Run:
         findings, surroundings = self.findings, self._surroundings
         endpoints = resolve(target)
         endpoint = first_that_answers(endpoints, self._plan.connect_timeout_s)
-        watch = import_module(
-            "loadgen.runner.monitor"
-        ).Monitor  # with psutil, which a run alone needs
-        monitor = watch(self._plan, endpoint, embedded_pid, self._clock)
+        from loadgen.runner.monitor import Monitor  # noqa: PLC0415 - with psutil
+
+        monitor = Monitor(self._plan, endpoint, embedded_pid, self._clock)
         with (
             monitor,
             kernel_timestamps(self._plan, endpoint, surroundings.wall_clock) as why_not,

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from loadgen.engine.availability import ConnectionTime
 from loadgen.engine.connection import Connection
 from loadgen.engine.loop_stats import Pulse
+from loadgen.engine.pool import NONE, Totals
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.totals import NONE, Totals
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.plan.user_arrivals import Offered
+from loadgen.results.instruments import MonitorRecord, ProbeRecord
 from loadgen.results.interval_packer import IntervalPacker
 from loadgen.results.record import Outcome
-from loadgen.results.verdict import MonitorRecord, ProbeRecord
 from loadgen.runner.cpu_time import ProcessorUse
 from loadgen.units import ns_to_seconds
 

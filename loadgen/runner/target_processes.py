@@ -6,8 +6,8 @@ from typing import Any, Final
 import psutil
 
 from loadgen.errors import UsageError
-from loadgen.net.dialer import Endpoint
-from loadgen.plan.plan import Plan
+from loadgen.net.address import Endpoint
+from loadgen.plan import Plan
 
 _ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - where others listen
 _NOT_SEEN: Final = "the system does not let us see who listens there"

@@ -1,8 +1,8 @@
 """When a request arrived: by the kernel's own receive timestamp, where there is one.
 
 Facts. A request that waits in the socket's queue has arrived long before a busy or stalled server
-reads it. The kernel's stamp (`loadgen.net.timestamps`) says when the last byte of what a read returns
-came in. Accepted sockets inherit the option from the listener.
+reads it. The kernel's stamp (`loadgen.net.timestamps`) says when the last byte of what a read
+returns came in. Accepted sockets inherit the option from the listener.
 
 Danger. Stamps are wall clock times, and somebody may set that clock.
 

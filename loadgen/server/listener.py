@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadgen.errors import UsageError
-from loadgen.net.dialer import Endpoint
+from loadgen.net.address import Endpoint
 from loadgen.net.target import Target
 from loadgen.server.options import ServerOptions
 

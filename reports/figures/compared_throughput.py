@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from loadgen.analysis.summary_times import format_rate
+from loadgen.analysis.lines import format_rate
 from loadgen.units import format_count
 from reports.figures import units
 from reports.figures.panel import Panel, Sides

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from loadgen.analysis.summary_times import format_rate
+from loadgen.analysis.lines import format_rate
 from loadgen.plan.profile import Profile
 from loadgen.results.record import FailureRecord, RunRecord
 from loadgen.units import format_count

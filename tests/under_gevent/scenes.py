@@ -12,7 +12,7 @@ from locust.event import Events
 from locust.stats import StatsEntry
 
 from loadgen.locust import ScriptedSocketUser, plugin
-from loadgen.locust.attached import attached
+from loadgen.locust.attach import attached
 from loadgen.locust.class_load import Load
 from loadgen.locust.locust_stats import METHOD
 from loadgen.locust.session import Session

@@ -8,7 +8,7 @@ from hostile import HOSTILE, Filled, check_quiet, check_said
 from locust.env import Environment
 from records import closed_loop, distribution
 
-from loadgen.locust.alone import Alone
+from loadgen.locust.attach import Alone
 from loadgen.locust.web.overview import Overview
 from loadgen.locust.worker_report import PartReport
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from records import HEALTHY, actual, closed_loop, distribution, open_loop
 from records import plan as changed_plan
 
+from loadgen.analysis.merge import merge
 from loadgen.analysis.verdict import judging
 from loadgen.locust import inspection
 from loadgen.locust.attendance import Attendance
@@ -25,7 +26,6 @@ from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import BUCKETS, Histogram
 from loadgen.results.interval_packer import packed
 from loadgen.results.intervals import PackedIntervals
-from loadgen.results.merge import merge
 from loadgen.results.merge_intervals import began_ns
 from loadgen.results.packed_times import MOST_ROW_BYTES, TimesColumn
 from loadgen.results.record import RunRecord, from_json

@@ -16,8 +16,8 @@ from loadgen.errors import UsageError
 from loadgen.locust import ScriptedSocketUser, SocketUser, arguments
 from loadgen.locust.arguments import CommandLine
 from loadgen.locust.user_attributes import SCRIPTED_WORDS, WORDS
+from loadgen.plan import Plan
 from loadgen.plan.payloads import MadePayload, SizePayload
-from loadgen.plan.plan import Plan
 
 NO_OPTIONS: Final = get_parser().parse_args([])
 BOTH: Final = pytest.mark.parametrize("base", [SocketUser, ScriptedSocketUser])

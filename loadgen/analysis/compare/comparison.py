@@ -8,10 +8,10 @@ is not "the same": with few rounds nothing can be shown at all.
 
 Decision. For each figure: the ratio of the medians, or where the rounds were taken in turn the
 median of the ratios of neighbours, with a bootstrap interval on the logarithm
-(`loadgen.analysis.compare.bootstrap`); for shares the difference of the means. Each interval misses the
-truth so seldom that all of them together hold it with the level asked for (O. J. Dunn, "Multiple
-Comparisons Among Means", Journal of the American Statistical Association 56, 1961). Then the word
-is
+(`loadgen.analysis.compare.bootstrap`); for shares the difference of the means. Each interval misses
+the truth so seldom that all of them together hold it with the level asked for (O. J. Dunn,
+"Multiple Comparisons Among Means", Journal of the American Statistical Association 56, 1961). Then
+the word is
 
 same: the whole interval is within the margin;
 slower, faster: the interval excludes no change;

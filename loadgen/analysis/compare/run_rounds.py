@@ -19,7 +19,7 @@ from loadgen.analysis.compare.rounds import (
 from loadgen.analysis.metrics import ErrorShare
 from loadgen.analysis.time_metric import Time
 from loadgen.analysis.verdict.judging import disturbance
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Verdict
 

@@ -12,12 +12,7 @@ from loadgen.analysis.compare.gates import (
     Word,
     amount,
 )
-from loadgen.analysis.summary_times import (
-    Line,
-    Style,
-    format_rate,
-    wrapped,
-)
+from loadgen.analysis.lines import Line, Style, format_rate, wrapped
 from loadgen.text import as_line, readable
 from loadgen.units import format_duration_ns
 

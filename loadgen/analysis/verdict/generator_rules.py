@@ -1,4 +1,4 @@
-"""Whether the generator kept up with its load: the rules of `loadgen.analysis.verdict.judging` that look at it."""
+"""Whether the generator kept up with its load: the rules that look at the generator."""
 
 from typing import Final
 
@@ -11,8 +11,9 @@ from loadgen.analysis.verdict.run_rules import (
     is_one_way,
     percent,
 )
+from loadgen.results.instruments import GeneratorRecord
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import GRAVITY, GeneratorRecord, Verdict
+from loadgen.results.verdict import GRAVITY, Verdict
 from loadgen.units import NS_PER_S, format_count, format_duration_ns
 
 AMPLE_WAITING: Final = 0.30

@@ -1,5 +1,6 @@
 """What makes numbers worth less, however the generator kept up: too little was seen, a clock was
-set, this machine refused or stood still. `loadgen.analysis.verdict.judging` weighs it with all else.
+set, this machine refused or stood still. `loadgen.analysis.verdict.judging` weighs it with all
+else.
 """
 
 from collections.abc import Iterator

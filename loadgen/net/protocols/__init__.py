@@ -10,9 +10,7 @@ from loadgen.net.protocols.base import (
     Framing,
     FramingError,
 )
-from loadgen.net.protocols.counted import Echo, Fixed
-from loadgen.net.protocols.ended import NoReply, UntilEof
-from loadgen.net.protocols.marked import Delimiter, LengthPrefix
+from loadgen.net.protocols.framings import Delimiter, Echo, Fixed, LengthPrefix, NoReply, UntilEof
 from loadgen.units import SIZE_FORM, parse_escapes, parse_size_bytes
 
 __all__ = [

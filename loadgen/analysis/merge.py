@@ -22,13 +22,13 @@ from typing import Any, Final
 import msgspec
 
 from loadgen.analysis.verdict import judging, worker_rules
-from loadgen.analysis.verdict.worker_rules import Team
 from loadgen.errors import RecordError
-from loadgen.plan.plan import Plan
+from loadgen.plan import Plan
 from loadgen.quantities import MOST_CHARACTERS
-from loadgen.results import connections as connection_ledger
-from loadgen.results import merge_intervals
+from loadgen.results import connections, merge_intervals
+from loadgen.results import team as team_of_workers
 from loadgen.results.distribution import Distribution
+from loadgen.results.instruments import DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.results.interval_packer import packed
 from loadgen.results.merge_intervals import Part, where_known
 from loadgen.results.record import (
@@ -37,17 +37,11 @@ from loadgen.results.record import (
     Outcome,
     Requested,
     RunRecord,
-)
-from loadgen.results.verdict import (
-    GRAVITY,
-    DelayedRecord,
-    Finding,
-    GeneratorRecord,
-    Health,
     TargetRecord,
-    TimestampsRecord,
-    WorkerRecord,
 )
+from loadgen.results.team import Team
+from loadgen.results.verdict import GRAVITY, Finding, Health
+from loadgen.results.worker_records import WorkerRecord
 from loadgen.units import ns_to_seconds
 
 OUTCOMES: Final[tuple[Outcome, ...]] = ("unreachable", "lost", "interrupted", "completed")
@@ -102,9 +96,9 @@ def merge(parts: Mapping[str, RunRecord], team: Team | None = None) -> RunRecord
         **times,
         failures=merge_intervals.failures(aligned),
         intervals=packed(merge_intervals.intervals(aligned)),
-        connections=connection_ledger.joined([record.connections for record in records]),
+        connections=connections.joined([record.connections for record in records]),
         workers=[_worker(part, found) for part, found in zip(aligned, judged, strict=True)],
-        team=None if team is None else worker_rules.team_record(team, aligned),
+        team=None if team is None else team_of_workers.team_record(team, aligned),
     )
     return msgspec.structs.replace(record, health=_health(record, aligned, judged))
 
@@ -165,14 +159,14 @@ def _plan(plans: Sequence[Plan], load_s: float) -> Plan:
 
 def _requested(aligned: Sequence[Part], team: Team | None, load_s: float) -> Requested:
     parts = [part.record.requested for part in aligned]
-    asked = worker_rules.asked_share(team, aligned)
+    asked = team_of_workers.asked_share(team, aligned)
     return Requested(
         connections=round(asked * sum(part.connections for part in parts)),
         duration_s=where_known(max, (part.duration_s for part in parts)),
         messages_per_connection=_loosest([part.messages_per_connection for part in parts]),
         connect_rate_per_s=where_known(sum, (part.connect_rate_per_s for part in parts)),
         warmup_s=parts[0].warmup_s,
-        rate_per_s=worker_rules.asked_per_s(team, aligned, load_s),
+        rate_per_s=team_of_workers.asked_per_s(team, aligned, load_s),
     )
 
 
