@@ -1,5 +1,5 @@
 """What a run is to do."""
 
-from loadgen.plan import Plan
+from loadgen.plan.plan import Plan
 
 __all__ = ["Plan"]

@@ -15,7 +15,6 @@ from typing import Final
 
 import msgspec
 
-from loadgen.plan import Plan
 from loadgen.plan.payloads import (
     FilePayload,
     LinesPayload,
@@ -23,6 +22,7 @@ from loadgen.plan.payloads import (
     RedactedPart,
     RedactedPayload,
 )
+from loadgen.plan.plan import Plan
 
 _DIGITS: Final = 16
 """Of the digest in hexadecimal: 64 bits, so that two different texts hardly ever share them."""
