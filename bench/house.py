@@ -65,6 +65,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
                 raise ValueError("a relative import")
 
 
+@cache
 def own_imports(module: str) -> set[str]:
     """Return which modules of loadgen ``module`` imports."""
     found = set()

@@ -11,10 +11,10 @@ from loadgen.analysis.compare import reading
 from loadgen.analysis.compare.comparison import Terms, compare
 from loadgen.analysis.compare.run_rounds import of_records
 from loadgen.analysis.lines import Line
-from loadgen.cli import output_places
 from loadgen.cli import parser as options
 from loadgen.cli.terminal import print_lines
 from loadgen.errors import UsageError
+from loadgen.files import output_places
 from loadgen.results.record import RunRecord, redacted_record
 from loadgen.text import escaped
 from reports import listing

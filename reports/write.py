@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from loadgen.analysis.compare.comparison import Comparison
-from loadgen.cli import output_places
 from loadgen.errors import UsageError, reason
+from loadgen.files import output_places
 from loadgen.files.writing import write_within
 from loadgen.results.record import RunRecord
 from loadgen.text import escaped, utf_8

@@ -73,7 +73,7 @@ class TestFile:
             assert not words.keys() & {"cap_add", "privileged"}
 
     def test_keeps_what_is_no_source_out_of_the_image(self) -> None:
-        for path in (".git/HEAD", ".venv/bin/python", "tests/images.py", "bench/README.md"):
+        for path in (".git/HEAD", ".venv/bin/python", "tests/fakes/images.py", "bench/README.md"):
             assert images.is_ignored(path)
         assert images.is_ignored("loadgen/core/__pycache__/engine.cpython-311.pyc")
         assert not images.is_ignored("loadgen/record.schema.json")

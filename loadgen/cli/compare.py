@@ -16,12 +16,14 @@ from loadgen.analysis.compare.comparison import (
 )
 from loadgen.analysis.compare.rounds import Rounds
 from loadgen.analysis.compare.text import lines, markdown
-from loadgen.cli import compare_runs, output_places
+from loadgen.cli import compare_runs
 from loadgen.cli import parser as options
 from loadgen.cli.compare_runs import DEFAULT_ROUNDS, LONGEST_S
-from loadgen.cli.output_files import STDOUT, Attempts, Output
+from loadgen.cli.output_files import Attempts, Output
 from loadgen.cli.terminal import print_lines
 from loadgen.errors import UsageError
+from loadgen.files import output_places
+from loadgen.files.output_places import STDOUT
 from loadgen.runner.alternating import Command
 from loadgen.text import escaped, quoted, utf_8
 from loadgen.units import NUMBER

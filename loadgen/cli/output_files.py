@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from loadgen.errors import LoadgenError, UnreachableError, UsageError, in_words, reason
+from loadgen.files.output_places import STDOUT
 from loadgen.files.streams import write_stdout
 from loadgen.files.writing import write_atomically
 from loadgen.text import escaped
-
-STDOUT: Final = Path("-")
 
 
 class Output(NamedTuple):

@@ -3,10 +3,10 @@
 import argparse
 from typing import Any, Final
 
-from loadgen.cli import output_places, parser, report
-from loadgen.cli.output_files import STDOUT
-from loadgen.cli.output_places import Named
+from loadgen.cli import parser, report
 from loadgen.errors import UsageError
+from loadgen.files import output_places
+from loadgen.files.output_places import STDOUT, Named
 from loadgen.results import hdr_log
 
 _FILES: Final = {

@@ -16,8 +16,8 @@ from loadgen.analysis.backends import (
 )
 from loadgen.cli import load_options, output_options
 from loadgen.cli import parser as options
-from loadgen.cli.output_places import Named
 from loadgen.errors import UsageError
+from loadgen.files.output_places import Named
 from loadgen.net import backends, protocols
 from loadgen.plan.payloads import (
     FilePayload,

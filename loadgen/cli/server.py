@@ -5,9 +5,9 @@ from argparse import SUPPRESS
 from pathlib import Path
 from typing import Any
 
-from loadgen.cli import output_places
 from loadgen.cli import parser as options
 from loadgen.cli.output_files import write
+from loadgen.files import output_places
 from loadgen.files.encoded import as_json
 from loadgen.net import backends
 from loadgen.server.delays import NO_DELAY, parse_delay

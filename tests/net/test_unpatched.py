@@ -14,7 +14,7 @@ import pytest
 from loadgen.net import backends
 from loadgen.net.unpatched import has_original, original
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parents[2]
 
 PATCHED_BEFORE: Final = "import gevent.monkey; gevent.monkey.patch_all()"
 PATCHED_AFTER: Final = """

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from loadgen.analysis.verdict.judging import judge
 from loadgen.net.failure import Cause, Phase
 from loadgen.plan import Plan
 from loadgen.plan.payloads import SizePayload
@@ -285,4 +286,31 @@ def offered(asked_per_s: float, sent_per_s: float, duration_s: float = 10.0) -> 
             due=due,
             overdue=due - sent,
         ),
+    }
+
+
+def at(second: int, record: RunRecord, **changes: Any) -> RunRecord:
+    started_at = f"2026-01-31T12:00:{second:02}.000+00:00"
+    return msgspec.structs.replace(record, started_at=started_at, **changes)
+
+
+def judged(second: int = 0) -> RunRecord:
+    record = at(second, closed_loop())
+    return msgspec.structs.replace(record, health=judge(record))
+
+
+def document(medians_s: dict[str, float], **changes: Any) -> dict[str, Any]:
+    """Return what pytest-benchmark writes, as far as it matters."""
+    return {
+        "machine_info": {
+            "system": "Linux",
+            "release": "6.1",
+            "cpu": {"brand_raw": "a processor", "count": 2},
+        },
+        "datetime": "2026-01-31T12:00:00+00:00",
+        "benchmarks": [
+            {"fullname": name, "stats": {"median": median_s}}
+            for name, median_s in medians_s.items()
+        ],
+        **changes,
     }

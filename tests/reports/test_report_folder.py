@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from command import check_refused, loadgen_here
+from records import judged
 from servers import ScriptedServer, echoes
-from test_report_cli import judged
 
 FIGURE = "latency-by-percentile.svg"
 

@@ -2,8 +2,8 @@
 
 Made on a shared machine with two cores by
 
-    python tests/recorded_rounds.py identical 0 0 0
-    python tests/recorded_rounds.py slower 20 5ms 5.51ms
+    python tests/fakes/recorded_rounds.py identical 0 0 0
+    python tests/fakes/recorded_rounds.py slower 20 5ms 5.51ms
 
 (a name, connections or 0 for 50, the delays of the two servers). A delay of 5 ms takes 5.1 ms.
 """
@@ -20,7 +20,7 @@ from loadgen.analysis.compare.rounds import Kind, Rounds
 from loadgen.runner.alternating import Command, Series, run_in_turn
 from loadgen.server.embedded import EmbeddedServer
 
-FOLDER = Path(__file__).parent / "recorded"
+FOLDER = Path(__file__).parents[1] / "recorded"
 PAIRS = 60
 
 

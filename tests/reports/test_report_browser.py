@@ -9,8 +9,7 @@ import msgspec
 import pytest
 from chromium import CHROMIUM, chromium
 from playwright.sync_api import Browser, Page
-from records import closed_loop
-from test_rounds import at
+from records import at, closed_loop
 
 import loadgen
 from loadgen.analysis.compare.comparison import compare

@@ -8,11 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from command import ROOT, environment, loadgen, loadgen_here
-from records import closed_loop
+from records import judged
 from servers import ScriptedServer, echoes
-from test_rounds import at
 
-from loadgen.analysis.verdict.judging import judge
 from loadgen.results.record import RunRecord, from_json
 
 Written = Callable[..., str]
@@ -28,11 +26,6 @@ def written(tmp_path: Path) -> Written:
         return str(file)
 
     return write
-
-
-def judged(second: int = 0) -> RunRecord:
-    record = at(second, closed_loop())
-    return msgspec.structs.replace(record, health=judge(record))
 
 
 def test_a_file_becomes_a_page(

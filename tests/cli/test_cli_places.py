@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from command import check_refused, loadgen_here, redirected
+from records import judged
 from servers import ScriptedServer, closes_after, echoes
-from test_report_cli import judged
 
 from loadgen.results.record import from_json
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from command import LOADGEN, environment, redirected
+from records import judged
 from servers import ScriptedServer, echoes
-from test_report_cli import judged
 
 from loadgen import text
 from loadgen.plan import Plan

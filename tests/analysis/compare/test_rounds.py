@@ -7,8 +7,10 @@ import msgspec
 import pytest
 from records import (
     actual,
+    at,
     closed_loop,
     distribution,
+    document,
     failure,
     healthy,
     open_loop,
@@ -28,34 +30,12 @@ from loadgen.analysis.compare.rounds import (
 from loadgen.analysis.compare.run_rounds import of_records
 from loadgen.errors import RecordError
 from loadgen.net.failure import Cause, Phase
-from loadgen.results.record import Actual, RunRecord
+from loadgen.results.record import Actual
 from loadgen.results.verdict import Health
-
-
-def at(second: int, record: RunRecord, **changes: Any) -> RunRecord:
-    started_at = f"2026-01-31T12:00:{second:02}.000+00:00"
-    return msgspec.structs.replace(record, started_at=started_at, **changes)
 
 
 def long_actual(**changes: Any) -> Actual:
     return msgspec.structs.replace(closed_loop().actual, **changes)
-
-
-def document(medians_s: dict[str, float], **changes: Any) -> dict[str, Any]:
-    """Return what pytest-benchmark writes, as far as it matters."""
-    return {
-        "machine_info": {
-            "system": "Linux",
-            "release": "6.1",
-            "cpu": {"brand_raw": "a processor", "count": 2},
-        },
-        "datetime": "2026-01-31T12:00:00+00:00",
-        "benchmarks": [
-            {"fullname": name, "stats": {"median": median_s}}
-            for name, median_s in medians_s.items()
-        ],
-        **changes,
-    }
 
 
 class TestOfRecords:

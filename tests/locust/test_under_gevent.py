@@ -8,19 +8,19 @@ from typing import Final
 
 import pytest
 
-HERE: Final = Path(__file__).parent
+ROOT: Final = Path(__file__).parents[2]
 BOUND_S: Final = 300
 
 
 @pytest.mark.skipif(importlib.util.find_spec("locust") is None, reason="Locust is not installed")
 @pytest.mark.timeout(BOUND_S + 30)
 def test_they_pass_in_a_process_that_gevent_has_patched() -> None:
-    folder = "tests/under_gevent"
+    folder = "tests/locust/under_gevent"
     command = [sys.executable, "-m", "pytest", folder, "-q", "-p", "no:cacheprovider"]
     command.append(f"--confcutdir={folder}")  # nothing is imported before gevent has patched
     child = subprocess.run(
         command,
-        cwd=HERE.parent,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

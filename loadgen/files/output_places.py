@@ -6,13 +6,15 @@ from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from loadgen.cli.output_files import STDOUT
 from loadgen.errors import UsageError, reason
 from loadgen.files import streams, writing
 from loadgen.text import escaped
 
 Named = tuple[str, Path | None]
 """An option, and the file that it names, if it is given."""
+
+STDOUT: Final = Path("-")
+
 
 STDIN: Final = Path("-")
 """Among what is read."""

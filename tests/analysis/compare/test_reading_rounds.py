@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from records import closed_loop
-from test_rounds import at, document
+from records import at, closed_loop, document
 
 from loadgen.analysis.compare.reading import read
 from loadgen.errors import LoadgenError, RecordError, UsageError

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from records import closed_loop, open_loop, plan, spread
-from test_rounds import at
+from records import at, closed_loop, open_loop, plan, spread
 
 from loadgen.errors import UsageError
 from loadgen.results.record import RunRecord

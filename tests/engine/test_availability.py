@@ -7,7 +7,7 @@ import pytest
 from accounts import check
 from records import closed_loop, offered, open_loop
 from servers import DEADLINE_S, Peer, ScriptedServer, closes_after, echoes
-from test_health import found, long, seen
+from verdicts import found, long, seen
 
 import loadgen
 from loadgen.engine.availability import Availability, ConnectionTime, Standing

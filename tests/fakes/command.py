@@ -14,7 +14,7 @@ from servers import ScriptedServer, echoes
 from loadgen.cli import main
 from loadgen.results.record import RunRecord, from_json
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 TIMEOUT_S: Final = 45.0
 
 # A socket or file that is left open makes noise, and noise is found.

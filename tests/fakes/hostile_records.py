@@ -102,7 +102,7 @@ _BENCHMARKS: Final = {
 }
 
 
-FIRST_FORM: Final = Path(__file__).parent / "recorded" / "first_form.json"
+FIRST_FORM: Final = Path(__file__).parents[1] / "recorded" / "first_form.json"
 """A real run of 500 messages a second, in which there is nothing that has been added since."""
 
 

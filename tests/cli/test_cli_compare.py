@@ -8,9 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from command import LOADGEN, loadgen_here
-from records import actual, closed_loop
+from records import actual, at, closed_loop
 from servers import ScriptedServer, echoes
-from test_rounds import at
 
 from loadgen.analysis.compare.comparison import Comparison
 from loadgen.results.record import RunRecord

@@ -4,7 +4,6 @@ import msgspec
 import pytest
 from records import (
     HEALTHY,
-    LONG,
     OPEN_LOOP_TIMES,
     actual,
     closed_loop,
@@ -19,12 +18,12 @@ from records import (
     spread,
     timestamps,
 )
+from verdicts import found, long, seen
 
 from loadgen.analysis.verdict.judging import judge, prints_response_time
 from loadgen.net.failure import Cause, Phase
 from loadgen.results.instruments import ClockStep, DelayedRecord, ProbeRecord
-from loadgen.results.record import RunRecord
-from loadgen.results.verdict import GRAVITY, Finding, Health, Verdict
+from loadgen.results.verdict import GRAVITY, Health, Verdict
 
 US, MS = 1_000, 1_000_000
 
@@ -35,20 +34,6 @@ ONE_WAY: dict[str, Any] = {
     "user_space_latency_ns": distribution(),
     "timestamps": timestamps(stamped=0),
 }
-
-
-def found(record: RunRecord) -> dict[str, Finding]:
-    return {finding.code: finding for finding in judge(record).findings}
-
-
-def seen(record: RunRecord) -> tuple[Verdict, list[str]]:
-    judged = judge(record)
-    return judged.verdict, [finding.code for finding in judged.findings]
-
-
-def long(**changes: Any) -> Any:
-    """The actual values of a long run, with others in some of its fields."""
-    return msgspec.structs.replace(LONG["actual"], **changes)
 
 
 def waiting(share: float, **changes: Any) -> Any:

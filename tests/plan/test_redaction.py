@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from command import check_refused, loadgen_here
 from locusts import NEEDED, PACED, Locusts
+from records import judged
 from servers import ScriptedServer, echoes
-from test_report_cli import judged
 
 import loadgen
 from loadgen import Plan, UsageError

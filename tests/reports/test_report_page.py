@@ -11,8 +11,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 from drawn_figures import monitor
-from records import HEALTHY, closed_loop, failure, healthy, open_loop, plan, requested, spread
-from test_rounds import at
+from records import HEALTHY, at, closed_loop, failure, healthy, open_loop, plan, requested, spread
 
 from loadgen.analysis.compare.comparison import compare
 from loadgen.analysis.compare.run_rounds import of_records
