@@ -161,10 +161,24 @@ def drawing() -> Iterator[str]:
     yield f"circles: {'; '.join(map(' <- '.join, circles())) or 'none'}"
 
 
+def contents() -> Iterator[str]:
+    """Yield each package, the highest first, and its modules with what they are for."""
+    for layer in reversed(LAYERS):
+        for package in layer:
+            modules = [name for name in trees() if package_of(name) == package]
+            width = max(map(len, modules))
+            for module in modules:
+                about = (ast.get_docstring(trees()[module]) or "").partition("\n\n")[0]
+                yield f"{module:<{width}}  {' '.join(about.split())}"
+            yield ""
+
+
 def main(arguments: list[str]) -> int:
     """Print the drawing; return 1 if something runs upward or in a circle."""
-    argparse.ArgumentParser(prog="python -m bench house", description=__doc__).parse_args(arguments)
-    print(*drawing(), sep="\n")
+    parser = argparse.ArgumentParser(prog="python -m bench house", description=__doc__)
+    parser.add_argument("--modules", action="store_true", help="list each module, and its job")
+    chosen = parser.parse_args(arguments)
+    print(*(contents() if chosen.modules else drawing()), sep="\n")
     return 1 if upward() or circles() else 0
 
 

@@ -20,5 +20,5 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-if __name__ == "__main__":  # renews loadgen/record.schema.json
+if __name__ == "__main__":  # renews loadgen/results/record.schema.json
     sys.stdout.write(json.dumps(json_schema(), indent=1) + "\n")

@@ -277,7 +277,7 @@ class TestSchemaFile:
     def test_is_in_step_with_the_code(self) -> None:
         fresh = json.dumps(json_schema(), indent=1) + "\n"
         assert SCHEMA_FILE.read_text(encoding="utf-8") == fresh, (
-            "renew it: python -m loadgen.results.schema > loadgen/record.schema.json"
+            "renew it: python -m loadgen.results.schema > loadgen/results/record.schema.json"
         )
 
     def test_every_number_has_a_range(self) -> None:
