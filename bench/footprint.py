@@ -28,8 +28,8 @@ from bench.yardstick import (
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.engine import Engine
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import Watch
-from loadgen.engine.timeouts import Policy
+from loadgen.engine.selector import BoundedSelector
+from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends, descriptors
 from loadgen.net.address import resolve
 from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
@@ -117,9 +117,9 @@ def _bytes_per_connection(port: int, measure: Callable[[], int]) -> float:
     dialer = Dialer(endpoint, SocketOptions(stamp_every=1), socket.socket)
     gc.collect()
     before = measure()
-    watch = Watch(backends.open_selector("auto"), monotonic_ns)
+    watch = BoundedSelector(backends.open_selector("auto"), monotonic_ns)
     recorder = Recorder(MANY, WallClock(monotonic_ns, wall_ns))
-    engine = Engine(watch, dialer, recorder, monotonic_ns, Policy())
+    engine = Engine(watch, dialer, recorder, monotonic_ns, ConnectionPolicy())
     engine.add(Conversation.of(Plan(), load(Plan().payloads)), MANY)
     while engine.is_opening:
         engine.turn()

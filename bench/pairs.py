@@ -7,8 +7,8 @@ from typing import Any, Self
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.engine import Engine
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import Watch
-from loadgen.engine.timeouts import Policy
+from loadgen.engine.selector import BoundedSelector
+from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
 from loadgen.net.dialer import Dialer
@@ -41,9 +41,9 @@ class PairedEngine:
 
     def __init__(self, backend: str) -> None:
         self._dialer = PairDialer()
-        watch = Watch(backends.open_selector(backend), monotonic_ns)
+        watch = BoundedSelector(backends.open_selector(backend), monotonic_ns)
         recorder = Recorder(CONNECTIONS)
-        self.engine = Engine(watch, self._dialer, recorder, monotonic_ns, Policy())
+        self.engine = Engine(watch, self._dialer, recorder, monotonic_ns, ConnectionPolicy())
 
     def __enter__(self) -> Self:
         self.engine.add(Conversation(PayloadQueue((MESSAGE,)), Echo()), CONNECTIONS)

@@ -13,8 +13,8 @@ from typing import Any
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.engine import BUFFER_BYTES, Engine
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import Watch
-from loadgen.engine.timeouts import Policy
+from loadgen.engine.selector import BoundedSelector
+from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
 from loadgen.net.protocols import Echo
@@ -98,8 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _loadgen_turn() -> Callable[[], None]:
     selector: Any = EverReady()
     dialer: Any = IdleDialer()
-    watch = Watch(selector, monotonic_ns)
-    engine = Engine(watch, dialer, Recorder(CONNECTIONS), monotonic_ns, Policy())
+    watch = BoundedSelector(selector, monotonic_ns)
+    engine = Engine(watch, dialer, Recorder(CONNECTIONS), monotonic_ns, ConnectionPolicy())
     engine.add(Conversation(PayloadQueue((bytes(BUFFER_BYTES),)), Echo()), CONNECTIONS)
     while engine.is_opening:
         engine.turn(0)

@@ -103,15 +103,15 @@ def figures(records: "list[RunRecord]") -> dict[str, Any]:
     """
     from statistics import median
 
-    from loadgen.results.verdict import GRAVITY
+    from loadgen.results.verdict import SEVERITY
 
     verdicts = [record.health.verdict for record in records if record.health is not None]
     cpu_ns = [record.actual.cpu_per_message_ns for record in records]
     known_cpu_ns = [each for each in cpu_ns if each is not None]
     return {
-        "verdict": min(verdicts, key=GRAVITY.index, default=None),
+        "verdict": min(verdicts, key=SEVERITY.index, default=None),
         "verdicts": {
-            verdict: verdicts.count(verdict) for verdict in GRAVITY if verdict in verdicts
+            verdict: verdicts.count(verdict) for verdict in SEVERITY if verdict in verdicts
         },
         "messages_per_s": median(record.actual.messages_per_s for record in records),
         "cpu_us_per_message": median(known_cpu_ns) / 1e3 if known_cpu_ns else None,
@@ -122,7 +122,7 @@ def figures(records: "list[RunRecord]") -> dict[str, Any]:
 
 def _percentiles(name: str, records: "list[RunRecord]") -> dict[str, int]:
     """Return the percentiles of one kind of time, as far as they are known."""
-    from loadgen.analysis.time_metric import Time
+    from loadgen.analysis.time_metric import TimeMetric
     from loadgen.results.distribution import Distribution
 
     times = [getattr(record, f"{name}_time_ns") for record in records]
@@ -134,7 +134,7 @@ def _percentiles(name: str, records: "list[RunRecord]") -> dict[str, int]:
         for short, percent in percents.items()
         if found.carries(percent)
         and (value := found.percentile(percent)) is not None
-        and not any(Time(name, percent).silence(record) for record in records)
+        and not any(TimeMetric(name, percent).silence(record) for record in records)
     }
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from loadgen.analysis.compare import reading
 from loadgen.analysis.lines import Line, format_rate
-from loadgen.analysis.time_metric import Time
+from loadgen.analysis.time_metric import TimeMetric
 from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 from loadgen.text import escaped, readable
@@ -47,7 +47,7 @@ def lines(found: list[Listed]) -> Iterator[Line]:
 
 def _row(found: Listed) -> tuple[str, ...]:
     record = found.record
-    p99 = Time(latency_kind(record), 99.0)
+    p99 = TimeMetric(latency_kind(record), 99.0)
     known = not p99.why_missing(record)
     return (
         began(record),

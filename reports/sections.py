@@ -14,12 +14,12 @@ from loadgen.analysis.summary import (
     target_in_words,
 )
 from loadgen.analysis.summary_times import meaning_of
-from loadgen.analysis.time_metric import Time
+from loadgen.analysis.time_metric import TimeMetric
 from loadgen.analysis.verdict.judging import prints_response_time
 from loadgen.analysis.verdict.run_rules import in_seconds
 from loadgen.files.encoded import as_json
 from loadgen.results.record import ConnectionRecord, RunRecord
-from loadgen.results.verdict import GRAVITY, Finding, Verdict
+from loadgen.results.verdict import SEVERITY, Finding, Verdict
 from loadgen.units import format_bytes, format_count, format_duration_ns, parse_moment
 from reports import command_line
 
@@ -67,7 +67,7 @@ def judgement(record: RunRecord) -> Judgement:
 def verdicts(records: Sequence[RunRecord]) -> str:
     """Return how many rounds were judged how, the gravest first."""
     found = Counter(judgement(record).verdict for record in records)
-    counts = sorted(found.items(), key=lambda each: (*GRAVITY, each[0]).index(each[0]))
+    counts = sorted(found.items(), key=lambda each: (*SEVERITY, each[0]).index(each[0]))
     return f"of {len(records)} rounds " + ", ".join(f"{count} {word}" for word, count in counts)
 
 
@@ -85,7 +85,7 @@ def headline(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "sent" if record.plan.reply == "none" else "answered", format_rate(actual.messages_per_s)
     kind = latency_kind(record)
     for percent in (50.0, 99.0):
-        figure = Time(kind, percent)
+        figure = TimeMetric(kind, percent)
         if not figure.absence_in(record.plan):
             known = not figure.why_missing(record)
             shown = format_duration_ns(figure.measure(record) or 0) if known else _UNKNOWN

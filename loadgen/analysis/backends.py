@@ -19,7 +19,7 @@ from typing import Final, Self
 import msgspec
 import numpy as np
 
-from loadgen.analysis.time_metric import Time
+from loadgen.analysis.time_metric import TimeMetric
 from loadgen.errors import LocalLimitError, UnreachableError
 from loadgen.files import decoded
 from loadgen.files.encoded import as_indented_json
@@ -27,8 +27,8 @@ from loadgen.plan import Plan
 from loadgen.quantities import Amount, Bytes, Count, MeanNanoseconds, Moment, Seconds, Text
 from loadgen.results.environment import Environment
 from loadgen.results.instruments import TimestampMode
-from loadgen.results.record import FailureRecord, Outcome, RunRecord
-from loadgen.results.verdict import GRAVITY, Verdict
+from loadgen.results.record import FailureRecord, RunOutcome, RunRecord
+from loadgen.results.verdict import SEVERITY, Verdict
 
 SCHEMA: Final = "loadgen.backends/1"
 
@@ -36,7 +36,7 @@ CONNECTIONS: Final = (10, 100, 1000)
 ROUNDS: Final = 3
 DURATION_S: Final = 2.0
 
-Measure = Callable[[str, int], RunRecord]
+MeasureBackend = Callable[[str, int], RunRecord]
 """Carries out one run: (backend, number of connections) to its record."""
 
 
@@ -68,7 +68,7 @@ class BackendRun(msgspec.Struct, frozen=True, kw_only=True):
 
     round: Count
     started_at: Moment
-    outcome: Outcome
+    outcome: RunOutcome
     verdict: Verdict
     evidence: Text
     timestamps: TimestampMode
@@ -172,7 +172,7 @@ class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
         figures = ("messages_per_s", "service_p50_ns", "service_p99_ns", "cpu_per_message_ns")
         return msgspec.structs.replace(
             self,
-            verdict=min((run.verdict for run in self.runs), key=GRAVITY.index, default=None),
+            verdict=min((run.verdict for run in self.runs), key=SEVERITY.index, default=None),
             **{name: Spread.over(getattr(run, name) for run in whole) for name in figures},
         )
 
@@ -203,7 +203,7 @@ def from_json(text: bytes) -> BackendsRecord:
     return decoded.from_json(text, BackendsRecord, f"record of the form {SCHEMA}")
 
 
-class Turns:
+class BackendRuns:
     """Makes the runs of a grid; `run` does it, `rows` is what there is so far."""
 
     def __init__(self, grid: Grid) -> None:
@@ -213,7 +213,7 @@ class Turns:
         }
 
     def run(
-        self, measure: Measure, should_stop: Callable[[], bool], show: Callable[[int], None]
+        self, measure: MeasureBackend, should_stop: Callable[[], bool], show: Callable[[int], None]
     ) -> None:
         """Make all runs, or those until ``should_stop`` says so; ``show`` hears of each round.
 
@@ -236,7 +236,7 @@ class Turns:
 
     def _run_once(
         self,
-        measure: Measure,
+        measure: MeasureBackend,
         should_stop: Callable[[], bool],
         pair: tuple[str, int],
         number: int,
@@ -282,5 +282,5 @@ def _ratio(figure: Spread | None, base: float | None) -> float | None:
 
 def _known(record: RunRecord, percent: float) -> float | None:
     """Return that percentile of service time; None if the values do not tell it."""
-    figure = Time("service", percent)
+    figure = TimeMetric("service", percent)
     return None if figure.why_missing(record) else figure.measure(record)

@@ -23,11 +23,11 @@ from loadgen.analysis.metrics import (
     ConnectionCount,
     ErrorCount,
     ErrorShare,
-    Figure,
-    Limit,
     MessageRate,
+    Metric,
+    Threshold,
 )
-from loadgen.analysis.time_metric import KINDS, Time
+from loadgen.analysis.time_metric import KINDS, TimeMetric
 from loadgen.analysis.verdict import judging
 from loadgen.errors import UsageError
 from loadgen.plan import Plan
@@ -68,8 +68,8 @@ class Check:
     """A limit that a figure is to keep. ``text`` is what the user wrote."""
 
     text: str
-    figure: Figure
-    limit: Limit
+    figure: Metric
+    limit: Threshold
 
     def compare(self, measured: float) -> bool:
         """Return whether ``measured``, in the unit of the figure, keeps the limit."""
@@ -92,13 +92,13 @@ def parse(text: str, option: str = "--check") -> Check:
         figure, value = _figure_and_limit(name.lower(), limit.strip())
     except ValueError as error:
         raise UsageError.of(option, text, str(error)) from None
-    return Check(text.strip(), figure, Limit(relation, value))
+    return Check(text.strip(), figure, Threshold(relation, value))
 
 
 def parse_for(plan: Plan, text: str) -> Check:
     """Return the check that ``text`` means. Raises UsageError if ``plan`` cannot decide it, too."""
     parsed = parse(text)
-    if isinstance(parsed.figure, Time):
+    if isinstance(parsed.figure, TimeMetric):
         reason = parsed.figure.absence_in(plan)
         if reason:
             raise UsageError.of("--check", text, reason)
@@ -129,7 +129,7 @@ def evaluate(check: Check, record: RunRecord) -> CheckResult:
     )
 
 
-def _figure_and_limit(name: str, limit: str) -> tuple[Figure, float]:
+def _figure_and_limit(name: str, limit: str) -> tuple[Metric, float]:
     """Return the figure and its limit, in its unit. Raises ValueError with what is accepted."""
     match name:
         case "errors":
@@ -145,7 +145,7 @@ def _figure_and_limit(name: str, limit: str) -> tuple[Figure, float]:
             return figure, round(seconds * NS_PER_S)
 
 
-def _errors_and_limit(limit: str) -> tuple[Figure, float]:
+def _errors_and_limit(limit: str) -> tuple[Metric, float]:
     share = _SHARE.fullmatch(limit)
     if share is not None and float(share[1]) <= 100:
         return ErrorShare(), float(share[1]) / 100
@@ -155,16 +155,16 @@ def _errors_and_limit(limit: str) -> tuple[Figure, float]:
         raise ValueError(ERRORS_FORM) from None
 
 
-def _time(name: str) -> Time:
+def _time(name: str) -> TimeMetric:
     kind, _, statistic = name.rpartition("_")
     if kind in KINDS:
         if statistic in ("min", "mean", "max"):
-            return Time(kind, statistic)
+            return TimeMetric(kind, statistic)
         match = _PERCENTILE.fullmatch(statistic)
         if match is not None:
             percent = float(match[1] or f"99.{match[2]}")
             if percent > 0:
-                return Time(kind, percent)
+                return TimeMetric(kind, percent)
     close = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.4)
     suggestion = f"; did you mean {close[0]}?" if close else ""
     raise ValueError(f"no figure is called {name}{suggestion} ({FIGURES})")

@@ -48,22 +48,22 @@ AMPLE: Final = 4
 SHORTEST_STEP_S: Final = 2.0
 LONGEST_STEP_S: Final = 60.0
 
-Kept = Literal["kept", "broken", "generator", "unclear"]
+StepResult = Literal["kept", "broken", "generator", "unclear"]
 """What became of the promise: kept; broken by the server; the generator was the limit, so that
 nobody knows; or undecided for another reason."""
 
-Limit = Literal["server", "generator", "unclear", "nothing"]
+LimitedBy = Literal["server", "generator", "unclear", "nothing"]
 """What stopped the search: the server; the generator, so that the server may be able to do more;
 steps that remained unclear; or nothing, where the user did."""
 
-_LIMITS: Final[dict[Kept, Limit]] = {
+_LIMITS: Final[dict[StepResult, LimitedBy]] = {
     "kept": "nothing",
     "broken": "server",
     "generator": "generator",
     "unclear": "unclear",
 }
 
-Measure = Callable[[float, float], RunRecord]
+MeasureRate = Callable[[float, float], RunRecord]
 """Carries out one step: (rate per second, seconds) to its record."""
 
 
@@ -77,7 +77,7 @@ class LoadStep(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_s: Amount
     duration_s: Seconds
     tries: Count
-    outcome: Kept
+    outcome: StepResult
     verdict: Verdict
     timestamps: TimestampMode
     messages_per_s: Amount
@@ -102,7 +102,7 @@ class MaxRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", t
     plan: Plan
     target: Text | None
     found_per_s: Amount | None
-    limited_by: Limit
+    limited_by: LimitedBy
     steps: list[LoadStep]
 
     def to_json(self) -> bytes:
@@ -142,7 +142,7 @@ class Search:
 
     def run(
         self,
-        measure: Measure,
+        measure: MeasureRate,
         should_stop: Callable[[], bool],
         show: Callable[[LoadStep], None],
     ) -> None:
@@ -164,7 +164,7 @@ class Search:
         return self._kept_per_s or None
 
     @property
-    def limited_by(self) -> Limit:
+    def limited_by(self) -> LimitedBy:
         """What became of the lowest rate that did not keep the promise."""
         for step in self.steps:
             if step.rate_per_s == self._missed_per_s:
@@ -179,7 +179,7 @@ class Search:
     # ---- one rate -------------------------------------------------------------------------
 
     def _step(
-        self, measure: Measure, rate_per_s: float, should_stop: Callable[[], bool]
+        self, measure: MeasureRate, rate_per_s: float, should_stop: Callable[[], bool]
     ) -> LoadStep:
         """Measure at one rate, and again where that is not clear; the majority counts."""
         tries: list[LoadStep] = []
@@ -248,7 +248,7 @@ def _values_needed(promise: Sequence[Check]) -> float:
     return max(ENOUGH_REPLIES, VALUES_BEYOND / (1 - highest / 100))
 
 
-def _outcome(verdict: Verdict, outcomes: set[str]) -> Kept:
+def _outcome(verdict: Verdict, outcomes: set[str]) -> StepResult:
     """Return what became of the promise; a rate that the server could not take breaks it."""
     if verdict == "generator-bound":
         return "generator"

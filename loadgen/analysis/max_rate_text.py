@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from loadgen.analysis.lines import Line, Style, format_rate, wrapped
-from loadgen.analysis.max_rate import Kept, LoadStep, MaxRecord
+from loadgen.analysis.max_rate import LoadStep, MaxRecord, StepResult
 from loadgen.units import format_duration_ns
 
 _GROUPS: Final = ("", "", "", "service time", "response time")
@@ -14,7 +14,7 @@ _COLUMNS: Final = ("asked", "got", "in flight", "p50", "p99", "p50", "p99")
 _WIDTHS: Final = (11, 12, 10, 8, 8, 8, 8)
 _OUTCOME_COLUMNS: Final = 38
 
-_OUTCOMES: Final[dict[Kept, tuple[str, Style]]] = {
+_OUTCOMES: Final[dict[StepResult, tuple[str, Style]]] = {
     "kept": ("kept", "good"),
     "broken": ("broken", "bad"),
     "generator": ("the generator was the limit", "faint"),

@@ -30,21 +30,21 @@ from loadgen.results import team as team_of_workers
 from loadgen.results.distribution import Distribution
 from loadgen.results.instruments import DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.results.interval_packer import packed
-from loadgen.results.merge_intervals import Part, where_known
+from loadgen.results.merge_intervals import WorkerPart, where_known
 from loadgen.results.record import (
     Actual,
     ConnectionTimeRecord,
-    Outcome,
     Requested,
+    RunOutcome,
     RunRecord,
     TargetRecord,
 )
 from loadgen.results.team import Team
-from loadgen.results.verdict import GRAVITY, Finding, Health
+from loadgen.results.verdict import SEVERITY, Finding, Health
 from loadgen.results.worker_records import WorkerRecord
 from loadgen.units import ns_to_seconds
 
-OUTCOMES: Final[tuple[Outcome, ...]] = ("unreachable", "lost", "interrupted", "completed")
+OUTCOMES: Final[tuple[RunOutcome, ...]] = ("unreachable", "lost", "interrupted", "completed")
 """How a run ends, the worst first; of several workers' outcomes, the worst stands."""
 
 _MAY_DIFFER: Final = frozenset({"connections", "duration_s", "messages"})  # in the plans
@@ -103,7 +103,7 @@ def merge(parts: Mapping[str, RunRecord], team: Team | None = None) -> RunRecord
     return msgspec.structs.replace(record, health=_health(record, aligned, judged))
 
 
-def _check_same_run(aligned: Sequence[Part]) -> None:
+def _check_same_run(aligned: Sequence[WorkerPart]) -> None:
     first, *others = aligned
     for other in others:
         difference = unlike(first.record, other.record)
@@ -157,7 +157,7 @@ def _plan(plans: Sequence[Plan], load_s: float) -> Plan:
     )
 
 
-def _requested(aligned: Sequence[Part], team: Team | None, load_s: float) -> Requested:
+def _requested(aligned: Sequence[WorkerPart], team: Team | None, load_s: float) -> Requested:
     parts = [part.record.requested for part in aligned]
     asked = team_of_workers.asked_share(team, aligned)
     return Requested(
@@ -217,7 +217,7 @@ def _connection_time(parts: Sequence[ConnectionTimeRecord]) -> ConnectionTimeRec
     return ConnectionTimeRecord(**sums)
 
 
-def _generator(aligned: Sequence[Part]) -> GeneratorRecord:
+def _generator(aligned: Sequence[WorkerPart]) -> GeneratorRecord:
     records = [part.record for part in aligned]
     parts = [record.generator for record in records]
     durations_s = [record.actual.duration_s for record in records]
@@ -250,7 +250,7 @@ def _delayed(parts: Sequence[DelayedRecord]) -> DelayedRecord:
     )
 
 
-def _longest_gap_at_s(aligned: Sequence[Part]) -> float | None:
+def _longest_gap_at_s(aligned: Sequence[WorkerPart]) -> float | None:
     longest = max(aligned, key=lambda part: part.record.generator.longest_gap_s)
     at_s = longest.record.generator.longest_gap_at_s
     return None if at_s is None else longest.moment_s(at_s)
@@ -259,7 +259,7 @@ def _longest_gap_at_s(aligned: Sequence[Part]) -> float | None:
 # ---- what it is worth ---------------------------------------------------------------------
 
 
-def _timestamps(aligned: Sequence[Part]) -> TimestampsRecord:
+def _timestamps(aligned: Sequence[WorkerPart]) -> TimestampsRecord:
     """Return where arrival times come from: the kernel only where it gave them to all."""
     parts = [part.record.timestamps for part in aligned]
     are_kernel = all(part.mode == "kernel" for part in parts)
@@ -280,7 +280,7 @@ def _timestamps(aligned: Sequence[Part]) -> TimestampsRecord:
     )
 
 
-def _reason(aligned: Sequence[Part]) -> str:
+def _reason(aligned: Sequence[WorkerPart]) -> str:
     """Return why the kernel gave no timestamps; with names, unless it is the same for all."""
     reasons = [(part.name, part.record.timestamps.reason) for part in aligned]
     if len({reason for _, reason in reasons}) == 1:
@@ -289,7 +289,7 @@ def _reason(aligned: Sequence[Part]) -> str:
     return every[:MOST_CHARACTERS]
 
 
-def _health(record: RunRecord, aligned: Sequence[Part], judged: Sequence[Health]) -> Health:
+def _health(record: RunRecord, aligned: Sequence[WorkerPart], judged: Sequence[Health]) -> Health:
     """Return the gravest verdict, and all findings, those of the gravest first."""
     found = [(remark.verdict, [remark.finding]) for remark in worker_rules.remarks(record)]
     for part, health_of_part in zip(aligned, judged, strict=True):
@@ -298,7 +298,7 @@ def _health(record: RunRecord, aligned: Sequence[Part], judged: Sequence[Health]
             for finding in health_of_part.findings
         ]
         found.append((health_of_part.verdict, named))
-    found.sort(key=lambda pair: GRAVITY.index(pair[0]))
+    found.sort(key=lambda pair: SEVERITY.index(pair[0]))
     return Health(
         verdict=found[0][0],
         findings=[finding for _, findings in found for finding in findings],
@@ -310,7 +310,7 @@ def _named(worker: str, finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, evidence=evidence[:MOST_CHARACTERS])
 
 
-def _worker(part: Part, judged: Health) -> WorkerRecord:
+def _worker(part: WorkerPart, judged: Health) -> WorkerRecord:
     record = part.record
     return WorkerRecord(
         name=part.name,

@@ -20,7 +20,7 @@ OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class Threshold:
     """A relation of `OPERATORS`, and the value that a figure is to have it to."""
 
     relation: str
@@ -37,7 +37,7 @@ class Limit:
         return least >= self.value and not self.keeps(least)
 
 
-class Figure(Protocol):
+class Metric(Protocol):
     """Something that a limit can be set to."""
 
     def measure(self, record: RunRecord) -> float | None:
@@ -46,7 +46,7 @@ class Figure(Protocol):
     def in_words(self, record: RunRecord) -> str:
         """Return the figure, which must be there, for people."""
 
-    def doubt(self, limit: Limit, record: RunRecord, judged: Health) -> str:
+    def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why nobody can say whether it keeps ``limit``; empty where one can."""
 
 
@@ -66,7 +66,7 @@ class ErrorCount:
         """Return the count for people."""
         return format_count(_errors(record))
 
-    def doubt(self, limit: Limit, record: RunRecord, judged: Health) -> str:
+    def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why more errors might have come."""
         settled = limit.is_settled(_errors(record))
         return because(judged) if judged.verdict == "inconclusive" and not settled else ""
@@ -90,7 +90,7 @@ class ErrorShare:
         errors, tried = _errors(record), _tried(record)
         return f"{100 * errors / tried:.3g} % ({format_count(errors)} of {format_count(tried)})"
 
-    def doubt(self, limit: Limit, record: RunRecord, judged: Health) -> str:
+    def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why there is no share, or why it might have become higher."""
         share = self.measure(record)
         if share is None:
@@ -112,7 +112,7 @@ class MessageRate:
         rate_per_s = record.actual.messages_per_s
         return f"{format_count(rate_per_s) if rate_per_s >= 100 else f'{rate_per_s:.3g}'}/s"
 
-    def doubt(self, limit: Limit, record: RunRecord, judged: Health) -> str:
+    def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why the rate says nothing, or why the server might do more."""
         if judged.verdict == "inconclusive":
             return because(judged)
@@ -135,7 +135,7 @@ class ConnectionCount:
         """Return the count for people."""
         return format_count(record.actual.connections)
 
-    def doubt(self, limit: Limit, record: RunRecord, judged: Health) -> str:
+    def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return what but the server kept others from coming up."""
         asked, up = record.requested.connections, record.actual.connections
         if up >= asked or limit.is_settled(up):

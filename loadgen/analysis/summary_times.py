@@ -82,7 +82,7 @@ _COLUMNS: Final = ("min", "mean", "p50", "p90", "p99", "p99.9", "max")
 _PERCENTS: Final = (50, 90, 99, 99.9)
 
 
-class Row(NamedTuple):
+class TimesRow(NamedTuple):
     """A row of the table.
 
     censored: messages that have no value and would be the largest; delayed: those whose value was
@@ -99,7 +99,7 @@ class Row(NamedTuple):
 def table(record: RunRecord) -> Iterator[Line]:
     """Yield a row for each time that was measured, and a note on where they come from."""
     yield Line("  " + " " * 15 + "".join(f"{column:>9}" for column in _COLUMNS), "faint")
-    rows = [Row("connect", record.connect_latency_ns), *_message_rows(record)]
+    rows = [TimesRow("connect", record.connect_latency_ns), *_message_rows(record)]
     for row in rows:
         yield Line(_cells(row, record), row.style)
     for note in (*_notes(record), *_dashes(rows, record)):
@@ -115,24 +115,24 @@ def table(record: RunRecord) -> Iterator[Line]:
         yield from wrapped(f"probe: it ended early: {record.probe.failure}", style="bad")
 
 
-def _message_rows(record: RunRecord) -> Iterator[Row]:
+def _message_rows(record: RunRecord) -> Iterator[TimesRow]:
     """Yield what is the server's; then, faint, what is the generator's own."""
     unanswered, delayed = censoring.unanswered(record), _delayed(record)
     if record.plan.reply != "none":
-        yield Row("service time", record.service_time_ns, unanswered, delayed[0])
+        yield TimesRow("service time", record.service_time_ns, unanswered, delayed[0])
     if _is_on_time(record):
         if record.response_time_ns is not None and record.plan.reply != "none":
             unserved = censoring.unserved(record)
-            yield Row("response time", record.response_time_ns, unserved, delayed[1])
+            yield TimesRow("response time", record.response_time_ns, unserved, delayed[1])
         if record.blocked_ns is not None and record.blocked_ns.max:
-            yield Row("blocked", record.blocked_ns, delayed=delayed[2])
+            yield TimesRow("blocked", record.blocked_ns, delayed=delayed[2])
     if record.probe is not None and record.probe.latency_ns.count:
-        yield Row("probe", record.probe.latency_ns)
+        yield TimesRow("probe", record.probe.latency_ns)
     if record.generator_lag_ns is not None:
-        yield Row("generator lag", record.generator_lag_ns, delayed=delayed[2], style="faint")
+        yield TimesRow("generator lag", record.generator_lag_ns, delayed=delayed[2], style="faint")
     if record.receive_lag_ns is not None and record.plan.reply != "none":
-        yield Row("receive lag", record.receive_lag_ns, style="faint")
-        yield Row("user space", record.user_space_latency_ns, unanswered, style="faint")
+        yield TimesRow("receive lag", record.receive_lag_ns, style="faint")
+        yield TimesRow("user space", record.user_space_latency_ns, unanswered, style="faint")
 
 
 def _delayed(record: RunRecord) -> tuple[int, int, int]:
@@ -148,7 +148,7 @@ def _is_on_time(record: RunRecord) -> bool:
     return record.health is None or prints_response_time(record.health)
 
 
-def _figures(row: Row, record: RunRecord) -> list[str]:
+def _figures(row: TimesRow, record: RunRecord) -> list[str]:
     """Return the percentiles, a dash for those that nobody knows."""
     times = row.times
     return [
@@ -159,7 +159,7 @@ def _figures(row: Row, record: RunRecord) -> list[str]:
     ]
 
 
-def _cells(row: Row, record: RunRecord) -> str:
+def _cells(row: TimesRow, record: RunRecord) -> str:
     times = row.times
     ends = ("-" if each is None else format_duration_ns(each) for each in (times.min, times.mean))
     most = "-" if times.max is None else format_duration_ns(times.max)
@@ -167,11 +167,11 @@ def _cells(row: Row, record: RunRecord) -> str:
     return f"  {row.name:<15}" + "".join(f"{cell:>9}" for cell in cells)
 
 
-def _is_known(row: Row, percent: float, record: RunRecord) -> bool:
+def _is_known(row: TimesRow, percent: float, record: RunRecord) -> bool:
     return censoring.knows(record, percent, row.censored, row.delayed)
 
 
-def _dashes(rows: Iterable[Row], record: RunRecord) -> Iterator[str]:
+def _dashes(rows: Iterable[TimesRow], record: RunRecord) -> Iterator[str]:
     """Say why percentiles are missing."""
     pairs = [(row, percent) for row in rows for percent in _PERCENTS]
     if not all(row.times.carries(percent) for row, percent in pairs):

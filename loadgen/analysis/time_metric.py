@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadgen.analysis import censoring
-from loadgen.analysis.metrics import Limit, because
+from loadgen.analysis.metrics import Threshold, because
 from loadgen.analysis.verdict import judging
 from loadgen.plan import Plan
 from loadgen.results.distribution import Distribution
@@ -34,7 +34,7 @@ _CENSORED: Final = ("service", "response", "user_space")
 
 
 @dataclass(frozen=True, slots=True)
-class Time:
+class TimeMetric:
     """A statistic of one of the durations of a record, in nanoseconds.
 
     kind: a name such as ``service``; statistic: ``min``, ``mean``, ``max`` or a percentile.
@@ -62,7 +62,7 @@ class Time:
         """Return the duration for people."""
         return format_duration_ns(self.measure(record) or 0)
 
-    def doubt(self, limit: Limit, record: RunRecord, judged: Health) -> str:
+    def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why the time is not there, or not the server's, or the chance of a few values."""
         return (
             self._absence(record)
@@ -121,7 +121,7 @@ class Time:
         values = format_count(found.count)
         return f"a p{self.statistic:g} of {values} values is left to chance; {advice}"
 
-    def _delay(self, limit: Limit, record: RunRecord) -> str:
+    def _delay(self, limit: Threshold, record: RunRecord) -> str:
         """Doubt what depends on messages that pauses of this process delayed.
 
         The truth of each lies between nothing and what was measured.

@@ -7,7 +7,7 @@ import msgspec
 
 from loadgen._version import __version__
 from loadgen.analysis import backends_text
-from loadgen.analysis.backends import BackendsRecord, Grid, Turns
+from loadgen.analysis.backends import BackendRuns, BackendsRecord, Grid
 from loadgen.analysis.lines import Line, wrapped
 from loadgen.analysis.summary import plan_in_words
 from loadgen.errors import UsageError
@@ -42,7 +42,7 @@ def compare_backends(
         )
         for backend, count in grid.pairs()
     }
-    turns = Turns(grid)
+    turns = BackendRuns(grid)
     with contextlib.ExitStack() as cleanup:
         server = cleanup.enter_context(EmbeddedServer()) if plan.target is None else None
         target = server.address if server else str(Target.parse(plan.target or ""))

@@ -24,7 +24,7 @@ from loadgen.cli.terminal import print_lines
 from loadgen.errors import UsageError
 from loadgen.files import output_places
 from loadgen.files.output_places import STDOUT
-from loadgen.runner.alternating import Command
+from loadgen.runner.alternating import CommandTemplate
 from loadgen.text import escaped, quoted, utf_8
 from loadgen.units import NUMBER
 
@@ -133,7 +133,7 @@ def _add_runs(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="COMMAND",
-        type=Command.parse,
+        type=CommandTemplate.parse,
         help="twice: what makes a round of A and of B; {out} in it is where its JSON goes",
     )
     group.add_argument(

@@ -23,7 +23,7 @@ from loadgen.errors import UsageError, reason
 from loadgen.files.writing import check_folder, is_regular
 from loadgen.plan.redaction import redacted
 from loadgen.runner.alternating import (
-    Command,
+    CommandTemplate,
     Series,
     Side,
     run_in_turn,
@@ -58,18 +58,20 @@ def made(chosen: argparse.Namespace, terms: Terms) -> tuple[Rounds, Rounds]:
         return read(base, folder / "A", codes["A"]), read(head, folder / "B", codes["B"])
 
 
-def files_named(commands: Iterable[Command]) -> Iterator[Path]:
+def files_named(commands: Iterable[CommandTemplate]) -> Iterator[Path]:
     """Yield the files that words of ``commands`` name: they may be programs, or what those read."""
     for command in commands:
         yield from (Path(word) for word in command.words if is_regular(Path(word)))
 
 
-def _redacted(command: Command) -> Command:
+def _redacted(command: CommandTemplate) -> CommandTemplate:
     """Return ``command`` with a text that does not tell what it is."""
     return replace(command, text=repr(redacted(command.text.encode("utf-8", "surrogateescape"))))
 
 
-def _read(command: Command, folder: Path, codes: Sequence[int] = (), *, redact: bool) -> Rounds:
+def _read(
+    command: CommandTemplate, folder: Path, codes: Sequence[int] = (), *, redact: bool
+) -> Rounds:
     rounds = reading.read(command.text, folder, redact=redact)
     failed = {code: count for code, count in Counter(codes).items() if code}
     remarks = (

@@ -12,7 +12,7 @@ from loadgen.analysis.max_rate import (
     SHORTEST_STEP_S,
     LoadStep,
     MaxRecord,
-    Measure,
+    MeasureRate,
     Search,
     check_plan,
     check_promise,
@@ -73,7 +73,7 @@ def conclusion(record: MaxRecord, is_interrupted: bool) -> Iterator[Line]:
     yield from max_rate_text.conclusion(record)
 
 
-def _measuring(plan: Plan, surroundings: Surroundings) -> Measure:
+def _measuring(plan: Plan, surroundings: Surroundings) -> MeasureRate:
     items = payload.load(plan.payloads).items  # once: standard input can be read only once
     loaded = msgspec.structs.replace(plan, payloads=items)
 

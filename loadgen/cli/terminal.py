@@ -14,7 +14,7 @@ from rich.text import Text
 
 from loadgen.analysis.lines import Line
 from loadgen.plan import Plan
-from loadgen.results.intervals import Stage
+from loadgen.results.intervals import RunPhase
 from loadgen.runner.context import Progress
 from loadgen.signals import outliving_terminal
 from loadgen.units import format_count
@@ -104,7 +104,7 @@ class LiveProgress:
             self._live.update(Text(progress_line(progress, self._plan)), refresh=True)
 
 
-_BEFORE_AND_AFTER: Final[dict[Stage, str]] = {
+_BEFORE_AND_AFTER: Final[dict[RunPhase, str]] = {
     "opening": "opening",
     "warming": "warming up",
     "draining": "draining",

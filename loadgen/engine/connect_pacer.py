@@ -26,7 +26,7 @@ LATENESS_MADE_GOOD_NS: Final = 100_000_000
 """How much of its own lateness a paced opener catches up with."""
 
 
-class Opener:
+class ConnectPacer:
     """A queue of connections that wait for their connect, let out at a pace.
 
     interval_ns: between two connects; 0 for as fast as they come up.

@@ -14,7 +14,7 @@ from loadgen.engine.availability import Standing
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.fast_path import NOTHING, READ_AND_WRITE
-from loadgen.engine.lifecycle import State, Step, advance
+from loadgen.engine.lifecycle import Event, State, advance
 from loadgen.net.address import refuse_own_end
 from loadgen.net.clock import Clock
 from loadgen.net.dialer import Dialer
@@ -63,7 +63,7 @@ class Connection(Exchange):
 
     def open(self, dialer: Dialer) -> None:
         """Begin to connect. Raises ConnectionFailed; then too `close` must follow."""
-        self.state = advance(self.state, Step.CONNECT)
+        self.state = advance(self.state, Event.CONNECT)
         self.dialled_ns = self._clock()
         self._received_before = self.bytes_received
         self.socket = dialer.dial()
@@ -84,21 +84,21 @@ class Connection(Exchange):
         self.connect_ns = self._clock() - self.dialled_ns
         self.connects += 1
         if self._conversation.first_message:
-            self.state = advance(self.state, Step.GREET)
+            self.state = advance(self.state, Event.GREET)
         else:
             self.come_up()
 
     def come_up(self) -> None:
         """Be ready for messages: connected, and the first message answered."""
-        self.state = advance(self.state, Step.COME_UP)
+        self.state = advance(self.state, Event.COME_UP)
         self.be_ready()
 
     def drain(self) -> None:
         """Submit nothing more; what is in flight may come home."""
-        self.state = advance(self.state, Step.DRAIN)
+        self.state = advance(self.state, Event.DRAIN)
         self.revoke()
 
-    def close(self, step: Step) -> None:
+    def close(self, step: Event) -> None:
         """End by ``step``, CLOSE or FAIL, and give the socket up.
 
         The end of our stream is announced first (shutdown(2), SHUT_WR), as a well-behaved client

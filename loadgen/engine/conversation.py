@@ -3,7 +3,7 @@
 import sys
 from typing import Final, NamedTuple
 
-from loadgen.engine.fast_path import Lap
+from loadgen.engine.fast_path import Batch
 from loadgen.errors import UsageError
 from loadgen.net.protocols import Decoder, Fixed, Framing
 from loadgen.plan import Plan
@@ -53,10 +53,10 @@ class Conversation:
         self.first_message = first_message
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
-        self.lap = Lap(b"", 0, 1)  # there is none
+        self.lap = Batch(b"", 0, 1)  # there is none
         if self.reply_bytes is not None and len(payloads.items) == 1:
             count = window.at_once
-            self.lap = Lap(payloads.items[0] * count, self.reply_bytes * count, count)
+            self.lap = Batch(payloads.items[0] * count, self.reply_bytes * count, count)
 
     @classmethod
     def of(cls, plan: Plan, payloads: PayloadQueue) -> "Conversation":

@@ -27,12 +27,12 @@ from typing import Final
 from loadgen.engine.connection import Connection
 from loadgen.engine.fast_path import READ
 from loadgen.engine.lifecycle import State
-from loadgen.engine.load_models import ClosedLoop, LoadModel, Schedule
-from loadgen.engine.loop_stats import Pulse
-from loadgen.engine.pool import Roster
+from loadgen.engine.load_models import ClosedLoop, LoadModel, LoadSchedule
+from loadgen.engine.loop_stats import LoopStats
+from loadgen.engine.pool import ConnectionPool
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import Watch
-from loadgen.engine.timeouts import Policy
+from loadgen.engine.selector import BoundedSelector
+from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.net.dialer import Dialer
 from loadgen.net.failure import ConnectionFailed
@@ -42,7 +42,7 @@ from loadgen.units import NS_PER_S, ns_to_seconds
 BUFFER_BYTES: Final = 256 * 1024
 
 
-class Engine(Roster):
+class Engine(ConnectionPool):
     """Drives connections on one selector, which it takes over and closes in the end.
 
     model: who may send, and when.
@@ -50,17 +50,17 @@ class Engine(Roster):
 
     def __init__(
         self,
-        watch: Watch,
+        watch: BoundedSelector,
         dialer: Dialer,
         recorder: Recorder,
         clock: Clock,
-        policy: Policy,
+        policy: ConnectionPolicy,
         model: LoadModel | None = None,
     ) -> None:
         super().__init__(watch, dialer, recorder, clock, policy)
         self._buffer = bytearray(BUFFER_BYTES)
         self.model: LoadModel = ClosedLoop() if model is None else model
-        self._schedule = model if isinstance(model, Schedule) else None
+        self._schedule = model if isinstance(model, LoadSchedule) else None
         self._is_started = False
 
     # ---- for whoever runs the engine ------------------------------------------------------
@@ -95,11 +95,11 @@ class Engine(Roster):
                 self._settle(connection, interest)
 
     @property
-    def pulse(self) -> Pulse:
+    def pulse(self) -> LoopStats:
         """How the loop has fared since the last `take_pulse`; it goes on changing."""
         return self._watch.pulse
 
-    def take_pulse(self, since_ns: int | None = None) -> Pulse:
+    def take_pulse(self, since_ns: int | None = None) -> LoopStats:
         """Return how the loop has fared since the last call, and begin anew.
 
         A pause that lasts beyond ``since_ns`` counts from there on to what follows.

@@ -18,7 +18,7 @@ from loadgen.engine.fast_path import (
     NOTHING,
     READ,
     READ_AND_WRITE,
-    Laps,
+    FastPath,
     RecordReplies,
     Row,
 )
@@ -39,7 +39,7 @@ def _ignore(row: Row) -> None:
     """Record nothing: the reply to a first message is no measurement."""
 
 
-class Exchange(Laps):
+class Exchange(FastPath):
     """The messages of one connection; `loadgen.engine.connection.Connection` adds its life.
 
     Its counts go on when the connection is opened again.

@@ -43,7 +43,7 @@ NO_LAP: Final = -1
 """Awaited by a connection that is not on a lap; no read has that size."""
 
 
-class Lap(NamedTuple):
+class Batch(NamedTuple):
     """What is sent, how many bytes answer it, and how many messages it has."""
 
     batch: bytes
@@ -51,7 +51,7 @@ class Lap(NamedTuple):
     messages: int
 
 
-class Laps(ABC):
+class FastPath(ABC):
     """The part of a connection that every message passes."""
 
     __slots__ = (
@@ -76,7 +76,7 @@ class Laps(ABC):
     _send: Callable[[bytes | memoryview], int]
     _record: RecordReplies
 
-    def __init__(self, index: int, lap: Lap, clock: Clock) -> None:
+    def __init__(self, index: int, lap: Batch, clock: Clock) -> None:
         self.index = index
         self.in_flight = 0
         self.interest = NOTHING

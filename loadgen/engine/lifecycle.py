@@ -39,7 +39,7 @@ class State(enum.StrEnum):
         return self in _LIVE
 
 
-class Step(enum.StrEnum):
+class Event(enum.StrEnum):
     """What happens to a connection."""
 
     CONNECT = "connect"
@@ -50,29 +50,39 @@ class Step(enum.StrEnum):
     FAIL = "fail"
 
 
-TRANSITIONS: dict[State, dict[Step, State]] = {
-    State.NEW: {Step.CONNECT: State.CONNECTING, Step.CLOSE: State.CLOSED},
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    State.NEW: {
+        Event.CONNECT: State.CONNECTING,
+        Event.CLOSE: State.CLOSED,
+    },
     State.CONNECTING: {
-        Step.GREET: State.GREETING,
-        Step.COME_UP: State.READY,
-        Step.CLOSE: State.CLOSED,
-        Step.FAIL: State.FAILED,
+        Event.GREET: State.GREETING,
+        Event.COME_UP: State.READY,
+        Event.CLOSE: State.CLOSED,
+        Event.FAIL: State.FAILED,
     },
     State.GREETING: {
-        Step.COME_UP: State.READY,
-        Step.CLOSE: State.CLOSED,
-        Step.FAIL: State.FAILED,
+        Event.COME_UP: State.READY,
+        Event.CLOSE: State.CLOSED,
+        Event.FAIL: State.FAILED,
     },
-    State.READY: {Step.DRAIN: State.DRAINING, Step.CLOSE: State.CLOSED, Step.FAIL: State.FAILED},
-    State.DRAINING: {Step.CLOSE: State.CLOSED, Step.FAIL: State.FAILED},
-    State.CLOSED: {Step.CONNECT: State.CONNECTING},
-    State.FAILED: {Step.CONNECT: State.CONNECTING},
+    State.READY: {
+        Event.DRAIN: State.DRAINING,
+        Event.CLOSE: State.CLOSED,
+        Event.FAIL: State.FAILED,
+    },
+    State.DRAINING: {
+        Event.CLOSE: State.CLOSED,
+        Event.FAIL: State.FAILED,
+    },
+    State.CLOSED: {Event.CONNECT: State.CONNECTING},
+    State.FAILED: {Event.CONNECT: State.CONNECTING},
 }
 
-_LIVE = frozenset(state for state, steps in TRANSITIONS.items() if Step.FAIL in steps)
+_LIVE = frozenset(state for state, steps in TRANSITIONS.items() if Event.FAIL in steps)
 
 
-def advance(state: State, step: Step) -> State:
+def advance(state: State, step: Event) -> State:
     """Return the state that ``step`` leads to. Raises LoadgenBug if it leads nowhere."""
     try:
         return TRANSITIONS[state][step]

@@ -112,7 +112,7 @@ class Thinking(ClosedLoop):
         return 0 if self._admitted else soonest_ns
 
 
-class Schedule(ABC):
+class LoadSchedule(ABC):
     """Messages go out when somebody calls for them, and not because a reply has come."""
 
     def begin(self, now_ns: int) -> None:  # noqa: B027 - not everyone counts from there
@@ -159,7 +159,7 @@ class Owner(Protocol):
         """Hear that ``connection`` has come up, or that its reply is whole."""
 
 
-class OnCall(Schedule):
+class OnDemand(LoadSchedule):
     """Messages go out when whoever embeds the engine says so (`Engine.send_now`).
 
     owners: of the connections, in the order of their indices; each hears when one is free.
@@ -183,7 +183,7 @@ class WarmUp(NamedTuple):
     offsets_ns: Iterable[int]
 
 
-class OpenLoop(Schedule):
+class OpenLoop(LoadSchedule):
     """Messages go out at the times of a schedule, on whichever connection is free.
 
     offsets_ns: the intended times, from the start on.

@@ -37,7 +37,7 @@ next send."""
 
 
 @dataclass(slots=True)
-class Pulse:
+class LoopStats:
     """What the loop has done. Times in nanoseconds.
 
     polls: looks at the sockets; empty: those that found nothing; waited: the time spent in them, or

@@ -19,16 +19,16 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from loadgen.engine.availability import Availability, Standing
-from loadgen.engine.connect_pacer import Opener
+from loadgen.engine.connect_pacer import ConnectPacer
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import NOTHING, READ
-from loadgen.engine.lifecycle import State, Step
+from loadgen.engine.lifecycle import Event, State
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import Watch
+from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.stamped import StampedConnection
-from loadgen.engine.timeouts import Policy, next_back_off_ns
-from loadgen.engine.timers import Timers
+from loadgen.engine.timeouts import ConnectionPolicy, next_back_off_ns
+from loadgen.engine.timers import TimerHeap
 from loadgen.logs import logger
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import Clock
@@ -44,7 +44,7 @@ def _nobody_asks(connection: Connection, failure: Failure | None, lost: int) -> 
     pass
 
 
-class Totals(NamedTuple):
+class PoolTotals(NamedTuple):
     """What some connections have done so far, taken together; ``up`` counts those that are up."""
 
     submitted: int
@@ -54,7 +54,7 @@ class Totals(NamedTuple):
     up: int
 
     @classmethod
-    def of(cls, connections: Collection[Connection]) -> "Totals":
+    def of(cls, connections: Collection[Connection]) -> "PoolTotals":
         """Return the sums over ``connections``."""
         # One pass: it holds up the loop for as long as it takes.
         submitted = answered = bytes_sent = bytes_received = up = 0
@@ -68,11 +68,16 @@ class Totals(NamedTuple):
         return cls(submitted, answered, bytes_sent, bytes_received, up)
 
 
-class Roster(ABC):
+class ConnectionPool(ABC):
     """The connections of an engine, from their first connect to their last close."""
 
     def __init__(
-        self, watch: Watch, dialer: Dialer, recorder: Recorder, clock: Clock, policy: Policy
+        self,
+        watch: BoundedSelector,
+        dialer: Dialer,
+        recorder: Recorder,
+        clock: Clock,
+        policy: ConnectionPolicy,
     ) -> None:
         self.connections: list[Connection] = []
         self.opened = self.closed = 0  # sockets
@@ -82,8 +87,8 @@ class Roster(ABC):
         self._recorder = recorder
         self._clock = clock
         self._policy = policy
-        self._timers: Timers[Connection] = Timers()
-        self._opener = Opener(policy.connect_interval_ns)
+        self._timers: TimerHeap[Connection] = TimerHeap()
+        self._opener = ConnectPacer(policy.connect_interval_ns)
         self._undecided = 0  # connections that have neither come up nor failed yet
         self.cut_off = 0  # messages in flight on connections that were cut
         self.when_ended: WhenEnded = _nobody_asks
@@ -122,7 +127,7 @@ class Roster(ABC):
             return
         connection.revoke()
         if connection.state is not State.DRAINING and connection.state.is_live:
-            self._end(connection, Step.CLOSE)
+            self._end(connection, Event.CLOSE)
             self.when_ended(connection, None, 0)
         elif connection.state is State.FAILED and connection.alarm_ns is not None:
             self._timers.set(connection, None)
@@ -137,7 +142,7 @@ class Roster(ABC):
         self.drain_one(connection)
         if connection.state.is_live:
             self.cut_off += connection.in_flight if connection.is_up else 0
-            self._end(connection, Step.CLOSE)
+            self._end(connection, Event.CLOSE)
             self.when_ended(connection, None, 0)
 
     def close(self) -> None:
@@ -157,9 +162,9 @@ class Roster(ABC):
         """Whether no connection has a socket, or will have one again."""
         return not (self._live or self._backing_off or self._opener.is_busy)
 
-    def totals(self) -> Totals:
+    def totals(self) -> PoolTotals:
         """Return the sums over all connections."""
-        return Totals.of(self.connections)
+        return PoolTotals.of(self.connections)
 
     # ---- one connection's beginning and end -----------------------------------------------
 
@@ -202,7 +207,7 @@ class Roster(ABC):
         self._undecided -= not connection.is_decided
         connection.is_decided = True
 
-    def _end(self, connection: Connection, step: Step, standing: Standing = Standing.DONE) -> None:
+    def _end(self, connection: Connection, step: Event, standing: Standing = Standing.DONE) -> None:
         """Unregister, then close: the selector must not hold a descriptor that is gone."""
         self._watch.end(connection)
         if connection.state is State.CONNECTING:
@@ -224,7 +229,7 @@ class Roster(ABC):
         is_tried_again = self._policy.reconnect and connection.has_more
         standing = Standing.FAILED if connection.has_more else Standing.DONE
         standing = Standing.BACKING_OFF if is_tried_again else standing
-        self._end(connection, Step.FAIL, standing)
+        self._end(connection, Event.FAIL, standing)
         lost = connection.unanswered - lost
         connection.failure = broken.failure
         connection.failures += 1
@@ -244,7 +249,7 @@ class Roster(ABC):
         else:
             is_renewed = connection.ended_by_reply and connection.has_more
             standing = Standing.RENEWING if is_renewed else Standing.DONE
-            self._end(connection, Step.CLOSE, standing)
+            self._end(connection, Event.CLOSE, standing)
             if is_renewed:
                 self._opener.enqueue((connection,))
             self.when_ended(connection, None, 0)
@@ -289,4 +294,4 @@ class Roster(ABC):
         return alarm_ns if opening_ns is None else min(alarm_ns, opening_ns)
 
 
-NONE = Totals(0, 0, 0, 0, 0)
+NONE = PoolTotals(0, 0, 0, 0, 0)

@@ -35,7 +35,7 @@ from loadgen.engine.fast_path import (
 from loadgen.engine.pauses import Booleans, Pauses
 from loadgen.engine.per_connection import ConnectionTables, ConnectionTimes
 from loadgen.engine.tallies import SendGaps, TimesTally
-from loadgen.net.clock import Step, WallClock
+from loadgen.net.clock import WallClock, WallClockStep
 from loadgen.net.failure import Failure
 from loadgen.net.timestamps import MISSING, NOT_ASKED, UPPER_BOUND
 from loadgen.results.histogram import Histogram, Integers
@@ -61,7 +61,7 @@ class FailureCount:
 
 
 @dataclass(slots=True)
-class Interval:
+class MeasuredInterval:
     """What was measured from ``start_ns`` to ``end_ns``."""
 
     start_ns: int
@@ -81,7 +81,7 @@ class Recorder:
         self.connect = Histogram()
         self.times = TimesTally()
         self.failures: dict[Failure, FailureCount] = {}
-        self.steps: list[Step] = []
+        self.steps: list[WallClockStep] = []
         self.send_gaps = SendGaps()
         self.pauses = Pauses()
         self._last_sent_ns = 0
@@ -224,7 +224,7 @@ class Recorder:
             response_ns, replies = response_ns[~delayed], replies[~delayed]
         self._interval.response.record(response_ns, replies)
 
-    def _note_step(self, step: Step | None) -> None:
+    def _note_step(self, step: WallClockStep | None) -> None:
         if step is not None:
             self.steps.append(step)
 
@@ -249,10 +249,10 @@ class Recorder:
 
     # ---- intervals ------------------------------------------------------------------------
 
-    def end_interval(self, start_ns: int, end_ns: int) -> Interval:
+    def end_interval(self, start_ns: int, end_ns: int) -> MeasuredInterval:
         """Return what was recorded since the last call, and begin anew."""
         self.flush()
-        ended = Interval(start_ns, end_ns, self._interval, self._interval_failures)
+        ended = MeasuredInterval(start_ns, end_ns, self._interval, self._interval_failures)
         self.times.merge(self._interval)
         self._interval = TimesTally()
         self._interval_failures = 0

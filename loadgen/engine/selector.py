@@ -10,7 +10,7 @@ from typing import Any
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.fast_path import NOTHING
-from loadgen.engine.loop_stats import HEARTBEAT_NS, Pulse
+from loadgen.engine.loop_stats import HEARTBEAT_NS, LoopStats
 from loadgen.engine.pauses import Pauses
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import NEVER_NS, Clock
@@ -18,7 +18,7 @@ from loadgen.net.pacing import Ready, waiting
 from loadgen.units import ns_to_seconds, seconds_to_ns
 
 
-class Watch:
+class BoundedSelector:
     """Keeps a selector and the `interest` of each connection in step; takes the selector over.
 
     pacing: a name of `loadgen.net.pacing.NAMES`. pauses: where those of this process are noted.
@@ -32,7 +32,7 @@ class Watch:
         pauses: Pauses | None = None,
     ) -> None:
         self.pauses = Pauses() if pauses is None else pauses
-        self.pulse = Pulse(self.pauses)
+        self.pulse = LoopStats(self.pauses)
         """Is told of every look at the sockets."""
         self.polled_ns = self.polled_before_ns = clock()
         """When the selector spoke last, and when it had named all that was ready before that."""
@@ -57,13 +57,13 @@ class Watch:
         self._left_over = ready[TURN_EVENTS:]
         return ready[:TURN_EVENTS] if self._left_over else ready
 
-    def take_pulse(self, since_ns: int | None = None) -> Pulse:
+    def take_pulse(self, since_ns: int | None = None) -> LoopStats:
         """Return what the pulse has counted since the last call, and begin anew.
 
         What was a pause from ``since_ns`` on counts to what follows.
         """
         now_ns = self._clock()
-        taken, self.pulse = self.pulse, Pulse(self.pauses, _left_ns=now_ns)
+        taken, self.pulse = self.pulse, LoopStats(self.pauses, _left_ns=now_ns)
         if since_ns is not None:
             self.pulse.take_over(since_ns, self.pauses.within_ns(since_ns, now_ns))
         return taken

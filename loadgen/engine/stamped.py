@@ -9,7 +9,7 @@ from typing import Any
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.fast_path import NO_LAP, Laps
+from loadgen.engine.fast_path import NO_LAP, FastPath
 from loadgen.net.clock import Clock
 from loadgen.net.failure import ConnectionFailed, Failure, Phase
 from loadgen.net.timestamps import (
@@ -39,10 +39,10 @@ class StampedConnection(Connection):
         self._receive_message_into = sock.recvmsg_into
 
     def receive(self, buffer: bytearray) -> bool:
-        """Read once, as `Laps.receive` does, and the stamp with it where it is its turn."""
+        """Read once, as `FastPath.receive` does, and the stamp with it where it is its turn."""
         unstamped_left = self._unstamped_left
         if unstamped_left:
-            if Laps.receive(self, buffer):
+            if FastPath.receive(self, buffer):
                 self._unstamped_left = unstamped_left - 1
                 return True
             return False

@@ -22,7 +22,7 @@ class Timeout(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class ConnectionPolicy:
     """When connections are opened and given up. Times in nanoseconds.
 
     connect_interval_ns: between two connects; 0 for as fast as they come up.

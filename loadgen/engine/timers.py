@@ -23,7 +23,7 @@ class Timed(Protocol):
 T = TypeVar("T", bound=Timed)
 
 
-class Timers(Generic[T]):
+class TimerHeap(Generic[T]):
     """The alarms of many `Timed` owners, in order."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadgen.locust.master import Master
-from loadgen.locust.roles import Gathering, Making, Role
+from loadgen.locust.roles import CollectingRole, LoadingRole, Role
 from loadgen.locust.worker import Worker
 
 _WORKER: Final = "local"
@@ -16,7 +16,7 @@ _WORKER: Final = "local"
 _REPORT_S: Final = 3.0
 
 
-class Alone(Making, Gathering):
+class Alone(LoadingRole, CollectingRole):
     """Reports to itself, as a worker does to its master."""
 
     def __init__(self, environment: Environment) -> None:

@@ -19,19 +19,19 @@ from loadgen.engine.conversation import Conversation
 from loadgen.engine.load_models import (
     ClosedLoop,
     LoadModel,
-    OnCall,
+    OnDemand,
     OpenLoop,
     Thinking,
 )
 from loadgen.engine.pool import NONE
 from loadgen.errors import LocalLimitError, UnreachableError
-from loadgen.locust.class_record import Part
-from loadgen.locust.gevent_driver import Driver, Interrupts
+from loadgen.locust.class_record import ClassRecord
+from loadgen.locust.gevent_driver import GeventDriver, Interrupts
 from loadgen.locust.request_counts import (
     CONNECT,
+    CountingRecorder,
     NamingRecorder,
-    RequestTally,
-    TallyingRecorder,
+    RequestCounts,
 )
 from loadgen.net import backends, descriptors
 from loadgen.net.address import Endpoint, first_that_answers, resolve
@@ -39,20 +39,20 @@ from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
 from loadgen.net.failure import Failure
 from loadgen.net.target import Target
 from loadgen.plan import Plan
-from loadgen.plan.user_arrivals import Crowd
+from loadgen.plan.user_arrivals import UserArrivals
 from loadgen.results.record import TargetRecord
 from loadgen.runner.assembly import assemble, dialer_of, kernel_timestamps
 
 GiveUp = Callable[[BaseException], None]
 
-Manner = Literal["closed", "paced", "open", "scripted"]
+Pacing = Literal["closed", "paced", "open", "scripted"]
 """What lets a message go out: the last reply; a ``wait_time`` after it; a schedule; a script."""
 
 _MIXED: Final = 0x9E3779B97F4A7C15  # spreads neighbouring numbers over all bits (golden ratio)
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class UserClassPlan:
     """What a user class does: the plan of one user, under which name Locust lists it, and how.
 
     conversation: what every connection says; None where each user makes its own messages.
@@ -62,11 +62,11 @@ class Work:
     name: str
     plan: Plan
     target: Target
-    manner: Manner
+    manner: Pacing
     conversation: Conversation | None
 
 
-class Member(Protocol):
+class ConnectionOwner(Protocol):
     """Who owns connections. It is called in the midst of a turn, and neither raises nor waits."""
 
     def pause_ns(self, connection: Connection) -> int:
@@ -79,7 +79,7 @@ class Member(Protocol):
         """Hear that ``connection`` has lost its socket."""
 
 
-class Load:
+class ClassLoad:
     """An engine that gevent steps, and the users on it.
 
     number: this worker's, so that no two draw the same random times. give_up: hears of what makes
@@ -90,12 +90,14 @@ class Load:
     LocalLimitError where the plan cannot be carried out.
     """
 
-    def __init__(self, work: Work, number: int, interrupts: Interrupts, give_up: GiveUp) -> None:
+    def __init__(
+        self, work: UserClassPlan, number: int, interrupts: Interrupts, give_up: GiveUp
+    ) -> None:
         self.work = work
         self._give_up = give_up
         self._interrupts = interrupts
         self.users = 0
-        self._members: list[Member] = []
+        self._members: list[ConnectionOwner] = []
         self._is_stopping = False
         self._to_send: list[Connection] = []
         self._open_loop: OpenLoop | None = None
@@ -108,8 +110,8 @@ class Load:
         with contextlib.ExitStack() as stack:
             why_not = stack.enter_context(kernel_timestamps(plan, endpoint, wall_ns))
             clock = None if why_not else WallClock(monotonic_ns, wall_ns)
-            kind = NamingRecorder if work.manner == "scripted" else TallyingRecorder
-            self.recorder: TallyingRecorder = kind(work.name, wall_ns() - monotonic_ns(), clock)
+            kind = NamingRecorder if work.manner == "scripted" else CountingRecorder
+            self.recorder: CountingRecorder = kind(work.name, wall_ns() - monotonic_ns(), clock)
             if work.conversation is not None and not plan.framing().one_way:
                 self.recorder.reply_bytes = work.conversation.reply_bytes
             self._crowd, model = self._model(number)
@@ -117,37 +119,39 @@ class Load:
             backend = backends.resolve(plan.backend)
             self.engine = assemble(plan, backend, dialer, self.recorder, monotonic_ns, model)
             self.engine.when_ended = self._ended
-            self._driver = Driver(self.engine, monotonic_ns, interrupts, give_up)
+            self._driver = GeventDriver(self.engine, monotonic_ns, interrupts, give_up)
             stack.callback(self._driver.close)
             others = [str(each) for each in endpoints if each != endpoint]
             target = TargetRecord(address=str(work.target), resolved=str(endpoint), others=others)
-            self.part = Part(work.plan, target, self.engine, self.recorder)
+            self.part = ClassRecord(work.plan, target, self.engine, self.recorder)
             self.part.findings.backend = backend
             self.part.findings.why_user_space = why_not
             self._cleanup = stack.pop_all()
         self._began_ns = self.engine.start()
         self.part.begin(self._began_ns, _now(), self._crowd)
 
-    def _model(self, number: int) -> tuple[Crowd | None, LoadModel]:
+    def _model(self, number: int) -> tuple[UserArrivals | None, LoadModel]:
         plan = self.work.plan
         match self.work.manner:
             case "open":
                 profile = plan.profile()
                 assert profile is not None
                 seed = (plan.seed + number * _MIXED) % 2**63
-                crowd = Crowd(profile.start_per_s, plan.arrivals, seed)
+                crowd = UserArrivals(profile.start_per_s, plan.arrivals, seed)
                 self._open_loop = OpenLoop(crowd, monotonic_ns, self.recorder.record_send)
                 return crowd, self._open_loop
             case "paced":
                 return None, Thinking(self._pause_ns, monotonic_ns)
             case "scripted":
-                return None, OnCall(self._members)
+                return None, OnDemand(self._members)
             case _:
                 return None, ClosedLoop()
 
     # ---- users come and go ----------------------------------------------------------------
 
-    def join(self, member: Member, conversation: Conversation, count: int) -> list[Connection]:
+    def join(
+        self, member: ConnectionOwner, conversation: Conversation, count: int
+    ) -> list[Connection]:
         """Open ``count`` connections for ``member``.
 
         Raises GreenletExit, which ends the user, and gives up, if this machine forbids so many.
@@ -219,7 +223,7 @@ class Load:
     # ---- accounts -------------------------------------------------------------------------
 
     @property
-    def tally(self) -> RequestTally:
+    def tally(self) -> RequestCounts:
         """What has come back, for Locust's tables."""
         return self.recorder.tally
 

@@ -9,26 +9,26 @@ import msgspec
 
 from loadgen.analysis.verdict import judging
 from loadgen.engine.engine import Engine
-from loadgen.engine.pool import NONE, Totals
-from loadgen.locust.request_counts import TallyingRecorder
+from loadgen.engine.pool import NONE, PoolTotals
+from loadgen.locust.request_counts import CountingRecorder
 from loadgen.locust.user_attributes import crowd_plan
 from loadgen.net.clock import monotonic_ns
 from loadgen.plan import Plan
-from loadgen.plan.user_arrivals import Later, Offered
+from loadgen.plan.user_arrivals import Later, OfferedLoad
 from loadgen.results.interval_packer import IntervalPacker
-from loadgen.results.intervals import Stage
+from loadgen.results.intervals import RunPhase
 from loadgen.results.record import ConnectionsRecord, RunRecord, TargetRecord
 from loadgen.runner.build_record import freeze, freeze_interval
 from loadgen.runner.cpu_time import Processor
-from loadgen.runner.state import Findings
+from loadgen.runner.state import RunState
 from loadgen.units import ns_to_seconds
 
 
-class Part:
+class ClassRecord:
     """Collects the findings of one engine; `record` is what they are so far."""
 
     def __init__(
-        self, plan: Plan, target: TargetRecord, engine: Engine, recorder: TallyingRecorder
+        self, plan: Plan, target: TargetRecord, engine: Engine, recorder: CountingRecorder
     ) -> None:
         self._plan = plan
         self._engine = engine
@@ -37,14 +37,14 @@ class Part:
         self._interval_began_ns = 0
         self._is_loading = True
         self._is_over = False
-        self._offered: Offered | None = None
+        self._offered: OfferedLoad | None = None
         self._processor = Processor()
         self._used = self._processor.use()
         self._connected = engine.availability.so_far(monotonic_ns())
         self._fresh = IntervalPacker()
-        self.findings = Findings(plan=plan, started_at="", backend="", recorder=recorder)
+        self.findings = RunState(plan=plan, started_at="", backend="", recorder=recorder)
 
-    def begin(self, now_ns: int, started_at: str, offered: Offered | None) -> None:
+    def begin(self, now_ns: int, started_at: str, offered: OfferedLoad | None) -> None:
         """Let the load begin: at ``now_ns``, which is ``started_at`` in the time of day."""
         self._offered = self.findings.profile = offered
         marks = self.findings.marks
@@ -73,7 +73,7 @@ class Part:
         """Close the books of the interval that is under way."""
         before, after = self._totals, self._engine.totals()
         interval = self.findings.recorder.end_interval(self._interval_began_ns, now_ns)
-        stage: Stage = "loading" if self._is_loading else "draining"
+        stage: RunPhase = "loading" if self._is_loading else "draining"
         self._fresh.append(freeze_interval(interval, before, after, stage, self.findings))
         self._totals, self._interval_began_ns = after, now_ns
 
@@ -122,7 +122,7 @@ class Part:
         record = msgspec.structs.replace(record, requested=requested)
         return msgspec.structs.replace(record, health=judging.judge(record))
 
-    def _concluded(self) -> Totals:
+    def _concluded(self) -> PoolTotals:
         """Return the totals without what is in flight: nothing is known of it yet."""
         totals = self._totals
         lost = sum(connection.unanswered for connection in self._engine.connections)

@@ -16,7 +16,7 @@ from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import ONE_BY_ONE, Conversation
 from loadgen.engine.lifecycle import State
 from loadgen.errors import LoadgenError
-from loadgen.locust.class_load import Load
+from loadgen.locust.class_load import ClassLoad
 from loadgen.locust.user_attributes import checked
 from loadgen.net.failure import Cause, Failure
 from loadgen.net.protocols import Decoder, Framing
@@ -41,7 +41,7 @@ class RequestTimeout(RequestFailed, TimeoutError):  # noqa: N818 - as Locust's u
 class SocketClient:
     """A script's own connection. It opens with the first request, and again after each failure."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: ClassLoad) -> None:
         self._load = load
         self._form = load.work.plan.framing()
         self._said = _Said(self._form, load)
@@ -162,7 +162,7 @@ class _Said:
 
     items: tuple[bytes, ...] = ()
 
-    def __init__(self, form: Framing, load: Load) -> None:
+    def __init__(self, form: Framing, load: ClassLoad) -> None:
         self.one_way = form.one_way
         self.message = b""
         self.is_out = False

@@ -33,7 +33,7 @@ _LONGEST: Final = 300  # characters of a reason that stay
 
 
 @dataclass(slots=True)
-class Contribution:
+class WorkerContribution:
     """What one worker has reported about one user class; ``heard_ns``: when last.
 
     is_warmup: since then, measuring was begun.
@@ -67,7 +67,7 @@ class Contribution:
         return msgspec.structs.replace(self.report.record, intervals=latest)
 
 
-class Gathered:
+class Collector:
     """The contributions of all workers to one run; `begin` forgets those of the last.
 
     attendance: who of several workers takes part; None where there are none.
@@ -81,7 +81,7 @@ class Gathered:
         self.attendance: Attendance | None = None
         self.run = 0
         """The number of the run, if it has one."""
-        self.contributions: dict[str, dict[str, Contribution]] = {}
+        self.contributions: dict[str, dict[str, WorkerContribution]] = {}
         """By user class and worker."""
 
     def begin(self, run: int = 0) -> None:
@@ -105,7 +105,7 @@ class Gathered:
             _log.warning("worker %s reports of an earlier run, which is over; left out", worker)
         for report in accepted:
             workers = self.contributions.setdefault(report.user_class, {})
-            known = workers.setdefault(worker, Contribution(report, 0))
+            known = workers.setdefault(worker, WorkerContribution(report, 0))
             known.take(report)
             self._accuse(worker, known)
         return accepted
@@ -128,7 +128,7 @@ class Gathered:
         known = self.contributions.get(user_class, {}).get(worker)
         return PackedIntervals([]) if known is None else known.intervals
 
-    def _accuse(self, worker: str, known: Contribution) -> None:
+    def _accuse(self, worker: str, known: WorkerContribution) -> None:
         """Name a worker that is at its limit, once."""
         verdict = known.report.record.health
         findings = [] if verdict is None else generator_findings(verdict)
@@ -181,18 +181,20 @@ class Gathered:
             dropped[worker] = DroppedRecord(name=worker, reports=reports, reason=why)
         return replace(self.attendance.team(user_class), dropped=tuple(dropped.values()))
 
-    def _counting(self, user_class: str) -> list[tuple[str, Contribution]]:
+    def _counting(self, user_class: str) -> list[tuple[str, WorkerContribution]]:
         """Return what counts, by worker: of one that is lost, no warm-up, if others go on."""
         workers = self._alike(user_class)[0]
         counting = [(name, each) for name, each in workers if not self._is_void(name, each)]
         return counting or workers
 
-    def _alike(self, user_class: str) -> tuple[list[tuple[str, Contribution]], dict[str, str]]:
+    def _alike(
+        self, user_class: str
+    ) -> tuple[list[tuple[str, WorkerContribution]], dict[str, str]]:
         """Return the contributions of one run, and why the others are none of it, by worker.
 
         Most workers decide what the run is; where none is in the majority, what was planned here.
         """
-        groups: list[list[tuple[str, Contribution]]] = []
+        groups: list[list[tuple[str, WorkerContribution]]] = []
         for worker, each in sorted(self.contributions[user_class].items()):
             for group in groups:
                 if not unlike(group[0][1].report.record, each.report.record):
@@ -201,7 +203,7 @@ class Gathered:
             else:
                 groups.append([(worker, each)])
 
-        def weight(group: list[tuple[str, Contribution]]) -> tuple[int, bool]:
+        def weight(group: list[tuple[str, WorkerContribution]]) -> tuple[int, bool]:
             record = group[0][1].report.record
             return len(group), len(groups) > 1 and self._is_as_planned(user_class, record)
 
@@ -214,7 +216,7 @@ class Gathered:
             for worker, each in group
         }
 
-    def _is_void(self, worker: str, contribution: Contribution) -> bool:
+    def _is_void(self, worker: str, contribution: WorkerContribution) -> bool:
         is_lost = self.attendance is not None and self.attendance.is_lost(worker)
         return is_lost and contribution.is_warmup
 

@@ -9,7 +9,7 @@ from locust import User
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
-from loadgen.locust.class_load import Load
+from loadgen.locust.class_load import ClassLoad
 from loadgen.locust.user_attributes import checked
 from loadgen.logs import logger
 from loadgen.net.failure import (
@@ -25,7 +25,7 @@ _log = logger("loadgen.locust")
 _PAUSE_AFTER_ERROR_NS: Final = NS_PER_S
 
 
-class Seat:
+class DeclarativeConnections:
     """Takes part in a load with the user's connections, from its making to `leave`.
 
     make_payload: makes each message when it is sent; None for the payloads of the plan.
@@ -34,7 +34,7 @@ class Seat:
 
     def __init__(
         self,
-        load: Load,
+        load: ClassLoad,
         user: User,
         make_payload: Callable[[], bytes] | None,
         wait_time: Callable[[Any], float] | None,

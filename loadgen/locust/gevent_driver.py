@@ -99,7 +99,7 @@ def interrupt_main() -> None:
     get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
 
 
-class Driver:
+class GeventDriver:
     """Steps ``engine`` from the hub of the greenlet that makes it, until `close`.
 
     on_bug: hears of an exception that has left a turn; the engine is not stepped again.

@@ -12,7 +12,7 @@ from loadgen.locust import arguments
 from loadgen.locust.attendance import Attendance, telling
 from loadgen.locust.gevent_driver import Interrupts
 from loadgen.locust.inspection import Inspection
-from loadgen.locust.roles import Gathering
+from loadgen.locust.roles import CollectingRole
 from loadgen.locust.worker import FIELD, FINISH, FINISHED, REFUSED
 from loadgen.locust.worker_report import PartReport
 from loadgen.logs import logger
@@ -26,7 +26,7 @@ _PATIENCE_S: Final = 5.0
 _LOOK_S: Final = 1.0
 
 
-class Master(Gathering):
+class Master(CollectingRole):
     """Hears the workers of ``runner``.
 
     While a run goes on, ^C is for the main greenlet: raised wherever Python happens to be, it ends

@@ -61,7 +61,7 @@ class Listener(Protocol):
         """Hear of requests without a response time: failed with ``text``, or one way if empty."""
 
 
-class RequestTally:
+class RequestCounts:
     """Counts requests by name, in full and for each second since the last `take`."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class RequestTally:
         self.by_name.clear()
 
 
-class TallyingRecorder(Recorder):
+class CountingRecorder(Recorder):
     """A Recorder that tells a tally of every reply, by the name of the request.
 
     name: of the requests. wall_offset_ns: what makes a time of the run's clock one of the day.
@@ -123,7 +123,7 @@ class TallyingRecorder(Recorder):
 
     def __init__(self, name: str, wall_offset_ns: int, wall_clock: WallClock | None) -> None:
         super().__init__(0, wall_clock)
-        self.tally = RequestTally()
+        self.tally = RequestCounts()
         self.name_by_owner: dict[int, str] = {}
         """What is in flight on each connection, by index, where requests have their own names."""
         self.reply_bytes: int | None = None
@@ -164,7 +164,7 @@ class TallyingRecorder(Recorder):
         return began_ns
 
 
-class NamingRecorder(TallyingRecorder):
+class NamingRecorder(CountingRecorder):
     """A TallyingRecorder for connections whose requests have names of their own, one at a time."""
 
     def __init__(self, name: str, wall_offset_ns: int, wall_clock: WallClock | None) -> None:

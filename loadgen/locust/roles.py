@@ -20,7 +20,7 @@ from loadgen.analysis.lines import Line
 from loadgen.analysis.merge import plan_in_common
 from loadgen.errors import UsageError
 from loadgen.locust.arguments import CommandLine
-from loadgen.locust.collector import Gathered
+from loadgen.locust.collector import Collector
 from loadgen.locust.session import Session
 from loadgen.locust.user_attributes import crowd_plan
 from loadgen.logs import logger
@@ -45,7 +45,7 @@ class Role(ABC):
         self.environment = environment
         self.command_line = CommandLine.of(environment.parsed_options)
         self.session = Session(environment, self._refuse)
-        self.gathered = Gathered(self._is_as_planned)
+        self.gathered = Collector(self._is_as_planned)
 
     @abstractmethod
     def begin(self, **_: Any) -> None:
@@ -75,7 +75,7 @@ class Role(ABC):
             getattr(self.environment.events, event).add_listener(listener)
 
 
-class Making(Role):
+class LoadingRole(Role):
     """Where load is made."""
 
     def __init__(self, environment: Environment) -> None:
@@ -118,7 +118,7 @@ class Making(Role):
             runner.stop()
 
 
-class Gathering(Role):
+class CollectingRole(Role):
     """Where what was found is put together."""
 
     def __init__(self, environment: Environment) -> None:

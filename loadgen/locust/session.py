@@ -20,7 +20,7 @@ from locust.env import Environment
 
 from loadgen.errors import LoadgenBug, LoadgenError
 from loadgen.locust import arguments, locust_stats
-from loadgen.locust.class_load import Load, Work
+from loadgen.locust.class_load import ClassLoad, UserClassPlan
 from loadgen.locust.gevent_driver import Interrupts
 from loadgen.locust.request_events import RequestEvents
 from loadgen.locust.worker_report import PartReport
@@ -43,7 +43,7 @@ class Session:
     def __init__(self, environment: Environment, refuse: Callable[[str], None]) -> None:
         self._environment = environment
         self._refuse = refuse
-        self._loads: dict[type[User], Load] = {}
+        self._loads: dict[type[User], ClassLoad] = {}
         self._making = RLock()
         self._interrupts = Interrupts()
         self._ticker: Any = None
@@ -67,7 +67,7 @@ class Session:
         self._events = RequestEvents.wanted(self._environment)
         self._ticker = gevent.spawn(self._tick)
 
-    def load_for(self, user: User, work_of: Callable[[], Work]) -> Load:
+    def load_for(self, user: User, work_of: Callable[[], UserClassPlan]) -> ClassLoad:
         """Return the load that ``user`` takes part in; the first user of a class has it made.
 
         Raises GreenletExit, which ends the user, and stops the run with a word to the log, if it
@@ -80,7 +80,7 @@ class Session:
             if user_class not in self._loads:
                 try:
                     number = max(0, getattr(self._environment.runner, "worker_index", 0))
-                    load = Load(work_of(), number, self._interrupts, self.give_up)
+                    load = ClassLoad(work_of(), number, self._interrupts, self.give_up)
                 except LoadgenError as error:
                     self.give_up(error)
                     raise gevent.GreenletExit from None
@@ -119,7 +119,7 @@ class Session:
         with self._interrupts:
             return [self._report(load) for load in self._loads.values()]
 
-    def _report(self, load: Load) -> PartReport:
+    def _report(self, load: ClassLoad) -> PartReport:
         load.flush()
         record = load.part.record(monotonic_ns())
         return PartReport(

@@ -12,9 +12,9 @@ from loadgen.engine.conversation import Conversation
 from loadgen.errors import UsageError
 from loadgen.locust import arguments
 from loadgen.locust.attach import attached
-from loadgen.locust.class_load import Load, Manner, Work
+from loadgen.locust.class_load import ClassLoad, Pacing, UserClassPlan
 from loadgen.locust.client import SocketClient
-from loadgen.locust.declarative import Seat
+from loadgen.locust.declarative import DeclarativeConnections
 from loadgen.locust.user_attributes import SCRIPTED_WORDS, WORDS, plan_of
 from loadgen.net.target import Target
 from loadgen.plan import Plan
@@ -38,7 +38,7 @@ class _EngineUser(User):
     _words: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def work(cls, options: Any) -> Work:
+    def work(cls, options: Any) -> UserClassPlan:
         """Return what a user of this class does; ``options`` (Locust's) override its attributes.
 
         Raises UsageError naming what is wrong, with which value, and what is accepted.
@@ -46,7 +46,7 @@ class _EngineUser(User):
         plan, manner = cls.check(options)
         if not cls.host:
             raise UsageError(f"{cls.__name__} has no host; give --host tcp://host:port")
-        return Work(
+        return UserClassPlan(
             user_class=cls.__name__,
             name=cls.name or cls.__name__,
             plan=plan,
@@ -58,7 +58,7 @@ class _EngineUser(User):
         )
 
     @classmethod
-    def check(cls, options: Any) -> tuple[Plan, Manner]:
+    def check(cls, options: Any) -> tuple[Plan, Pacing]:
         """Return the plan of one user, and its manner. Raises UsageError as `work` does."""
         plan = plan_of(cls, cls._words, arguments.overrides(options))
         made_by = cls._maker()
@@ -73,10 +73,10 @@ class _EngineUser(User):
         return ""
 
     @classmethod
-    def _manner(cls, rate: float | str | None) -> Manner:
+    def _manner(cls, rate: float | str | None) -> Pacing:
         raise NotImplementedError
 
-    def _load(self) -> Load:
+    def _load(self) -> ClassLoad:
         environment = self.environment
         session = attached(environment).session
         return session.load_for(self, lambda: self.work(environment.parsed_options))
@@ -107,14 +107,14 @@ class SocketUser(_EngineUser):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self._seat: Seat | None = None
+        self._seat: DeclarativeConnections | None = None
 
     @classmethod
     def _maker(cls) -> str:
         return "" if cls.payload is None else "payload"
 
     @classmethod
-    def check(cls, options: Any) -> tuple[Plan, Manner]:
+    def check(cls, options: Any) -> tuple[Plan, Pacing]:
         """Return the plan of one user, and its manner. Raises UsageError as `work` does."""
         if any(each is not SocketUser.drive for each in cls.tasks):
             raise UsageError(
@@ -123,7 +123,7 @@ class SocketUser(_EngineUser):
         return super().check(options)
 
     @classmethod
-    def _manner(cls, rate: float | str | None) -> Manner:
+    def _manner(cls, rate: float | str | None) -> Pacing:
         is_paced = cls.wait_time is not _NO_WAIT
         if rate is None:
             return "paced" if is_paced else "closed"
@@ -138,7 +138,7 @@ class SocketUser(_EngineUser):
         """Take part in the load until the user is stopped."""
         load = self._load()
         wait_time = type(self).wait_time if load.work.manner == "paced" else None
-        self._seat = Seat(load, self, self.payload, wait_time)
+        self._seat = DeclarativeConnections(load, self, self.payload, wait_time)
         if self._state == LOCUST_STATE_STOPPING:  # it was stopped while the load was being made
             self._seat.leave()
         try:
@@ -196,7 +196,7 @@ class ScriptedSocketUser(_EngineUser):
         return "tasks"
 
     @classmethod
-    def _manner(cls, rate: float | str | None) -> Manner:
+    def _manner(cls, rate: float | str | None) -> Pacing:
         return "scripted"
 
     @property

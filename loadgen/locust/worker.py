@@ -11,7 +11,7 @@ from typing import Any, Final
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadgen.locust.roles import Making
+from loadgen.locust.roles import LoadingRole
 from loadgen.locust.worker_report import encode
 
 FIELD: Final = "loadgen"
@@ -22,7 +22,7 @@ FINISHED: Final = "loadgen_finished"
 REFUSED: Final = "loadgen_refused"
 
 
-class Worker(Making):
+class Worker(LoadingRole):
     """Makes load where ``runner`` says."""
 
     def __init__(self, environment: Environment, runner: WorkerRunner) -> None:

@@ -64,7 +64,7 @@ STEP_NS: Final = 10_000
 _LOOKS: Final = 5
 
 
-class Step(NamedTuple):
+class WallClockStep(NamedTuple):
     """The wall clock was set by ``step_ns`` at some moment from ``since_ns`` to ``until_ns``."""
 
     since_ns: int
@@ -80,7 +80,7 @@ class WallClock:
         self._wall = wall
         self.offset_ns, self._looked_ns, self._doubt_ns = self._look()
 
-    def look(self) -> Step | None:
+    def look(self) -> WallClockStep | None:
         """Look at the offset again; return the step, if there was one since the last look."""
         offset_ns, now_ns, doubt_ns = self._look()
         moved_ns = offset_ns - self.offset_ns
@@ -88,7 +88,7 @@ class WallClock:
         if abs(moved_ns) <= STEP_NS + doubt_ns + self._doubt_ns:
             return None
         self.offset_ns, self._doubt_ns = offset_ns, doubt_ns
-        return Step(since_ns, now_ns, moved_ns)
+        return WallClockStep(since_ns, now_ns, moved_ns)
 
     def _look(self) -> tuple[int, int, int]:
         """Return the offset, when it was measured, and by how much it may be wrong."""

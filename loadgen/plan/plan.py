@@ -11,7 +11,7 @@ from loadgen.net import backends, pacing, protocols
 from loadgen.net.target import Target
 from loadgen.plan.arrivals import ARRIVALS
 from loadgen.plan.payloads import PayloadSource, RedactedPayload, SizePayload
-from loadgen.plan.profile import LONGEST_S, Profile, Stage
+from loadgen.plan.profile import LONGEST_S, Profile, RateStage
 from loadgen.plan.think_time import ThinkTime
 from loadgen.quantities import MOST_KINDS, MOST_PAYLOADS, Text
 
@@ -45,7 +45,7 @@ _OPEN_LOOP: Final = ("rate", "rate_per_connection", "stages")
 TIMESTAMPS: Final = ("auto", "kernel", "user")
 WATCHED: Final = ("auto", "off")
 
-Payloads = Annotated[tuple[PayloadSource, ...], msgspec.Meta(max_length=MOST_PAYLOADS)]
+PayloadSources = Annotated[tuple[PayloadSource, ...], msgspec.Meta(max_length=MOST_PAYLOADS)]
 Conditions = Annotated[tuple[Text, ...], msgspec.Meta(max_length=MOST_KINDS)]
 
 
@@ -112,7 +112,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     target: Text | None = None
     connections: int = DEFAULT_CONNECTIONS
     backend: Text = "auto"
-    payloads: Payloads = (SizePayload(64),)
+    payloads: PayloadSources = (SizePayload(64),)
     first_message: bytes | RedactedPayload = b""
     messages: int | None = None
     duration_s: float | None = None
@@ -235,7 +235,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if profile is None or not self.warmup_s:
             return profile
         first_per_s = profile.rate_at_s(0)
-        return Profile(first_per_s, (Stage(self.warmup_s, first_per_s), *profile.stages))
+        return Profile(first_per_s, (RateStage(self.warmup_s, first_per_s), *profile.stages))
 
     def _check_warmup(self) -> None:
         if not self.warmup_s:

@@ -27,7 +27,7 @@ _RATE_FORM: Final = f"{units.RATE_FORM}, or a ramp such as 0..50k/30s"
 _STAGES_FORM: Final = "write duration:rate, separated by commas, such as 10s:5k,20s:50k,10s:0"
 
 
-class Stage(NamedTuple):
+class RateStage(NamedTuple):
     """The rate moves evenly to ``target_per_s`` within ``duration_s``; within 0 s, it jumps."""
 
     duration_s: float
@@ -43,7 +43,7 @@ class Profile:
     """
 
     start_per_s: float
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[RateStage, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -96,7 +96,9 @@ class Profile:
         """Return the profile with every rate times ``factor``. Raises UsageError."""
         words = self.describe().replace("\N{NO-BREAK SPACE}", " ")
         with refusing("--rate-per-conn", f"{words} times {factor:g}"):
-            stages = (Stage(stage.duration_s, stage.target_per_s * factor) for stage in self.stages)
+            stages = (
+                RateStage(stage.duration_s, stage.target_per_s * factor) for stage in self.stages
+            )
             return Profile(self.start_per_s * factor, tuple(stages))
 
     @property
@@ -177,8 +179,8 @@ class Profile:
         return count, rate_per_s, slope, at_s - begin_s
 
 
-def _stage(duration: str, target: str) -> Stage:
-    return Stage(units.parse_duration_s(duration), units.parse_rate_per_s(target))
+def _stage(duration: str, target: str) -> RateStage:
+    return RateStage(units.parse_duration_s(duration), units.parse_rate_per_s(target))
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ _UNIT_RATE_PER_S: Final = 1000.0
 _COUNT_NS: Final = NS_PER_S / _UNIT_RATE_PER_S
 
 
-class Offered(Protocol):
+class OfferedLoad(Protocol):
     """What a run offers, over time from its start."""
 
     def expected_by_s(self, at_s: float) -> float:
@@ -40,7 +40,7 @@ class Offered(Protocol):
 class Later:
     """What ``whole`` offers from ``begin_s`` on."""
 
-    whole: Offered
+    whole: OfferedLoad
     begin_s: float
 
     def expected_by_s(self, at_s: float) -> float:
@@ -64,7 +64,7 @@ class _Knot(NamedTuple):
         return self.due + (at_ns - self.begin_ns) * self.per_ns
 
 
-class Crowd:
+class UserArrivals:
     """Endless intended times, in nanoseconds from the beginning; nobody is there at first.
 
     rate_per_s: of each user. kind: a name of `loadgen.plan.arrivals.ARRIVALS`. seed: not negative.
@@ -78,7 +78,7 @@ class Crowd:
         self._knots = [_Knot(0, 0.0, 0.0)]
         self._current = 0  # the knot after which the next message falls due
 
-    def __iter__(self) -> "Crowd":
+    def __iter__(self) -> "UserArrivals":
         return self
 
     def __next__(self) -> int:

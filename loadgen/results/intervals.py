@@ -31,7 +31,7 @@ _AT_ONCE: Final = 8
 
 _ROUNDING_S: Final = 1e-3  # to so much are the starts of several workers known
 
-Stage = Literal["opening", "warming", "loading", "draining"]
+RunPhase = Literal["opening", "warming", "loading", "draining"]
 """What a run is at: connecting, submitting messages that do not count yet, submitting those that
 do, or waiting for the last replies."""
 
@@ -73,7 +73,7 @@ class IntervalRecord(Times, frozen=True, kw_only=True):
 
     start_s: MomentSeconds
     duration_s: Seconds
-    stage: Stage
+    stage: RunPhase
     messages: Count
     bytes_sent: Bytes
     bytes_received: Bytes
@@ -106,15 +106,15 @@ else:
     )
 
 
-class Counted(NamedTuple):
+class IntervalCounts(NamedTuple):
     """An interval as it is added up with others: the times that it has are histograms."""
 
-    stage: Stage
+    stage: RunPhase
     numbers: dict[str, Any]
     times: dict[str, Histogram]
 
     @classmethod
-    def of(cls, interval: IntervalRecord) -> "Counted":
+    def of(cls, interval: IntervalRecord) -> "IntervalCounts":
         """Return ``interval`` as such."""
         times = {kind: getattr(interval, kind) for kind in KINDS}
         return cls(
@@ -142,7 +142,7 @@ class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
     each. The buckets are those of `Distribution`.
     """
 
-    stage: Stage
+    stage: RunPhase
     numbers: NumberColumns
     times: dict[str, bytes]
 
@@ -161,14 +161,14 @@ class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
     def __len__(self) -> int:
         return len(self.numbers["start_s"])
 
-    def counted(self) -> Iterator[Counted]:
+    def counted(self) -> Iterator[IntervalCounts]:
         """Yield the intervals, to be added up. Raises RecordError if they are damaged."""
         names = [name for name in NUMBERS if name in self.numbers]
         kinds = [kind for kind in KINDS if kind in self.times]
         numbers = zip(*(self.numbers[name] for name in names), strict=True)
         times = zip(*(_column((self,), kind).histograms() for kind in kinds), strict=True)
         for own, histograms in zip(numbers, times, strict=True):
-            yield Counted(
+            yield IntervalCounts(
                 self.stage,
                 dict(zip(names, own, strict=True)),
                 dict(zip(kinds, histograms, strict=True)),
@@ -262,20 +262,20 @@ def numbers_of(intervals: Intervals, name: str) -> Floats:
     return np.fromiter((getattr(each, name) for each in intervals), np.float64)
 
 
-def stages_of(intervals: Intervals) -> list[Stage]:
+def stages_of(intervals: Intervals) -> list[RunPhase]:
     """Return the stage of each interval."""
     if isinstance(intervals, PackedIntervals):
         return [block.stage for block in intervals.blocks for _ in range(len(block))]
     return [each.stage for each in intervals]
 
 
-def counted(intervals: Intervals) -> Iterator[Counted]:
+def counted(intervals: Intervals) -> Iterator[IntervalCounts]:
     """Yield all intervals, to be added up. Raises RecordError where they are damaged."""
     if isinstance(intervals, PackedIntervals):
         for block in intervals.blocks:
             yield from block.counted()
     else:
-        yield from map(Counted.of, intervals)
+        yield from map(IntervalCounts.of, intervals)
 
 
 def times_of(intervals: Intervals, kind: str) -> Iterator[TimesColumn]:
@@ -317,7 +317,7 @@ def check(intervals: Intervals) -> None:
                 pass
 
 
-def total_of(intervals: Intervals, name: str, *of_stages: Stage) -> int:
+def total_of(intervals: Intervals, name: str, *of_stages: RunPhase) -> int:
     """Return the sum of the field ``name`` over the intervals of those stages."""
     counted = np.isin(stages_of(intervals), of_stages)
     return int(numbers_of(intervals, name)[counted].sum())

@@ -16,16 +16,16 @@ from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ClockStep
 from loadgen.results.intervals import (
     NUMBERS,
-    Counted,
+    IntervalCounts,
     IntervalRecord,
-    Stage,
+    RunPhase,
     Times,
     counted,
 )
 from loadgen.results.record import FailureRecord, RunRecord
 from loadgen.units import MOMENT_FORM, NS_PER_S, ns_to_seconds, parse_moment, seconds_to_ns
 
-STAGES: Final[tuple[Stage, ...]] = ("loading", "draining", "warming", "opening")
+STAGES: Final[tuple[RunPhase, ...]] = ("loading", "draining", "warming", "opening")
 """What an interval is called whose workers were at several: loading where any was, otherwise the
 most advanced."""
 
@@ -39,7 +39,7 @@ _EARLY_NS: Final = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class WorkerPart:
     """What one worker has found; ``began_ns`` is when, by the wall clock.
 
     Its moments lie ``later_ns`` after those of the run, which begins with its earliest part.
@@ -68,11 +68,14 @@ class Part:
         return ns_to_seconds(self.moment_ns(own_s))
 
 
-def aligned(records: Mapping[str, RunRecord]) -> list[Part]:
+def aligned(records: Mapping[str, RunRecord]) -> list[WorkerPart]:
     """Return the parts in the order of their names. Raises RecordError if a start is no moment."""
     starts_ns = {name: began_ns(name, records[name]) for name in sorted(records)}
     first_ns = min(starts_ns.values())
-    return [Part(name, records[name], at_ns, at_ns - first_ns) for name, at_ns in starts_ns.items()]
+    return [
+        WorkerPart(name, records[name], at_ns, at_ns - first_ns)
+        for name, at_ns in starts_ns.items()
+    ]
 
 
 def began_ns(name: str, record: RunRecord) -> int:
@@ -90,7 +93,7 @@ def began_ns(name: str, record: RunRecord) -> int:
     return since_epoch // timedelta(microseconds=1) * _NS_PER_US
 
 
-def intervals(parts: Iterable[Part]) -> Iterator[IntervalRecord]:
+def intervals(parts: Iterable[WorkerPart]) -> Iterator[IntervalRecord]:
     """Yield the intervals of all; those that began in one second of the wall clock are one.
 
     One spans the time from the earliest start to the latest end of those that it is made of.
@@ -101,7 +104,7 @@ def intervals(parts: Iterable[Part]) -> Iterator[IntervalRecord]:
         yield _interval([[interval for *_, interval in own] for _, own in by_part])
 
 
-def _by_second(part: Part) -> Iterator[tuple[int, str, Counted]]:
+def _by_second(part: WorkerPart) -> Iterator[tuple[int, str, IntervalCounts]]:
     """Yield the second in which each interval began, whose it is, and when that is for the run."""
     for interval in counted(part.record.intervals):
         own_s = interval.numbers["start_s"]
@@ -110,7 +113,7 @@ def _by_second(part: Part) -> Iterator[tuple[int, str, Counted]]:
         yield second, part.name, interval._replace(numbers=numbers)
 
 
-def _interval(by_part: Sequence[Sequence[Counted]]) -> IntervalRecord:
+def _interval(by_part: Sequence[Sequence[IntervalCounts]]) -> IntervalRecord:
     """Return one interval; the last one of each part says how many connections were up."""
     every = [interval for own in by_part for interval in own]
     starts_s = [each.numbers["start_s"] for each in every]
@@ -123,10 +126,10 @@ def _interval(by_part: Sequence[Sequence[Counted]]) -> IntervalRecord:
     numbers["duration_s"] = ns_to_seconds(end_ns - seconds_to_ns(min(starts_s)))
     numbers["connections_up"] = sum(own[-1].numbers["connections_up"] for own in by_part)
     stage = min((each.stage for each in every), key=STAGES.index)
-    return Counted(stage, numbers, _added(every)).record()
+    return IntervalCounts(stage, numbers, _added(every)).record()
 
 
-def _added(every: Iterable[Counted]) -> dict[str, Histogram]:
+def _added(every: Iterable[IntervalCounts]) -> dict[str, Histogram]:
     """Return the times of all, each of which any of them has."""
     added: dict[str, Histogram] = {}
     for interval in every:
@@ -135,7 +138,7 @@ def _added(every: Iterable[Counted]) -> dict[str, Histogram]:
     return added
 
 
-def failures(parts: Iterable[Part]) -> list[FailureRecord]:
+def failures(parts: Iterable[WorkerPart]) -> list[FailureRecord]:
     """Return every kind of failure, the most frequent first."""
     kinds: dict[tuple[str, str], list[FailureRecord]] = defaultdict(list)
     for part in parts:
@@ -158,7 +161,7 @@ def failures(parts: Iterable[Part]) -> list[FailureRecord]:
     return sorted(merged, key=lambda failure: -failure.count)
 
 
-def clock_steps(parts: Iterable[Part]) -> list[ClockStep]:
+def clock_steps(parts: Iterable[WorkerPart]) -> list[ClockStep]:
     """Return when a worker found its wall clock set, in the order of time."""
     steps = [
         msgspec.structs.replace(step, at_s=part.moment_s(step.at_s))

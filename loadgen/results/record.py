@@ -63,7 +63,7 @@ SCHEMA: Final = "loadgen.run/2"
 LEAST_CPU_S: Final = 0.05
 """Processor time is counted in hundredths of a second (times(2)); less of it tells nothing."""
 
-Outcome = Literal["completed", "interrupted", "lost", "unreachable"]
+RunOutcome = Literal["completed", "interrupted", "lost", "unreachable"]
 """How the run ended: as planned; by the user; because every connection had failed; because none
 ever came up."""
 
@@ -282,7 +282,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     """
 
     started_at: Moment
-    outcome: Outcome
+    outcome: RunOutcome
     plan: Plan
     target: TargetRecord
     environment: Environment

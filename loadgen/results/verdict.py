@@ -24,7 +24,7 @@ server-bound: what was answered; the server did not keep up with what was asked,
 inconclusive: something happened that makes it impossible to say; the findings name it.
 """
 
-GRAVITY: Final[tuple[Verdict, ...]] = (
+SEVERITY: Final[tuple[Verdict, ...]] = (
     "inconclusive",
     "generator-bound",
     "server-bound",
@@ -33,7 +33,7 @@ GRAVITY: Final[tuple[Verdict, ...]] = (
 )
 """The verdicts; of several, the first one stands."""
 
-Outcome = Literal["passed", "failed", "inconclusive"]
+CheckOutcome = Literal["passed", "failed", "inconclusive"]
 """Of a check; inconclusive where the figure is not there, or the verdict makes it meaningless."""
 
 
@@ -45,14 +45,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     advice: Text
 
 
-Findings = Annotated[list[Finding], msgspec.Meta(max_length=MOST_FINDINGS)]
+FindingList = Annotated[list[Finding], msgspec.Meta(max_length=MOST_FINDINGS)]
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict, and the findings that it rests on, the weightiest first."""
 
     verdict: Verdict
-    findings: Findings
+    findings: FindingList
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     check: Text
-    outcome: Outcome
+    outcome: CheckOutcome
     measured: Text | None
     reason: Text
 

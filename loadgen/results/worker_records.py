@@ -12,7 +12,7 @@ from loadgen.quantities import (
     Share,
     Text,
 )
-from loadgen.results.verdict import Findings, Verdict
+from loadgen.results.verdict import FindingList, Verdict
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     messages_per_s: Amount
     waiting_share: Amount
     verdict: Verdict
-    findings: Findings
+    findings: FindingList
 
 
 class AbsenceRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,14 +25,14 @@ programs mean the like by 2 and 130. A check that fails, 1, is a result."""
 
 
 @dataclass(frozen=True)
-class Command:
+class CommandTemplate:
     """A command line with `PLACE` in it, as its words."""
 
     text: str
     words: tuple[str, ...]
 
     @classmethod
-    def parse(cls, text: str, option: str = "--run") -> "Command":
+    def parse(cls, text: str, option: str = "--run") -> "CommandTemplate":
         """Return the command that ``text`` means to a shell; nothing is expanded.
 
         Its text is in one line, with single blanks. Raises UsageError, which names ``option``.
@@ -82,7 +82,7 @@ class Ended(NamedTuple):
 
 
 def run_in_turn(
-    commands: dict[Side, Command], series: Series, tell: Callable[[str], None]
+    commands: dict[Side, CommandTemplate], series: Series, tell: Callable[[str], None]
 ) -> Iterator[Ended]:
     """Run each of ``commands`` so often, one at a time; ``tell`` hears of each before it begins.
 
@@ -95,7 +95,7 @@ def run_in_turn(
         yield Ended(number, side, _run(commands[side], file, series.longest_s))
 
 
-def _run(command: Command, file: Path, longest_s: float) -> int:
+def _run(command: CommandTemplate, file: Path, longest_s: float) -> int:
     with Tail() as output:
         code = _ended(command, file, longest_s, output.writer)
     if code in _NOT_A_RUN or code < 0 or not file.is_file():
@@ -107,7 +107,7 @@ def _run(command: Command, file: Path, longest_s: float) -> int:
     return code
 
 
-def _ended(command: Command, file: Path, longest_s: float, output: int) -> int:
+def _ended(command: CommandTemplate, file: Path, longest_s: float, output: int) -> int:
     """Return how ``command`` ended; what it has started and left behind goes with it."""
     try:
         with started(command.writing_to(file), output) as running:

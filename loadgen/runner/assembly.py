@@ -14,8 +14,8 @@ from loadgen.engine.load_models import (
     WarmUp,
 )
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import Watch
-from loadgen.engine.timeouts import Policy
+from loadgen.engine.selector import BoundedSelector
+from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.errors import LocalLimitError, UsageError
 from loadgen.net import backends, timestamps
 from loadgen.net.address import Endpoint
@@ -45,7 +45,7 @@ def assemble(
 
     model: who may send, and when; that of the plan unless it is given.
     """
-    watch = Watch(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
+    watch = BoundedSelector(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
     model = model or _model_of(plan, recorder, clock)
     return Engine(watch, dialer, recorder, clock, _policy_of(plan, dialer.endpoint), model)
 
@@ -63,11 +63,11 @@ def dialer_of(
     return Dialer(endpoint, options, factory or original("socket", "socket"))
 
 
-def _policy_of(plan: Plan, endpoint: Endpoint) -> Policy:
+def _policy_of(plan: Plan, endpoint: Endpoint) -> ConnectionPolicy:
     rate = plan.connect_rate_per_s
     if rate is None and endpoint.family == getattr(socket, "AF_UNIX", None):
         rate = _UNIX_CONNECT_RATE_PER_S
-    return Policy(
+    return ConnectionPolicy(
         connect_interval_ns=0 if rate is None else round(NS_PER_S / rate),
         connect_timeout_ns=seconds_to_ns(plan.connect_timeout_s),
         io_timeout_ns=seconds_to_ns(plan.io_timeout_s),

@@ -6,15 +6,15 @@ from typing import Any
 from loadgen.engine.availability import ConnectionTime
 from loadgen.engine.connection import Connection
 from loadgen.engine.per_connection import ConnectionTimes
-from loadgen.engine.pool import Totals
-from loadgen.engine.recorder import Interval
+from loadgen.engine.pool import PoolTotals
+from loadgen.engine.recorder import MeasuredInterval
 from loadgen.engine.tallies import TimesTally
 from loadgen.plan.redaction import as_recorded
 from loadgen.results.connections import described
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
-from loadgen.results.intervals import IntervalRecord, Stage
+from loadgen.results.intervals import IntervalRecord, RunPhase
 from loadgen.results.record import (
     Actual,
     ConnectionsRecord,
@@ -25,12 +25,16 @@ from loadgen.results.record import (
     TargetRecord,
 )
 from loadgen.runner import environment
-from loadgen.runner.state import Findings
+from loadgen.runner.state import RunState
 from loadgen.units import ns_to_seconds
 
 
 def freeze_interval(
-    interval: Interval, before: Totals, after: Totals, stage: Stage, findings: Findings
+    interval: MeasuredInterval,
+    before: PoolTotals,
+    after: PoolTotals,
+    stage: RunPhase,
+    findings: RunState,
 ) -> IntervalRecord:
     """Return the record of an interval, given the totals at its two ends."""
     load_began_ns = findings.marks.load_began_ns
@@ -48,7 +52,7 @@ def freeze_interval(
 
 
 def freeze(
-    findings: Findings, target: TargetRecord, connections: ConnectionsRecord | None = None
+    findings: RunState, target: TargetRecord, connections: ConnectionsRecord | None = None
 ) -> RunRecord:
     """Return the record of a run that is over, or of what it has found so far.
 
@@ -87,7 +91,7 @@ def freeze(
     )
 
 
-def _times(tally: TimesTally, findings: Findings) -> dict[str, Any]:
+def _times(tally: TimesTally, findings: RunState) -> dict[str, Any]:
     """Return the fields of `loadgen.results.record.Times`."""
     is_kernel = not findings.why_user_space
     is_open_loop = findings.profile is not None
@@ -106,12 +110,12 @@ def _times(tally: TimesTally, findings: Findings) -> dict[str, Any]:
     }
 
 
-def _due(findings: Findings) -> int | None:
+def _due(findings: RunState) -> int | None:
     overdue = _overdue(findings)
     return None if overdue is None else findings.recorder.due + overdue
 
 
-def _overdue(findings: Findings) -> int | None:
+def _overdue(findings: RunState) -> int | None:
     """Return how many messages were due and not sent; None in a closed loop.
 
     Where they were too many to be counted, the rate asked for says how many were to be expected.
@@ -127,14 +131,14 @@ def _overdue(findings: Findings) -> int | None:
     return min(overdue, findings.left)
 
 
-def _requested_rate_per_s(findings: Findings) -> float | None:
+def _requested_rate_per_s(findings: RunState) -> float | None:
     profile, warmup_s = findings.profile, findings.plan.warmup_s
     if profile is None or not findings.load_s:
         return None
     return profile.mean_per_s(warmup_s, warmup_s + findings.load_s)
 
 
-def _submitting_s(findings: Findings) -> float:
+def _submitting_s(findings: RunState) -> float:
     """Return how long messages were submitted: where a limit of messages ended it, to the last."""
     last_ns = findings.recorder.send_gaps.last_ns
     if not findings.left and last_ns is not None:
@@ -142,7 +146,7 @@ def _submitting_s(findings: Findings) -> float:
     return findings.load_s
 
 
-def _actual(findings: Findings) -> Actual:
+def _actual(findings: RunState) -> Actual:
     marks, at_end = findings.marks, findings.at_end
     began, ended = findings.at_load_begin, findings.at_load_end
     opening_s = ns_to_seconds(marks.opening_ended_ns - marks.opening_began_ns)
@@ -195,7 +199,7 @@ def _connection_time(found: ConnectionTime) -> ConnectionTimeRecord:
     )
 
 
-def _timestamps(findings: Findings) -> TimestampsRecord:
+def _timestamps(findings: RunState) -> TimestampsRecord:
     recorder, tally = findings.recorder, findings.recorder.times
     began_ns = findings.marks.load_began_ns
     is_kernel = not findings.why_user_space
@@ -217,7 +221,7 @@ def _timestamps(findings: Findings) -> TimestampsRecord:
     )
 
 
-def _generator(findings: Findings) -> GeneratorRecord:
+def _generator(findings: RunState) -> GeneratorRecord:
     pulse, duration_s = findings.pulse, findings.load_s
     processor = findings.processor
     longest_from_s = ns_to_seconds(pulse.longest_gap_from_ns - findings.marks.load_began_ns)
@@ -250,7 +254,7 @@ def _delayed(tally: TimesTally) -> DelayedRecord | None:
     return found if found.messages or found.reads else None
 
 
-def _shared_pauses_s(findings: Findings) -> float:
+def _shared_pauses_s(findings: RunState) -> float:
     service = findings.recorder.times.service
     if not service.count:
         return 0.0
@@ -258,7 +262,7 @@ def _shared_pauses_s(findings: Findings) -> float:
     return ns_to_seconds(pauses.shared_ns(usual_ns, findings.marks.load_began_ns))
 
 
-def _failures(findings: Findings) -> list[FailureRecord]:
+def _failures(findings: RunState) -> list[FailureRecord]:
     began_ns = findings.marks.load_began_ns
     return [
         FailureRecord(

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from loadgen.engine.pool import Totals
+from loadgen.engine.pool import PoolTotals
 from loadgen.net.clock import (
     Clock,
     boot_ns,
@@ -14,15 +14,15 @@ from loadgen.net.clock import (
     wall_ns,
 )
 from loadgen.net.dialer import SocketFactory
-from loadgen.results.intervals import Stage
+from loadgen.results.intervals import RunPhase
 
 
 class Progress(NamedTuple):
     """How a run is getting on. ``messages_per_s`` and ``elapsed_s`` speak of the load alone."""
 
-    stage: Stage
+    stage: RunPhase
     elapsed_s: float
-    totals: Totals
+    totals: PoolTotals
     messages_per_s: float
     failures: int
 

@@ -13,7 +13,7 @@ from loadgen.engine.connect_pacer import CONNECTS_UNDER_WAY
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.engine import Engine
 from loadgen.engine.lifecycle import State
-from loadgen.engine.pool import NONE, Totals
+from loadgen.engine.pool import NONE, PoolTotals
 from loadgen.engine.recorder import Recorder
 from loadgen.errors import UnreachableError
 from loadgen.net import backends, descriptors
@@ -23,15 +23,15 @@ from loadgen.net.pacing import least_timer_slack
 from loadgen.net.target import Target
 from loadgen.plan import Plan
 from loadgen.plan import payloads as payload
-from loadgen.results.intervals import Stage
-from loadgen.results.record import Outcome, RunRecord, TargetRecord
+from loadgen.results.intervals import RunPhase
+from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
 from loadgen.runner import probe
 from loadgen.runner.assembly import assemble, dialer_of, kernel_timestamps
 from loadgen.runner.build_record import freeze, freeze_interval
 from loadgen.runner.context import Progress, Surroundings, quiet_garbage_collector
 from loadgen.runner.cpu_time import Processor
 from loadgen.runner.probe import Probe
-from loadgen.runner.state import Findings
+from loadgen.runner.state import RunState
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.units import NS_PER_S, ns_to_seconds, seconds_to_ns
 
@@ -90,7 +90,7 @@ class _Run:
         self._recorder = Recorder(0)
         self._interval_began_ns = 0
         self._interval_totals = NONE
-        self.findings = Findings(
+        self.findings = RunState(
             plan=plan,
             started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             backend=backend,
@@ -231,7 +231,7 @@ class _Run:
         )
         self.findings.at_load_end = self._interval_totals
 
-    def _submit_until(self, engine: Engine, end_ns: int, stage: Stage) -> int:
+    def _submit_until(self, engine: Engine, end_ns: int, stage: RunPhase) -> int:
         """Let messages flow until ``end_ns``, or until there is nothing to do; return when it was.
 
         The interval that is under way ends there; a warm-up when planned, however late that is.
@@ -274,7 +274,7 @@ class _Run:
 
     # ---- accounts -------------------------------------------------------------------------
 
-    def _end_interval(self, engine: Engine, end_ns: int, stage: Stage) -> None:
+    def _end_interval(self, engine: Engine, end_ns: int, stage: RunPhase) -> None:
         before, after = self._interval_totals, engine.totals()
         interval = self._recorder.end_interval(self._interval_began_ns, end_ns)
         findings = self.findings
@@ -285,7 +285,7 @@ class _Run:
             answered = after.answered - before.answered
             self._observe(stage, after, answered / duration_s if duration_s else 0.0)
 
-    def _observe(self, stage: Stage, totals: Totals, messages_per_s: float) -> None:
+    def _observe(self, stage: RunPhase, totals: PoolTotals, messages_per_s: float) -> None:
         self._surroundings.observe(
             Progress(
                 stage=stage,
@@ -298,7 +298,7 @@ class _Run:
             )
         )
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self) -> RunOutcome:
         if self._surroundings.should_stop():
             return "interrupted"
         connections = self.findings.connections

@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 
 from loadgen.engine.availability import ConnectionTime
 from loadgen.engine.connection import Connection
-from loadgen.engine.loop_stats import Pulse
-from loadgen.engine.pool import NONE, Totals
+from loadgen.engine.loop_stats import LoopStats
+from loadgen.engine.pool import NONE, PoolTotals
 from loadgen.engine.recorder import Recorder
 from loadgen.plan import Plan
-from loadgen.plan.user_arrivals import Offered
+from loadgen.plan.user_arrivals import OfferedLoad
 from loadgen.results.instruments import MonitorRecord, ProbeRecord
 from loadgen.results.interval_packer import IntervalPacker
-from loadgen.results.record import Outcome
+from loadgen.results.record import RunOutcome
 from loadgen.runner.cpu_time import ProcessorUse
 from loadgen.units import ns_to_seconds
 
 
 @dataclass(slots=True)
-class Marks:
+class Milestones:
     """Moments of a run, in nanoseconds of its clock; the load begins after the warm-up."""
 
     opening_began_ns: int = 0
@@ -31,7 +31,7 @@ class Marks:
 
 
 @dataclass(slots=True)
-class Findings:
+class RunState:
     """Everything a run has left: its connections, its recorder, its marks and intervals.
 
     profile: the rate offered over time, the warm-up included; None in a closed loop.
@@ -44,7 +44,7 @@ class Findings:
     started_at: str
     backend: str
     recorder: Recorder
-    profile: Offered | None = None
+    profile: OfferedLoad | None = None
     connections: Sequence[Connection] = ()
     opened: int = 0
     opened_in_time: int = 0
@@ -54,14 +54,14 @@ class Findings:
     why_user_space: str = ""
     probe: ProbeRecord | None = None
     monitor: MonitorRecord | None = None
-    outcome: Outcome = "completed"
-    marks: Marks = field(default_factory=Marks)
-    pulse: Pulse = field(default_factory=Pulse)
+    outcome: RunOutcome = "completed"
+    marks: Milestones = field(default_factory=Milestones)
+    pulse: LoopStats = field(default_factory=LoopStats)
     processor: ProcessorUse = field(default_factory=ProcessorUse)
     connection_time: ConnectionTime = field(default_factory=ConnectionTime)
-    at_load_begin: Totals = NONE
-    at_load_end: Totals = NONE
-    at_end: Totals = NONE
+    at_load_begin: PoolTotals = NONE
+    at_load_end: PoolTotals = NONE
+    at_end: PoolTotals = NONE
     intervals: IntervalPacker = field(default_factory=IntervalPacker)
 
     @property

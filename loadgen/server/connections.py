@@ -27,7 +27,7 @@ class ServerCounts(msgspec.Struct, frozen=True):
         return ServerCounts(*(mine + theirs for mine, theirs in pairs))
 
 
-class Peer:
+class ServerConnection:
     """One accepted socket.
 
     number: unique among the connections of a server.
@@ -55,13 +55,13 @@ class Peer:
         self.interest = 0
 
 
-class Peers:
+class ServerConnections:
     """All peers of a server, watched on ``selector``; ``bytes_*`` are counted by who moves them."""
 
     def __init__(self, selector: BaseSelector, *, is_tcp: bool) -> None:
         self._selector = selector
         self._is_tcp = is_tcp
-        self._open: set[Peer] = set()
+        self._open: set[ServerConnection] = set()
         self.accepted = self.closed = self.bytes_received = self.bytes_sent = 0
 
     @property
@@ -72,7 +72,7 @@ class Peers:
     def admit(self, accepted: socket.socket) -> None:
         """Take a new connection in, and wait for what it sends."""
         self.accepted += 1
-        peer = Peer(accepted, self.accepted)
+        peer = ServerConnection(accepted, self.accepted)
         self._open.add(peer)
         try:
             accepted.setblocking(False)
@@ -82,7 +82,7 @@ class Peers:
         except OSError:
             self.drop(peer)
 
-    def settle(self, peer: Peer) -> None:
+    def settle(self, peer: ServerConnection) -> None:
         """Watch for whatever can move ``peer`` on; close it if nothing is left to do."""
         if peer.is_blocked:
             interest = EVENT_WRITE
@@ -95,7 +95,7 @@ class Peers:
         if interest != peer.interest:
             self._watch(peer, interest)
 
-    def drop(self, peer: Peer) -> None:
+    def drop(self, peer: ServerConnection) -> None:
         """Close ``peer``, whatever it has still to send."""
         if peer.interest:
             self._watch(peer, 0)
@@ -110,7 +110,7 @@ class Peers:
         for peer in list(self._open):
             self.drop(peer)
 
-    def _watch(self, peer: Peer, interest: int) -> None:
+    def _watch(self, peer: ServerConnection, interest: int) -> None:
         if not interest:
             self._selector.unregister(peer.socket)
         elif peer.interest:

@@ -26,15 +26,15 @@ from loadgen.server.arrivals import Receive
 from loadgen.server.connections import (
     BUFFER_BYTES,
     PENDING_BYTES,
-    Peer,
-    Peers,
+    ServerConnection,
+    ServerConnections,
 )
 from loadgen.server.delays import Sampler
-from loadgen.server.residence_log import Ledger
+from loadgen.server.residence_log import ResidenceLog
 from loadgen.server.waiting import Ready
 
 
-class HeldAnswers:
+class DelayedAnswers:
     """Echoes on ``peers``, each answer after a delay; `due` holds (due_ns, number, peer), a heap.
 
     ``handlers`` serve the descriptors that are no peer's.
@@ -42,12 +42,12 @@ class HeldAnswers:
 
     def __init__(
         self,
-        peers: Peers,
+        peers: ServerConnections,
         handlers: Mapping[int, Callable[[], None]],
         *,
         receive: Receive,
         draw_delay_ns: Sampler,
-        ledger: Ledger | None,
+        ledger: ResidenceLog | None,
     ) -> None:
         self._peers = peers
         self._handlers = handlers
@@ -56,7 +56,7 @@ class HeldAnswers:
         self._ledger = ledger
         self._buffers = [bytearray(BUFFER_BYTES)]
         self._view = memoryview(self._buffers[0])
-        self.due: list[tuple[int, int, Peer]] = []
+        self.due: list[tuple[int, int, ServerConnection]] = []
 
     def handle(self, ready: Ready) -> None:
         """Send what is due; read what has come, and send what becomes due meanwhile."""
@@ -75,7 +75,7 @@ class HeldAnswers:
             if due and due[0][0] <= now_ns():
                 self._answer_due()
 
-    def _receive(self, peer: Peer) -> None:
+    def _receive(self, peer: ServerConnection) -> None:
         try:
             received, arrived_ns = self._receive_into(peer.socket, self._buffers)
         except BlockingIOError:
@@ -102,7 +102,7 @@ class HeldAnswers:
             if peer.is_open:
                 self._answer(peer)
 
-    def _answer(self, peer: Peer) -> None:
+    def _answer(self, peer: ServerConnection) -> None:
         """Send what is due of one connection, in order; a blocked one may go on."""
         answers = peer.answers
         peer.is_blocked = False

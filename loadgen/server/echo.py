@@ -21,12 +21,12 @@ from typing import Final, Self
 from loadgen.errors import UsageError
 from loadgen.net import backends
 from loadgen.server.arrivals import receive_from
-from loadgen.server.connections import Peer, Peers, ServerCounts
-from loadgen.server.delayed import HeldAnswers
-from loadgen.server.immediate import PromptAnswers
+from loadgen.server.connections import ServerConnection, ServerConnections, ServerCounts
+from loadgen.server.delayed import DelayedAnswers
+from loadgen.server.immediate import ImmediateAnswers
 from loadgen.server.listener import address_of, open_listener
 from loadgen.server.options import ServerOptions
-from loadgen.server.residence_log import Ledger
+from loadgen.server.residence_log import ResidenceLog
 from loadgen.server.stalls import stalled_until_ns
 from loadgen.server.waiting import Ready, Waiter
 from loadgen.units import seconds_to_ns
@@ -69,8 +69,8 @@ class EchoServer:
         cleanup.enter_context(self._wake_receiver)
         cleanup.enter_context(self._wake_sender).setblocking(False)
         self._handlers: dict[int, Callable[[], None]] = {self._listener.fileno(): self._accept}
-        self._peers = Peers(self._selector, is_tcp=not options.path)
-        self._due: list[tuple[int, int, Peer]] = []
+        self._peers = ServerConnections(self._selector, is_tcp=not options.path)
+        self._due: list[tuple[int, int, ServerConnection]] = []
         self._answers = self._open_answers(cleanup)
         self._first_accepted_ns: int | None = None
         self._closed_when_exhausted = 0
@@ -79,15 +79,15 @@ class EchoServer:
         self.stop_at_end_of(self._wake_receiver.fileno())
         cleanup.callback(self._peers.close)
 
-    def _open_answers(self, cleanup: contextlib.ExitStack) -> HeldAnswers | PromptAnswers:
+    def _open_answers(self, cleanup: contextlib.ExitStack) -> DelayedAnswers | ImmediateAnswers:
         options = self._options
         if not options.is_timed:
-            return PromptAnswers(self._peers, self._handlers, sink=options.sink)
+            return ImmediateAnswers(self._peers, self._handlers, sink=options.sink)
         ledger = None
         if options.ledger is not None:
-            ledger = Ledger(options.ledger, is_shared=options.processes > 1)
+            ledger = ResidenceLog(options.ledger, is_shared=options.processes > 1)
             cleanup.callback(ledger.close)
-        held = HeldAnswers(
+        held = DelayedAnswers(
             self._peers,
             self._handlers,
             receive=receive_from(self._listener, cleanup),

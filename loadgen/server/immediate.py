@@ -7,15 +7,15 @@ neither a clock read nor an object made.
 from collections.abc import Callable, Mapping
 from selectors import EVENT_WRITE
 
-from loadgen.server.connections import BUFFER_BYTES, Peer, Peers
+from loadgen.server.connections import BUFFER_BYTES, ServerConnection, ServerConnections
 from loadgen.server.waiting import Ready
 
 
-class PromptAnswers:
+class ImmediateAnswers:
     """Echoes on ``peers``; ``handlers`` serve the descriptors that are no peer's."""
 
     def __init__(
-        self, peers: Peers, handlers: Mapping[int, Callable[[], None]], *, sink: bool
+        self, peers: ServerConnections, handlers: Mapping[int, Callable[[], None]], *, sink: bool
     ) -> None:
         self._peers = peers
         self._handlers = handlers
@@ -48,7 +48,7 @@ class PromptAnswers:
                 elif not sink:
                     send(peer, view[:received])
 
-    def _send(self, peer: Peer, answer: memoryview | bytes) -> None:
+    def _send(self, peer: ServerConnection, answer: memoryview | bytes) -> None:
         try:
             sent = peer.send(answer)
         except BlockingIOError:

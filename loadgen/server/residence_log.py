@@ -18,7 +18,7 @@ _CHUNK_ENTRIES: Final = 8192  # 64 KiB: written in tens of microseconds
 _ENTRY_BYTES: Final = 8
 
 
-class Ledger:
+class ResidenceLog:
     """A ledger file being written: ``path`` is emptied, or, if shared, appended to.
 
     Raises UsageError if the file cannot be opened, LoadgenError if it cannot be written later.
@@ -58,7 +58,7 @@ class Ledger:
 
 def empty_ledger(path: Path) -> None:
     """Create the ledger that several processes will append to, without an entry."""
-    Ledger(path).close()
+    ResidenceLog(path).close()
 
 
 def read_ledger(path: Path) -> "array[int]":

@@ -19,7 +19,7 @@ from loadgen.analysis.verdict.judging import prints_response_time
 from loadgen.results.distribution import Distribution
 from loadgen.results.intervals import (
     Intervals,
-    Stage,
+    RunPhase,
     numbers_of,
     stages_of,
     times_of,
@@ -48,7 +48,7 @@ class Slice:
     connections_up: at its end. failures: how many were met in it.
     """
 
-    stage: Stage
+    stage: RunPhase
     size: int
     start_s: float
     end_s: float
@@ -84,7 +84,7 @@ def slices(record: RunRecord) -> list[Slice]:
 def _slices(of: _Same) -> list[Slice]:
     intervals = of.intervals
     most = _most(intervals)
-    known_stages: list[Stage] = []
+    known_stages: list[RunPhase] = []
     sizes: list[int] = []
     for stage, count in _stretches(intervals):
         own = [min(most, count - start) for start in range(0, count, most)]
@@ -122,7 +122,7 @@ def _most(intervals: Intervals) -> int:
     return max(1, -(-len(intervals) // MOST))
 
 
-def _stretches(intervals: Intervals) -> list[tuple[Stage, int]]:
+def _stretches(intervals: Intervals) -> list[tuple[RunPhase, int]]:
     """Return how many intervals follow one another at each stage of the run, `MOST` times at most.
 
     Where the stage changes more often, it counts only where a slice begins.

@@ -10,7 +10,7 @@ from loadgen.analysis import censoring
 from loadgen.analysis.checks import check
 from loadgen.analysis.verdict.judging import judge
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import Outcome
+from loadgen.results.verdict import CheckOutcome
 
 S = 1_000_000_000
 
@@ -60,7 +60,7 @@ def test_percentiles_are_known_below_the_share_that_had_no_answer(
     ],
 )
 def test_a_check_does_not_pass_where_the_missing_answers_might_break_it(
-    text: str, count: int, outcome: Outcome
+    text: str, count: int, outcome: CheckOutcome
 ) -> None:
     result = check(silent(count), text)
     assert result.outcome == outcome

@@ -26,15 +26,15 @@ from loadgen.analysis.metrics import (
     ConnectionCount,
     ErrorCount,
     ErrorShare,
-    Limit,
     MessageRate,
+    Threshold,
 )
-from loadgen.analysis.time_metric import Time
+from loadgen.analysis.time_metric import TimeMetric
 from loadgen.errors import UsageError
 from loadgen.net.failure import Cause, Phase
 from loadgen.results.instruments import DelayedRecord
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import CheckResult, Finding, Health, Outcome, Verdict
+from loadgen.results.verdict import CheckOutcome, CheckResult, Finding, Health, Verdict
 
 US, MS = 1_000, 1_000_000
 NBSP = "\N{NO-BREAK SPACE}"
@@ -53,7 +53,7 @@ def answer(text: str, record: RunRecord) -> CheckResult:
     return evaluate(parse(text), record)
 
 
-def outcome(text: str, record: RunRecord) -> Outcome:
+def outcome(text: str, record: RunRecord) -> CheckOutcome:
     return answer(text, record).outcome
 
 
@@ -63,21 +63,24 @@ class TestParse:
         [
             (
                 "service_p99<=5ms",
-                Check("service_p99<=5ms", Time("service", 99), Limit("<=", 5 * MS)),
+                Check("service_p99<=5ms", TimeMetric("service", 99), Threshold("<=", 5 * MS)),
             ),
             (
                 " Service_P50 < 0.5 ",
-                Check("Service_P50 < 0.5", Time("service", 50), Limit("<", 5e8)),
+                Check("Service_P50 < 0.5", TimeMetric("service", 50), Threshold("<", 5e8)),
             ),
-            ("connect_max<1m", Check("connect_max<1m", Time("connect", "max"), Limit("<", 60e9))),
-            ("errors==0", Check("errors==0", ErrorCount(), Limit("==", 0))),
-            ("errors<1k", Check("errors<1k", ErrorCount(), Limit("<", 1000))),
-            ("errors<0.1 %", Check("errors<0.1 %", ErrorShare(), Limit("<", 0.001))),
+            (
+                "connect_max<1m",
+                Check("connect_max<1m", TimeMetric("connect", "max"), Threshold("<", 60e9)),
+            ),
+            ("errors==0", Check("errors==0", ErrorCount(), Threshold("==", 0))),
+            ("errors<1k", Check("errors<1k", ErrorCount(), Threshold("<", 1000))),
+            ("errors<0.1 %", Check("errors<0.1 %", ErrorShare(), Threshold("<", 0.001))),
             (
                 "messages_per_s>=50k/s",
-                Check("messages_per_s>=50k/s", MessageRate(), Limit(">=", 50_000)),
+                Check("messages_per_s>=50k/s", MessageRate(), Threshold(">=", 50_000)),
             ),
-            ("connections>999", Check("connections>999", ConnectionCount(), Limit(">", 999))),
+            ("connections>999", Check("connections>999", ConnectionCount(), Threshold(">", 999))),
         ],
     )
     def test_takes_a_figure_a_relation_and_a_limit(self, text: str, check: Check) -> None:
@@ -101,7 +104,7 @@ class TestParse:
     def test_knows_every_statistic_of_every_time(
         self, kind: str, statistic: str, parsed: str | float
     ) -> None:
-        assert parse(f"{kind}_{statistic}<1s").figure == Time(kind, parsed)
+        assert parse(f"{kind}_{statistic}<1s").figure == TimeMetric(kind, parsed)
 
     @pytest.mark.parametrize("text", ["service_p99<5ms,errors<1%", " service_p99<5ms , errors<1% "])
     def test_of_several_separates_them_by_commas(self, text: str) -> None:
@@ -205,7 +208,7 @@ class TestTimes:
             assert outcome(f"{kind}_{statistic}==7ms", record) == "passed"
 
     @pytest.mark.parametrize(("count", "expected"), [(900, "inconclusive"), (1_000, "passed")])
-    def test_need_values_beyond_their_percentile(self, count: int, expected: Outcome) -> None:
+    def test_need_values_beyond_their_percentile(self, count: int, expected: CheckOutcome) -> None:
         record = closed_loop(service_time_ns=spread(MS, MS, MS, count=count))
         assert outcome("service_p99<5ms", record) == expected
         assert outcome("service_max<5ms", record) == "passed"
@@ -318,7 +321,7 @@ class TestPauses:
         reads=100,
     )
 
-    def outcome(self, text: str) -> Outcome:
+    def outcome(self, text: str) -> CheckOutcome:
         times = spread(1_000_000, 2_000_000, 3_000_000, count=9_800)
         record = open_loop(
             response_time_ns=times,
@@ -349,7 +352,7 @@ class TestPauses:
             ("user_space_p90<1500us", "passed"),
         ],
     )
-    def test_leave_open_what_they_may_have_changed(self, text: str, expected: Outcome) -> None:
+    def test_leave_open_what_they_may_have_changed(self, text: str, expected: CheckOutcome) -> None:
         assert self.outcome(text) == expected
 
 
@@ -385,7 +388,7 @@ class TestErrors:
         ],
     )
     def test_that_were_seen_stay_seen_in_an_inconclusive_run(
-        self, text: str, expected: Outcome
+        self, text: str, expected: CheckOutcome
     ) -> None:
         record = msgspec.structs.replace(self.RECORD, health=judged("inconclusive"))
         assert outcome(text, record) == expected
@@ -412,7 +415,7 @@ class TestMessageRate:
         ("text", "expected"),
         [("messages_per_s>=50k", "passed"), ("messages_per_s>50k", "failed")],
     )
-    def test_passes_or_fails(self, text: str, expected: Outcome) -> None:
+    def test_passes_or_fails(self, text: str, expected: CheckOutcome) -> None:
         result = answer(text, self.RECORD)
         assert (result.outcome, result.measured) == (expected, f"50{NBSP}000/s")
 
@@ -431,7 +434,7 @@ class TestMessageRate:
         ],
     )
     def test_of_a_generator_at_its_limit_is_the_least_the_server_can_do(
-        self, text: str, expected: Outcome
+        self, text: str, expected: CheckOutcome
     ) -> None:
         record = msgspec.structs.replace(self.RECORD, health=judged("generator-bound"))
         result = answer(text, record)

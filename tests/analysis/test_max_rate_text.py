@@ -6,10 +6,10 @@ from records import plan
 from loadgen.analysis import max_rate_text
 from loadgen.analysis.lines import Line
 from loadgen.analysis.max_rate import (
-    Kept,
-    Limit,
+    LimitedBy,
     LoadStep,
     MaxRecord,
+    StepResult,
 )
 from loadgen.results.verdict import CheckResult
 
@@ -24,7 +24,7 @@ UNCLEAR = CheckResult(check=PROMISE, outcome="inconclusive", measured="1 ms", re
 
 
 def step(
-    rate_per_s: float, outcome: Kept = "kept", *checks: CheckResult, **changes: Any
+    rate_per_s: float, outcome: StepResult = "kept", *checks: CheckResult, **changes: Any
 ) -> LoadStep:
     figures: dict[str, Any] = {
         "duration_s": 2.0,
@@ -48,7 +48,7 @@ def text_of(line: Line) -> str:
     return line.text.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def conclusion(limited_by: Limit, found_per_s: float | None, *steps: LoadStep) -> list[str]:
+def conclusion(limited_by: LimitedBy, found_per_s: float | None, *steps: LoadStep) -> list[str]:
     record = MaxRecord(
         promise=[PROMISE, "errors==0"],
         plan=plan(rate=1000.0),
@@ -176,7 +176,9 @@ def test_a_search_that_was_ended_says_so() -> None:
         ("unclear", step(1.0, "unclear", UNCLEAR), "  nobody can say whether 1/s keeps it: "),
     ],
 )
-def test_where_no_rate_keeps_the_promise(limited_by: Limit, lowest: LoadStep, words: str) -> None:
+def test_where_no_rate_keeps_the_promise(
+    limited_by: LimitedBy, lowest: LoadStep, words: str
+) -> None:
     first, *others = conclusion(limited_by, None, step(2.0, "broken", BROKEN), lowest)
     assert first == "no rate that was tried keeps service_p99<5ms, errors==0"
     assert others[0].startswith(words)

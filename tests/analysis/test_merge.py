@@ -35,10 +35,10 @@ from loadgen.results.connections import jain_index
 from loadgen.results.histogram import HIGHEST_NS
 from loadgen.results.instruments import ClockStep
 from loadgen.results.interval_packer import packed
-from loadgen.results.intervals import IntervalRecord, Stage
+from loadgen.results.intervals import IntervalRecord, RunPhase
 from loadgen.results.record import (
     ConnectionsRecord,
-    Outcome,
+    RunOutcome,
     RunRecord,
     from_json,
 )
@@ -190,7 +190,7 @@ class TestActual:
         ],
     )
     def test_ends_as_the_worst_of_them(
-        self, outcomes: tuple[Outcome, Outcome], worst: Outcome
+        self, outcomes: tuple[RunOutcome, RunOutcome], worst: RunOutcome
     ) -> None:
         one, other = (healthy(outcome=outcome) for outcome in outcomes)
         assert both(one, other).outcome == both(other, one).outcome == worst
@@ -215,7 +215,7 @@ class TestTimes:
         assert merged.response_time_ns is None
 
 
-def stretch(*starts_s: float, up: int = 2, stage: Stage = "loading") -> list[IntervalRecord]:
+def stretch(*starts_s: float, up: int = 2, stage: RunPhase = "loading") -> list[IntervalRecord]:
     return [interval(start_s, connections_up=up, stage=stage) for start_s in starts_s]
 
 
@@ -264,7 +264,7 @@ class TestIntervals:
         ],
     )
     def test_of_several_stages_are_loading_or_the_most_advanced(
-        self, stages: tuple[Stage, Stage], named: Stage
+        self, stages: tuple[RunPhase, RunPhase], named: RunPhase
     ) -> None:
         one, other = (healthy(intervals=stretch(0.0, stage=stage)) for stage in stages)
         assert [each.stage for each in both(one, other).intervals] == [named]

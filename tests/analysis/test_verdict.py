@@ -23,7 +23,7 @@ from verdicts import found, long, seen
 from loadgen.analysis.verdict.judging import judge, prints_response_time
 from loadgen.net.failure import Cause, Phase
 from loadgen.results.instruments import ClockStep, DelayedRecord, ProbeRecord
-from loadgen.results.verdict import GRAVITY, Health, Verdict
+from loadgen.results.verdict import SEVERITY, Health, Verdict
 
 US, MS = 1_000, 1_000_000
 
@@ -496,7 +496,7 @@ class TestUserSpace:
 
 class TestOrder:
     def test_is_from_what_cannot_be_said_down_to_valid(self) -> None:
-        assert GRAVITY == ("inconclusive", "generator-bound", "server-bound", "busy", "valid")
+        assert SEVERITY == ("inconclusive", "generator-bound", "server-bound", "busy", "valid")
 
     def test_puts_the_findings_of_the_verdict_first_and_the_informational_last(self) -> None:
         record = open_loop(

@@ -14,9 +14,9 @@ import loadgen
 from loadgen.cli.run_options import new_parser, plan_of
 from loadgen.plan import Plan
 from loadgen.results.verdict import (
+    CheckOutcome,
     CheckResult,
     Health,
-    Outcome,
     Verdict,
 )
 
@@ -209,7 +209,7 @@ def test_a_check_that_cannot_be_read_is_a_usage_error_of_the_api_too() -> None:
 )
 def test_exit_codes_of_every_verdict(
     verdict: Verdict,
-    outcomes: list[Outcome],
+    outcomes: list[CheckOutcome],
     plain: int,
     strict: int,
     capfd: pytest.CaptureFixture[str],

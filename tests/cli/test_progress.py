@@ -1,18 +1,18 @@
 import pytest
 
 from loadgen.cli.terminal import progress_line
-from loadgen.engine.pool import Totals
+from loadgen.engine.pool import PoolTotals
 from loadgen.plan import Plan
-from loadgen.results.intervals import Stage
+from loadgen.results.intervals import RunPhase
 from loadgen.runner.context import Progress
 
 PLAN = Plan(connections=2000, duration_s=10.0)
 
 
 def line(
-    stage: Stage, elapsed_s: float = 0.0, rate: float = 0.0, failures: int = 0, plan: Plan = PLAN
+    stage: RunPhase, elapsed_s: float = 0.0, rate: float = 0.0, failures: int = 0, plan: Plan = PLAN
 ) -> str:
-    totals = Totals(submitted=9, answered=8, bytes_sent=64, bytes_received=64, up=1500)
+    totals = PoolTotals(submitted=9, answered=8, bytes_sent=64, bytes_received=64, up=1500)
     progress = Progress(stage, elapsed_s, totals, rate, failures)
     return progress_line(progress, plan).replace("\N{NO-BREAK SPACE}", " ")
 
@@ -48,6 +48,6 @@ def test_a_duration_that_is_no_whole_number_is_shown_as_it_was_asked_for() -> No
 
 
 @pytest.mark.parametrize("stage", ["opening", "warming", "loading", "draining"])
-def test_failures_are_told_in_every_stage(stage: Stage) -> None:
+def test_failures_are_told_in_every_stage(stage: RunPhase) -> None:
     assert line(stage, 1.0, 1.0, failures=1234).endswith(", 1 234 failures")
     assert "failures" not in line(stage, 1.0, 1.0)

@@ -6,7 +6,7 @@ from loadgen.engine.connect_pacer import (
     CONNECTS_PER_TURN,
     CONNECTS_UNDER_WAY,
     LATENESS_MADE_GOOD_NS,
-    Opener,
+    ConnectPacer,
 )
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
@@ -25,13 +25,13 @@ def crowd(count: int) -> list[Connection]:
     return [Connection(index, CONVERSATION, ManualClock()) for index in range(count)]
 
 
-def opener_with(connections: list[Connection], interval_ns: int = 0) -> Opener:
-    opener = Opener(interval_ns)
+def opener_with(connections: list[Connection], interval_ns: int = 0) -> ConnectPacer:
+    opener = ConnectPacer(interval_ns)
     opener.enqueue(connections)
     return opener
 
 
-def take(opener: Opener, now_ns: int) -> list[int]:
+def take(opener: ConnectPacer, now_ns: int) -> list[int]:
     """Let out whoever may connect at ``now_ns``; every connect comes up at once."""
     taken = [connection.index for connection in opener.take(now_ns)]
     for _ in taken:
@@ -39,7 +39,7 @@ def take(opener: Opener, now_ns: int) -> list[int]:
     return taken
 
 
-def connect_times(opener: Opener, clock: ManualClock, until_ns: int) -> list[int]:
+def connect_times(opener: ConnectPacer, clock: ManualClock, until_ns: int) -> list[int]:
     """Return when each connect began, for an engine that is awake every millisecond."""
     times = []
     while clock.now_ns < until_ns:
@@ -135,7 +135,7 @@ class TestWithARate:
 
 class TestWaiting:
     def test_nobody_waits_to_begin_with(self) -> None:
-        opener = Opener(0)
+        opener = ConnectPacer(0)
         assert not opener.is_busy
         assert opener.next_ns() is None
         assert list(opener.take(START_NS)) == []

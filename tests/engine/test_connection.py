@@ -5,7 +5,7 @@ import pytest
 from stage import NOTHING, READ, Wire, conversation
 
 from loadgen.engine.connection import Connection
-from loadgen.engine.lifecycle import State, Step
+from loadgen.engine.lifecycle import Event, State
 from loadgen.net.failure import (
     Cause,
     ConnectionFailed,
@@ -239,7 +239,7 @@ def test_the_end_of_the_stream_where_a_reply_is_due_is_a_failure(part: bytes) ->
         wire.peer.close()
         with fails_with(Phase.RECEIVE, Cause.CLOSED):
             wire.receive()
-        wire.connection.close(Step.FAIL)
+        wire.connection.close(Event.FAIL)
         assert counts(wire.connection) == (1, 0, 0, 1, 4, len(part))
 
 
@@ -264,7 +264,7 @@ def test_sending_to_a_peer_that_has_gone_is_a_failure(payloads: tuple[bytes, ...
         wire.peer.close()
         with fails_with(Phase.SEND, Cause.RESET):
             wire.begin()
-        wire.connection.close(Step.FAIL)
+        wire.connection.close(Event.FAIL)
         assert counts(wire.connection) == (1, 0, 0, 1, 0, 0)
 
 

@@ -6,7 +6,7 @@ import socket
 import pytest
 from stage import NOTHING, READ, READ_AND_WRITE, Wire, conversation
 
-from loadgen.engine.lifecycle import State, Step
+from loadgen.engine.lifecycle import Event, State
 from loadgen.net.failure import ConnectionFailed, Phase
 
 BIG_BYTES = 300_000
@@ -126,7 +126,7 @@ def test_a_connection_lost_in_greeting_has_lost_no_message() -> None:
         with pytest.raises(ConnectionFailed):
             wire.receive()
         wire.check_balance()
-        wire.connection.close(Step.FAIL)
+        wire.connection.close(Event.FAIL)
         assert wire.connection.unanswered == 0
         assert wire.connection.has_more
         wire.check_balance()
@@ -169,7 +169,7 @@ def test_repr_says_where_it_stands() -> None:
         assert repr(wire.connection) == "<Connection 0 ready>"
         wire.begin()
         assert repr(wire.connection) == "<Connection 0 ready, 2 in flight>"
-        wire.connection.close(Step.CLOSE)
+        wire.connection.close(Event.CLOSE)
         assert repr(wire.connection) == "<Connection 0 closed>"
 
 
@@ -177,7 +177,7 @@ def test_the_end_of_the_stream_is_announced() -> None:
     with Wire(conversation()) as wire:
         kept = wire.connection.socket.dup()
         with kept:
-            wire.connection.close(Step.CLOSE)
+            wire.connection.close(Event.CLOSE)
             assert wire.peer.recv(1) == b""  # although the descriptor is open elsewhere
 
 
@@ -185,7 +185,7 @@ def test_closing_is_no_error_where_the_peer_was_faster() -> None:
     with Wire(conversation()) as wire:
         wire.peer.shutdown(socket.SHUT_RDWR)
         wire.peer.close()
-        wire.connection.close(Step.CLOSE)
+        wire.connection.close(Event.CLOSE)
         assert wire.connection.state is State.CLOSED
 
 
@@ -207,7 +207,7 @@ def test_the_accounts_balance_over_failures_and_new_sockets(
             if not connection.has_more:
                 break
             wire.peer.close()
-            connection.close(Step.FAIL)
+            connection.close(Event.FAIL)
             wire.check_balance()
             assert connection.in_flight == 0
             wire.come_up()
@@ -225,7 +225,7 @@ def test_a_new_socket_begins_with_a_whole_message() -> None:
     with Wire(conversation(BIG, messages=2), SMALL_BUFFER_BYTES) as wire:
         wire.begin()
         wire.peer.close()
-        wire.connection.close(Step.FAIL)
+        wire.connection.close(Event.FAIL)
         wire.come_up()
         assert wire.begin() == READ_AND_WRITE
         assert take(wire, BIG_BYTES) == BIG
@@ -237,7 +237,7 @@ def test_a_new_socket_forgets_the_half_reply_of_the_old_one() -> None:
         wire.begin()
         assert not wire.reply(b"pi")
         wire.peer.close()
-        wire.connection.close(Step.FAIL)
+        wire.connection.close(Event.FAIL)
         wire.come_up()
         wire.begin()
         assert wire.reply(wire.peer.recv(64))

@@ -8,12 +8,12 @@ from records import distribution
 from stage import MS, SECOND, START_NS, Stage, conversation, every, schedule
 
 from loadgen.engine.lifecycle import State
-from loadgen.engine.timeouts import FIRST_BACK_OFF_NS, Policy
+from loadgen.engine.timeouts import FIRST_BACK_OFF_NS, ConnectionPolicy
 from loadgen.net.failure import Cause, Phase
 from loadgen.results.distribution import Distribution
 
 of = Distribution.of
-RECONNECT = Policy(reconnect=True)
+RECONNECT = ConnectionPolicy(reconnect=True)
 
 
 # ---- coming up ----------------------------------------------------------------------------

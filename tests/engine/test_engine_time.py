@@ -6,12 +6,14 @@ from stage import MS, SECOND, MakeModel, Stage, conversation, schedule
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.lifecycle import State
-from loadgen.engine.timeouts import FIRST_BACK_OFF_NS, LONGEST_BACK_OFF_NS, Policy
+from loadgen.engine.timeouts import FIRST_BACK_OFF_NS, LONGEST_BACK_OFF_NS, ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.failure import Cause, Phase
 
-POLICY = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND)
-RECONNECT = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND, reconnect=True)
+POLICY = ConnectionPolicy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND)
+RECONNECT = ConnectionPolicy(
+    connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND, reconnect=True
+)
 NO_REPLY = {(Phase.RECEIVE, Cause.TIMEOUT): 1}
 
 
@@ -153,8 +155,12 @@ def test_replies_that_are_there_already_are_no_timeouts_however_late_they_are_re
 
 # ---- a deadline of the whole reply --------------------------------------------------------
 
-REPLY = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND, reply_timeout_ns=8 * SECOND)
-SHORT = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND, reply_timeout_ns=2 * SECOND)
+REPLY = ConnectionPolicy(
+    connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND, reply_timeout_ns=8 * SECOND
+)
+SHORT = ConnectionPolicy(
+    connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND, reply_timeout_ns=2 * SECOND
+)
 NOT_WHOLE = {(Phase.RECEIVE, Cause.REPLY_TIMEOUT): 1}
 
 
@@ -167,7 +173,7 @@ def drip(stage: Stage, connection: Connection, times: int, every_ns: int) -> Non
 
 
 @pytest.mark.parametrize("policy", [REPLY, SHORT])
-def test_a_reply_that_drips_is_a_failure_in_time(policy: Policy) -> None:
+def test_a_reply_that_drips_is_a_failure_in_time(policy: ConnectionPolicy) -> None:
     with Stage(policy) as stage:
         [connection] = stage.open(1, conversation(reply="eof"))
         pass_time(stage, 3 * SECOND)  # with nothing in flight

@@ -11,7 +11,7 @@ from stage import MS, SECOND, Stage, conversation, tapping
 from loadgen.engine.connect_pacer import CONNECTS_PER_TURN, CONNECTS_UNDER_WAY
 from loadgen.engine.connection import Connection
 from loadgen.engine.lifecycle import State
-from loadgen.engine.timeouts import Policy
+from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.failure import Cause, Phase
@@ -22,7 +22,7 @@ of = Distribution.of
 ALL_BACKENDS = pytest.mark.parametrize("backend", backends.available())
 
 
-def stage_on(backend: str, log: list[str], policy: Policy | None = None) -> Stage:
+def stage_on(backend: str, log: list[str], policy: ConnectionPolicy | None = None) -> Stage:
     return Stage(policy, backends.open_selector(backend), tapping(log.append))
 
 
@@ -204,7 +204,7 @@ def test_a_connect_that_does_not_end_holds_up_a_bounded_number() -> None:
 
 
 def test_a_rate_of_connecting_is_even_from_the_start() -> None:
-    with Stage(Policy(connect_interval_ns=10 * MS)) as stage:
+    with Stage(ConnectionPolicy(connect_interval_ns=10 * MS)) as stage:
         connections = stage.engine.add(conversation(), 10)
 
         def begun() -> int:
@@ -218,7 +218,7 @@ def test_a_rate_of_connecting_is_even_from_the_start() -> None:
 
 
 def test_a_turn_waits_no_longer_than_its_next_timer() -> None:
-    with Stage(Policy(io_timeout_ns=20 * MS)) as stage:
+    with Stage(ConnectionPolicy(io_timeout_ns=20 * MS)) as stage:
         stage.open(1)
         stage.start()
         began_s = time.monotonic()
@@ -234,7 +234,7 @@ def test_next_timeout_is_none_where_nothing_will_ever_happen() -> None:
 
 
 def test_next_timeout_is_the_nearest_of_all() -> None:
-    policy = Policy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND)
+    policy = ConnectionPolicy(connect_timeout_ns=3 * SECOND, io_timeout_ns=5 * SECOND)
     with Stage(policy) as stage:
         stage.engine.add(conversation())
         assert stage.engine.next_timeout() == 0.0

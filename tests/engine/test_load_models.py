@@ -6,7 +6,7 @@ from stage import MS, START_NS, crowd
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.lifecycle import State
-from loadgen.engine.load_models import ClosedLoop, OnCall, Thinking
+from loadgen.engine.load_models import ClosedLoop, OnDemand, Thinking
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import ManualClock
 
@@ -117,7 +117,7 @@ class Owner:
 class TestOnCall:
     def test_tells_the_owner_of_each_connection_that_it_is_free(self) -> None:
         owners = [Owner(), Owner()]
-        model = OnCall(owners)
+        model = OnDemand(owners)
         one, other = crowd(2, ManualClock(), scheduled=True)
         model.admit(other)
         assert [owner.free for owner in owners] == [[], [other]]
@@ -126,7 +126,7 @@ class TestOnCall:
 
     def test_knows_the_owners_who_come_later(self) -> None:
         owners: list[Owner] = []
-        model = OnCall(owners)
+        model = OnDemand(owners)
         [connection] = crowd(1, ManualClock(), scheduled=True)
         owners.append(Owner())
         model.admit(connection)
@@ -134,7 +134,7 @@ class TestOnCall:
 
     def test_says_nothing_of_who_is_busy_or_may_say_no_more(self) -> None:
         owner = Owner()
-        model = OnCall([owner, owner])
+        model = OnDemand([owner, owner])
         busy, silent = crowd(2, ManualClock(), scheduled=True)
         busy.in_flight = 1
         silent.revoke()
@@ -143,7 +143,7 @@ class TestOnCall:
         assert owner.free == []
 
     def test_sends_nothing_by_itself(self) -> None:
-        model = OnCall([Owner()])
+        model = OnDemand([Owner()])
         [connection] = crowd(1, ManualClock(), scheduled=True)
         model.begin(START_NS)
         model.admit(connection)
@@ -154,4 +154,4 @@ class TestOnCall:
 
     def test_lets_those_conclude_who_have_something_to_conclude(self) -> None:
         replied = crowd(2, ManualClock(), scheduled=True)
-        assert OnCall([]).next_senders(replied) == replied
+        assert OnDemand([]).next_senders(replied) == replied

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stage import MS, START_NS, crowd
 
 from loadgen.engine.connection import Connection
-from loadgen.engine.lifecycle import Step
+from loadgen.engine.lifecycle import Event
 from loadgen.engine.load_models import SENDS_AT_ONCE, OpenLoop, WarmUp
 from loadgen.net.clock import NEVER_NS, ManualClock
 from loadgen.net.failure import Cause, ConnectionFailed, Phase
@@ -141,7 +141,7 @@ class TestOpenLoop:
     def test_passes_by_who_is_no_longer_free(self) -> None:
         scene = Schedule(0, 0)
         failed, draining, busy, free = scene.crowd(4)
-        failed.close(Step.FAIL)
+        failed.close(Event.FAIL)
         draining.revoke()
         busy.in_flight = 1
         assert scene.senders_at(0) == [free]

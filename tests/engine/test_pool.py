@@ -8,8 +8,8 @@ from stage import MS, MakeModel, Stage, conversation, every
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import ONE_BY_ONE, Conversation
 from loadgen.engine.lifecycle import State
-from loadgen.engine.load_models import OnCall
-from loadgen.engine.timeouts import FIRST_BACK_OFF_NS, Policy
+from loadgen.engine.load_models import OnDemand
+from loadgen.engine.timeouts import FIRST_BACK_OFF_NS, ConnectionPolicy
 from loadgen.net.failure import (
     Cause,
     ConnectionFailed,
@@ -18,7 +18,7 @@ from loadgen.net.failure import (
 )
 from loadgen.net.protocols import Echo
 
-RECONNECT = Policy(reconnect=True)
+RECONNECT = ConnectionPolicy(reconnect=True)
 BIG = b"x" * 3_000_000
 
 Ended = tuple[int, Failure | None, int]
@@ -162,7 +162,7 @@ class TestWhenEnded:
             assert heard == [(0, Failure(Phase.CONNECT, Cause.REFUSED), 0)]
 
     def test_hears_of_a_timeout(self) -> None:
-        with Stage(Policy(io_timeout_ns=50 * MS)) as stage:
+        with Stage(ConnectionPolicy(io_timeout_ns=50 * MS)) as stage:
             stage.open(1, conversation(pipeline=2))
             stage.start()
             heard = hearing(stage)
@@ -222,7 +222,7 @@ class OnRequest:
 
     def __init__(self) -> None:
         self.free: list[Connection] = []
-        self.stage = Stage(RECONNECT, model=lambda *_: OnCall([self]))
+        self.stage = Stage(RECONNECT, model=lambda *_: OnDemand([self]))
         self.stage.engine.start()
 
     def when_free(self, connection: Connection) -> None:

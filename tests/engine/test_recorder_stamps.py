@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.tallies import TimesTally
-from loadgen.net.clock import STEP_NS, ManualClock, Step, WallClock
+from loadgen.net.clock import STEP_NS, ManualClock, WallClock, WallClockStep
 from loadgen.net.timestamps import MISSING, NOT_ASKED, UPPER_BOUND
 
 US = 1_000
@@ -177,14 +177,14 @@ rows = st.tuples(
     st.sampled_from([MISSING, NOT_ASKED, UPPER_BOUND]) | st.integers(-2 * SECOND, 2 * SECOND),
 )
 events = st.lists(
-    rows | st.integers(-HOUR, HOUR).map(lambda step_ns: Step(0, 0, step_ns)) | st.none(),
+    rows | st.integers(-HOUR, HOUR).map(lambda step_ns: WallClockStep(0, 0, step_ns)) | st.none(),
     max_size=40,
 )
 
 
 @given(events, st.booleans())
 def test_whatever_comes_no_time_is_negative_and_every_reply_is_accounted_for(
-    events: list[tuple[int, int, int, int] | Step | None], is_open_loop: bool
+    events: list[tuple[int, int, int, int] | WallClockStep | None], is_open_loop: bool
 ) -> None:
     bench = Bench()
     replies = 0
@@ -192,7 +192,7 @@ def test_whatever_comes_no_time_is_negative_and_every_reply_is_accounted_for(
         match event:
             case None:
                 bench.recorder.flush()
-            case Step(step_ns=step_ns):
+            case WallClockStep(step_ns=step_ns):
                 bench.wall.advance(step_ns)
             case (count, blocked_ns, latency_ns, stamp_ns):
                 intended_ns = bench.clock.now_ns

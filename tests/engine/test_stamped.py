@@ -9,7 +9,7 @@ import pytest
 from stage import NOTHING, READ, conversation
 from stamping import BOTH_PATHS, StampedWire
 
-from loadgen.engine.lifecycle import Step
+from loadgen.engine.lifecycle import Event
 from loadgen.net import timestamps
 from loadgen.net.clock import wall_ns
 from loadgen.net.failure import Cause, ConnectionFailed
@@ -198,7 +198,7 @@ def test_a_connection_goes_on_over_another_socket(payloads: tuple[bytes, ...]) -
         with pytest.raises(ConnectionFailed) as broken:
             wire.receive()
         assert broken.value.failure.cause is Cause.CLOSED
-        wire.connection.close(Step.FAIL)
+        wire.connection.close(Event.FAIL)
         wire.come_up()
         wire.begin()
         wire.reply(b"ping")

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.engine.timers import Timers
+from loadgen.engine.timers import TimerHeap
 
 
 @dataclass(eq=False)
@@ -14,18 +14,18 @@ class Owner:
     alarm_ns: int | None = None
 
 
-def due(timers: Timers[Owner], now_ns: int, at_most: int = 1000) -> list[Owner]:
+def due(timers: TimerHeap[Owner], now_ns: int, at_most: int = 1000) -> list[Owner]:
     return list(timers.due(now_ns, at_most))
 
 
 def test_nothing_goes_off_where_nothing_is_set() -> None:
-    timers: Timers[Owner] = Timers()
+    timers: TimerHeap[Owner] = TimerHeap()
     assert timers.next_ns() is None
     assert due(timers, 10**18) == []
 
 
 def test_an_alarm_goes_off_at_its_time_once() -> None:
-    timers: Timers[Owner] = Timers()
+    timers: TimerHeap[Owner] = TimerHeap()
     owner = Owner()
     timers.set(owner, 100)
     assert timers.next_ns() == 100
@@ -37,7 +37,7 @@ def test_an_alarm_goes_off_at_its_time_once() -> None:
 
 
 def test_a_later_alarm_replaces_an_earlier_one() -> None:
-    timers: Timers[Owner] = Timers()
+    timers: TimerHeap[Owner] = TimerHeap()
     owner = Owner()
     timers.set(owner, 100)
     timers.set(owner, 200)
@@ -47,7 +47,7 @@ def test_a_later_alarm_replaces_an_earlier_one() -> None:
 
 
 def test_an_earlier_alarm_replaces_a_later_one() -> None:
-    timers: Timers[Owner] = Timers()
+    timers: TimerHeap[Owner] = TimerHeap()
     owner = Owner()
     timers.set(owner, 200)
     timers.set(owner, 100)
@@ -56,7 +56,7 @@ def test_an_earlier_alarm_replaces_a_later_one() -> None:
 
 
 def test_none_silences_an_alarm() -> None:
-    timers: Timers[Owner] = Timers()
+    timers: TimerHeap[Owner] = TimerHeap()
     owner = Owner()
     timers.set(owner, 100)
     timers.set(owner, None)
@@ -65,7 +65,7 @@ def test_none_silences_an_alarm() -> None:
 
 
 def test_an_alarm_set_twice_for_one_time_goes_off_once() -> None:
-    timers: Timers[Owner] = Timers()
+    timers: TimerHeap[Owner] = TimerHeap()
     owner = Owner()
     for alarm_ns in (100, 200, 100):
         timers.set(owner, alarm_ns)
@@ -73,7 +73,7 @@ def test_an_alarm_set_twice_for_one_time_goes_off_once() -> None:
 
 
 def test_alarms_for_one_time_go_off_in_the_order_they_were_set() -> None:
-    timers: Timers[Owner] = Timers()
+    timers: TimerHeap[Owner] = TimerHeap()
     owners = [Owner(str(number)) for number in range(20)]
     for owner in owners:
         timers.set(owner, 100)
@@ -81,7 +81,7 @@ def test_alarms_for_one_time_go_off_in_the_order_they_were_set() -> None:
 
 
 def test_no_more_go_off_than_asked_for_and_the_rest_is_still_due() -> None:
-    timers: Timers[Owner] = Timers()
+    timers: TimerHeap[Owner] = TimerHeap()
     owners = [Owner(str(number)) for number in range(5)]
     for alarm_ns, owner in enumerate(owners):
         timers.set(owner, alarm_ns)
@@ -91,7 +91,7 @@ def test_no_more_go_off_than_asked_for_and_the_rest_is_still_due() -> None:
 
 
 def test_an_owner_may_set_its_alarm_anew_while_alarms_go_off() -> None:
-    timers: Timers[Owner] = Timers()
+    timers: TimerHeap[Owner] = TimerHeap()
     owners = [Owner("one"), Owner("two")]
     for owner in owners:
         timers.set(owner, 100)
@@ -104,7 +104,7 @@ def test_an_owner_may_set_its_alarm_anew_while_alarms_go_off() -> None:
 
 
 def test_an_owner_silenced_while_others_go_off_stays_silent() -> None:
-    timers: Timers[Owner] = Timers()
+    timers: TimerHeap[Owner] = TimerHeap()
     first, second = Owner("first"), Owner("second")
     timers.set(first, 100)
     timers.set(second, 100)
@@ -123,7 +123,7 @@ def test_an_owner_silenced_while_others_go_off_stays_silent() -> None:
 def test_any_history_is_as_if_each_owner_had_one_alarm(
     history: list[tuple[int, int | None] | int],
 ) -> None:
-    timers: Timers[Owner] = Timers()
+    timers: TimerHeap[Owner] = TimerHeap()
     owners = [Owner(str(number)) for number in range(5)]
     alarms: dict[int, int] = {}
     for step in history:

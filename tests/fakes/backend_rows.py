@@ -9,9 +9,9 @@ from records import HEALTHY, LONG, closed_loop, generator, plan
 from loadgen.analysis import backends_text
 from loadgen.analysis.backends import (
     BackendRow,
+    BackendRuns,
     BackendsRecord,
     Grid,
-    Turns,
 )
 from loadgen.analysis.verdict import judging
 from loadgen.results.record import RunRecord
@@ -50,7 +50,7 @@ class Runs:
         return self._made(backend, connections, before)
 
     def rows(self, grid: Grid = GRID, stop_after: int | None = None) -> list[BackendRow]:
-        turns = Turns(grid)
+        turns = BackendRuns(grid)
         turns.run(self.measure, lambda: len(self.done) == stop_after, self.shown.append)
         return turns.rows()
 

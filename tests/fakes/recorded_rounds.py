@@ -17,7 +17,7 @@ from typing import Any
 
 from loadgen.analysis.compare.reading import read
 from loadgen.analysis.compare.rounds import Kind, Rounds
-from loadgen.runner.alternating import Command, Series, run_in_turn
+from loadgen.runner.alternating import CommandTemplate, Series, run_in_turn
 from loadgen.server.embedded import EmbeddedServer
 
 FOLDER = Path(__file__).parents[1] / "recorded"
@@ -69,7 +69,7 @@ def _record(name: str, connections: int, delays: list[str]) -> None:
         EmbeddedServer(("--delay", delays[1])) as head,
     ):
         base_run, head_run = (
-            Command.parse(
+            CommandTemplate.parse(
                 f"{sys.executable} -m loadgen {server.address} -c {connections} -d 1s "
                 "--json {out} --quiet"
             )

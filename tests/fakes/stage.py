@@ -16,9 +16,9 @@ from loadgen.engine.fast_path import Row
 from loadgen.engine.lifecycle import State
 from loadgen.engine.load_models import LoadModel, OpenLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import Watch
+from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.tallies import TimesTally
-from loadgen.engine.timeouts import Policy
+from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends, protocols
 from loadgen.net.address import Endpoint
 from loadgen.net.clock import Clock, ManualClock
@@ -162,7 +162,7 @@ class Stage:
 
     def __init__(
         self,
-        policy: Policy | None = None,
+        policy: ConnectionPolicy | None = None,
         selector: selectors.BaseSelector | None = None,
         factory: SocketFactory | None = None,
         endpoint: Endpoint | None = None,
@@ -177,9 +177,9 @@ class Stage:
         endpoint = endpoint or Endpoint(socket.AF_INET, self.listener.getsockname())
         self.dialer = Dialer(endpoint, SocketOptions(), factory or socket.socket)
         self.selector = selector or backends.open_selector("auto")
-        watch = Watch(self.selector, self.clock, pacing, self.recorder.pauses)
+        watch = BoundedSelector(self.selector, self.clock, pacing, self.recorder.pauses)
         load = model(self.clock, self.recorder) if model else None
-        policy = policy or Policy()
+        policy = policy or ConnectionPolicy()
         self.engine = Engine(watch, self.dialer, self.recorder, self.clock, policy, load)
         self.clock.sleep = self.engine.slept
 

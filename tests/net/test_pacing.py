@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.engine.selector import Watch
+from loadgen.engine.selector import BoundedSelector
 from loadgen.net import backends
 from loadgen.net.clock import ManualClock, monotonic_ns
 from loadgen.net.pacing import (
@@ -161,7 +161,9 @@ def test_a_fine_selector_waits_by_itself_until_it_spins() -> None:
 @EVERY_BACKEND
 def test_watching_ends_at_the_moment_or_shortly_before(name: str, backend: str) -> None:
     """The precise way asks again and again by itself, so that it never ends before."""
-    with contextlib.closing(Watch(backends.open_selector(backend), monotonic_ns, name)) as watch:
+    with contextlib.closing(
+        BoundedSelector(backends.open_selector(backend), monotonic_ns, name)
+    ) as watch:
         for _ in range(3):
             moment_ns = monotonic_ns() + MS
             assert watch.wait(None, moment_ns) == []
@@ -173,7 +175,7 @@ def test_watching_ends_at_the_moment_or_shortly_before(name: str, backend: str) 
 def test_a_precise_watch_looks_until_the_moment_has_come() -> None:
     ticks = itertools.count(SECOND, SPIN_NS // 8)
     with contextlib.closing(
-        Watch(backends.open_selector("auto"), lambda: next(ticks), "precise")
+        BoundedSelector(backends.open_selector("auto"), lambda: next(ticks), "precise")
     ) as watch:
         moment_ns = next(ticks) + SPIN_NS
         assert watch.wait(None, moment_ns) == []

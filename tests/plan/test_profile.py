@@ -15,7 +15,7 @@ from loadgen.plan.arrivals import (
     Arrivals,
     arrivals,
 )
-from loadgen.plan.profile import Integers, Profile, Stage
+from loadgen.plan.profile import Integers, Profile, RateStage
 from loadgen.plan.think_time import ThinkTime
 from loadgen.units import NS_PER_S
 
@@ -58,7 +58,7 @@ class TestRates:
 
     def test_may_fall_from_the_first(self) -> None:
         profile = Profile.parse_rate("2k..500/s/1m")
-        assert profile == Profile(2000.0, (Stage(60.0, 500.0),))
+        assert profile == Profile(2000.0, (RateStage(60.0, 500.0),))
         assert profile.peak_per_s == 2000
         assert profile.rate_at_s(20) == 1500
 
@@ -157,7 +157,7 @@ class TestRefusals:
 
     def test_of_a_stage_back_in_time(self) -> None:
         with pytest.raises(ValueError, match="more than 0 s in all"):
-            Profile(5.0, (Stage(10.0, 5.0), Stage(-1.0, 5.0)))
+            Profile(5.0, (RateStage(10.0, 5.0), RateStage(-1.0, 5.0)))
 
     def test_of_arrivals_of_another_kind(self) -> None:
         with pytest.raises(UsageError, match=r"--arrivals: 'bursts' .* constant, poisson, uniform"):
@@ -186,7 +186,7 @@ class TestWords:
 
 rates = st.just(0.0) | st.floats(0.01, 1e6)
 durations = st.just(0.0) | st.floats(0.001, 1000)
-stages = st.lists(st.builds(Stage, durations, rates), max_size=5).map(tuple)
+stages = st.lists(st.builds(RateStage, durations, rates), max_size=5).map(tuple)
 
 
 @st.composite
@@ -229,7 +229,7 @@ class TestInverse:
 
     def test_is_found_to_the_very_end_of_a_load_that_fades_away(self) -> None:
         # Here the term under the root comes out below 0.
-        profile = Profile(234.25485687892194, (Stage(3603.7158173888497, 0.0),))
+        profile = Profile(234.25485687892194, (RateStage(3603.7158173888497, 0.0),))
         last = np.nextafter(profile.expected_by_s(9999), 0)
         (time_ns,) = profile.times_ns(np.array([last])).tolist()
         assert time_ns == pytest.approx(profile.duration_s * NS_PER_S)

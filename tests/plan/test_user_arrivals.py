@@ -13,7 +13,7 @@ from loadgen.errors import UsageError
 from loadgen.net.clock import NEVER_NS
 from loadgen.plan.arrivals import arrivals
 from loadgen.plan.profile import Profile
-from loadgen.plan.user_arrivals import Crowd, Later
+from loadgen.plan.user_arrivals import Later, UserArrivals
 from loadgen.units import NS_PER_S
 
 MS: Final = 1_000_000
@@ -35,7 +35,7 @@ def moments(changes: list[Change]) -> list[Change]:
     return list(zip(when, (users for _, users in changes), strict=True))
 
 
-def on_time(crowd: Crowd, changes: list[Change], at_most: int = 100) -> list[int]:
+def on_time(crowd: UserArrivals, changes: list[Change], at_most: int = 100) -> list[int]:
     """Return the times of a generator that sends each message when it is due."""
     sent: list[int] = []
     due_ns = next(crowd)
@@ -50,7 +50,7 @@ def on_time(crowd: Crowd, changes: list[Change], at_most: int = 100) -> list[int
     return sent
 
 
-def too_late(crowd: Crowd, changes: list[Change], at_most: int = 100) -> list[int]:
+def too_late(crowd: UserArrivals, changes: list[Change], at_most: int = 100) -> list[int]:
     """Return the times of a generator that sends nothing before the last change."""
     due_ns = next(crowd)
     for at_ns, users in moments(changes):
@@ -82,7 +82,7 @@ class TestTimes:
     def test_are_when_so_many_messages_are_offered(
         self, changes: list[Change], rate_per_s: float, kind: str, seed: int
     ) -> None:
-        times_ns = on_time(Crowd(rate_per_s, kind, seed), changes)
+        times_ns = on_time(UserArrivals(rate_per_s, kind, seed), changes)
         for time_ns, count in zip(times_ns, counts(kind, seed), strict=False):
             # Right to the nanosecond, and where many a user comes at once, to what it is worth.
             slack = 20 * rate_per_s / NS_PER_S + 1e-6
@@ -92,15 +92,15 @@ class TestTimes:
     def test_do_not_depend_on_when_they_are_asked_for(
         self, changes: list[Change], rate_per_s: float, kind: str, seed: int
     ) -> None:
-        asked_in_time = on_time(Crowd(rate_per_s, kind, seed), changes)
-        asked_late = too_late(Crowd(rate_per_s, kind, seed), changes)
+        asked_in_time = on_time(UserArrivals(rate_per_s, kind, seed), changes)
+        asked_late = too_late(UserArrivals(rate_per_s, kind, seed), changes)
         assert asked_late == pytest.approx(asked_in_time, abs=1)
 
     @given(changes_of_a_crowd, rates, kinds, seeds)
     def test_come_in_order_and_none_before_the_first_user(
         self, changes: list[Change], rate_per_s: float, kind: str, seed: int
     ) -> None:
-        times_ns = on_time(Crowd(rate_per_s, kind, seed), changes)
+        times_ns = on_time(UserArrivals(rate_per_s, kind, seed), changes)
         assert times_ns == sorted(times_ns)
         if times_ns:
             assert times_ns[0] >= next(at_ns for at_ns, users in moments(changes) if users)
@@ -109,11 +109,11 @@ class TestTimes:
     def test_are_the_same_for_the_same_seed(
         self, changes: list[Change], rate_per_s: float, kind: str, seed: int
     ) -> None:
-        once, again = (on_time(Crowd(rate_per_s, kind, seed), changes, 20) for _ in range(2))
+        once, again = (on_time(UserArrivals(rate_per_s, kind, seed), changes, 20) for _ in range(2))
         assert once == again
 
     def test_of_random_arrivals_depend_on_the_seed(self) -> None:
-        one, other = (on_time(Crowd(10.0, "poisson", seed), [(0, 1)], 20) for seed in (1, 2))
+        one, other = (on_time(UserArrivals(10.0, "poisson", seed), [(0, 1)], 20) for seed in (1, 2))
         assert one != other
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -121,7 +121,7 @@ class TestTimes:
     def test_of_a_crowd_that_stays_are_those_of_a_schedule(
         self, kind: str, users: int, rate_per_s: float, seed: int
     ) -> None:
-        times_ns = on_time(Crowd(rate_per_s, kind, seed), [(0, users)])
+        times_ns = on_time(UserArrivals(rate_per_s, kind, seed), [(0, users)])
         schedule_ns = arrivals(Profile.constant(rate_per_s * users), kind, seed)
         for time_ns, expected_ns in zip(times_ns, schedule_ns, strict=False):
             # Counts are drawn to a millionth of a message.
@@ -129,18 +129,18 @@ class TestTimes:
 
     def test_refuse_an_unknown_kind(self) -> None:
         with pytest.raises(UsageError, match="--arrivals: 'bursty'"):
-            Crowd(10.0, "bursty", 1)
+            UserArrivals(10.0, "bursty", 1)
 
 
 class TestResizing:
     def test_begins_at_once_and_keeps_the_pace(self) -> None:
-        crowd = Crowd(10.0, "constant", 1)
+        crowd = UserArrivals(10.0, "constant", 1)
         assert next(crowd) == NEVER_NS
         assert crowd.resize(1, 5 * MS) == 5 * MS
         assert [next(crowd) for _ in range(3)] == [105 * MS, 205 * MS, 305 * MS]
 
     def test_in_a_gap_changes_the_rest_of_it(self) -> None:
-        crowd = Crowd(10.0, "constant", 1)
+        crowd = UserArrivals(10.0, "constant", 1)
         next(crowd)
         crowd.resize(1, 0)
         assert next(crowd) == 100 * MS
@@ -150,7 +150,7 @@ class TestResizing:
         assert next(crowd) == 107_500_000
 
     def test_leaves_alone_what_is_due(self) -> None:
-        crowd = Crowd(10.0, "constant", 1)
+        crowd = UserArrivals(10.0, "constant", 1)
         next(crowd)
         crowd.resize(1, 0)
         assert next(crowd) == 100 * MS
@@ -161,7 +161,7 @@ class TestResizing:
         assert next(crowd) == NEVER_NS
 
     def test_to_nobody_means_never_until_somebody_comes(self) -> None:
-        crowd = Crowd(10.0, "constant", 1)
+        crowd = UserArrivals(10.0, "constant", 1)
         next(crowd)
         crowd.resize(1, 0)
         assert next(crowd) == 100 * MS
@@ -170,7 +170,7 @@ class TestResizing:
         assert crowd.resize(2, 1000 * MS) == 1030 * MS
 
     def test_at_one_moment_counts_the_last(self) -> None:
-        crowd = Crowd(10.0, "constant", 1)
+        crowd = UserArrivals(10.0, "constant", 1)
         next(crowd)
         for users in (1, 2, 3, 4, 5):
             due_ns = crowd.resize(users, 0)
@@ -183,7 +183,7 @@ class TestExpectation:
     def test_is_what_all_users_together_offer(
         self, changes: list[Change], rate_per_s: float, at_ns: int
     ) -> None:
-        crowd = Crowd(rate_per_s, "constant", 1)
+        crowd = UserArrivals(rate_per_s, "constant", 1)
         for when_ns, users in moments(changes):
             crowd.resize(users, when_ns)
         expected = offered_by(changes, rate_per_s, at_ns)
@@ -193,20 +193,20 @@ class TestExpectation:
     def test_is_met_by_constant_arrivals_to_the_message(
         self, changes: list[Change], rate_per_s: float, at_ns: int
     ) -> None:
-        crowd = Crowd(rate_per_s, "constant", 1)
+        crowd = UserArrivals(rate_per_s, "constant", 1)
         sent = sum(time_ns <= at_ns for time_ns in on_time(crowd, changes, 300))
         expected = crowd.expected_by_s(at_ns / NS_PER_S)
         assert abs(sent - expected) <= 1 + 1e-6
 
     def test_is_met_by_random_arrivals_on_average(self) -> None:
-        crowd = Crowd(50.0, "poisson", 3)
+        crowd = UserArrivals(50.0, "poisson", 3)
         changes = [(0, 10), (2 * NS_PER_S, 40), (2 * NS_PER_S, 0)]
         sent = len(on_time(crowd, changes, 10_000))
         assert crowd.expected_by_s(60.0) == pytest.approx(5000)
         assert sent == pytest.approx(5000, abs=5 * math.sqrt(5000))
 
     def test_has_a_mean_in_between(self) -> None:
-        crowd = Crowd(10.0, "constant", 1)
+        crowd = UserArrivals(10.0, "constant", 1)
         crowd.resize(2, 0)
         crowd.resize(4, NS_PER_S)
         assert crowd.mean_per_s(0.0, 2.0) == pytest.approx(30)
@@ -216,7 +216,7 @@ class TestExpectation:
         assert crowd.expected_by_s(-1.0) == 0
 
     def test_later_counts_from_there(self) -> None:
-        crowd = Crowd(10.0, "constant", 1)
+        crowd = UserArrivals(10.0, "constant", 1)
         crowd.resize(2, 0)
         crowd.resize(4, NS_PER_S)
         later = Later(crowd, 0.5)

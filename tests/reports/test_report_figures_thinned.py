@@ -13,7 +13,7 @@ from records import closed_loop, connection, connections_record, distribution, h
 
 from loadgen.results.distribution import Distribution
 from loadgen.results.interval_packer import packed
-from loadgen.results.intervals import Stage
+from loadgen.results.intervals import RunPhase
 from loadgen.results.record import RunRecord, from_json
 from reports.figures import (
     PANELS,
@@ -64,7 +64,7 @@ def short() -> RunRecord:
 
 
 def test_stages_that_change_without_end_make_no_more_slices() -> None:
-    stages = get_args(Stage)
+    stages = get_args(RunPhase)
     times = distribution(10_000, 10**9)
     intervals = [
         interval(0.0, stage=stages[at % len(stages)], messages=2, service_time_ns=times)

@@ -42,7 +42,7 @@ from loadgen.results.instruments import ClockStep
 from loadgen.results.record import RunRecord, from_json
 from loadgen.results.schema import json_schema
 from loadgen.runner.build_record import freeze
-from loadgen.runner.state import Findings
+from loadgen.runner.state import RunState
 
 SCHEMA_FILE = Path(record.__file__).with_name("record.schema.json")
 TARGET = HEALTHY.target
@@ -91,9 +91,9 @@ def frozen_open_loop() -> RunRecord:
     return freeze(findings(recorder, rate="1k"), TARGET)
 
 
-def findings(recorder: Recorder, rate: str | None = None, **left: Any) -> Findings:
+def findings(recorder: Recorder, rate: str | None = None, **left: Any) -> RunState:
     plan = Plan(connections=2, duration_s=1.0, rate=rate)
-    return Findings(
+    return RunState(
         plan=plan,
         profile=plan.profile_with_warmup(),
         started_at="2026-01-31T12:00:00.000+00:00",

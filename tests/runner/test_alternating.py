@@ -15,7 +15,7 @@ from lingering import Lingering, daemon
 from loadgen.errors import UsageError
 from loadgen.runner import supervised, supervisor
 from loadgen.runner.alternating import (
-    Command,
+    CommandTemplate,
     Series,
     Side,
     order,
@@ -25,11 +25,11 @@ from loadgen.runner.alternating import (
 MIB: Final = 1024 * 1024
 
 
-def command(program: str) -> Command:
-    return Command.parse(f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {{out}}")
+def command(program: str) -> CommandTemplate:
+    return CommandTemplate.parse(f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {{out}}")
 
 
-def appending(letter: str, log: Path) -> Command:
+def appending(letter: str, log: Path) -> CommandTemplate:
     """Return a command that writes ``letter`` to its file, and appends it to ``log``."""
     return command(
         f"import sys; open(sys.argv[1], 'w').write({letter!r}); "
@@ -50,7 +50,7 @@ def test_the_order_gives_both_the_same_share_of_a_drift() -> None:
 
 def test_runs_each_in_turn_and_keeps_their_files(tmp_path: Path) -> None:
     log, told = tmp_path / "log", list[str]()
-    commands: dict[Side, Command] = {"A": appending("a", log), "B": appending("b", log)}
+    commands: dict[Side, CommandTemplate] = {"A": appending("a", log), "B": appending("b", log)}
     runs = list(run_in_turn(commands, Series(3, tmp_path, 30), told.append))
     assert [(run.round, run.side, run.code) for run in runs[:3]] == [
         (1, "A", 0),
@@ -91,7 +91,7 @@ def test_a_check_that_fails_leaves_a_record_all_the_same(tmp_path: Path) -> None
 
 
 def test_a_command_that_is_not_there_is_told_of(tmp_path: Path) -> None:
-    missing = Command.parse("no-such-command {out}")
+    missing = CommandTemplate.parse("no-such-command {out}")
     with pytest.raises(UsageError, match="cannot be started: No such file"):
         list(run_in_turn({"A": missing, "B": missing}, Series(1, tmp_path, 30), print))
 
@@ -102,14 +102,14 @@ def test_a_command_that_is_not_there_is_told_of(tmp_path: Path) -> None:
 )
 def test_a_command_must_have_a_place_for_its_file(text: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        Command.parse(text)
+        CommandTemplate.parse(text)
 
 
 def test_a_command_is_named_in_one_line() -> None:
-    assert Command.parse("loadgen \n  --json\t{out}").text == "loadgen --json {out}"
+    assert CommandTemplate.parse("loadgen \n  --json\t{out}").text == "loadgen --json {out}"
 
 
-def waiting_for(words: list[str], stays: bool = False) -> Command:
+def waiting_for(words: list[str], stays: bool = False) -> CommandTemplate:
     """Return a command that runs ``words`` and ends when they have written a line, or ``stays``."""
     return command(
         "import signal, subprocess, sys\n"
@@ -126,7 +126,10 @@ def waiting_for(words: list[str], stays: bool = False) -> Command:
 def test_a_run_goes_with_all_that_it_has_started(tmp_path: Path, stays: bool, kind: str) -> None:
     with Lingering() as lingering:
         words = lingering.starting(kind)
-        commands: dict[Side, Command] = {"A": waiting_for(words, stays), "B": command("pass")}
+        commands: dict[Side, CommandTemplate] = {
+            "A": waiting_for(words, stays),
+            "B": command("pass"),
+        }
         runs = run_in_turn(commands, Series(1, tmp_path, 5.0 if stays else 60.0), print)
         with pytest.raises(UsageError, match="not done") if stays else contextlib.nullcontext():
             next(runs)
@@ -200,7 +203,7 @@ def test_output_without_end_is_neither_kept_nor_written_to_a_file(tmp_path: Path
         "sys.exit('why it is')\n"
     )
     limited = f'ulimit -f 100; exec "$0" -c {shlex.quote(chatty)}'
-    failing = Command.parse(shlex.join(["sh", "-c", limited, sys.executable, "{out}"]))
+    failing = CommandTemplate.parse(shlex.join(["sh", "-c", limited, sys.executable, "{out}"]))
     runs = run_in_turn({"A": failing, "B": failing}, Series(1, tmp_path, 60), print)
     tracemalloc.start()
     try:
@@ -216,7 +219,7 @@ def test_a_daemon_that_writes_on_does_not_hold_up_the_next_run(tmp_path: Path) -
     writing_on = command(
         f"import subprocess, sys\nsubprocess.run({daemon(['yes'])!r})\nopen(sys.argv[1], 'w')\n"
     )
-    commands: dict[Side, Command] = {"A": writing_on, "B": writing_on}
+    commands: dict[Side, CommandTemplate] = {"A": writing_on, "B": writing_on}
     assert len(list(run_in_turn(commands, Series(1, tmp_path, 30), print))) == 2
 
 

@@ -5,9 +5,9 @@ from servers import ScriptedServer, never_answers, reads_nothing
 from stage import Stage, conversation
 
 import loadgen
-from loadgen.engine.timeouts import Policy
+from loadgen.engine.timeouts import ConnectionPolicy
 
-POLICY = Policy(connect_timeout_ns=10**9, io_timeout_ns=10**9)
+POLICY = ConnectionPolicy(connect_timeout_ns=10**9, io_timeout_ns=10**9)
 
 
 def test_a_one_way_target_that_stops_reading_is_a_timeout_in_sending() -> None:

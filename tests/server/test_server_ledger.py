@@ -9,7 +9,7 @@ from echoing import connect, echo, receive_exactly, serving
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.server import ServerOptions
 from loadgen.server.processes import ServerProcesses
-from loadgen.server.residence_log import Ledger, empty_ledger, read_ledger
+from loadgen.server.residence_log import ResidenceLog, empty_ledger, read_ledger
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 
@@ -17,7 +17,7 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Li
 @pytest.mark.parametrize("count", [0, 1, 8192, 20_000])
 def test_what_is_noted_down_is_read_back(tmp_path: Path, count: int) -> None:
     path = tmp_path / "ledger"
-    ledger = Ledger(path)
+    ledger = ResidenceLog(path)
     for number in range(count):
         ledger.append(number * 1_000_000_007)
     ledger.close()
@@ -32,7 +32,7 @@ def test_a_new_ledger_replaces_an_old_one_and_a_shared_one_goes_on(tmp_path: Pat
     path.write_bytes(bytes(80))
     empty_ledger(path)
     for residence_ns in (1, 2):
-        ledger = Ledger(path, is_shared=True)
+        ledger = ResidenceLog(path, is_shared=True)
         ledger.append(residence_ns)
         ledger.close()
     assert list(read_ledger(path)) == [1, 2]
@@ -53,7 +53,7 @@ def test_a_ledger_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path)
 
 @only_linux
 def test_a_full_disk_is_an_error_that_names_the_ledger() -> None:
-    ledger = Ledger(Path("/dev/full"))
+    ledger = ResidenceLog(Path("/dev/full"))
     ledger.append(1)
     with pytest.raises(LoadgenError, match="--ledger /dev/full: No space left"):
         ledger.close()

@@ -54,7 +54,7 @@ class Method:
     resolution: float = 0.0
 
 
-class Interval(NamedTuple):
+class ConfidenceInterval(NamedTuple):
     """Where a difference lies: the estimate, and how far up and down it may be wrong.
 
     standard_error: of the estimate; rounds: how many of each side it rests on.
@@ -83,7 +83,7 @@ class Interval(NamedTuple):
         return candidates[place] if place < len(candidates) else None
 
 
-def of_pairs(differences: Sequence[float], method: Method) -> Interval:
+def of_pairs(differences: Sequence[float], method: Method) -> ConfidenceInterval:
     """Return the interval of the middle of ``differences``, two of them at least."""
     count = len(differences)
     t = student_t(method.level, count - 1)
@@ -91,7 +91,7 @@ def of_pairs(differences: Sequence[float], method: Method) -> Interval:
     return _interval(estimate, _variance(differences, method), t, count)
 
 
-def of_groups(base: Sequence[float], head: Sequence[float], method: Method) -> Interval:
+def of_groups(base: Sequence[float], head: Sequence[float], method: Method) -> ConfidenceInterval:
     """Return the interval of the middle of ``head`` less that of ``base``, two or more each.
 
     The degrees of freedom are those of B. L. Welch, "The Generalization of 'Student's' Problem when
@@ -138,10 +138,12 @@ def _within(t: float, degrees: int) -> float:
     return 2 / math.pi * (angle + sine * total) if odd else sine * total
 
 
-def _interval(estimate: float, variance: float, t: float, rounds: int) -> Interval:
+def _interval(estimate: float, variance: float, t: float, rounds: int) -> ConfidenceInterval:
     standard_error = math.sqrt(variance)
     half_width = t * standard_error
-    return Interval(estimate, estimate - half_width, estimate + half_width, standard_error, rounds)
+    return ConfidenceInterval(
+        estimate, estimate - half_width, estimate + half_width, standard_error, rounds
+    )
 
 
 def _variance(values: Sequence[float], method: Method) -> float:

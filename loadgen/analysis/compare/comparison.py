@@ -25,7 +25,7 @@ from typing import Final
 import msgspec
 
 from loadgen.analysis.compare.bootstrap import (
-    Interval,
+    ConfidenceInterval,
     Method,
     of_groups,
     of_pairs,
@@ -54,7 +54,7 @@ DEFAULT_MARGIN: Final = 0.05
 SHARE_MARGIN: Final = 0.001
 """Shares that differ by less, as one error in a thousand messages, are the same."""
 
-_NOTHING_LEFT: Final = Interval(-math.inf, -math.inf, -math.inf, 0.0, 2)
+_NOTHING_LEFT: Final = ConfidenceInterval(-math.inf, -math.inf, -math.inf, 0.0, 2)
 """Of the logarithm of a rate, where all rounds had some of it before, and none has any now."""
 
 
@@ -173,7 +173,9 @@ def _change(name: str, base: Rounds, head: Rounds, aim: _Aim) -> Change:
     )
 
 
-def _interval(kind: Kind, before: Values, after: Values, aim: _Aim) -> tuple[Interval | None, str]:
+def _interval(
+    kind: Kind, before: Values, after: Values, aim: _Aim
+) -> tuple[ConfidenceInterval | None, str]:
     """Return the interval of the scaled difference, or None and why there is none."""
     if aim.in_turn:
         pairs = zip(before, after, strict=True)
@@ -198,7 +200,7 @@ def _known(values: Values) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _word(kind: Kind, interval: Interval, margin: float) -> Word:
+def _word(kind: Kind, interval: ConfidenceInterval, margin: float) -> Word:
     low, high = sorted(map(kind.worse, (interval.low, interval.high)))
     if -margin <= low and high <= margin:
         return "same"

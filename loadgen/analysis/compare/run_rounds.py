@@ -17,7 +17,7 @@ from loadgen.analysis.compare.rounds import (
     facts,
 )
 from loadgen.analysis.metrics import ErrorShare
-from loadgen.analysis.time_metric import Time
+from loadgen.analysis.time_metric import TimeMetric
 from loadgen.analysis.verdict.judging import disturbance
 from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
@@ -50,7 +50,7 @@ def _cpu_per_message_ns(record: RunRecord) -> float | None:
 
 
 def _time(name: str, percent: float) -> _Figure:
-    time = Time(name, percent)
+    time = TimeMetric(name, percent)
     return _Figure(
         Kind(f"{name} p{percent:g}"),
         time.measure,
@@ -59,7 +59,7 @@ def _time(name: str, percent: float) -> _Figure:
     )
 
 
-_P99: Final = Time("service", 99.0)
+_P99: Final = TimeMetric("service", 99.0)
 _PERCENTILES: Final = {"50": 50.0, "99": 99.0, "999": 99.9}
 _FIGURES: Final[Mapping[str, _Figure]] = {
     "messages_per_s": _Figure(Kind("messages/s", "per_s"), _messages_per_s, lambda _: ""),

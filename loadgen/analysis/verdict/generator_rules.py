@@ -13,7 +13,7 @@ from loadgen.analysis.verdict.run_rules import (
 )
 from loadgen.results.instruments import GeneratorRecord
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import GRAVITY, Verdict
+from loadgen.results.verdict import SEVERITY, Verdict
 from loadgen.units import NS_PER_S, format_count, format_duration_ns
 
 AMPLE_WAITING: Final = 0.30
@@ -48,7 +48,7 @@ def _leisure(generator: GeneratorRecord) -> Verdict:
     if generator.pacing != "precise":
         return by_time
     by_polls = _grade(generator.empty_polls / generator.polls, SCANT_EMPTY, AMPLE_EMPTY)
-    return max(by_time, by_polls, key=GRAVITY.index)
+    return max(by_time, by_polls, key=SEVERITY.index)
 
 
 def _grade(share: float, scant: float, ample: float) -> Verdict:

@@ -12,7 +12,7 @@ process takes 30 µs to wake up. A short run must not be acquitted: without samp
 to be seen. And a server that stalls holds up the sends as a generator does that stands still.
 
 Decision. Each rule looks at one thing and says which verdict that speaks for; "valid" where it is
-worth knowing and costs nothing. The gravest verdict stands, in the order of `GRAVITY`: what is
+worth knowing and costs nothing. The gravest verdict stands, in the order of `SEVERITY`: what is
 inconclusive cannot accuse anybody; a generator at its limit cannot accuse the server; and that the
 server lags behind matters more than a tail of user-space latency.
 """
@@ -23,7 +23,7 @@ from typing import Final
 from loadgen.analysis.verdict import generator_rules, run_rules, worker_rules
 from loadgen.analysis.verdict.run_rules import Remark, Remarks
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import GRAVITY, Finding, Health
+from loadgen.results.verdict import SEVERITY, Finding, Health
 
 _GENERATOR_BOUND: Final = frozenset(
     {"generator-saturated", "replies-queued", "sends-late", "rate-missed"}
@@ -62,7 +62,7 @@ def _remarks(record: RunRecord) -> list[Remark]:
     """Return what speaks for a verdict, the gravest first."""
     rules = _UNREACHABLE_RULES if record.outcome == "unreachable" else _RULES
     remarks = [remark for rule in rules for remark in rule(record)]
-    return sorted(remarks, key=lambda remark: GRAVITY.index(remark.verdict))
+    return sorted(remarks, key=lambda remark: SEVERITY.index(remark.verdict))
 
 
 def generator_findings(health: Health) -> list[Finding]:

@@ -7,7 +7,7 @@ from locust.env import Environment
 from loadgen.analysis import summary
 from loadgen.analysis.verdict.judging import prints_response_time
 from loadgen.files.encoded import with_texts
-from loadgen.locust.collector import Contribution, Gathered
+from loadgen.locust.collector import Collector, WorkerContribution
 from loadgen.locust.web.recent import Second
 from loadgen.net.clock import monotonic_ns
 from loadgen.results.distribution import Distribution
@@ -25,7 +25,7 @@ class Overview:
     However many pages ask, it is put together once a second.
     """
 
-    def __init__(self, environment: Environment, gathered: Gathered) -> None:
+    def __init__(self, environment: Environment, gathered: Collector) -> None:
         self._environment = environment
         self._gathered = gathered
         self._made_ns = -NS_PER_S
@@ -47,7 +47,7 @@ class Overview:
         }
 
 
-def _user_class(name: str, record: RunRecord, gathered: Gathered) -> dict[str, Any]:
+def _user_class(name: str, record: RunRecord, gathered: Collector) -> dict[str, Any]:
     workers, team = gathered.contributions[name], record.team
     lost = {} if team is None else {each.name: each.at_s for each in team.lost}
     rows = [_worker(worker, each, lost.get(worker)) for worker, each in sorted(workers.items())]
@@ -113,7 +113,7 @@ def _verdict(health: Health | None) -> dict[str, Any]:
     }
 
 
-def _worker(name: str, contribution: Contribution, lost_at_s: float | None) -> dict[str, Any]:
+def _worker(name: str, contribution: WorkerContribution, lost_at_s: float | None) -> dict[str, Any]:
     """Return the row of a worker; ``lost_at_s``: when it was last heard of, if it is lost."""
     report = contribution.report
     record = report.record

@@ -12,7 +12,7 @@ import numpy as np
 
 from loadgen.results.distribution import Distribution
 from loadgen.results.intervals import numbers_of, times_of
-from loadgen.results.merge_intervals import Part
+from loadgen.results.merge_intervals import WorkerPart
 from loadgen.results.packed_times import summed
 from loadgen.units import NS_PER_S, ns_to_seconds
 
@@ -25,7 +25,7 @@ class Second(NamedTuple):
     latency: Distribution
 
 
-def seconds(parts: Sequence[Part], under_way: Sequence[str] = ()) -> list[Second]:
+def seconds(parts: Sequence[WorkerPart], under_way: Sequence[str] = ()) -> list[Second]:
     """Return the seconds in which intervals of ``parts`` began.
 
     under_way: the parts whose last interval is not over, and left out.
@@ -59,7 +59,7 @@ def _rate(messages: float, lasting_ns: int) -> float:
     return messages / ns_to_seconds(lasting_ns) if lasting_ns else 0.0
 
 
-def _columns(part: Part, is_under_way: bool) -> tuple[Any, ...]:
+def _columns(part: WorkerPart, is_under_way: bool) -> tuple[Any, ...]:
     """Return of each interval its second, its start and end, its messages, whether it is over."""
     intervals = part.record.intervals
     starts_s, lasting_s = numbers_of(intervals, "start_s"), numbers_of(intervals, "duration_s")

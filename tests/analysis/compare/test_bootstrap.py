@@ -8,7 +8,7 @@ import pytest
 
 from loadgen.analysis.compare.bootstrap import (
     MOST_ROUNDS,
-    Interval,
+    ConfidenceInterval,
     Method,
     of_groups,
     of_pairs,
@@ -110,7 +110,7 @@ def test_an_interval_seldom_misses(rounds: int, kind: str, in_turn: bool) -> Non
 def test_says_how_many_rounds_would_do() -> None:
     random = np.random.default_rng(3)
     spread = 0.03 * math.sqrt(math.pi / 2)  # of the median of so many normal values, times √n
-    interval = Interval(0.0, -0.02, 0.02, spread / math.sqrt(5), 5)
+    interval = ConfidenceInterval(0.0, -0.02, 0.02, spread / math.sqrt(5), 5)
     needed = interval.rounds_to_tell(0.02, 0.95)
     assert needed is not None
     many = [of_pairs(list(random.normal(0, 0.03, needed)), Method(0.95)) for _ in range(40)]
@@ -122,7 +122,7 @@ def test_says_how_many_rounds_would_do() -> None:
 @pytest.mark.parametrize("estimate", [0.0, 0.04, -0.04, 0.06, 0.2])
 def test_what_lies_at_the_edge_of_the_margin_is_soonest_told_by_its_sign(estimate: float) -> None:
     margin, error = 0.05, 0.05
-    interval = Interval(estimate, estimate - 1, estimate + 1, error, 5)
+    interval = ConfidenceInterval(estimate, estimate - 1, estimate + 1, error, 5)
     half_width = max(abs(estimate), margin - abs(estimate))
     needed = interval.rounds_to_tell(margin, 0.95)
     assert needed is not None
@@ -132,5 +132,5 @@ def test_what_lies_at_the_edge_of_the_margin_is_soonest_told_by_its_sign(estimat
 
 
 def test_says_when_no_bearable_number_of_rounds_would_do() -> None:
-    hopeless = Interval(0.0, -1.0, 1.0, 1.0, 5)
+    hopeless = ConfidenceInterval(0.0, -1.0, 1.0, 1.0, 5)
     assert hopeless.rounds_to_tell(1 / math.sqrt(MOST_ROUNDS), 0.95) is None

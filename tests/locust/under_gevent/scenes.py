@@ -13,7 +13,7 @@ from locust.stats import StatsEntry
 
 from loadgen.locust import ScriptedSocketUser, plugin
 from loadgen.locust.attach import attached
-from loadgen.locust.class_load import Load
+from loadgen.locust.class_load import ClassLoad
 from loadgen.locust.locust_stats import METHOD
 from loadgen.locust.session import Session
 from loadgen.results.record import RunRecord
@@ -74,7 +74,7 @@ class Scene:
     def session(self) -> Session:
         return attached(self.environment).session
 
-    def load_of(self, user_class: type[User]) -> Load:
+    def load_of(self, user_class: type[User]) -> ClassLoad:
         """Return the load that users of ``user_class`` take part in, once there is one."""
         wait_for(lambda: user_class in self.session._loads)
         return self.session._loads[user_class]

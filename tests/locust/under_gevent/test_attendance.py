@@ -5,7 +5,7 @@ import pytest
 from records import closed_loop
 
 from loadgen.locust.attendance import Attendance
-from loadgen.locust.collector import Gathered
+from loadgen.locust.collector import Collector
 from loadgen.locust.worker_report import PartReport
 from loadgen.units import NS_PER_S
 
@@ -111,7 +111,7 @@ def report(run: int = 0, started_at: str = "2026-01-31T12:00:00.000+00:00") -> P
 
 
 def test_what_comes_of_an_earlier_run_is_left_out() -> None:
-    gathered = Gathered()
+    gathered = Collector()
     gathered.begin(run=2)
     assert gathered.receive("host_a", [report(run=1)]) == []
     assert gathered.records() == {}
@@ -120,7 +120,7 @@ def test_what_comes_of_an_earlier_run_is_left_out() -> None:
 
 
 def test_the_warm_up_of_one_that_was_lost_in_it_does_not_count(attendance: Attendance) -> None:
-    gathered = Gathered()
+    gathered = Collector()
     gathered.attendance = attendance
     for worker in ("host_a", "host_b"):
         gathered.receive(worker, [report()])

@@ -18,7 +18,7 @@ from loadgen.engine.engine import Engine
 from loadgen.engine.loop_stats import HEARTBEAT_NS
 from loadgen.errors import LoadgenBug
 from loadgen.locust import SocketUser
-from loadgen.locust.gevent_driver import Driver, Interrupts
+from loadgen.locust.gevent_driver import GeventDriver, Interrupts
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import monotonic_ns
 from loadgen.net.failure import Cause
@@ -65,12 +65,12 @@ class Ticking:
 
 
 @contextlib.contextmanager
-def driving(engine: Ticking) -> Iterator[tuple[Driver, list[BaseException]]]:
+def driving(engine: Ticking) -> Iterator[tuple[GeventDriver, list[BaseException]]]:
     """A driver of ``engine``, and the bugs that it has heard of."""
     bugs: list[BaseException] = []
     interrupts = Interrupts()
     interrupts.install()
-    driver = Driver(cast("Engine", engine), monotonic_ns, interrupts, bugs.append)
+    driver = GeventDriver(cast("Engine", engine), monotonic_ns, interrupts, bugs.append)
     try:
         yield driver, bugs
     finally:

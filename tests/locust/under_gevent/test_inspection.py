@@ -18,7 +18,7 @@ from loadgen.analysis.merge import merge
 from loadgen.analysis.verdict import judging
 from loadgen.locust import inspection
 from loadgen.locust.attendance import Attendance
-from loadgen.locust.collector import Gathered
+from loadgen.locust.collector import Collector
 from loadgen.locust.inspection import Inspection
 from loadgen.locust.worker_report import PartReport, encode
 from loadgen.quantities import MOST_IN_HISTOGRAM
@@ -238,21 +238,21 @@ def test_one_flipped_byte_is_dropped_or_does_no_harm(data: st.DataObject) -> Non
 
 
 @pytest.fixture
-def gathered(time: Time) -> Gathered:
-    found = Gathered(lambda _, part: part.plan == closed_loop().plan)
+def gathered(time: Time) -> Collector:
+    found = Collector(lambda _, part: part.plan == closed_loop().plan)
     found.attendance = Attendance(0, time)
     found.attendance.begin()
     found.begin(RUN)
     return found
 
 
-def hear(gathered: Gathered, worker: str, *reports: PartReport) -> None:
+def hear(gathered: Collector, worker: str, *reports: PartReport) -> None:
     gathered.receive(worker, list(reports))
     assert gathered.attendance is not None
     gathered.attendance.report(worker, [each.user_class for each in reports])
 
 
-def test_the_record_names_whose_reports_were_dropped_and_why(gathered: Gathered) -> None:
+def test_the_record_names_whose_reports_were_dropped_and_why(gathered: Collector) -> None:
     hear(gathered, "good", report())
     for reason in ("first reason", "second", "third"):
         gathered.drop("bad", reason)
@@ -287,7 +287,7 @@ UNLIKE: Final = msgspec.structs.replace(closed_loop(), plan=changed_plan(pipelin
     ],
 )
 def test_who_does_something_else_than_the_others_does_not_cost_their_record(
-    parts: dict[str, RunRecord], dropped: list[str], gathered: Gathered
+    parts: dict[str, RunRecord], dropped: list[str], gathered: Collector
 ) -> None:
     for worker, part in parts.items():
         hear(gathered, worker, report(part, is_last=True))

@@ -7,11 +7,11 @@ import pytest
 from drawn_figures import interval
 from records import HEALTHY, OPEN_LOOP_TIMES, distribution, healthy
 
-from loadgen.locust.collector import RECENT, Gathered
+from loadgen.locust.collector import RECENT, Collector
 from loadgen.locust.web.recent import Second, seconds
 from loadgen.locust.worker_report import PartReport
 from loadgen.results.interval_packer import packed
-from loadgen.results.merge_intervals import Part, aligned, intervals
+from loadgen.results.merge_intervals import WorkerPart, aligned, intervals
 from loadgen.results.record import RunRecord
 
 
@@ -33,7 +33,7 @@ def of_a_worker(count: int, began: str, step_s: float, **times: Any) -> RunRecor
     return healthy(started_at=f"2026-01-31T12:00:{began}+00:00", intervals=kept, **times)
 
 
-def one_by_one(parts: list[Part]) -> list[Second]:
+def one_by_one(parts: list[WorkerPart]) -> list[Second]:
     return [
         Second(
             each.start_s,
@@ -79,7 +79,7 @@ def test_of_nothing_are_none() -> None:
 
 
 def test_that_are_gathered_are_the_latest_and_the_whole_run_stays_packed() -> None:
-    gathered = Gathered()
+    gathered = Collector()
     rows = [interval(float(number), messages=number) for number in range(RECENT + 30)]
     for start in range(0, len(rows), 3):
         record = msgspec.structs.replace(HEALTHY, intervals=packed(rows[start : start + 3]))

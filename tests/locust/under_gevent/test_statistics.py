@@ -18,7 +18,7 @@ from servers import Peer, ScriptedServer, answers_each, echoes, never_answers
 from loadgen.locust import ScriptedSocketUser, SocketUser
 from loadgen.locust import locust_stats as bulk
 from loadgen.locust.locust_stats import METHOD
-from loadgen.locust.request_counts import RequestTally
+from loadgen.locust.request_counts import RequestCounts
 from loadgen.net.clock import wall_ns
 from loadgen.units import NS_PER_S
 
@@ -46,8 +46,8 @@ def one_by_one(tables: RequestStats, requests: Sequence[One]) -> None:
             tables.log_error(METHOD, one.name, one.failure)
 
 
-def tally_of(requests: Sequence[One]) -> RequestTally:
-    tally = RequestTally()
+def tally_of(requests: Sequence[One]) -> RequestCounts:
+    tally = RequestCounts()
     for name, some in itertools.groupby(requests, key=lambda one: one.name):
         group = list(some)
         answered = [(one.latency_ns, one.second) for one in group if one.latency_ns is not None]
@@ -195,7 +195,7 @@ class TestMerging:
 
     def test_of_nothing_leaves_no_trace(self) -> None:
         tables = RequestStats()
-        tally = RequestTally()
+        tally = RequestCounts()
         tally.add_bytes("buy", SECOND, 0)
         tally.add_untimed("buy", SECOND, 0)
         bulk.merge(tables, tally.take())
@@ -230,7 +230,7 @@ class TestTally:
 
     def test_counts_a_batch_of_replies_as_so_many_requests(self) -> None:
         tables = RequestStats()
-        tally = RequestTally()
+        tally = RequestCounts()
         tally.add("buy", np.array([MS, 3 * MS]), np.array([4, 2]), np.array([SECOND, SECOND]))
         bulk.merge(tables, tally.take())
         assert tables.num_requests == 6

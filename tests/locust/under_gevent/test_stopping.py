@@ -9,7 +9,7 @@ from scenes import Scene, wait_for
 from servers import DEADLINE_S, Peer, ScriptedServer, drips, echoes, never_answers
 
 from loadgen.locust import SocketUser
-from loadgen.locust.class_load import Work
+from loadgen.locust.class_load import UserClassPlan
 from loadgen.net.failure import Cause
 
 
@@ -120,7 +120,7 @@ class TestStop:
                     come_to("on_start")
 
                 @classmethod
-                def work(cls, options: Any) -> Work:
+                def work(cls, options: Any) -> UserClassPlan:
                     come_to("drive")  # as where the resolver takes its time
                     return super().work(options)
 
