@@ -9,6 +9,8 @@ from test_report_cli import judged
 
 from loadgen.record import from_json
 
+pytestmark = pytest.mark.usefixtures("one_picture")
+
 SMALL = ("-c", "1", "-n", "3")
 
 

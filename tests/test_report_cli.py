@@ -15,6 +15,8 @@ from test_rounds import at
 from loadgen.health import judge
 from loadgen.record import RunRecord, from_json
 
+pytestmark = pytest.mark.usefixtures("one_picture")
+
 Written = Callable[..., str]
 
 

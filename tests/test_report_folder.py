@@ -7,6 +7,8 @@ from command import check_refused, loadgen_here
 from servers import ScriptedServer, echoes
 from test_report_cli import judged
 
+pytestmark = pytest.mark.usefixtures("one_picture")
+
 FIGURE = "latency-by-percentile.svg"
 
 
