@@ -5,7 +5,8 @@ from importlib import import_module
 import pytest
 from hypothesis import settings
 
-settings.register_profile("tests", deadline=None)  # a busy machine is no reason to fail
+# A busy machine is no reason to fail; each run of the tests draws other examples.
+settings.register_profile("tests", deadline=None, max_examples=40)
 settings.load_profile("tests")
 
 
