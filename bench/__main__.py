@@ -21,6 +21,7 @@ MEASUREMENTS: Final = {
     "locust_compare": "bench.locust_compare",
     "peers": "bench.peers.__main__",
     "samples": "bench.samples",
+    "coverage": "bench.coverage",
 }
 """The module of each word: its ``main`` takes the arguments and returns the exit code, and the
 first line of its docstring says what it is for.
