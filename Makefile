@@ -3,13 +3,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 1
+JOBS ?= 4
 INSTALL := python -m pip install --quiet --disable-pip-version-check
 LOCK = .tools/bin/uv pip compile pyproject.toml --quiet --upgrade --universal \
   --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
+TESTS = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 BENCH = $(BIN)/python -m pytest bench --benchmark-sort=name \
   --benchmark-columns=min,median,max,ops,rounds
 
-.PHONY: demo test check lint format types bench bench-compare bench-once bench-limits soak lock audit clean help
+.PHONY: demo test coverage check lint format types bench bench-compare bench-once bench-limits soak lock audit clean help
 
 help:            ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -17,10 +19,14 @@ help:            ## Show what there is
 demo: .venv/done ## Load the embedded server with a thousand connections
 	$(BIN)/python -m loadgen --conns 1000 --backend epoll
 
-test: .venv/done ## Run the tests
-	$(BIN)/python -m pytest
+test: .venv/done ## Run the tests, JOBS=4 at a time: more than cores, for most of them wait
+	$(TESTS)
 
-check: lint types test bench-once soak ## Everything that CI runs
+coverage: .venv/done ## The same, and fail where too little of loadgen is tested
+	$(TESTS) --cov --cov-report=json:.coverage.json
+	$(BIN)/python -m bench coverage .coverage.json
+
+check: lint types coverage bench-once soak ## Everything that CI runs
 
 lint: .venv/done ## Look for style and other mistakes
 	$(BIN)/ruff check
@@ -64,7 +70,7 @@ audit: .tools/done ## Is anything that is locked known to be vulnerable?
 	  --requirement requirements/tools.txt
 
 clean:           ## Remove what the other commands have made
-	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .benchmarks .loadgen build dist
+	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .benchmarks .coverage .coverage.* .loadgen build dist
 
 .venv/done: pyproject.toml requirements/all.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -22,6 +22,7 @@ MEASUREMENTS: Final = {
     "peers": "bench.peers.__main__",
     "samples": "bench.samples",
     "house": "bench.house",
+    "coverage": "bench.coverage",
 }
 """The module of each word: its ``main`` takes the arguments and returns the exit code, and the
 first line of its docstring says what it is for.

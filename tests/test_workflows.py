@@ -77,6 +77,15 @@ def test_ci_runs_what_must_hold_before_a_change_lands() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
+def test_ci_runs_the_tests_once_and_judges_what_they_cover() -> None:
+    words = ["make", "--dry-run", "--old-file=.venv/done", "check"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    tests, verdict = (line for line in done.stdout.splitlines() if "coverage" in line)
+    assert "-m pytest --numprocesses 4" in tests
+    assert tests.endswith(" --cov --cov-report=json:.coverage.json")
+    assert verdict.endswith(" -m bench coverage .coverage.json")
+
+
 def test_what_is_locked_is_audited_and_the_newest_is_tried() -> None:
     assert commands("dependencies") == [
         "make audit",

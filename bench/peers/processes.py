@@ -148,10 +148,17 @@ def workshop() -> Iterator[Workshop]:
         yield Workshop(Path(directory), account, echo, *two_cores())
 
 
-def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """Yield a loopback port for a server that cannot say which it has got; nobody else gets it.
+
+    It is bound here and does not listen. A server that sets SO_REUSEADDR, as most do, may bind it,
+    too, and listen (socket(7)); to those who ask for any port, the kernel gives another.
+    """
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        yield int(bound.getsockname()[1])
 
 
 def found(command: str) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
-from bench.peers.processes import FailedError, Workshop, found, free_port
+from bench.peers.processes import FailedError, Workshop, found, reserved_port
 from bench.yardstick import server
 
 BACKLOG: Final = 4096
@@ -37,39 +37,47 @@ def echo(workshop: Workshop) -> AbstractContextManager[int]:
     return server(workshop.echo, workshop.server_core, BACKLOG)
 
 
-def nginx(workshop: Workshop) -> AbstractContextManager[int]:
+@contextmanager
+def nginx(workshop: Workshop) -> Iterator[int]:
     """Run nginx as one process that answers every request with the same three bytes."""
-    port = free_port()
-    text = _NGINX.format(files=_MANY_FILES, port=port, backlog=BACKLOG)
-    (workshop.directory / "nginx.conf").write_text(text, encoding="ascii")
     program, place = found("nginx") or "nginx", f"{workshop.directory}/"
-    return workshop.serving([program, "-p", place, "-e", "stderr", "-c", "nginx.conf"], port)
+    command = [program, "-p", place, "-e", "stderr", "-c", "nginx.conf"]
+    with reserved_port() as port:
+        text = _NGINX.format(files=_MANY_FILES, port=port, backlog=BACKLOG)
+        (workshop.directory / "nginx.conf").write_text(text, encoding="ascii")
+        with workshop.serving(command, port):
+            yield port
 
 
-def redis(workshop: Workshop) -> AbstractContextManager[int]:
+@contextmanager
+def redis(workshop: Workshop) -> Iterator[int]:
     """Run redis-server, which keeps nothing on disk."""
-    port = free_port()
-    place = ["--port", str(port), "--bind", "127.0.0.1", "--tcp-backlog", str(BACKLOG)]
+    place = ["--bind", "127.0.0.1", "--tcp-backlog", str(BACKLOG), "--maxclients", str(_MANY_FILES)]
     disk = ["--save", "", "--appendonly", "no", "--dir", str(workshop.directory)]
-    return workshop.serving(["redis-server", *place, *disk, "--maxclients", str(_MANY_FILES)], port)
+    with (
+        reserved_port() as port,
+        workshop.serving(["redis-server", "--port", str(port), *place, *disk], port),
+    ):
+        yield port
 
 
 def sockperf(workshop: Workshop) -> AbstractContextManager[int]:
-    """Run the server of sockperf."""
-    port = free_port()
-    return workshop.serving(
-        ["sockperf", "server", "--tcp", "-i", "127.0.0.1", "-p", str(port)], port
-    )
+    """Run the server of sockperf, which binds no port that is bound already."""
+    with reserved_port() as port:
+        command = ["sockperf", "server", "--tcp", "-i", "127.0.0.1", "-p", str(port)]
+    return workshop.serving(command, port)
 
 
-def iperf3(workshop: Workshop) -> AbstractContextManager[int]:
+@contextmanager
+def iperf3(workshop: Workshop) -> Iterator[int]:
     """Run the server of iperf3.
 
     A connection that says nothing is a failed test to it, after which it listens anew.
     """
-    port = free_port()
-    command = ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(port), "--forceflush"]
-    return workshop.serving(command, port, sign="Server listening")
+    with reserved_port() as port:
+        command = ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(port), "--forceflush"]
+        with workshop.serving(command, port, sign="Server listening"):
+            yield port
 
 
 def http_response_bytes(port: int, request: bytes) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -15,7 +16,7 @@ from bench.peers import printed
 from bench.peers.catalogue import PEERS
 from bench.peers.peer import Command, Library, Load, Need, Peer
 from bench.peers.printed import Told, UnreadableError
-from bench.peers.processes import FailedError, Workshop, workshop
+from bench.peers.processes import FailedError, Workshop, reserved_port, workshop
 from bench.peers.rounds import STAMPED, THE_PEER, USER_SPACE, Compared, Round, Taken
 from bench.peers.table import missing_lines, notes, tables, versions_line
 from bench.yardstick import Cost
@@ -29,6 +30,17 @@ def place() -> Iterator[Workshop]:
         pytest.skip("programs are run below one in C, and there is no `cc` here")
     with workshop() as made:
         yield made
+
+
+def test_a_reserved_port_is_for_the_server_that_is_told_it() -> None:
+    with reserved_port() as port:
+        place = ("127.0.0.1", port)
+        with socket.socket() as another, pytest.raises(OSError, match="in use"):
+            another.bind(place)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(place)
+        with socket.create_server(place):  # with SO_REUSEADDR
+            socket.create_connection(place).close()
 
 
 class TestPrinted:

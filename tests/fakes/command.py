@@ -36,12 +36,14 @@ class Ended(NamedTuple):
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return this process's environment without what changes colours, and with ``extra``."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "LINES"}
-    }
+    """Return this process's environment without what changes colours, and with ``extra``.
+
+    A process that has it is not measured by coverage.py, which would write to its standard error
+    where an interrupt comes at the very end, and make each start cost half as much again.
+    """
+    others = {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "LINES"}
+    others.add("COVERAGE_PROCESS_CONFIG")
+    kept = {name: value for name, value in os.environ.items() if name not in others}
     return {**kept, "TERM": "xterm-256color", **extra}
 
 

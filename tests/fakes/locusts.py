@@ -11,7 +11,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ import pytest
 from command import ROOT, environment
 from locust_accounts import Accounts, records_in
 
+from bench.peers.processes import reserved_port
 from loadgen.results.record import RunRecord
 
 DEADLINE_S: Final = 50.0
@@ -180,7 +180,8 @@ class Locusts:
         self._file = folder / "locustfile.py"
         self._file.write_text(locustfile, encoding="utf-8")
         self._started: list[Locust] = []
-        self.master_port = free_port()
+        self._reserved = contextlib.ExitStack()
+        self.master_port = self._reserved.enter_context(reserved_port())
 
     def __enter__(self) -> Self:
         return self
@@ -188,6 +189,7 @@ class Locusts:
     def __exit__(self, *exception: object) -> None:
         for locust in self._started:
             locust.kill()
+        self._reserved.close()
 
     def run(self, *options: str) -> int:
         """Run one without a web UI to its end; return the exit code."""
@@ -203,7 +205,7 @@ class Locusts:
 
     def master_with_page(self, *options: str) -> Locust:
         """Start a master with a web UI, and wait until that answers."""
-        port = free_port()
+        port = self._reserved.enter_context(reserved_port())
         web = ("--web-host", "127.0.0.1", "--web-port", str(port))
         locust = self._start(*self._master(), *web, *self._output(), *options, web_port=port)
         locust.wait_until_it_serves()
@@ -246,12 +248,3 @@ class Locusts:
     def accounts(self) -> Accounts:
         """What the Locust that has ended has left."""
         return Accounts.of(self.folder)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on; somebody may, a moment later."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port = bound.getsockname()[1]
-    assert isinstance(port, int)
-    return port

@@ -41,10 +41,11 @@ def run_pytest(
 ) -> subprocess.CompletedProcess[str]:
     """Run pytest in ``folder`` with ``plugins`` and no others, whatever else is installed."""
     named = [word for plugin in plugins for word in ("-p", plugin)]
+    ours = {name: it for name, it in os.environ.items() if not name.startswith("PYTEST_")}
     return subprocess.run(
         [sys.executable, "-m", "pytest", *named, "-p", "no:cacheprovider", *words],
         cwd=folder,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+        env={**ours, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -16,6 +16,8 @@ from chromium import NEEDED, TIMEOUT_MS, chromium
 from command import ROOT, TIMEOUT_S, environment
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from bench.peers.processes import reserved_port
+
 pytestmark = NEEDED
 
 USERS: Final = 20
@@ -35,15 +37,16 @@ def locust(log: Path) -> Iterator[str]:
 
     In a process of its own, for gevent changes the one that it is in; it must end well.
     """
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port = bound.getsockname()[1]
     command = [sys.executable, "-m", "locust", "-f", "bench/locustfile.py", "--rate-per-user", "50"]
-    where = ["--web-host", "127.0.0.1", "--web-port", str(port)]
     with (
         log.open("wb") as output,
+        reserved_port() as port,
         subprocess.Popen(
-            [*command, *where], cwd=ROOT, env=environment(), stdout=output, stderr=output
+            [*command, "--web-host", "127.0.0.1", "--web-port", str(port)],
+            cwd=ROOT,
+            env=environment(),
+            stdout=output,
+            stderr=output,
         ) as process,
     ):
         try:

@@ -81,7 +81,7 @@ def greets_well(peer: Peer) -> None:
         (greets_well, {"reply": LINES, "first_message": b"H\n"}),
         (drips, {"reply": "length:u32"}),
     ],
-    ids=str,
+    ids=lambda each: getattr(each, "__name__", None) or str(each),
 )
 def test_a_reply_that_drips_is_a_failure(script: Script, fields: dict[str, Any]) -> None:
     with ScriptedServer(script) as server:
