@@ -85,7 +85,7 @@ def test_a_form_names_no_unix_socket_that_is_loaded(stage: Stage) -> None:
         status, text = stage.start(host=host)
         answer = json.loads(text)
         assert (status, answer["success"]) == (200, False)
-        assert "name a UNIX socket on the command line" in answer["message"]
+        assert "a form cannot set a UNIX socket; name it on the command line" in answer["message"]
     assert stage.change_user(user_class_name="Talk", host=stage.unix)[0] == 400
     assert stage.start()[0] == 200
     stage.master.wait_for(lambda: stage.server.accepted == SWARM["user_count"])

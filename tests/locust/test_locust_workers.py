@@ -58,7 +58,7 @@ import msgspec
 from locust import events, runners
 from locust.rpc import Message
 
-from loadgen.locust.worker_report import decode, encode
+from loadgen.locust.messages import decode, encode
 
 runners.WORKER_REPORT_INTERVAL = 0.2
 

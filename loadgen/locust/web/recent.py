@@ -1,7 +1,7 @@
-"""The latest seconds of a run, over all workers, as the page shows them once a second.
+"""The latest seconds of a run, over all workers, for the charts of the page.
 
-Of each second it shows the rate and one latency. All else stays packed: to unpack and add up every
-time of two minutes takes half a second for two workers.
+Each second has the rate and one latency. All other times stay packed: to unpack and add up all
+times of two minutes takes half a second for two workers.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from loadgen.units import NS_PER_S, ns_to_seconds
 
 
 class Second(NamedTuple):
-    """What began in one second of the wall clock: when, how fast it went, and its latency."""
+    """The intervals that began in one second of the wall clock: start, rate and latency."""
 
     at_s: float
     messages_per_s: float
@@ -28,7 +28,7 @@ class Second(NamedTuple):
 def seconds(parts: Sequence[WorkerPart], under_way: Sequence[str] = ()) -> list[Second]:
     """Return the seconds in which intervals of ``parts`` began.
 
-    under_way: the parts whose last interval is not over, and left out.
+    under_way: the parts whose last interval has not ended; it is left out.
     """
     is_open_loop = all(part.record.response_time_ns is not None for part in parts)
     kind = "response_time_ns" if is_open_loop else "service_time_ns"
@@ -37,7 +37,7 @@ def seconds(parts: Sequence[WorkerPart], under_way: Sequence[str] = ()) -> list[
     if not is_over.any():
         return []
     known, groups = np.unique(wall_s[is_over], return_inverse=True)
-    # What is not over is a group of its own, the last, which nobody looks at.
+    # Intervals that have not ended are a last group of their own, which is discarded.
     group_of = np.full(wall_s.size, known.size)
     group_of[is_over] = groups
     columns = chain.from_iterable(times_of(part.record.intervals, kind) for part in parts)
@@ -60,7 +60,7 @@ def _rate(messages: float, lasting_ns: int) -> float:
 
 
 def _columns(part: WorkerPart, is_under_way: bool) -> tuple[Any, ...]:
-    """Return of each interval its second, its start and end, its messages, whether it is over."""
+    """Return the second, start, end and messages of each interval, and whether it has ended."""
     intervals = part.record.intervals
     starts_s, lasting_s = numbers_of(intervals, "start_s"), numbers_of(intervals, "duration_s")
     own_ns = np.rint(starts_s * NS_PER_S).astype(np.int64)

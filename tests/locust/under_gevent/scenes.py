@@ -12,10 +12,10 @@ from locust.event import Events
 from locust.stats import StatsEntry
 
 from loadgen.locust import ScriptedSocketUser, plugin
-from loadgen.locust.attach import attached
 from loadgen.locust.class_load import ClassLoad
-from loadgen.locust.locust_stats import METHOD
+from loadgen.locust.plugin import role_in
 from loadgen.locust.session import Session
+from loadgen.locust.stats import METHOD
 from loadgen.results.record import RunRecord
 
 DEADLINE_S: Final = 20.0
@@ -72,7 +72,7 @@ class Scene:
 
     @property
     def session(self) -> Session:
-        return attached(self.environment).session
+        return role_in(self.environment).session
 
     def load_of(self, user_class: type[User]) -> ClassLoad:
         """Return the load that users of ``user_class`` take part in, once there is one."""
@@ -95,7 +95,7 @@ class Scene:
 
     def record(self, user_class: type[User]) -> RunRecord:
         """Return what the run, which is over, has found."""
-        return attached(self.environment).gathered.records()[user_class.__name__]
+        return role_in(self.environment).collector.records()[user_class.__name__]
 
 
 @contextlib.contextmanager

@@ -18,7 +18,8 @@ from loadgen.engine.engine import Engine
 from loadgen.engine.loop_stats import HEARTBEAT_NS
 from loadgen.errors import LoadgenBug
 from loadgen.locust import SocketUser
-from loadgen.locust.gevent_driver import GeventDriver, Interrupts
+from loadgen.locust.gevent_driver import GeventDriver
+from loadgen.locust.signals import Interrupts
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import monotonic_ns
 from loadgen.net.failure import Cause
@@ -419,7 +420,7 @@ class TestWaitTime:
         with ScriptedServer(echoes) as server:
             waiters = set()
 
-            class Pacing(SocketUser):
+            class LoadModelName(SocketUser):
                 host = server.address
                 connections = 3
                 mark = "the user's own"
@@ -429,9 +430,9 @@ class TestWaitTime:
                     assert self.mark == "the user's own"
                     return 0.001
 
-            with Scene(Pacing) as scene:
+            with Scene(LoadModelName) as scene:
                 scene.start(2)
-                wait_for(lambda: scene.answered(Pacing) > 100)
+                wait_for(lambda: scene.answered(LoadModelName) > 100)
             assert len(waiters) == 6
             assert scene.user_errors == []
 

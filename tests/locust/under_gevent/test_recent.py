@@ -8,8 +8,8 @@ from drawn_figures import interval
 from records import HEALTHY, OPEN_LOOP_TIMES, distribution, healthy
 
 from loadgen.locust.collector import RECENT, Collector
+from loadgen.locust.messages import ClassReport
 from loadgen.locust.web.recent import Second, seconds
-from loadgen.locust.worker_report import PartReport
 from loadgen.results.interval_packer import packed
 from loadgen.results.merge_intervals import WorkerPart, aligned, intervals
 from loadgen.results.record import RunRecord
@@ -79,15 +79,15 @@ def test_of_nothing_are_none() -> None:
 
 
 def test_that_are_gathered_are_the_latest_and_the_whole_run_stays_packed() -> None:
-    gathered = Collector()
+    collector = Collector()
     rows = [interval(float(number), messages=number) for number in range(RECENT + 30)]
     for start in range(0, len(rows), 3):
         record = msgspec.structs.replace(HEALTHY, intervals=packed(rows[start : start + 3]))
-        report = PartReport(
+        report = ClassReport(
             user_class="Ping", users=1, connections_up=1, record=record, names={}, is_last=False
         )
-        gathered.receive("local", [report])
-    latest = gathered.recent("Ping")
+        collector.receive("local", [report])
+    latest = collector.recent("Ping")
     assert [each.at_s for each in latest] == [float(at_s) for at_s in range(29, RECENT + 29)]
-    merged = gathered.records()["Ping"]
+    merged = collector.records()["Ping"]
     assert list(merged.intervals) == rows

@@ -16,9 +16,8 @@ from scenes import Scene, wait_for
 from servers import Peer, ScriptedServer, answers_each, echoes, never_answers
 
 from loadgen.locust import ScriptedSocketUser, SocketUser
-from loadgen.locust import locust_stats as bulk
-from loadgen.locust.locust_stats import METHOD
-from loadgen.locust.request_counts import RequestCounts
+from loadgen.locust import stats as bulk
+from loadgen.locust.stats import METHOD, RequestCounts
 from loadgen.net.clock import wall_ns
 from loadgen.units import NS_PER_S
 
@@ -46,25 +45,25 @@ def one_by_one(tables: RequestStats, requests: Sequence[One]) -> None:
             tables.log_error(METHOD, one.name, one.failure)
 
 
-def tally_of(requests: Sequence[One]) -> RequestCounts:
-    tally = RequestCounts()
+def counts_of(requests: Sequence[One]) -> RequestCounts:
+    counts = RequestCounts()
     for name, some in itertools.groupby(requests, key=lambda one: one.name):
         group = list(some)
         answered = [(one.latency_ns, one.second) for one in group if one.latency_ns is not None]
         if answered:
             latency_ns, seconds = np.array(answered).T
-            tally.add(name, latency_ns, np.ones_like(latency_ns), seconds)
+            counts.add(name, latency_ns, np.ones_like(latency_ns), seconds)
         for one in group:
-            tally.add_bytes(name, one.second, one.reply_bytes)
+            counts.add_bytes(name, one.second, one.reply_bytes)
             if one.failure:
-                tally.fail(name, one.second, one.failure)
+                counts.fail(name, one.second, one.failure)
             elif one.latency_ns is None:
-                tally.add_untimed(name, one.second, 1)
-    return tally
+                counts.add_untimed(name, one.second, 1)
+    return counts
 
 
 def in_bulk(tables: RequestStats, requests: Sequence[One]) -> None:
-    bulk.merge(tables, tally_of(requests).take())
+    bulk.merge(tables, counts_of(requests).take())
 
 
 EXACT: Final = ("num_requests", "num_none_requests", "num_failures", "total_content_length")
@@ -195,16 +194,16 @@ class TestMerging:
 
     def test_of_nothing_leaves_no_trace(self) -> None:
         tables = RequestStats()
-        tally = RequestCounts()
-        tally.add_bytes("buy", SECOND, 0)
-        tally.add_untimed("buy", SECOND, 0)
-        bulk.merge(tables, tally.take())
+        counts = RequestCounts()
+        counts.add_bytes("buy", SECOND, 0)
+        counts.add_untimed("buy", SECOND, 0)
+        bulk.merge(tables, counts.take())
         assert tables.entries == {}
 
     def test_of_bytes_alone_counts_no_request(self) -> None:
         tables = RequestStats()
-        tally = tally_of([One("buy", latency_ns=MS, reply_bytes=7), One("buy", failure="reset")])
-        bulk.merge_bytes(tables, tally.take())
+        counts = counts_of([One("buy", latency_ns=MS, reply_bytes=7), One("buy", failure="reset")])
+        bulk.merge_bytes(tables, counts.take())
         assert (tables.num_requests, tables.errors) == (0, {})
         assert tables.total.total_content_length == 7
         assert tables.get("buy", METHOD).total_content_length == 7
@@ -213,26 +212,26 @@ class TestMerging:
 class TestTally:
     def test_gives_each_request_away_once_and_keeps_the_sum(self) -> None:
         some = [One("buy", latency_ns=MS), One("buy", failure="reset"), One("look")]
-        tally = tally_of(some)
-        assert sum(group.latency.count for group in tally.take().values()) == 1
-        assert tally.take() == {}
-        tally.fail("buy", SECOND, "reset", 3)
-        tally.take()
-        assert tally.by_name["buy"].failures == {"reset": 4}
-        assert (tally.by_name["buy"].latency.count, tally.by_name["look"].untimed) == (1, 1)
+        counts = counts_of(some)
+        assert sum(group.latency.count for group in counts.take().values()) == 1
+        assert counts.take() == {}
+        counts.fail("buy", SECOND, "reset", 3)
+        counts.take()
+        assert counts.by_name["buy"].failures == {"reset": 4}
+        assert (counts.by_name["buy"].latency.count, counts.by_name["look"].untimed) == (1, 1)
 
     def test_forgets_the_warm_up(self) -> None:
-        tally = tally_of([One("buy", latency_ns=MS)])
-        tally.take()
-        tally.fail("buy", SECOND, "reset")
-        tally.forget()
-        assert (tally.take(), tally.by_name) == ({}, {})
+        counts = counts_of([One("buy", latency_ns=MS)])
+        counts.take()
+        counts.fail("buy", SECOND, "reset")
+        counts.forget()
+        assert (counts.take(), counts.by_name) == ({}, {})
 
     def test_counts_a_batch_of_replies_as_so_many_requests(self) -> None:
         tables = RequestStats()
-        tally = RequestCounts()
-        tally.add("buy", np.array([MS, 3 * MS]), np.array([4, 2]), np.array([SECOND, SECOND]))
-        bulk.merge(tables, tally.take())
+        counts = RequestCounts()
+        counts.add("buy", np.array([MS, 3 * MS]), np.array([4, 2]), np.array([SECOND, SECOND]))
+        bulk.merge(tables, counts.take())
         assert tables.num_requests == 6
         assert tables.total.total_response_time == 10
         assert tables.total.response_times == {1: 4, 3: 2}

@@ -18,9 +18,9 @@ class OneLoad:
     def __init__(self, *, is_broken: bool = False) -> None:
         self.is_broken = is_broken
         self.asked: Counter[str] = Counter()
-        self.work = SimpleNamespace(plan=SimpleNamespace(drain_s=1.0), manner="closed")
+        self.work = SimpleNamespace(plan=SimpleNamespace(drain_s=1.0), load_model="closed")
         self.engine = SimpleNamespace(is_finished=True)
-        self.tally = SimpleNamespace(take=dict, listener=None)
+        self.counts = SimpleNamespace(take=dict, listener=None)
 
     def stop(self) -> None:
         self.asked["stop"] += 1

@@ -15,7 +15,7 @@ from scenes import Scene
 from loadgen.errors import UsageError
 from loadgen.locust import ScriptedSocketUser, SocketUser, arguments
 from loadgen.locust.arguments import CommandLine
-from loadgen.locust.user_attributes import SCRIPTED_WORDS, WORDS
+from loadgen.locust.user_attributes import ATTRIBUTES, SCRIPTED_ATTRIBUTES
 from loadgen.plan import Plan
 from loadgen.plan.payloads import MadePayload, SizePayload
 
@@ -71,11 +71,11 @@ class TestWords:
     )
     def test_mean_what_they_mean_in_a_plan(self, word: str, value: Any) -> None:
         assert getattr(plan_of(user_class(**{word: value})), word) == value
-        if word in SCRIPTED_WORDS:
+        if word in SCRIPTED_ATTRIBUTES:
             assert getattr(plan_of(user_class(ScriptedSocketUser, **{word: value})), word) == value
 
     def test_are_words_of_a_plan(self) -> None:
-        assert set(SCRIPTED_WORDS) < set(WORDS) < set(Plan.__struct_fields__)
+        assert set(SCRIPTED_ATTRIBUTES) < set(ATTRIBUTES) < set(Plan.__struct_fields__)
 
     def test_default_to_one_connection_that_is_opened_again(self) -> None:
         plan = plan_of(user_class())
@@ -162,11 +162,11 @@ class TestSpelling:
     )
     def test_is_corrected(self, wrong: str, right: str) -> None:
         said = refusal_of(user_class(SocketUser, **{wrong: 1}))
-        assert said == f"Shop.{wrong} is no word of a plan; did you mean {right}?"
+        assert said == f"Shop.{wrong} is not a plan's attribute; did you mean {right}?"
 
     def test_is_corrected_in_a_base_class_of_the_users_own(self) -> None:
         base = user_class(io_timeout=2.0, abstract=True)
-        assert "Shop.io_timeout is no word" in refusal_of(user_class(base))
+        assert "Shop.io_timeout is not a plan's attribute" in refusal_of(user_class(base))
 
     @pytest.mark.parametrize(
         ("word", "value", "instead"),
@@ -190,7 +190,7 @@ class TestSpelling:
         self, base: type[User], word: str, value: Any, instead: str
     ) -> None:
         said = refusal_of(user_class(base, **{word: value}))
-        assert said.startswith(f"Shop.{word} is a word of a plan that does nothing here; use ")
+        assert said.startswith(f"Shop.{word} is a plan's attribute that has no effect here; use ")
         assert f"use {instead}" in said
 
     @pytest.mark.parametrize(
@@ -205,7 +205,9 @@ class TestSpelling:
     )
     def test_of_a_word_that_does_nothing_for_a_script_is_told(self, word: str, value: Any) -> None:
         said = refusal_of(user_class(ScriptedSocketUser, **{word: value}))
-        assert said == (f"Shop.{word} is a word of a plan that does nothing here; use a SocketUser")
+        assert said == (
+            f"Shop.{word} is a plan's attribute that has no effect here; use a SocketUser"
+        )
 
 
 Item = TypeVar("Item")
@@ -351,7 +353,7 @@ class TestCommandLine:
         unchanged = plan_of(made)
         plan = plan_of(made, *given)
         assert getattr(plan, word) == value
-        for other in set(WORDS) - {word}:
+        for other in set(ATTRIBUTES) - {word}:
             assert getattr(plan, other) == getattr(unchanged, other)
 
     def test_that_is_silent_changes_nothing(self) -> None:
