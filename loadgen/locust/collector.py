@@ -70,7 +70,7 @@ class WorkerContribution:
 class Collector:
     """The contributions of all workers to one run; `begin` discards those of the last.
 
-    attendance: which workers take part; None without workers.
+    tracker: which workers take part; None without workers.
     is_as_planned: whether a record of that user class has the plan of this process; it decides
     between two plans that equally many workers have.
     """

@@ -162,7 +162,8 @@ MISTAKES: Final = {
         ("--loadgen-json", "/proc/x"),
     ),
     "spelling": Mistake(
-        r"Talk\.pipelines is no word.* did you mean pipeline\?", file=in_talk("pipelines = 3")
+        r"Talk\.pipelines is not a plan's attribute.* did you mean pipeline\?",
+        file=in_talk("pipelines = 3"),
     ),
     "rate-and-wait": Mistake(
         "Talk: wait_time paces a closed loop; it does not go with rate",
