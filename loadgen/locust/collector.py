@@ -158,11 +158,11 @@ class Collector:
 
     def record_so_far(self, user_class: str) -> RunRecord | None:
         """Return the record of ``user_class`` so far, without its intervals."""
-        parts = {
+        by_worker = {
             name: msgspec.structs.replace(each.report.record, intervals=[])
             for name, each in self._counting(user_class)
         }
-        return self._merged(user_class, parts)
+        return self._merged(user_class, by_worker)
 
     def recent(self, user_class: str) -> list[Second]:
         """Return the latest seconds of ``user_class``, at most `RECENT`."""
@@ -220,10 +220,10 @@ class Collector:
         is_lost = self.tracker is not None and self.tracker.is_lost(worker)
         return is_lost and contribution.is_warmup
 
-    def _merged(self, user_class: str, parts: Mapping[str, RunRecord]) -> RunRecord | None:
-        """Return ``parts`` merged; None, with an error in the log, if they do not match."""
+    def _merged(self, user_class: str, by_worker: Mapping[str, RunRecord]) -> RunRecord | None:
+        """Return ``by_worker`` merged; None, with an error in the log, if they do not match."""
         try:
-            return merge(parts, self.team(user_class))
+            return merge(by_worker, self.team(user_class))
         except LoadgenError as error:
             _log.error("%s: %s", user_class, error)
             return None
@@ -234,7 +234,7 @@ class Collector:
         for _, contribution in self._majority(user_class)[0]:
             for name, latency in contribution.report.names.items():
                 names[name].append(latency)
-        return {name: Distribution.of_all(parts) for name, parts in sorted(names.items())}
+        return {name: Distribution.of_all(latencies) for name, latencies in sorted(names.items())}
 
     def write(self, path: Path) -> None:
         """Write the record to ``path``; with several classes, one file each beside it."""

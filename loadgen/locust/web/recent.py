@@ -25,14 +25,14 @@ class Second(NamedTuple):
     latency: Distribution
 
 
-def seconds(parts: Sequence[WorkerPart], under_way: Sequence[str] = ()) -> list[Second]:
-    """Return the seconds in which intervals of ``parts`` began.
+def seconds(workers: Sequence[WorkerPart], under_way: Sequence[str] = ()) -> list[Second]:
+    """Return the seconds in which intervals of ``workers`` began.
 
-    under_way: the parts whose last interval has not ended; it is left out.
+    under_way: the names of workers whose last interval has not ended; it is left out.
     """
-    is_open_loop = all(part.record.response_time_ns is not None for part in parts)
+    is_open_loop = all(worker.record.response_time_ns is not None for worker in workers)
     kind = "response_time_ns" if is_open_loop else "service_time_ns"
-    every = [_columns(part, part.name in under_way) for part in parts]
+    every = [_columns(worker, worker.name in under_way) for worker in workers]
     wall_s, start_ns, end_ns, messages, is_over = map(np.concatenate, zip(*every, strict=True))
     if not is_over.any():
         return []
@@ -40,7 +40,7 @@ def seconds(parts: Sequence[WorkerPart], under_way: Sequence[str] = ()) -> list[
     # Intervals that have not ended are a last group of their own, which is discarded.
     group_of = np.full(wall_s.size, known.size)
     group_of[is_over] = groups
-    columns = chain.from_iterable(times_of(part.record.intervals, kind) for part in parts)
+    columns = chain.from_iterable(times_of(worker.record.intervals, kind) for worker in workers)
     latencies = summed(columns, group_of, known.size + 1)
     answered = np.bincount(groups, messages[is_over])
     begin_ns = np.full(known.size, np.iinfo(np.int64).max)
@@ -59,13 +59,13 @@ def _rate(messages: float, lasting_ns: int) -> float:
     return messages / ns_to_seconds(lasting_ns) if lasting_ns else 0.0
 
 
-def _columns(part: WorkerPart, is_under_way: bool) -> tuple[Any, ...]:
+def _columns(worker: WorkerPart, is_under_way: bool) -> tuple[Any, ...]:
     """Return the second, start, end and messages of each interval, and whether it has ended."""
-    intervals = part.record.intervals
+    intervals = worker.record.intervals
     starts_s, lasting_s = numbers_of(intervals, "start_s"), numbers_of(intervals, "duration_s")
     own_ns = np.rint(starts_s * NS_PER_S).astype(np.int64)
     end_ns = own_ns + np.rint(lasting_s * NS_PER_S).astype(np.int64)
     is_over = np.arange(own_ns.size) < own_ns.size - is_under_way
     messages = numbers_of(intervals, "messages")
-    wall_s = np.array([part.second_of(at_ns) for at_ns in own_ns.tolist()], np.int64)
-    return wall_s, own_ns + part.later_ns, end_ns + part.later_ns, messages, is_over
+    wall_s = np.array([worker.second_of(at_ns) for at_ns in own_ns.tolist()], np.int64)
+    return wall_s, own_ns + worker.later_ns, end_ns + worker.later_ns, messages, is_over

@@ -1,4 +1,4 @@
-"""Names that workers have sent, in the log, the summary and the page of a master."""
+"""Hostile names from workers, in the log, the summary and the page of a master."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def texts_in(value: Any) -> list[str]:
     return []
 
 
-def test_are_shown_and_do_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_are_shown_escaped(caplog: pytest.LogCaptureFixture) -> None:
     record = Filled(HOSTILE).filled(msgspec.structs.replace(closed_loop(), workers=[], team=None))
     report = ClassReport(
         user_class=HOSTILE,
@@ -47,8 +47,8 @@ def test_are_shown_and_do_nothing(caplog: pytest.LogCaptureFixture) -> None:
         check_quiet(text)
         assert "\n" not in text
     role._summarise()
-    assert any("reports of an earlier run" in said for said in caplog.messages)
-    assert any(r"\x1b[2J" in said for said in caplog.messages)
-    for said in caplog.messages:
-        check_said(said)
-        assert "\n" not in said
+    assert any("reports of an earlier run" in line for line in caplog.messages)
+    assert any(r"\x1b[2J" in line for line in caplog.messages)
+    for line in caplog.messages:
+        check_said(line)
+        assert "\n" not in line

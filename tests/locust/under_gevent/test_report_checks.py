@@ -1,4 +1,4 @@
-"""What of a worker's reports is taken in: bytes of every kind, at the border of the master."""
+"""Which of a worker's reports the master accepts: bytes of every kind."""
 
 import math
 import random
@@ -36,7 +36,7 @@ RUN: Final = 3
 
 
 class Time:
-    """A clock that somebody else moves."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now_ns = 0
@@ -76,7 +76,7 @@ def record(**changes: Any) -> RunRecord:
 
 
 def reworked(change: Callable[[Any], Any]) -> bytes:
-    """A report that was changed as plain values, as no honest worker would."""
+    """An encoded report, changed as plain values, as no correct worker would send it."""
     plain = msgspec.to_builtins([report()], builtin_types=(bytes,))
     return msgspec.msgpack.encode(change(plain) or plain)
 
@@ -111,11 +111,11 @@ def with_ledger(**columns: list[Any]) -> bytes:
 
 
 def counted_often(times: int) -> Distribution:
-    """The distribution of ``times`` replies that took no time."""
+    """The distribution of ``times`` replies of duration 0."""
     return Distribution.of(Histogram.from_buckets([0], [times], (0, 0), 0))
 
 
-BAD: Final[dict[str, tuple[Any, str]]] = {
+INVALID: Final[dict[str, tuple[Any, str]]] = {
     "no-bytes": ([1, 2], "list, not bytes"),
     "nothing": (b"", "no report of this version"),
     "noise": (random.Random(1).randbytes(4096), "no report of this version"),
@@ -166,18 +166,16 @@ BAD: Final[dict[str, tuple[Any, str]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD)
-def test_what_cannot_be_put_together_with_others_is_dropped(
-    kind: str, checker: ReportChecker
-) -> None:
-    content, why = BAD[kind]
+@pytest.mark.parametrize("kind", INVALID)
+def test_what_cannot_be_merged_is_dropped(kind: str, checker: ReportChecker) -> None:
+    content, why = INVALID[kind]
     good, bad = checker.check(content)
     assert len(good) == (kind == "twice")
     assert len(bad) == 1
     assert why in bad[0]
 
 
-def test_what_an_honest_worker_sends_is_taken_in(checker: ReportChecker) -> None:
+def test_valid_reports_are_accepted(checker: ReportChecker) -> None:
     reports = [
         report(is_last=True),
         report(open_loop(), user_class="Pong", names={}),
@@ -187,33 +185,33 @@ def test_what_an_honest_worker_sends_is_taken_in(checker: ReportChecker) -> None
     assert checker.check(encode([full]))[1] == []
 
 
-def test_what_is_large_and_honest_is_taken_in(checker: ReportChecker) -> None:
+def test_large_valid_reports_are_accepted(checker: ReportChecker) -> None:
     without_limit = changed_plan(max_reply_bytes=sys.maxsize)
     week = Distribution.of(Histogram.from_buckets([BUCKETS], [2**20], (2**42, 2**43), 2**62 + 1))
     long = report(record(plan=without_limit, service_time_ns=week), is_last=True)
     assert checker.check(encode([long])) == ([long], [])
 
 
-def test_many_workers_at_the_bounds_do_not_cost_the_record() -> None:
+def test_many_workers_at_the_bounds_can_be_merged() -> None:
     most = counted_often(report_checks.MOST_BELIEVED)
     at_bounds = record(service_time_ns=most, actual=actual(bytes_sent=report_checks.MOST_BELIEVED))
-    parts = {"good": closed_loop(), **{str(number): at_bounds for number in range(7)}}
-    from_json(merge(parts).to_json())
+    records = {"good": closed_loop(), **{str(number): at_bounds for number in range(7)}}
+    from_json(merge(records).to_json())
 
 
-def test_a_bad_part_takes_no_good_one_with_it(checker: ReportChecker) -> None:
+def test_an_invalid_report_does_not_affect_a_valid_one(checker: ReportChecker) -> None:
     good = report(user_class="Pong")
     found, bad = checker.check(encode([report(record(started_at="never")), good]))
     assert found == [good]
     assert len(bad) == 1
 
 
-def test_what_comes_of_an_earlier_run_is_no_bad_report(checker: ReportChecker) -> None:
+def test_a_report_of_an_earlier_run_is_not_dropped(checker: ReportChecker) -> None:
     late = report(record(started_at="2020-01-01T00:00:00.000+00:00"), run=RUN - 1)
     assert checker.check(encode([late])) == ([late], [])
 
 
-def test_as_time_goes_by_there_may_be_more_intervals(checker: ReportChecker, time: Time) -> None:
+def test_a_longer_run_may_have_more_intervals(checker: ReportChecker, time: Time) -> None:
     content = encode([report(record(intervals=intervals(5000)))])
     assert checker.check(content)[0] == []
     time.now_ns += 60 * NS_PER_S
@@ -234,26 +232,26 @@ def test_one_flipped_byte_is_dropped_or_does_no_harm(data: st.DataObject) -> Non
             from_json(merge({"it": each.record}).to_json())
 
 
-# ---- what the record says -----------------------------------------------------------------
+# ---- the record ---------------------------------------------------------------------------
 
 
 @pytest.fixture
 def collector(time: Time) -> Collector:
-    found = Collector(lambda _, part: part.plan == closed_loop().plan)
+    found = Collector(lambda _, each_record: each_record.plan == closed_loop().plan)
     found.tracker = WorkerTracker(0, time)
     found.tracker.begin()
     found.begin(RUN)
     return found
 
 
-def hear(collector: Collector, worker: str, *reports: ClassReport) -> None:
+def receive(collector: Collector, worker: str, *reports: ClassReport) -> None:
     collector.receive(worker, list(reports))
     assert collector.tracker is not None
     collector.tracker.report(worker, [each.user_class for each in reports])
 
 
 def test_the_record_names_whose_reports_were_dropped_and_why(collector: Collector) -> None:
-    hear(collector, "good", report())
+    receive(collector, "good", report())
     for reason in ("first reason", "second", "third"):
         collector.drop("bad", reason)
     found = collector.records()["Ping"]
@@ -267,7 +265,7 @@ def test_the_record_names_whose_reports_were_dropped_and_why(collector: Collecto
         assert finding.evidence.startswith("worker bad: 3 reports dropped")
         assert "first reason" in finding.evidence
     collector.begin(RUN + 1)
-    hear(collector, "good", report(run=RUN + 1))
+    receive(collector, "good", report(run=RUN + 1))
     again = collector.records()["Ping"].team
     assert again is not None
     assert again.dropped == []
@@ -277,7 +275,7 @@ UNLIKE: Final = msgspec.structs.replace(closed_loop(), plan=changed_plan(pipelin
 
 
 @pytest.mark.parametrize(
-    ("parts", "dropped"),
+    ("records", "dropped"),
     [
         ({"a": UNLIKE, "b": closed_loop()}, ["a"]),
         ({"a": closed_loop(), "b": UNLIKE}, ["b"]),
@@ -286,19 +284,19 @@ UNLIKE: Final = msgspec.structs.replace(closed_loop(), plan=changed_plan(pipelin
         ({"a": UNLIKE, "b": UNLIKE}, []),
     ],
 )
-def test_who_does_something_else_than_the_others_does_not_cost_their_record(
-    parts: dict[str, RunRecord], dropped: list[str], collector: Collector
+def test_a_worker_with_another_plan_does_not_affect_the_record(
+    records: dict[str, RunRecord], dropped: list[str], collector: Collector
 ) -> None:
-    for worker, part in parts.items():
-        hear(collector, worker, report(part, is_last=True))
+    for worker, each_record in records.items():
+        receive(collector, worker, report(each_record, is_last=True))
     for found in (collector.records()["Ping"], collector.record_so_far("Ping")):
         assert found is not None
         assert found.team is not None
         assert [each.name for each in found.team.dropped] == dropped
         assert all("plan.pipeline is " in each.reason for each in found.team.dropped)
-        assert {each.name for each in found.workers} == parts.keys() - set(dropped)
+        assert {each.name for each in found.workers} == records.keys() - set(dropped)
     assert collector.recent("Ping")
-    assert collector.names("Ping")["Ping"].count == len(parts) - len(dropped)
+    assert collector.names("Ping")["Ping"].count == len(records) - len(dropped)
 
 
 def test_a_time_that_unpacks_to_too_much_is_damaged() -> None:

@@ -1,4 +1,4 @@
-"""Who takes part in a run of Locust's workers, told by a clock of our own."""
+"""Which workers take part in a run, and which are lost, with a clock that the test sets."""
 
 import msgspec
 import pytest
@@ -25,14 +25,14 @@ def clock() -> Clock:
 
 @pytest.fixture
 def tracker(clock: Clock) -> WorkerTracker:
-    """Two workers of which the first has a quarter of the users."""
+    """Two workers, of which the first has a quarter of the users."""
     tracker = WorkerTracker(expected=2, clock=clock)
     tracker.begin()
     tracker.assign({"host_a": {"Ping": 1, "Rare": 1}, "host_b": {"Ping": 3, "Rare": 0}})
     return tracker
 
 
-def test_one_that_is_lost_was_last_heard_of_at_its_last_sign_of_life(
+def test_a_lost_worker_has_the_time_of_its_last_contact(
     tracker: WorkerTracker, clock: Clock
 ) -> None:
     clock.now_s = 104.0
@@ -48,14 +48,14 @@ def test_one_that_is_lost_was_last_heard_of_at_its_last_sign_of_life(
     assert (lost.load_share, lost.relieved_ns, lost.is_whole) == (0.25, None, False)
 
 
-def test_each_user_class_expects_those_that_were_given_users_of_it(tracker: WorkerTracker) -> None:
+def test_each_user_class_expects_the_workers_with_users_of_it(tracker: WorkerTracker) -> None:
     tracker.update_missing(["host_b"])
     rare = tracker.team("Rare")
     assert (rare.expected, rare.reported, rare.absences) == (1, 1, ())
     assert tracker.team("Ping").reported == 1
 
 
-def test_one_that_is_late_is_not_lost(tracker: WorkerTracker) -> None:
+def test_a_late_worker_is_not_lost(tracker: WorkerTracker) -> None:
     tracker.update_missing(["host_a"])
     assert tracker.update_missing([]) == ([], ["host_a"])
     tracker.finish("host_a")
@@ -63,9 +63,7 @@ def test_one_that_is_late_is_not_lost(tracker: WorkerTracker) -> None:
     assert tracker.team("Ping").absences == ()
 
 
-def test_others_may_be_given_its_users_and_it_may_get_some_back(
-    tracker: WorkerTracker, clock: Clock
-) -> None:
+def test_users_of_a_lost_worker_may_move_and_return(tracker: WorkerTracker, clock: Clock) -> None:
     tracker.update_missing(["host_a"])
     clock.now_s = 105.0
     tracker.assign({"host_b": {"Ping": 4, "Rare": 1}})
@@ -77,7 +75,7 @@ def test_others_may_be_given_its_users_and_it_may_get_some_back(
 
 
 @pytest.mark.parametrize(("ended_s", "is_early"), [(105.9, False), (107.0, True)])
-def test_one_that_ends_with_the_run_is_not_early(
+def test_a_worker_that_ends_with_the_run_is_not_early(
     tracker: WorkerTracker, clock: Clock, ended_s: float, is_early: bool
 ) -> None:
     clock.now_s = 105.0
@@ -89,7 +87,7 @@ def test_one_that_ends_with_the_run_is_not_early(
     assert [each.is_whole for each in tracker.team("Ping").absences] == [True] * is_early
 
 
-def test_whoever_was_expected_and_never_came_is_counted() -> None:
+def test_an_expected_worker_that_never_connected_is_counted() -> None:
     tracker = WorkerTracker(expected=3)
     tracker.begin()
     tracker.assign({"host_a": {"Ping": 1}, "host_b": {"Ping": 0}})
@@ -110,7 +108,7 @@ def report(run: int = 0, started_at: str = "2026-01-31T12:00:00.000+00:00") -> C
     )
 
 
-def test_what_comes_of_an_earlier_run_is_left_out() -> None:
+def test_a_report_of_an_earlier_run_is_left_out() -> None:
     collector = Collector()
     collector.begin(run=2)
     assert collector.receive("host_a", [report(run=1)]) == []
@@ -119,7 +117,7 @@ def test_what_comes_of_an_earlier_run_is_left_out() -> None:
     assert list(collector.records()) == ["Ping"]
 
 
-def test_the_warm_up_of_one_that_was_lost_in_it_does_not_count(tracker: WorkerTracker) -> None:
+def test_the_warm_up_of_a_worker_lost_in_it_does_not_count(tracker: WorkerTracker) -> None:
     collector = Collector()
     collector.tracker = tracker
     for worker in ("host_a", "host_b"):
