@@ -149,7 +149,7 @@ class ClassLoad:
     def join(
         self, owner: ConnectionOwner, conversation: Conversation, count: int
     ) -> list[Connection]:
-        """Open ``count`` connections for ``member``.
+        """Open ``count`` connections for ``owner``.
 
         Where this machine does not allow that many, ends the run and raises GreenletExit, which
         ends the user.

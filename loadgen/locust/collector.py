@@ -13,7 +13,7 @@ from loadgen.analysis.verdict.judging import generator_findings
 from loadgen.errors import LoadgenError, reason
 from loadgen.files.writing import write_atomically, write_within
 from loadgen.locust.messages import ClassReport
-from loadgen.locust.web.recent import Second, seconds
+from loadgen.locust.recent_seconds import Second, seconds
 from loadgen.locust.worker_tracker import WorkerTracker
 from loadgen.logs import logger
 from loadgen.net.clock import monotonic_ns

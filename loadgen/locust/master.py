@@ -112,7 +112,7 @@ class Master(CollectingRole):
         was_lost = self._tracker.is_lost(worker)
         self._tracker.finish(worker)
         if was_lost and self._monitor is None:
-            _log.warning("worker %s is late: its last report has come, and counts", worker)
+            _log.warning("worker %s is late: its last report has arrived, and counts", worker)
             self._write()
 
     def _finish(self, **_: Any) -> None:

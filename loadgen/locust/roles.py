@@ -32,7 +32,7 @@ _console = logging.getLogger("locust.stats_logger")
 _CSV_TIMEOUT_S: Final = 5.0
 _REPORT_S: Final = 3.0
 _LOCAL: Final = "local"
-"""Stands for the name of a worker."""
+"""The worker's name in the reports of a process without workers."""
 
 Listeners = Mapping[str, Callable[..., None]]
 """By the name of Locust's event."""

@@ -1,8 +1,8 @@
-"""SIGINT and SIGHUP in a Locust process: ^C waits for a turn's end, a closed terminal is like ^C.
+"""SIGINT and SIGHUP in a Locust process: ^C is deferred during a turn, a hangup acts as ^C.
 
 Locust does not handle SIGHUP, which ends a process at once. On ^C, raised in the main greenlet
-where Locust awaits it, Locust reports, writes its files and tells the workers; a hangup is turned
-into the same. It comes twice (`loadgen.signals`), and a second one during the shutdown would
+where Locust awaits it, Locust reports, writes its files and ends the workers; SIGHUP is made to do
+the same. It comes twice (`loadgen.signals`), and a second one during the shutdown would
 interrupt that: only the first counts, and none once Locust is quitting. Locust's listener for keys
 fails to restore a terminal that has gone, which would otherwise mean exit code 2.
 """
@@ -30,7 +30,7 @@ class Interrupts:
 
     def install(self) -> None:
         """Take over SIGINT, if Python's handler is in place and this is the main thread."""
-        # To the patched `threading` each greenlet is a thread; the hub tells the real ones apart.
+        # For the patched `threading` each greenlet is a thread; only the hub knows the real one.
         is_main = get_hub().main_hub
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._hear)

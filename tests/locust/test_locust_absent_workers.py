@@ -143,7 +143,7 @@ def test_a_worker_that_ends_its_run_late_is_in_the_record(tmp_path: Path) -> Non
         master.wait_for(lambda: locusts.records)
         without = record_of(locusts)
         held_up.signal(signal.SIGCONT)
-        master.wait_for_line(f"worker {late} is late: its last report has come, and counts")
+        master.wait_for_line(f"worker {late} is late: its last report has arrived, and counts")
         master.wait_for(lambda: "worker-lost" not in codes(record_of(locusts)))
         record = record_of(locusts)
         master.signal(signal.SIGTERM)

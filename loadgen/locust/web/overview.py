@@ -8,7 +8,7 @@ from loadgen.analysis import summary
 from loadgen.analysis.verdict.judging import prints_response_time
 from loadgen.files.encoded import with_texts
 from loadgen.locust.collector import Collector, WorkerContribution
-from loadgen.locust.web.recent import Second
+from loadgen.locust.recent_seconds import Second
 from loadgen.net.clock import monotonic_ns
 from loadgen.results.distribution import Distribution
 from loadgen.results.record import RunRecord

@@ -9,7 +9,7 @@ from records import HEALTHY, OPEN_LOOP_TIMES, distribution, healthy
 
 from loadgen.locust.collector import RECENT, Collector
 from loadgen.locust.messages import ClassReport
-from loadgen.locust.web.recent import Second, seconds
+from loadgen.locust.recent_seconds import Second, seconds
 from loadgen.results.interval_packer import packed
 from loadgen.results.merge_intervals import WorkerPart, aligned, intervals
 from loadgen.results.record import RunRecord
