@@ -56,7 +56,7 @@ def test_the_masters_options_reach_its_workers(tmp_path: Path) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, file) as locusts:
         worker = locusts.worker()
         where = ("--host", f"tcp://{server.address}")
-        master = locusts.master(1, "-u", "2", "-t", "2s", *where, *options, "--pipeline", "2")
+        master = locusts.master(1, "-u", "2", "-t", "5s", *where, *options, "--pipeline", "2")
         assert (master.end(), worker.end()) == (0, 0)
     found = locusts.accounts
     [record] = found.records.values()
@@ -67,7 +67,7 @@ def test_the_masters_options_reach_its_workers(tmp_path: Path) -> None:
 
 def test_a_rate_and_wait_times_pace_each_connection(tmp_path: Path) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, PACES) as locusts:
-        load = ("-u", "8", "-r", "100", "-t", "3s")
+        load = ("-u", "8", "-r", "100", "-t", "5s")
         assert locusts.run(*load, "--host", f"tcp://{server.address}") == 0
     found = locusts.accounts
     found.check_against(server.counts)
@@ -95,7 +95,7 @@ def test_a_record_keeps_names_that_are_not_utf_8(tmp_path: Path) -> None:
     cafe = tmp_path / os.fsdecode(b"caf\xe9")
     with EmbeddedServer(("--unix", str(cafe))), Locusts(tmp_path, PACES) as locusts:
         locust = locusts.headless(
-            *("-u", "1", "-t", "3s", "--host", f"unix://{cafe}", "Open"),
+            *("-u", "1", "-t", "5s", "--host", f"unix://{cafe}", "Open"),
             *("--loadgen-json", f"{cafe}.record.json"),
         )
         assert locust.end() == 0, locust.text
@@ -125,7 +125,7 @@ def test_a_record_of_one_class_of_several_follows_no_link(tmp_path: Path) -> Non
     (tmp_path / "precious").write_bytes(b"before")
     (tmp_path / "out.record.Talk.json").symlink_to("precious")
     with EmbeddedServer() as server, Locusts(tmp_path, PACED) as locusts:
-        assert locusts.run(*LOAD, "-t", "3s", "--host", f"tcp://{server.address}") == 0
+        assert locusts.run(*LOAD, "-t", "5s", "--host", f"tcp://{server.address}") == 0
     assert locusts.records["Talk"].actual.messages > 0
     assert (tmp_path / "precious").read_bytes() == b"before"
 
