@@ -1,9 +1,9 @@
-"""Loadgen's engine inside Locust: user classes, statistics, distributed runs.
+"""Loadgen's engine inside Locust: user classes, statistics, master and workers.
 
     from loadgen.locust import SocketUser, ScriptedSocketUser
 
 Importing this imports Locust, which patches the standard library (gevent.monkey.patch_all); the
-engine works on the unpatched one. It needs ``pip install 'loadgen[locust]'``.
+engine uses the unpatched one. It needs ``pip install 'loadgen[locust]'``.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""Locust's command line and start form, with the words of loadgen."""
+"""Loadgen's options on Locust's command line and start form."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from loadgen.net import backends, protocols
 from loadgen.plan.payloads import SizePayload
 from loadgen.plan.plan import TIMESTAMPS
 
-# Every value is text, as the web form has it; empty is not given.
+# Every value is text, as the web form has it; empty means not given.
 _OPTIONS: Final = {
     "--backend": f"I/O multiplexer: {', '.join(backends.NAMES)}",
     "--reply": f"when a reply is whole: {protocols.FORMS}",
-    "--max-reply": "how long a reply may be whose end the server decides, such as 16m",
+    "--max-reply": "the longest reply whose end the server decides, such as 16m",
     "--payload": r"what each user sends; \r \n \t \0 \\ \xHH are understood",
-    "--size": "or so many bytes, such as 64 or 1k",
+    "--size": "or this many bytes, such as 64 or 1k",
     "--connections-per-user": "connections of each user",
     "--pipeline": "messages in flight on each connection",
     "--rate-per-user": "messages per second of each user, each at its intended time (open loop)",
-    "--timestamps": f"who says when a reply arrived: {', '.join(TIMESTAMPS)}",
+    "--timestamps": f"whose clock says when a reply arrived: {', '.join(TIMESTAMPS)}",
     "--io-timeout": "for a connection to make progress while it waits, such as 2s",
     "--reply-timeout": "for a reply to be whole, from the moment its message was sent, such as 30s",
 }
@@ -33,11 +33,11 @@ _REDACT: Final = "--loadgen-redact"
 def add_to(parser: Any) -> None:
     """Add the options to Locust's ``parser``; what is given there overrides the user classes."""
     group = parser.add_argument_group(
-        "loadgen", "For SocketUser and ScriptedSocketUser; overrides what the classes say."
+        "loadgen", "For SocketUser and ScriptedSocketUser; overrides the attributes of the classes."
     )
     for option, text in _OPTIONS.items():
         action = group.add_argument(option, default="", metavar="VALUE", help=text)
-        # Locust's parser marks what it adds itself; in a group nobody does.
+        # Locust's parser sets these where it adds an option itself, but not in a group.
         action.include_in_web_ui = True
         action.is_secret = action.is_required = action.is_multiple = False
     file = group.add_argument(
@@ -50,21 +50,21 @@ def add_to(parser: Any) -> None:
     redact = group.add_argument(
         _REDACT,
         action="store_true",
-        help="keep of payloads and first messages only length and digest in the record",
+        help="keep only length and digest of payloads and first messages in the record",
     )
-    # Whoever reaches the web UI is to write no files, and to uncover nothing.
+    # The web UI must neither write files nor reveal what was redacted.
     file.include_in_web_ui = redact.include_in_web_ui = False
 
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """What the command line alone decides, taken from it once.
+    """What only the command line may set, copied once, before a run.
 
-    Locust's parsed options change later on: ``POST /swarm`` sets any of them from a form.
+    Locust's parsed options change later: ``POST /swarm`` sets any of them from a form.
 
     record_file: where the record goes; None if it was not asked for. csv_file: the first of the CSV
-    files that Locust writes, if it does. is_headless: there is no web UI. expected_workers: how
-    many are to take part at least.
+    files that Locust writes, if any. is_headless: there is no web UI. expected_workers: the least
+    number of workers.
     """
 
     record_file: Path | None = None
@@ -84,9 +84,9 @@ class CommandLine:
         )
 
     def check(self, read: Iterable[Path] = ()) -> None:
-        """Raise UsageError if nothing can be written where the record goes: that is tried.
+        """Raise UsageError if the record cannot be written to its file, which is tried.
 
-        Nor may it be one of the files that are ``read``.
+        It must also not be one of the files that are ``read``.
         """
         path = self.record_file
         if path is None:
@@ -104,9 +104,9 @@ class CommandLine:
 
 
 def number_run(chosen: Any, number: int) -> int:
-    """Have Locust carry to the workers the ``number`` that tells the coming run from others.
+    """Send the ``number`` of the next run to the workers, in Locust's parsed options.
 
-    Return it; 0 where Locust has no options, and so carries none.
+    Return it; 0 where Locust has no options.
     """
     if chosen is None:
         return 0
@@ -115,12 +115,12 @@ def number_run(chosen: Any, number: int) -> int:
 
 
 def run_of(chosen: Any) -> int:
-    """Return the number of the run that Locust has brought here; 0 where there is none."""
+    """Return the number of the run in Locust's parsed options; 0 where there is none."""
     return int(getattr(chosen, "loadgen_run", 0))
 
 
 def overrides(chosen: Any) -> dict[str, Any]:
-    """Return the words that ``chosen``, Locust's parsed options, give to a Plan.
+    """Return the attributes of a Plan that ``chosen``, Locust's parsed options, set.
 
     Raises UsageError naming the option, the value and what is accepted.
     """
@@ -131,11 +131,11 @@ def overrides(chosen: Any) -> dict[str, Any]:
     }
     if "--payload" in given and "--size" in given:
         raise UsageError("--payload and --size both say what to send; give one")
-    words = {_WORDS[option]: _value(option, text) for option, text in given.items()}
-    return words | ({"redact": True} if getattr(chosen, "loadgen_redact", False) else {})
+    attributes = {_ATTRIBUTES[option]: _value(option, text) for option, text in given.items()}
+    return attributes | ({"redact": True} if getattr(chosen, "loadgen_redact", False) else {})
 
 
-_WORDS: Final = {
+_ATTRIBUTES: Final = {
     "--backend": "backend",
     "--reply": "reply",
     "--max-reply": "max_reply_bytes",

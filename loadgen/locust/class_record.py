@@ -1,8 +1,8 @@
-"""What one process has found about one user class: its part of the record of the whole run.
+"""The record of one user class in one process, which is merged into that of the whole run.
 
-A worker sends its part now and then, and each replaces the one before it: what gets lost on the
-way, or dies with the worker, takes nothing else with it. Only the intervals, which would grow with
-the run, are sent once each.
+A worker sends its record every few seconds, and each replaces the one before, so that a lost report
+or a killed worker costs only what came after the last report. Only the intervals, which would grow
+with the run, are sent once each.
 """
 
 import msgspec
@@ -10,8 +10,8 @@ import msgspec
 from loadgen.analysis.verdict import judging
 from loadgen.engine.engine import Engine
 from loadgen.engine.pool import NONE, PoolTotals
-from loadgen.locust.request_counts import CountingRecorder
-from loadgen.locust.user_attributes import crowd_plan
+from loadgen.locust.recorder import CountingRecorder
+from loadgen.locust.user_attributes import plan_of_all_users
 from loadgen.net.clock import monotonic_ns
 from loadgen.plan import Plan
 from loadgen.plan.user_arrivals import Later, OfferedLoad
@@ -25,7 +25,7 @@ from loadgen.units import ns_to_seconds
 
 
 class ClassRecord:
-    """Collects the findings of one engine; `record` is what they are so far."""
+    """Collects the run state of one engine; `record` builds the record so far."""
 
     def __init__(
         self, plan: Plan, target: TargetRecord, engine: Engine, recorder: CountingRecorder
@@ -39,42 +39,42 @@ class ClassRecord:
         self._is_over = False
         self._offered: OfferedLoad | None = None
         self._processor = Processor()
-        self._used = self._processor.use()
-        self._connected = engine.availability.so_far(monotonic_ns())
-        self._fresh = IntervalPacker()
-        self.findings = RunState(plan=plan, started_at="", backend="", recorder=recorder)
+        self._processor_before = self._processor.use()
+        self._availability_before = engine.availability.so_far(monotonic_ns())
+        self._intervals = IntervalPacker()
+        self.state = RunState(plan=plan, started_at="", backend="", recorder=recorder)
 
     def begin(self, now_ns: int, started_at: str, offered: OfferedLoad | None) -> None:
-        """Let the load begin: at ``now_ns``, which is ``started_at`` in the time of day."""
-        self._offered = self.findings.profile = offered
-        marks = self.findings.marks
-        self.findings.started_at = started_at
+        """Begin the load: at ``now_ns``, which is ``started_at`` by the wall clock."""
+        self._offered = self.state.profile = offered
+        marks = self.state.marks
+        self.state.started_at = started_at
         marks.opening_began_ns = marks.opening_ended_ns = now_ns
         marks.warmup_began_ns = marks.load_began_ns = now_ns
         self._interval_began_ns = now_ns
 
     def begin_measuring(self, now_ns: int, started_at: str) -> None:
-        """Let all that has come so far be a warm-up."""
+        """Make all that was measured so far a warm-up."""
         self.end_interval(now_ns)
-        self._fresh = IntervalPacker()
-        self.findings.started_at = started_at
-        self.findings.begin_load(now_ns)
+        self._intervals = IntervalPacker()
+        self.state.started_at = started_at
+        self.state.begin_load(now_ns)
         if self._offered is not None:
-            warmup_ns = now_ns - self.findings.marks.warmup_began_ns
-            self.findings.profile = Later(self._offered, ns_to_seconds(warmup_ns))
-        self.findings.at_load_begin = self._totals
-        self.findings.recorder.begin_measuring(now_ns)
-        self.findings.recorder.failures.clear()
-        self._used = self._processor.use()
-        self._connected = self._engine.availability.so_far(now_ns)
+            warmup_ns = now_ns - self.state.marks.warmup_began_ns
+            self.state.profile = Later(self._offered, ns_to_seconds(warmup_ns))
+        self.state.at_load_begin = self._totals
+        self.state.recorder.begin_measuring(now_ns)
+        self.state.recorder.failures.clear()
+        self._processor_before = self._processor.use()
+        self._availability_before = self._engine.availability.so_far(now_ns)
         self._engine.take_pulse()
 
     def end_interval(self, now_ns: int) -> None:
-        """Close the books of the interval that is under way."""
+        """End the current interval."""
         before, after = self._totals, self._engine.totals()
-        interval = self.findings.recorder.end_interval(self._interval_began_ns, now_ns)
-        stage: RunPhase = "loading" if self._is_loading else "draining"
-        self._fresh.append(freeze_interval(interval, before, after, stage, self.findings))
+        interval = self.state.recorder.end_interval(self._interval_began_ns, now_ns)
+        phase: RunPhase = "loading" if self._is_loading else "draining"
+        self._intervals.append(freeze_interval(interval, before, after, phase, self.state))
         self._totals, self._interval_began_ns = after, now_ns
 
     @property
@@ -83,59 +83,61 @@ class ClassRecord:
         return self._totals.up
 
     def end_load(self, now_ns: int) -> None:
-        """Let nothing be submitted any more."""
+        """Begin the drain."""
         self.end_interval(now_ns)
-        self._look(now_ns)
+        self._note_load_end(now_ns)
         self._is_loading = False
-        marks = self.findings.marks
-        self.findings.overdue = self._engine.overdue(marks.load_began_ns, now_ns)
+        marks = self.state.marks
+        self.state.overdue = self._engine.overdue(marks.load_began_ns, now_ns)
 
     def end(self, now_ns: int) -> None:
-        """Let the drain be over."""
+        """End the drain."""
         self.end_interval(now_ns)
         self._is_over = True
-        self.findings.marks.drain_ended_ns = now_ns
-        self.findings.at_end = self._totals
+        self.state.marks.drain_ended_ns = now_ns
+        self.state.at_end = self._totals
 
     def record(self, now_ns: int) -> RunRecord:
-        """Return the findings so far; its intervals are those since the last call.
+        """Return the record so far, with the intervals since the last call.
 
-        The ledger of the connections comes with the last one, after `end`.
+        The ledger of the connections is in the last one only, after `end`.
         """
-        findings = self.findings
+        state = self.state
         if not self._is_over:
-            findings.marks.drain_ended_ns = now_ns  # so far
-            self.end_interval(now_ns)  # nobody knows whether there will be another report
-            findings.at_end = self._concluded()
+            state.marks.drain_ended_ns = now_ns  # so far
+            self.end_interval(now_ns)  # there may be no other report
+            state.at_end = self._totals_without_in_flight()
         if self._is_loading:
-            self._look(now_ns)
-        findings.cut_off = self._engine.cut_off
-        findings.connections = self._engine.connections
-        findings.opened, findings.closed = self._engine.opened, self._engine.closed
-        findings.opened_in_time = findings.opened
-        findings.plan = crowd_plan(self._plan, len(findings.connections), findings.load_s)
-        findings.intervals, self._fresh = self._fresh, IntervalPacker()
-        ledger = None if self._is_over else _without_ledger(len(findings.connections))
-        record = freeze(findings, self._target, ledger)
-        # Users come and go; how long that lasts is asked of Locust, and of no part.
+            self._note_load_end(now_ns)
+        state.cut_off = self._engine.cut_off
+        state.connections = self._engine.connections
+        state.opened, state.closed = self._engine.opened, self._engine.closed
+        state.opened_in_time = state.opened
+        state.plan = plan_of_all_users(self._plan, len(state.connections), state.load_s)
+        state.intervals, self._intervals = self._intervals, IntervalPacker()
+        ledger = None if self._is_over else _without_ledger(len(state.connections))
+        record = freeze(state, self._target, ledger)
+        # Locust decides how long a run lasts, not the plan of a user.
         requested = msgspec.structs.replace(record.requested, duration_s=None)
         record = msgspec.structs.replace(record, requested=requested)
         return msgspec.structs.replace(record, health=judging.judge(record))
 
-    def _concluded(self) -> PoolTotals:
-        """Return the totals without what is in flight: nothing is known of it yet."""
+    def _totals_without_in_flight(self) -> PoolTotals:
+        """Return the totals without what is in flight: its outcome is not known yet."""
         totals = self._totals
         lost = sum(connection.unanswered for connection in self._engine.connections)
         return totals._replace(submitted=totals.answered + lost)
 
-    def _look(self, now_ns: int) -> None:
-        findings = self.findings
-        findings.marks.load_ended_ns = now_ns
-        findings.at_load_end = self._totals
-        findings.pulse = self._engine.pulse
-        findings.connection_time = self._engine.availability.so_far(now_ns).since(self._connected)
-        findings.processor = self._processor.use().since(self._used)
-        findings.overdue = None  # not counted, as long as the schedule goes on
+    def _note_load_end(self, now_ns: int) -> None:
+        state = self.state
+        state.marks.load_ended_ns = now_ns
+        state.at_load_end = self._totals
+        state.pulse = self._engine.pulse
+        state.connection_time = self._engine.availability.so_far(now_ns).since(
+            self._availability_before
+        )
+        state.processor = self._processor.use().since(self._processor_before)
+        state.overdue = None  # not counted while the schedule goes on
 
 
 def _without_ledger(count: int) -> ConnectionsRecord:

@@ -1,4 +1,4 @@
-"""What the workers have found, put together at the master (or in the one process there is)."""
+"""The reports of all workers, merged into one record for each user class, and written to files."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -12,9 +12,9 @@ from loadgen.analysis.merge import merge, unlike
 from loadgen.analysis.verdict.judging import generator_findings
 from loadgen.errors import LoadgenError, reason
 from loadgen.files.writing import write_atomically, write_within
-from loadgen.locust.attendance import Attendance
-from loadgen.locust.web.recent import Second, seconds
-from loadgen.locust.worker_report import PartReport
+from loadgen.locust.messages import ClassReport
+from loadgen.locust.recent_seconds import Second, seconds
+from loadgen.locust.worker_tracker import WorkerTracker
 from loadgen.logs import logger
 from loadgen.net.clock import monotonic_ns
 from loadgen.results import merge_intervals
@@ -29,32 +29,32 @@ from loadgen.text import escaped, readable
 _log = logger("loadgen.locust")
 
 RECENT: Final = 120  # seconds that the page shows
-_LONGEST: Final = 300  # characters of a reason that stay
+_LONGEST: Final = 300  # characters of a reason that are kept
 
 
 @dataclass(slots=True)
 class WorkerContribution:
-    """What one worker has reported about one user class; ``heard_ns``: when last.
+    """What one worker has reported about one user class.
 
-    is_warmup: since then, measuring was begun.
+    heard_ns: when it last reported. is_warmup: measuring has begun since then.
     """
 
-    report: PartReport
+    report: ClassReport
     heard_ns: int
     intervals: PackedIntervals = field(default_factory=lambda: PackedIntervals([]))
-    is_accused: bool = False
+    was_at_limit: bool = False
     is_warmup: bool = False
     reports: int = 0
 
     @property
     def record(self) -> RunRecord:
-        """Its part, with all of its intervals."""
+        """The worker's record, with all of its intervals."""
         return msgspec.structs.replace(self.report.record, intervals=self.intervals)
 
-    def take(self, report: PartReport) -> None:
-        """Let ``report`` replace the one before; its intervals follow those before."""
+    def take(self, report: ClassReport) -> None:
+        """Replace the report by ``report``, and append its intervals."""
         if report.record.started_at != self.report.record.started_at:
-            self.intervals.blocks.clear()  # what came before was a warm-up
+            self.intervals.blocks.clear()  # the earlier ones were a warm-up
             self.is_warmup = False
         self.report, self.heard_ns = report, monotonic_ns()
         self.reports += 1
@@ -62,23 +62,23 @@ class WorkerContribution:
 
     @property
     def latest(self) -> RunRecord:
-        """Its part, with the latest intervals alone: `RECENT` at least, if it has so many."""
-        latest = self.intervals.tail(RECENT + 1)  # and the one that is under way
+        """The worker's record, with only the latest `RECENT` intervals."""
+        latest = self.intervals.tail(RECENT + 1)  # and the current one
         return msgspec.structs.replace(self.report.record, intervals=latest)
 
 
 class Collector:
-    """The contributions of all workers to one run; `begin` forgets those of the last.
+    """The contributions of all workers to one run; `begin` discards those of the last.
 
-    attendance: who of several workers takes part; None where there are none.
-    is_as_planned: whether a part of that user class does what this process would do; it decides
-    where as many workers have one plan as have another.
+    tracker: which workers take part; None without workers.
+    is_as_planned: whether a record of that user class has the plan of this process; it decides
+    between two plans that equally many workers have.
     """
 
     def __init__(self, is_as_planned: Callable[[str, RunRecord], bool] | None = None) -> None:
         self._is_as_planned = is_as_planned or (lambda *_: False)
         self._dropped: dict[str, DroppedRecord] = {}
-        self.attendance: Attendance | None = None
+        self.tracker: WorkerTracker | None = None
         self.run = 0
         """The number of the run, if it has one."""
         self.contributions: dict[str, dict[str, WorkerContribution]] = {}
@@ -90,15 +90,15 @@ class Collector:
         self._dropped = {}
 
     def begin_measuring(self) -> None:
-        """Let what was reported so far be a warm-up, as it is to workers that report again."""
+        """Make what was reported so far a warm-up, until a worker reports again."""
         for workers in self.contributions.values():
             for contribution in workers.values():
                 contribution.is_warmup = True
 
-    def receive(self, worker: str, reports: list[PartReport]) -> list[PartReport]:
-        """Take in what ``worker`` has reported; each report replaces the one before.
+    def receive(self, worker: str, reports: list[ClassReport]) -> list[ClassReport]:
+        """Take in the reports of ``worker``; each replaces the one before.
 
-        Return the reports of this run; there are others where a worker was held up for so long.
+        Return the reports of this run; a delayed worker may still report of an earlier one.
         """
         accepted = [report for report in reports if report.run == self.run]
         if len(accepted) < len(reports):
@@ -107,11 +107,11 @@ class Collector:
             workers = self.contributions.setdefault(report.user_class, {})
             known = workers.setdefault(worker, WorkerContribution(report, 0))
             known.take(report)
-            self._accuse(worker, known)
+            self._warn_if_at_limit(worker, known)
         return accepted
 
     def drop(self, worker: str, reason: str) -> None:
-        """Take note of a report of ``worker`` that cannot be taken in; the first is logged."""
+        """Count a report of ``worker`` that was not accepted; the first is logged."""
         known = self._dropped.get(worker)
         if known is None:
             shown = readable(reason, _LONGEST)
@@ -124,17 +124,17 @@ class Collector:
         return worker in self._dropped
 
     def intervals_of(self, worker: str, user_class: str) -> PackedIntervals:
-        """Return the intervals that ``worker`` has reported of ``user_class`` so far."""
+        """Return the intervals that ``worker`` has reported for ``user_class`` so far."""
         known = self.contributions.get(user_class, {}).get(worker)
         return PackedIntervals([]) if known is None else known.intervals
 
-    def _accuse(self, worker: str, known: WorkerContribution) -> None:
-        """Name a worker that is at its limit, once."""
+    def _warn_if_at_limit(self, worker: str, known: WorkerContribution) -> None:
+        """Log once that a worker is at its limit."""
         verdict = known.report.record.health
         findings = [] if verdict is None else generator_findings(verdict)
-        if not findings or known.is_accused:
+        if not findings or known.was_at_limit:
             return
-        known.is_accused = True
+        known.was_at_limit = True
         finding = findings[0]
         _log.warning(
             "worker %s is generator-bound for %s: %s; %s",
@@ -158,11 +158,11 @@ class Collector:
 
     def record_so_far(self, user_class: str) -> RunRecord | None:
         """Return the record of ``user_class`` so far, without its intervals."""
-        parts = {
+        by_worker = {
             name: msgspec.structs.replace(each.report.record, intervals=[])
             for name, each in self._counting(user_class)
         }
-        return self._merged(user_class, parts)
+        return self._merged(user_class, by_worker)
 
     def recent(self, user_class: str) -> list[Second]:
         """Return the latest seconds of ``user_class``, at most `RECENT`."""
@@ -172,27 +172,27 @@ class Collector:
         return seconds(team, under_way)[-RECENT:]
 
     def team(self, user_class: str) -> Team | None:
-        """Return who is to run users of ``user_class``; None where there is one process alone."""
-        if self.attendance is None:
+        """Return the workers with users of ``user_class``; None without workers."""
+        if self.tracker is None:
             return None
         dropped = dict(self._dropped)
-        for worker, why in self._alike(user_class)[1].items():
+        for worker, why in self._majority(user_class)[1].items():
             reports = self.contributions[user_class][worker].reports
             dropped[worker] = DroppedRecord(name=worker, reports=reports, reason=why)
-        return replace(self.attendance.team(user_class), dropped=tuple(dropped.values()))
+        return replace(self.tracker.team(user_class), dropped=tuple(dropped.values()))
 
     def _counting(self, user_class: str) -> list[tuple[str, WorkerContribution]]:
-        """Return what counts, by worker: of one that is lost, no warm-up, if others go on."""
-        workers = self._alike(user_class)[0]
+        """Return what counts, by worker: not the warm-up of a lost one, if others go on."""
+        workers = self._majority(user_class)[0]
         counting = [(name, each) for name, each in workers if not self._is_void(name, each)]
         return counting or workers
 
-    def _alike(
+    def _majority(
         self, user_class: str
     ) -> tuple[list[tuple[str, WorkerContribution]], dict[str, str]]:
-        """Return the contributions of one run, and why the others are none of it, by worker.
+        """Return the contributions with the plan of most workers, and why others differ, by worker.
 
-        Most workers decide what the run is; where none is in the majority, what was planned here.
+        With no majority, the plan of this process decides.
         """
         groups: list[list[tuple[str, WorkerContribution]]] = []
         for worker, each in sorted(self.contributions[user_class].items()):
@@ -210,34 +210,34 @@ class Collector:
         most = max(groups, key=weight)
         known = most[0][1].report.record
         return most, {
-            worker: f"it is not of the others' run: {unlike(known, each.report.record)}"
+            worker: f"it does not match the other workers: {unlike(known, each.report.record)}"
             for group in groups
             if group is not most
             for worker, each in group
         }
 
     def _is_void(self, worker: str, contribution: WorkerContribution) -> bool:
-        is_lost = self.attendance is not None and self.attendance.is_lost(worker)
+        is_lost = self.tracker is not None and self.tracker.is_lost(worker)
         return is_lost and contribution.is_warmup
 
-    def _merged(self, user_class: str, parts: Mapping[str, RunRecord]) -> RunRecord | None:
-        """Return the record that ``parts`` make; none, with a word in the log, if unlike."""
+    def _merged(self, user_class: str, by_worker: Mapping[str, RunRecord]) -> RunRecord | None:
+        """Return ``by_worker`` merged; None, with an error in the log, if they do not match."""
         try:
-            return merge(parts, self.team(user_class))
+            return merge(by_worker, self.team(user_class))
         except LoadgenError as error:
             _log.error("%s: %s", user_class, error)
             return None
 
     def names(self, user_class: str) -> dict[str, Distribution]:
-        """Return the latencies of ``user_class`` over all workers of the run, by request's name."""
+        """Return the latencies of ``user_class`` over all workers, by request name."""
         names: dict[str, list[Distribution]] = defaultdict(list)
-        for _, contribution in self._alike(user_class)[0]:
+        for _, contribution in self._majority(user_class)[0]:
             for name, latency in contribution.report.names.items():
                 names[name].append(latency)
-        return {name: Distribution.of_all(parts) for name, parts in sorted(names.items())}
+        return {name: Distribution.of_all(latencies) for name, latencies in sorted(names.items())}
 
     def write(self, path: Path) -> None:
-        """Write the records: to ``path``, or with several classes one beside it for each."""
+        """Write the record to ``path``; with several classes, one file each beside it."""
         records = self.records()
         for user_class, record in records.items():
             suffixed = path.with_name(f"{path.stem}.{user_class}{path.suffix}")
@@ -245,7 +245,7 @@ class Collector:
             try:
                 if place == path:
                     write_atomically(path, record.to_json())
-                else:  # nobody has named it, so a link there is not meant
+                else:  # the user did not name this file: follow no link
                     write_within(place.parent, place.name, record.to_json())
             except OSError as error:
                 shown = escaped(str(place))

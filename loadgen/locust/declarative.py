@@ -1,4 +1,4 @@
-"""The connections of one declarative user, and what the engine asks of it."""
+"""The connections of one SocketUser: its own payloads and think times, called by the engine."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -26,10 +26,10 @@ _PAUSE_AFTER_ERROR_NS: Final = NS_PER_S
 
 
 class DeclarativeConnections:
-    """Takes part in a load with the user's connections, from its making to `leave`.
+    """Opens the user's connections in a load; `leave` drains them.
 
     make_payload: makes each message when it is sent; None for the payloads of the plan.
-    wait_time: what `locust.User.wait_time` is; None where there is no wait.
+    wait_time: as `locust.User.wait_time`; None where there is no wait.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class DeclarativeConnections:
         self._wait_time = wait_time
         self._waiters: dict[int, Any] = {}
         self._left: int | None = None  # connections that have yet to end
-        self._is_over = Event()
+        self._has_ended = Event()
         conversation = load.work.conversation
         if conversation is None:
             assert make_payload is not None
@@ -53,18 +53,18 @@ class DeclarativeConnections:
         self._connections = load.join(self, conversation, plan.connections)
 
     def wait(self) -> None:
-        """Come back when the user has left, and every connection has ended."""
-        self._is_over.wait()
+        """Return when the user has left, and every connection has ended."""
+        self._has_ended.wait()
 
     def leave(self) -> None:
-        """Send nothing more; what is in flight may come home. Doing so twice is fine."""
+        """Send nothing more; outstanding replies are still awaited. May be called twice."""
         if self._left is None:
             self._left = self._load.leave(self._connections)
             if not self._left:
-                self._is_over.set()
+                self._has_ended.set()
 
     def cut(self) -> None:
-        """End the connections now; what is in flight is cut off."""
+        """Close the connections now; what is in flight is cut off."""
         self._load.cut(self._connections)
 
     @property
@@ -72,10 +72,10 @@ class DeclarativeConnections:
         """Whether `leave` was called."""
         return self._left is not None
 
-    # ---- what the engine asks and tells ---------------------------------------------------
+    # ---- callbacks of the engine ----------------------------------------------------------
 
     def pause_ns(self, connection: Connection) -> int:
-        """Return what ``wait_time`` says for ``connection``; a second where it raises."""
+        """Return the ``wait_time`` of ``connection``; a second where it raises."""
         assert self._wait_time is not None
         try:
             waiter = self._waiter(connection)
@@ -85,14 +85,14 @@ class DeclarativeConnections:
             return _PAUSE_AFTER_ERROR_NS
 
     def when_free(self, connection: Connection) -> None:
-        """Nothing: the load model decides."""
+        """Do nothing: the load model decides."""
 
     def when_ended(self, connection: Connection, failure: Failure | None) -> None:
-        """Count the connection off, if the user is leaving."""
+        """Note that one connection less is open, if the user is leaving."""
         if self._left:
             self._left -= 1
             if not self._left:
-                self._is_over.set()
+                self._has_ended.set()
 
     def _waiter(self, connection: Connection) -> Any:
         if len(self._connections) == 1:
@@ -104,7 +104,7 @@ class DeclarativeConnections:
 
 
 class _Waiter:
-    """What `constant_pacing` takes for the user: it notes there when it was asked last."""
+    """Stands for the user in `constant_pacing`, which keeps there when it was last called."""
 
     def __init__(self, user: User) -> None:
         self._user = user
@@ -116,7 +116,7 @@ class _Waiter:
 
 
 class _Made:
-    """Payloads that a method of the user makes, each when it is sent."""
+    """Payloads that a method of the user makes, each as it is sent."""
 
     items: tuple[bytes, ...] = ()
 
@@ -125,7 +125,7 @@ class _Made:
         self._make = make
 
     def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
-        """Return ``count`` messages. Raises ConnectionFailed if the user's code does not work."""
+        """Return ``count`` messages. Raises ConnectionFailed if the user's code raises."""
         try:
             messages = [checked(self._make()) for _ in range(count)]
         except BaseException as error:
@@ -135,8 +135,8 @@ class _Made:
 
 
 def report(user: User, error: BaseException) -> None:
-    """Let Locust know of an error in the user's code, which was met in the midst of a turn."""
+    """Report an error in the user's code to Locust, from within a turn of the engine."""
     _log.error("%s: %s: %s", type(user).__name__, type(error).__name__, error)
     hook = user.environment.events.user_error
-    # In a greenlet of its own: a worker sends it to the master, which may have to wait.
+    # In its own greenlet: a worker sends it to the master, which may block.
     gevent.spawn(hook.fire, user_instance=user, exception=error, tb=error.__traceback__)

@@ -1,36 +1,35 @@
-"""An engine that is stepped by gevent's loop, beside everything else that lives there.
+"""Runs an engine inside gevent's event loop, beside Locust's greenlets.
 
 Facts. Locust is one loop (gevent's) with many greenlets: heartbeats, reports, the web UI, users. An
-engine that waited in its own selector would freeze them all. An epoll descriptor can itself be
-watched: it is readable when one of its sockets has something to say (epoll(7)).
+engine that waited in its own selector would block them all. An epoll descriptor can itself be
+polled: it is readable when one of its sockets is ready (epoll(7)).
 
-Decision. gevent watches the engine's descriptor and calls `Engine.turn` with no time to wait; one
-timer stands for whatever the engine means to do later, and for the next heartbeat, so that a pause
-of the process is seen here, too (`loadgen.engine.loop_stats`). A turn is bounded, and the loop
-looks at everybody else between two of them.
+Decision. gevent watches the engine's descriptor and calls `Engine.turn` with a timeout of 0; one
+timer stands for the engine's next timeout and for the next heartbeat, so that a pause of the
+process is noticed here, too (`loadgen.engine.loop_stats`). A turn is bounded, and the loop serves
+other greenlets between two turns.
 
 Danger, each of it seen:
 
-- gevent takes a watcher away whose callback raises, and the load would stop without a word. A turn
-  does not raise for a connection's sake; whatever else it raises is a bug, and ends the run loudly.
-- libev aborts the process if a descriptor is closed while it is watched. So: stop, close the
-  watcher, then the engine.
-- ^C arrives in the middle of a turn nearly always. `Interrupts` keeps it until the turn is over,
-  and has it raised in the main greenlet, where Locust awaits it: raised wherever Python happens to
-  be, it would end a user's greenlet, with a traceback, and half of what that was doing.
-- A callback of the loop must not wait for anything: a blocking call in a payload hook fails there
-  (gevent.exceptions.BlockingSwitchOutError), and is treated as an error of that hook.
+- gevent removes a watcher whose callback raises, and the load would stop silently. A turn does not
+  raise for the failure of a connection; any other exception is a bug, and ends the run with an
+  error.
+- libev aborts the process if a descriptor is closed while a watcher has it. So the watcher is
+  stopped and closed before the engine.
+- ^C nearly always arrives within a turn. `loadgen.locust.signals.Interrupts` defers it to the end
+  of the turn, and raises it in the main greenlet, where Locust awaits it: raised wherever Python
+  happens to be, it would end a user's greenlet with a traceback, its work half done.
+- A callback of the loop must not block: a blocking call in a payload hook raises
+  gevent.exceptions.BlockingSwitchOutError, and is treated as an error of that hook.
 - After a fork two processes would share one selector. A driver is made when the first user starts,
-  long after Locust has forked, and says so if it is used elsewhere.
+  after Locust has forked, and raises LoadgenBug if it is used in another process.
 
-Cost. One call of Python for each turn; see bench/locust_compare.py.
+Cost. One Python call for each turn; see bench/locust_compare.py.
 """
 
 import os
-import signal
 from collections.abc import Callable
-from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import gevent
 from gevent.hub import get_hub
@@ -38,71 +37,19 @@ from gevent.hub import get_hub
 from loadgen.engine.engine import Engine
 from loadgen.engine.loop_stats import HEARTBEAT_NS
 from loadgen.errors import LoadgenBug
-from loadgen.logs import logger
+from loadgen.locust.signals import Interrupts
 from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.units import ns_to_seconds, seconds_to_ns
-
-_log = logger("loadgen.locust")
 
 _READ: Final = 1  # libev's EV_READ
 _HEARTBEAT_S: Final = ns_to_seconds(HEARTBEAT_NS)
 _FIRST, _LAST = 2, -2  # libev's EV_MAXPRI and EV_MINPRI
 
 
-class Interrupts:
-    """Keeps ^C away from work that must not be torn apart; use it with ``with``, never nested.
-
-    It takes over SIGINT only where Python's own handler would raise KeyboardInterrupt.
-    """
-
-    def __init__(self) -> None:
-        self._is_busy = self._is_pending = self._is_installed = False
-
-    def install(self) -> None:
-        """Take over SIGINT, if nobody else has and this is the main thread."""
-        # A greenlet is a thread of its own to the patched `threading`; a hub is never patched.
-        is_main = get_hub().main_hub
-        if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._hear)
-            self._is_installed = True
-
-    def remove(self) -> None:
-        """Give SIGINT back."""
-        if self._is_installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._is_installed = False
-
-    def __enter__(self) -> Self:
-        self._is_busy = True
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._is_busy = False
-        if self._is_pending:
-            self._is_pending = False
-            interrupt_main()
-
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self._is_busy and not self._is_pending:
-            self._is_pending = True
-        else:
-            interrupt_main()
-
-
-def interrupt_main() -> None:
-    """Raise KeyboardInterrupt in the main greenlet; whoever runs now goes on afterwards."""
-    get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
-
-
 class GeventDriver:
-    """Steps ``engine`` from the hub of the greenlet that makes it, until `close`.
+    """Runs ``engine`` in the hub of the greenlet that constructs it, until `close`.
 
-    on_bug: hears of an exception that has left a turn; the engine is not stepped again.
+    on_bug: called with an exception that left a turn; the engine does not run again.
     """
 
     def __init__(
@@ -121,18 +68,18 @@ class GeventDriver:
         self._is_running = True
         self._timer: Any = None
         self._timer_ns = 0
-        self._slept_from_ns = 0
+        self._wait_began_ns = 0
         self._is_closed = False
         self._io: Any = self._loop.io(engine.fileno(), _READ)
-        # What comes between the last thing before the loop waits and the first thing after it.
-        self._before_sleep = self._loop.prepare(ref=False, priority=_LAST)
-        self._after_sleep = self._loop.check(ref=False, priority=_FIRST)
+        # Their lowest and highest priority bracket the loop's wait.
+        self._before_wait = self._loop.prepare(ref=False, priority=_LAST)
+        self._after_wait = self._loop.check(ref=False, priority=_FIRST)
         self._io.start(self._step)
-        self._before_sleep.start(self._fall_asleep)
-        self._after_sleep.start(self._wake_up)
+        self._before_wait.start(self._begin_wait)
+        self._after_wait.start(self._end_wait)
 
     def arm(self) -> None:
-        """Set the timer; to be called whenever the engine was told something from outside."""
+        """Set the timer; to be called after every change to the engine from outside a turn."""
         if os.getpid() != self._process:
             raise LoadgenBug("an engine was made before a fork, and used after it")
         if not self._is_running:
@@ -146,14 +93,14 @@ class GeventDriver:
             self._timer.close()
         self._timer_ns = due_ns
         self._timer = self._loop.timer(timeout_s, ref=False)
-        self._timer.start(self._ring)
+        self._timer.start(self._on_timer)
 
     def call_soon(self, do: Callable[[], None]) -> None:
-        """Have ``do`` called in the loop's next round, and not interrupted."""
+        """Call ``do`` in the loop's next iteration; ^C is deferred meanwhile."""
         self._loop.run_callback(self._do, do)
 
     def close(self) -> None:
-        """Close the engine, and before that all that watches it; doing so twice is fine."""
+        """Close the watchers, then the engine. May be called twice."""
         self._stop()
         if not self._is_closed:
             self._is_closed = True
@@ -165,7 +112,7 @@ class GeventDriver:
         self._is_running = False
         self._io.stop()
         self._io.close()
-        for watcher in (self._timer, self._before_sleep, self._after_sleep):
+        for watcher in (self._timer, self._before_wait, self._after_wait):
             if watcher is not None:
                 watcher.close()
         self._timer = None
@@ -183,20 +130,20 @@ class GeventDriver:
         with self._interrupts:
             try:
                 do()
-            except BaseException as bug:  # noqa: BLE001 - whatever it is, gevent would drop it
+            except BaseException as bug:  # noqa: BLE001 - gevent would drop it
                 self._stop()
                 gevent.spawn(self._on_bug, bug)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer.close()
         self._timer = None
         self._step()
 
-    def _fall_asleep(self) -> None:
-        self._slept_from_ns = self._clock()
+    def _begin_wait(self) -> None:
+        self._wait_began_ns = self._clock()
 
-    def _wake_up(self) -> None:
-        if self._slept_from_ns:
+    def _end_wait(self) -> None:
+        if self._wait_began_ns:
             due_ns = NEVER_NS if self._timer is None else self._timer_ns
-            self._engine.slept(self._slept_from_ns, due_ns, self._clock())
-            self._slept_from_ns = 0
+            self._engine.slept(self._wait_began_ns, due_ns, self._clock())
+            self._wait_began_ns = 0

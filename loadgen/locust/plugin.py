@@ -1,46 +1,50 @@
-"""Where loadgen meets Locust's command line, and the start of its processes."""
+"""Joins Locust: options, checks at its start, the web page, loadgen's role in the environment."""
 
 import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from locust.env import Environment
-from locust.runners import WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
 
 from loadgen.errors import UsageError
 from loadgen.locust import arguments
-from loadgen.locust.attach import attached
-from loadgen.locust.hangup import Hangup
+from loadgen.locust.master import Master
+from loadgen.locust.roles import Local, Role
+from loadgen.locust.signals import Hangup
 from loadgen.locust.web import forms, page
 from loadgen.locust.web.overview import Overview
+from loadgen.locust.worker import Worker
 from loadgen.logs import logger
 from loadgen.plan.payloads import files_of
 
 _log = logger("loadgen.locust")
 
+_ATTRIBUTE: Final = "loadgen"
+
 
 def install(events: Any) -> None:
-    """Listen to Locust's ``events`` from now on."""
+    """Register loadgen's listeners of Locust's ``events``."""
     events.init_command_line_parser.add_listener(arguments.add_to)
-    events.init.add_listener(_when_locust_starts)
+    events.init.add_listener(_on_init)
 
 
-def _when_locust_starts(environment: Environment, web_ui: Any = None, **_: Any) -> None:
+def _on_init(environment: Environment, web_ui: Any = None, **_: Any) -> None:
     if not _log.isEnabledFor(logging.DEBUG):
-        # A line for each connection that fails is too much where thousands do; they are counted.
+        # Thousands of connections may fail, each with a line; they are counted instead.
         logging.getLogger("loadgen.engine").setLevel(logging.WARNING)
     Hangup(environment)
-    ours = attached(environment)
-    _check(environment, ours.command_line)
+    role = role_in(environment)
+    _check(environment, role.command_line)
     if web_ui is not None and not isinstance(environment.runner, WorkerRunner):
         forms.guard(web_ui, environment)
-        page.register(web_ui, Overview(environment, ours.gathered))
+        page.register(web_ui, Overview(environment, role.collector))
 
 
 def _read_by(environment: Environment) -> Iterator[Path]:
-    """Yield the files that the run is made of: code, and what its users send."""
+    """Yield the files that the run reads: Locust files, modules of user classes, payloads."""
     yield from map(Path, environment.parsed_locustfiles or ())
     for user_class in environment.user_classes:
         code = getattr(sys.modules.get(user_class.__module__), "__file__", None)
@@ -50,7 +54,7 @@ def _read_by(environment: Environment) -> Iterator[Path]:
 
 
 def _check(environment: Environment, command_line: arguments.CommandLine) -> None:
-    """End Locust with exit code 2 if a user class or an option makes no sense."""
+    """End Locust with exit code 2 if a user class or an option is invalid."""
     try:
         arguments.overrides(environment.parsed_options)
         command_line.check(_read_by(environment))
@@ -59,4 +63,25 @@ def _check(environment: Environment, command_line: arguments.CommandLine) -> Non
                 user_class.check(environment.parsed_options)
     except UsageError as error:
         _log.error("%s", error)
-        sys.exit(2)  # Locust logs whatever else a listener raises, and goes on
+        sys.exit(2)  # Locust logs any other exception of a listener, and goes on
+
+
+def role_in(environment: Environment) -> Role:
+    """Return loadgen's role in ``environment``, made at the first call."""
+    known: Role | None = getattr(environment, _ATTRIBUTE, None)
+    if known is None:
+        known = _role(environment)
+        setattr(environment, _ATTRIBUTE, known)
+        if environment.runner is not None and environment.runner.state not in ("ready", "stopped"):
+            known.begin()  # the run has begun already
+    return known
+
+
+def _role(environment: Environment) -> Role:
+    match environment.runner:
+        case MasterRunner() as runner:
+            return Master(environment, runner)
+        case WorkerRunner() as runner:
+            return Worker(environment, runner)
+        case _:
+            return Local(environment)

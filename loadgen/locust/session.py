@@ -1,12 +1,10 @@
-"""One test run in this process: the loads of its user classes, and when they give account.
+"""One test run in this process: the loads of its user classes, and Locust's tables kept current.
 
-Facts. Locust ships a worker's tables to the master every 3 s, resets them in the middle of a run,
-clears them at the start of one, and may end at any moment; what the engine has counted must be in
-them at each of these points, or requests are lost or counted in the wrong run. Locust fires an
-event at each. Its own listeners were there first, so ours go to the front of the list.
-
-Decision. The engine counts for itself, and a ticker brings Locust's tables up to date twice a
-second, and at the events. Nothing is brought in by halves: ^C waits until it is done.
+Locust sends a worker's tables to the master every 3 s, clears them when a run starts, may reset
+them during the run, and may end at any moment. What the engine has counted must be in them at each
+of these points, or requests are lost or counted in the wrong run. So the tables are updated twice a
+second, and at the event that Locust fires at each point, before its own listeners. ^C is deferred
+until an update is complete.
 """
 
 import contextlib
@@ -19,11 +17,11 @@ from locust import User
 from locust.env import Environment
 
 from loadgen.errors import LoadgenBug, LoadgenError
-from loadgen.locust import arguments, locust_stats
+from loadgen.locust import arguments, stats
 from loadgen.locust.class_load import ClassLoad, UserClassPlan
-from loadgen.locust.gevent_driver import Interrupts
+from loadgen.locust.messages import ClassReport
 from loadgen.locust.request_events import RequestEvents
-from loadgen.locust.worker_report import PartReport
+from loadgen.locust.signals import Interrupts
 from loadgen.logs import logger
 from loadgen.net.clock import monotonic_ns, wall_ns
 from loadgen.results.distribution import Distribution
@@ -35,9 +33,9 @@ _TICK_NS: Final = NS_PER_S // 2
 
 
 class Session:
-    """The loads of one test run. `begin` comes before, `finish` after; then another may begin.
+    """The loads of one test run, from `begin` to `finish`; then another may begin.
 
-    refuse: ends the run, with a word to the user.
+    refuse: ends the run, and logs why.
     """
 
     def __init__(self, environment: Environment, refuse: Callable[[str], None]) -> None:
@@ -48,30 +46,29 @@ class Session:
         self._interrupts = Interrupts()
         self._ticker: Any = None
         self._events: RequestEvents | None = None
-        self._is_over = self._is_closed = self._is_told = True
+        self._is_over = self._is_closed = self._is_reported = True
         self._has_given_up = False
         self._run = 0
 
     @property
     def is_over(self) -> bool:
-        """Whether no run is under way."""
+        """Whether no run is in progress."""
         return self._is_over
 
     def begin(self) -> None:
-        """Begin a run, in which no load was made yet."""
+        """Begin a run, which has no loads yet."""
         self.finish()
         self._loads.clear()
-        self._is_over = self._is_closed = self._is_told = self._has_given_up = False
+        self._is_over = self._is_closed = self._is_reported = self._has_given_up = False
         self._run = arguments.run_of(self._environment.parsed_options)
         self._interrupts.install()
         self._events = RequestEvents.wanted(self._environment)
         self._ticker = gevent.spawn(self._tick)
 
     def load_for(self, user: User, work_of: Callable[[], UserClassPlan]) -> ClassLoad:
-        """Return the load that ``user`` takes part in; the first user of a class has it made.
+        """Return the load of the class of ``user``, made for its first user.
 
-        Raises GreenletExit, which ends the user, and stops the run with a word to the log, if it
-        cannot be made.
+        If it cannot be made, stops the run, logs why, and raises GreenletExit, which ends the user.
         """
         user_class = type(user)
         with self._making:
@@ -85,51 +82,51 @@ class Session:
                     self.give_up(error)
                     raise gevent.GreenletExit from None
                 if getattr(user_class, "request_events", "auto") is not False:
-                    load.tally.listener = self._events
+                    load.counts.listener = self._events
                 self._loads[user_class] = load
             return self._loads[user_class]
 
-    # ---- accounts -------------------------------------------------------------------------
+    # ---- counts and reports ---------------------------------------------------------------
 
     def merge(self) -> None:
-        """Bring Locust's tables up to date."""
+        """Update Locust's tables."""
         with self._interrupts:
             for load in self._loads.values():
                 load.flush()
-                requests = load.tally.take()
-                if load.tally.listener is None:
-                    locust_stats.merge(self._environment.stats, requests)
+                requests = load.counts.take()
+                if load.counts.listener is None:
+                    stats.merge(self._environment.stats, requests)
                 else:
-                    locust_stats.merge_bytes(self._environment.stats, requests)
+                    stats.merge_bytes(self._environment.stats, requests)
 
     @property
-    def has_news(self) -> bool:
-        """Whether `reports` would say anything that it has not said yet."""
-        return bool(self._loads) and not self._is_told
+    def has_unreported(self) -> bool:
+        """Whether there is anything that `reports` has not returned yet."""
+        return bool(self._loads) and not self._is_reported
 
     def begin_measuring(self) -> None:
-        """Forget what has come so far, as Locust's ``--reset-stats`` does when all users are up."""
+        """Discard what was measured so far, for Locust's ``--reset-stats`` once all users run."""
         with self._interrupts:
             for load in self._loads.values():
                 load.begin_measuring()
 
-    def reports(self) -> list[PartReport]:
-        """Return what each load has found so far; its intervals are those since the last call."""
-        self._is_told = self._is_closed
+    def reports(self) -> list[ClassReport]:
+        """Return each load's report so far, with the intervals since the last call."""
+        self._is_reported = self._is_closed
         with self._interrupts:
             return [self._report(load) for load in self._loads.values()]
 
-    def _report(self, load: ClassLoad) -> PartReport:
+    def _report(self, load: ClassLoad) -> ClassReport:
         load.flush()
-        record = load.part.record(monotonic_ns())
-        return PartReport(
+        record = load.class_record.record(monotonic_ns())
+        return ClassReport(
             user_class=load.work.user_class,
             users=load.users,
-            connections_up=load.part.connections_up,
+            connections_up=load.class_record.connections_up,
             record=record,
             names={
                 name: Distribution.of(requests.latency)
-                for name, requests in load.tally.by_name.items()
+                for name, requests in load.counts.by_name.items()
                 if requests.latency.count
             },
             is_last=self._is_closed,
@@ -139,17 +136,17 @@ class Session:
     # ---- the end --------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Let declarative users send nothing more; scripts go on to the end of their task."""
+        """Let SocketUsers send nothing more; scripted users go on to the end of their task."""
         for load in self._loads.values():
-            if load.work.manner != "scripted":
+            if load.work.load_model != "scripted":
                 load.stop()
 
     def finish(self) -> None:
-        """Wait for what is in flight, close everything, and bring the tables up to date."""
+        """Wait for outstanding replies, close everything, and update Locust's tables."""
         if self._is_over:
             return
         self._is_over = True
-        # Each is undone or closed, whatever becomes of the others.
+        # Each of these happens even if another one raises.
         with contextlib.ExitStack() as stack:
             stack.callback(self._interrupts.remove)
             if self._events is not None:
@@ -159,7 +156,7 @@ class Session:
             self._drain()
 
     def _drain(self) -> None:
-        """Stop every load, and wait for what is in flight, for as long as the plans say."""
+        """Stop every load, and wait for outstanding replies, at most the longest ``drain_s``."""
         for load in self._loads.values():
             load.stop()
         longest_s = max((load.work.plan.drain_s for load in self._loads.values()), default=0.0)
@@ -168,7 +165,7 @@ class Session:
                 gevent.sleep(0.005)
 
     def _close(self) -> None:
-        """Close every load, and let nothing tick any more."""
+        """Close every load, and end the ticker."""
         try:
             with contextlib.ExitStack() as stack:
                 for load in self._loads.values():
@@ -179,7 +176,7 @@ class Session:
                 self._ticker.kill()
 
     def give_up(self, error: BaseException) -> None:
-        """End the run, since ``error`` makes it impossible to go on; once is enough."""
+        """End the run because of ``error``; further calls do nothing."""
         if self._has_given_up:
             return
         self._has_given_up = True
@@ -194,15 +191,15 @@ class Session:
         for second_ends in _half_seconds():
             self.merge()
             if second_ends:
-                gevent.sleep(0)  # each takes a while where connections are many
+                gevent.sleep(0)  # each takes long with many connections
                 with self._interrupts:
                     now_ns = monotonic_ns()
                     for load in self._loads.values():
-                        load.part.end_interval(now_ns)
+                        load.class_record.end_interval(now_ns)
 
 
 def _half_seconds() -> Iterator[bool]:
-    """Wait for the next half second of the wall clock, and say whether a second ends there."""
+    """Wait for each half second of the wall clock; yield whether it is a full second."""
     while True:
         now_ns = wall_ns()
         next_ns = (now_ns // _TICK_NS + 1) * _TICK_NS

@@ -1,4 +1,4 @@
-"""What a user class says of itself, in the words of `loadgen.plan.Plan`, and the plan it makes."""
+"""The attributes of a user class that describe its load, and the Plan made of them."""
 
 import difflib
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import msgspec
 from loadgen.errors import UsageError
 from loadgen.plan import Plan
 
-WORDS: Final = (
+ATTRIBUTES: Final = (
     *("payloads", "reply", "max_reply_bytes", "verify", "first_message", "pipeline", "connections"),
     *("rate", "arrivals", "unlimited", "seed", "backend"),
     *("timestamps", "timestamp_sample"),
@@ -18,15 +18,15 @@ WORDS: Final = (
     *("send_buffer_bytes", "receive_buffer_bytes", "redact"),
 )
 """The attributes of a user class that mean what they mean in a Plan. `rate` and `connections` are
-those of one user."""
+per user."""
 
 _NOT_OF_SCRIPTS: Final = (
     *("payloads", "verify", "pipeline", "connections"),
     *("rate", "arrivals", "unlimited", "seed"),
 )
 
-SCRIPTED_WORDS: Final = tuple(word for word in WORDS if word not in _NOT_OF_SCRIPTS)
-"""Those that mean something where a script says what is sent, and when."""
+SCRIPTED_ATTRIBUTES: Final = tuple(name for name in ATTRIBUTES if name not in _NOT_OF_SCRIPTS)
+"""Those that apply where a script decides what is sent, and when."""
 
 _INSTEAD: Final = {
     "target": "host",
@@ -39,20 +39,20 @@ _INSTEAD: Final = {
     "connect_rate_per_s": "Locust's --spawn-rate",
     "checks": "Locust's own ways to fail a run, or `loadgen.check` on the record",
     "probe": "a user class of fixed_count 1",
-    "pacing": "nothing: gevent's loop waits in its own way, to the millisecond",
+    "pacing": "nothing: gevent's loop waits in whole milliseconds",
 }
 
 _BACKENDS: Final = ("auto", "epoll", "kqueue", "devpoll")
 
 
-def plan_of(user_class: type, words: tuple[str, ...], overrides: Mapping[str, Any]) -> Plan:
-    """Return what one user of ``user_class`` does; ``overrides`` come before its own words.
+def plan_of(user_class: type, attributes: tuple[str, ...], overrides: Mapping[str, Any]) -> Plan:
+    """Return the plan of one user of ``user_class``; ``overrides`` replace its attributes.
 
     Raises UsageError naming the class, the attribute, the value and what is accepted.
     """
-    _check_spelling(user_class, words)
-    chosen = {word: getattr(user_class, word) for word in words if hasattr(user_class, word)}
-    chosen |= {word: value for word, value in overrides.items() if word in words}
+    _check_spelling(user_class, attributes)
+    chosen = {name: getattr(user_class, name) for name in attributes if hasattr(user_class, name)}
+    chosen |= {name: value for name, value in overrides.items() if name in attributes}
     if isinstance(chosen.get("payloads"), list):
         chosen["payloads"] = tuple(chosen["payloads"])
     try:
@@ -72,8 +72,8 @@ def plan_of(user_class: type, words: tuple[str, ...], overrides: Mapping[str, An
     return plan
 
 
-def crowd_plan(plan: Plan, connections: int, duration_s: float) -> Plan:
-    """Return the plan of all users together, each of whom carries out ``plan``."""
+def plan_of_all_users(plan: Plan, connections: int, duration_s: float) -> Plan:
+    """Return the plan of all users together, where ``plan`` is that of each."""
     rate = plan.profile()
     return msgspec.structs.replace(
         plan,
@@ -91,9 +91,9 @@ def checked(message: object) -> bytes:
     return message
 
 
-def _check_spelling(user_class: type, words: tuple[str, ...]) -> None:
-    """Refuse attributes that look like a word and are none: they would do nothing."""
-    understood = set(words)
+def _check_spelling(user_class: type, attributes: tuple[str, ...]) -> None:
+    """Refuse attributes that are a misspelt or unused attribute of a plan: they have no effect."""
+    understood = set(attributes)
     own: list[tuple[str, Any]] = []
     for base in user_class.__mro__:
         if base.__module__.partition(".")[0] in ("locust", "loadgen", "builtins"):
@@ -102,17 +102,17 @@ def _check_spelling(user_class: type, words: tuple[str, ...]) -> None:
             own += vars(base).items()
     for name, value in own:
         if name not in understood and not name.startswith("_"):
-            _check_word(f"{user_class.__name__}.{name}", name, value, words)
+            _check_name(f"{user_class.__name__}.{name}", name, value, attributes)
 
 
-def _check_word(place: str, name: str, value: object, words: tuple[str, ...]) -> None:
+def _check_name(place: str, name: str, value: object, attributes: tuple[str, ...]) -> None:
     if name in Plan.__struct_fields__:
         instead = _INSTEAD.get(name, "a SocketUser")
-        raise UsageError(f"{place} is a word of a plan that does nothing here; use {instead}")
+        raise UsageError(f"{place} is a plan's attribute that has no effect here; use {instead}")
     if hasattr(value, "__get__"):
-        return  # a method, and no value
-    with_unit = [word for word in words if word.rpartition("_")[2] in ("s", "bytes")]
-    meant = [word for word in with_unit if word.rpartition("_")[0] == name]
-    meant += difflib.get_close_matches(name, words, n=1, cutoff=0.85)
+        return  # a method, not a value
+    with_unit = [each for each in attributes if each.rpartition("_")[2] in ("s", "bytes")]
+    meant = [each for each in with_unit if each.rpartition("_")[0] == name]
+    meant += difflib.get_close_matches(name, attributes, n=1, cutoff=0.85)
     if meant:
-        raise UsageError(f"{place} is no word of a plan; did you mean {meant[0]}?")
+        raise UsageError(f"{place} is not a plan's attribute; did you mean {meant[0]}?")

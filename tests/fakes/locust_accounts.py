@@ -1,4 +1,4 @@
-"""What was counted in a run of Locust: by Locust, in its CSV and its JSON file, and by loadgen."""
+"""The counts of a run of Locust: in Locust's CSV and JSON files, and in loadgen's records."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ class Count(NamedTuple):
 
 
 class Accounts(NamedTuple):
-    """What was counted in one run: by Locust, in all and by name, and by loadgen by user class."""
+    """The counts of one run: Locust's in total and by name, loadgen's by user class."""
 
     total: Count
     names: dict[str, Count]
@@ -32,7 +32,7 @@ class Accounts(NamedTuple):
 
     @classmethod
     def of(cls, folder: Path) -> "Accounts":
-        """Return those in ``folder``; Locust's two must be equal."""
+        """Return those in ``folder``; Locust's CSV and JSON must agree."""
         *rows, total = _rows(folder / "out_stats.csv")
         in_csv = {row["Name"]: _count(row) for row in rows}
         entries = json.loads((folder / "out.json").read_text())
@@ -71,7 +71,7 @@ class Accounts(NamedTuple):
         return answered
 
     def check(self) -> int:
-        """Check also that each record agrees with itself; return the answered messages."""
+        """Check also that each record is consistent; return the answered messages."""
         for record in self.records.values():
             accounts.check(record)
         return self.agree()

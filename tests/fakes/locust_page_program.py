@@ -1,8 +1,7 @@
-"""Locust's web UI with loadgen's page on it, for `locust_pages`: a process of its own, for gevent
-changes the one that it is in.
+"""Locust's web UI with loadgen's page, for `locust_pages`: a separate process, because of gevent.
 
-Serves three: one at the root, one below a base path, one that asks for a login; says their ports in
-one line of JSON. What the page shows is read from the file named, each time it is asked for.
+Serves three: one at the root, one below a base path, one that requires a login; prints their ports
+as one line of JSON. The figures are read from the file named, at each request.
 """
 
 import json
@@ -43,7 +42,7 @@ def serve(**options: Any) -> WebUI:
 
 
 class Guest:
-    """A user as Flask-Login wants one."""
+    """A user for Flask-Login."""
 
     is_authenticated = is_active = True
     is_anonymous = False
@@ -53,12 +52,12 @@ class Guest:
 
 
 def let_in(web_ui: WebUI) -> None:
-    """Take whoever names the guest in a header for logged in."""
+    """Log in each request that names the guest in a header."""
     assert web_ui.app is not None
     web_ui.app.secret_key = "for the cookies of this test alone"
 
-    def guest(asked: Request) -> Guest | None:
-        return Guest() if asked.headers.get("X-User") == "guest" else None
+    def guest(incoming: Request) -> Guest | None:
+        return Guest() if incoming.headers.get("X-User") == "guest" else None
 
     web_ui.login_manager.request_loader(guest)
 

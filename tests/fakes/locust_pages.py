@@ -1,4 +1,4 @@
-"""loadgen's page in Locust's web UI, in a process of its own, with figures of our choice."""
+"""Loadgen's page in Locust's web UI, in its own process, with figures that the test sets."""
 
 import contextlib
 import json
@@ -24,18 +24,18 @@ class Pages:
         self._overview = overview
 
     def show(self, state: str, *user_classes: dict[str, Any]) -> None:
-        """Make this the answer from now on."""
+        """Set the figures."""
         found = {"state": state, "user_classes": list(user_classes)}
         self._overview.write_text(json.dumps(found), encoding="utf-8")
 
     def break_down(self) -> None:
-        """Make every question for figures fail from now on."""
+        """Make every request for figures fail from now on."""
         self._overview.unlink()
 
 
 @contextlib.contextmanager
 def serving(directory: Path) -> Iterator[Pages]:
-    """Serve until the end; ``directory`` is for the figures and the log."""
+    """Serve within the ``with``; ``directory`` holds the figures and the log."""
     overview = directory / "overview.json"
     with (
         (directory / "log").open("wb") as log,

@@ -1,7 +1,7 @@
-"""Whole runs of Locust as a user starts them, in processes of their own.
+"""Whole runs of Locust as a user starts them, in their own processes.
 
-Each message is counted by the target, by loadgen in its record, and by Locust in its CSV and in its
-JSON file; `locust_accounts` holds them against each other.
+Each message is counted by the target, by loadgen in its record, and by Locust in its CSV and JSON
+files; `locust_accounts` compares these.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from bench.peers.processes import reserved_port
 from loadgen.results.record import RunRecord
 
 DEADLINE_S: Final = 50.0
-"""For what never happens in a broken program."""
+"""Only a broken program takes this long."""
 
 NEEDED: Final = pytest.mark.skipif(
     importlib.util.find_spec("locust") is None, reason="Locust is not installed"
@@ -53,14 +53,14 @@ class Script(ScriptedSocketUser):
         self.client.request(bytes(64), name="first")
         self.client.request(bytes(64), name="second")
 """
-"""A user class of each kind. Of both, each of two workers gets users."""
+"""One user class of each kind, both with users on each of two workers."""
 
 FULL_SPEED: Final = PACED.replace("constant(0.005)", "constant(0)")
 LOAD: Final = ("-u", "12", "-r", "100")
 
 T = TypeVar("T")
 
-# Locust waits for its children when it has closed its CSV files, and may write to them meanwhile.
+# Locust closes its CSV files before it waits for its children, and may write to them meanwhile.
 _LATE: Final = re.compile(
     r"^Traceback.*\n(?:  .*\n)*?  .* in stats_writer\n(?:  .*\n)*ValueError: .* on closed file",
     re.MULTILINE,
@@ -68,7 +68,7 @@ _LATE: Final = re.compile(
 
 
 class Locust:
-    """One Locust that was started, with its children: its output, its end, and ways to reach it."""
+    """A running Locust with its children: its output, its end, and its web UI."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path, web_port: int | None) -> None:
         self.process = process
@@ -81,11 +81,11 @@ class Locust:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def wait_for(self, condition: Callable[[], T]) -> T:
-        """Return what ``condition`` returns, once that is true; it must not end before."""
+        """Return the value of ``condition`` once it is true; Locust must not end before."""
         deadline_s = time.monotonic() + DEADLINE_S
         while not (found := condition()):
             assert self.process.poll() is None, f"it has ended:\n{self.text}"
-            assert time.monotonic() < deadline_s, f"it never came to that:\n{self.text}"
+            assert time.monotonic() < deadline_s, f"it never happened:\n{self.text}"
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(0.05)
         return found
@@ -97,7 +97,7 @@ class Locust:
         return match
 
     def wait_for_requests(self) -> None:
-        """Return when its console has told of requests."""
+        """Return when its console has printed requests."""
         self.wait_for_line(r"^ +Aggregated +[1-9]")
 
     def signal(self, number: signal.Signals) -> None:
@@ -108,13 +108,13 @@ class Locust:
         os.killpg(self.process.pid, signal.SIGINT)
 
     def kill(self) -> None:
-        """End it, with all of its children; it can do nothing about it."""
+        """Kill it, with all of its children."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def end(self) -> int:
-        """Wait for its end; return the exit code. A traceback is never right but for `_LATE`."""
+        """Wait for its end; return the exit code. No traceback is allowed except `_LATE`."""
         try:
             code = self.process.wait(DEADLINE_S)
         except subprocess.TimeoutExpired:
@@ -136,7 +136,7 @@ class Locust:
         self.wait_for(answers)
 
     def ask(self, method: str, path: str, **form: object) -> Any:
-        """Return what the web UI answers, as its JSON or its text says."""
+        """Return the response of the web UI: its JSON, or its text."""
         assert self._web_port is not None
         connection = http.client.HTTPConnection("127.0.0.1", self._web_port, timeout=DEADLINE_S)
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -165,12 +165,12 @@ class Locust:
             connection.close()
 
     def overview(self) -> Any:
-        """Return the state of the run, and what loadgen knows of each user class so far."""
+        """Return the state of the run, and the figures of each user class so far."""
         return self.ask("GET", "/loadgen/overview.json")
 
 
 class Locusts:
-    """Starts Locusts in a folder, all with the same Locust file; ends them when it is left.
+    """Starts Locusts in a folder, all with the same Locust file; ends them on exit.
 
     master_port: where workers find their master.
     """
@@ -196,15 +196,15 @@ class Locusts:
         return self.headless(*options).end()
 
     def headless(self, *options: str) -> Locust:
-        """Start one without a web UI, whose accounts are left in the folder."""
+        """Start one without a web UI, which writes its files into the folder."""
         return self._start("--headless", *self._output(), *options)
 
     def master(self, workers: int, *options: str) -> Locust:
-        """Start a master without a web UI, that begins when as many ``workers`` are there."""
+        """Start a master without a web UI, which waits for that many ``workers``."""
         return self.headless(*self._master(), "--expect-workers", str(workers), *options)
 
     def master_with_page(self, *options: str) -> Locust:
-        """Start a master with a web UI, and wait until that answers."""
+        """Start a master with a web UI, and wait until it responds."""
         port = self._reserved.enter_context(reserved_port())
         web = ("--web-host", "127.0.0.1", "--web-port", str(port))
         locust = self._start(*self._master(), *web, *self._output(), *options, web_port=port)
@@ -241,10 +241,10 @@ class Locusts:
 
     @property
     def records(self) -> dict[str, RunRecord]:
-        """The records that are there now, by user class."""
+        """The records written so far, by user class."""
         return records_in(self.folder)
 
     @property
     def accounts(self) -> Accounts:
-        """What the Locust that has ended has left."""
+        """The counts in the files of a Locust that has ended."""
         return Accounts.of(self.folder)

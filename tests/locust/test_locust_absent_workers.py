@@ -1,4 +1,4 @@
-"""Workers of Locust's that are killed, held up, or end in mid-run: what the record says of it."""
+"""Workers of Locust that are killed, delayed, or end during a run: what the record says."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ pytestmark = NEEDED
 
 OFTEN: Final = 0.5
 NEVER: Final = 3600.0
-"""Seconds between the reports of a worker; the last one comes at the end in any case."""
+"""Seconds between the reports of a worker; the last report is sent at the end in any case."""
 
 RATE_PER_S: Final = 20
 
@@ -48,7 +48,7 @@ def codes(record: RunRecord) -> list[str]:
 
 
 def class_seen(master: Locust) -> Any:
-    """What the page knows of the user class; {} before it knows anything."""
+    """What the page shows of the user class; {} before the first report."""
     found = master.overview()["user_classes"]
     return found[0] if found else {}
 
@@ -63,7 +63,7 @@ def start(locusts: Locusts, address: str, *options: str) -> tuple[Locust, Locust
 
 
 def wait_for_reports(master: Locust, enough: Callable[[list[int]], bool] = all) -> None:
-    """Return when two workers have reported so many messages each."""
+    """Return when both workers have reported ``enough`` messages."""
 
     def have_reported() -> bool:
         messages = [each["messages"] for each in class_seen(master).get("workers", [])]
@@ -78,7 +78,7 @@ def record_of(locusts: Locusts) -> RunRecord:
 
 
 @pytest.mark.parametrize("is_rebalanced", [False, True], ids=["left", "rebalanced"])
-def test_one_that_is_killed_is_a_finding_with_its_moment_and_its_share(
+def test_a_killed_worker_is_a_finding_with_its_time_and_share(
     tmp_path: Path, is_rebalanced: bool
 ) -> None:
     options = ("--enable-rebalancing",) if is_rebalanced else ()
@@ -116,7 +116,7 @@ def test_one_that_is_killed_is_a_finding_with_its_moment_and_its_share(
     assert "1 of 2 have given their last report, 1 lost" in master.text
 
 
-def test_one_that_is_held_up_is_late_and_all_that_it_reports_counts(tmp_path: Path) -> None:
+def test_a_delayed_worker_is_late_and_all_that_it_reports_counts(tmp_path: Path) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, steady()) as locusts:
         master, held_up, other = start(locusts, server.address)
         wait_for_reports(master)
@@ -133,7 +133,7 @@ def test_one_that_is_held_up_is_late_and_all_that_it_reports_counts(tmp_path: Pa
     assert (team.expected, team.reported, team.lost) == (2, 2, [])
 
 
-def test_one_that_ends_its_run_too_late_is_in_the_record_all_the_same(tmp_path: Path) -> None:
+def test_a_worker_that_ends_its_run_late_is_in_the_record(tmp_path: Path) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, steady()) as locusts:
         master, held_up, other = start(locusts, server.address)
         wait_for_reports(master)
@@ -143,7 +143,7 @@ def test_one_that_ends_its_run_too_late_is_in_the_record_all_the_same(tmp_path: 
         master.wait_for(lambda: locusts.records)
         without = record_of(locusts)
         held_up.signal(signal.SIGCONT)
-        master.wait_for_line(f"worker {late} is late: its last report has come, and counts")
+        master.wait_for_line(f"worker {late} is late: its last report has arrived, and counts")
         master.wait_for(lambda: "worker-lost" not in codes(record_of(locusts)))
         record = record_of(locusts)
         master.signal(signal.SIGTERM)
@@ -155,14 +155,14 @@ def test_one_that_ends_its_run_too_late_is_in_the_record_all_the_same(tmp_path: 
     assert record.actual.messages * MESSAGE_BYTES == server.counts.bytes_received
 
 
-def test_one_that_quits_in_good_order_leaves_a_whole_part(tmp_path: Path) -> None:
+def test_a_worker_that_quits_normally_leaves_a_complete_record(tmp_path: Path) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, steady()) as locusts:
         master, leaving, other = start(locusts, server.address)
         wait_for_reports(master)
         leaving.signal(signal.SIGTERM)
         assert leaving.end() == 0
         so_far = sum(each["messages"] for each in class_seen(master)["workers"])
-        # Well after, that is, by the other's messages: more than its users make in three seconds.
+        # Well after, by the other worker's messages: more than its users send in three seconds.
         enough = so_far + 3 * ASKED_PER_S
         wait_for_reports(master, lambda messages: sum(messages) > enough)
         master.ask("POST", "/stop")
@@ -177,7 +177,7 @@ def test_one_that_quits_in_good_order_leaves_a_whole_part(tmp_path: Path) -> Non
     assert "worker-ended-early" in codes(record)
 
 
-def test_of_one_that_never_reported_nothing_is_known_but_that_it_was_there(tmp_path: Path) -> None:
+def test_a_worker_that_never_reported_is_only_counted(tmp_path: Path) -> None:
     with (
         ScriptedServer(echoes) as server,
         Locusts(tmp_path, steady(report_s=NEVER)) as locusts,
@@ -200,7 +200,7 @@ def test_of_one_that_never_reported_nothing_is_known_but_that_it_was_there(tmp_p
     assert codes(record)[0] == "worker-lost"
 
 
-def test_that_all_are_lost_is_said_of_what_they_had_reported(tmp_path: Path) -> None:
+def test_a_record_of_lost_workers_alone_says_that_all_are_lost(tmp_path: Path) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, steady()) as locusts:
         master, *workers = start(locusts, server.address)
         wait_for_reports(master)

@@ -1,4 +1,4 @@
-"""A swarm from start to end, as people drive it: Locust's web UI in Chromium."""
+"""A run from start to end through Locust's web UI, in Chromium."""
 
 import contextlib
 import csv
@@ -60,7 +60,7 @@ def locust(log: Path) -> Iterator[str]:
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until somebody listens on ``port``, or ``process`` has ended."""
+    """Wait until ``port`` is listened on, or ``process`` has ended."""
     deadline_s = time.monotonic() + TIMEOUT_S
     while process.poll() is None:
         with (
@@ -81,7 +81,7 @@ def start(page: Page) -> None:
 
 
 def header(page: Page, title: str) -> Locator:
-    """A figure in the head of Locust's own page."""
+    """A figure in the header of Locust's own page."""
     return page.locator(f":text-is('{title}') + *")
 
 
@@ -90,7 +90,7 @@ def number(place: Locator) -> int:
 
 
 def wait_for_more(page: Page, place: Locator) -> None:
-    """Wait until the number that stands there has grown."""
+    """Wait until the number in ``place`` has grown."""
     page.wait_for_function(
         r"([place, before]) => Number(place.textContent.replace(/\D/g, '')) > before",
         arg=[place.element_handle(), number(place)],
@@ -98,7 +98,7 @@ def wait_for_more(page: Page, place: Locator) -> None:
     )
 
 
-def test_a_swarm_started_from_the_form_fills_the_page_and_leaves_a_report(
+def test_a_run_started_from_the_form_fills_the_page_and_leaves_a_report(
     browser: Browser, tmp_path: Path
 ) -> None:
     with locust(tmp_path / "log") as base, browser.new_context() as context:

@@ -1,4 +1,4 @@
-"""What fails is counted alike by Locust and by loadgen, is bounded in number, and passes."""
+"""Failures are counted alike by Locust and by loadgen, and are bounded by the back-off."""
 
 import contextlib
 import signal
@@ -13,7 +13,7 @@ from servers import ScriptedServer, closes_after, echoes, resets_after
 pytestmark = NEEDED
 
 BACK_OFF_S: Final = 0.1
-"""At least so long a user waits after a failure; twice as long after each one that follows."""
+"""The shortest back-off after a failure; it doubles with each further one."""
 
 FILE: Final = """
 from locust import constant, task
@@ -63,7 +63,7 @@ def kinds(found: Accounts, name: str) -> set[str]:
     }
 
 
-def test_failures_are_counted_alike_and_pass_with_their_cause(tmp_path: Path) -> None:
+def test_failures_are_counted_alike_and_end_with_their_cause(tmp_path: Path) -> None:
     with (
         ScriptedServer(closes_after(5, MESSAGE_BYTES)) as closing,
         ScriptedServer(resets_after(MESSAGE_BYTES)) as resetting,
@@ -92,7 +92,7 @@ def test_failures_are_counted_alike_and_pass_with_their_cause(tmp_path: Path) ->
             most = record.actual.duration_s / BACK_OFF_S + 1
             assert 0 < failures <= (6 if name == "Returning" else most) * record.connections.count
         opened = sum(each.actual.opened for each in records)
-        assert opened <= server.accepted <= opened + 4  # the end may come in the midst of a connect
+        assert opened <= server.accepted <= opened + 4  # the run may end during a connect
         answered = sum(each.actual.messages for each in records)
         assert answered * MESSAGE_BYTES == server.bytes_sent
     assert kinds(found, "Returning") == {"connect: refused"}

@@ -1,4 +1,4 @@
-"""What a page of anywhere may do through the web UI of a Locust: it posts forms, and we look."""
+"""What a page of another origin can do by posting forms to Locust's web UI."""
 
 import json
 import signal
@@ -19,8 +19,8 @@ SWARM: Final = {"user_count": 2, "spawn_rate": 100}
 BEFORE: Final = "what was there before"
 
 
-class Stage(NamedTuple):
-    """A master with a page, and one worker that it knows."""
+class WebRun(NamedTuple):
+    """A master with a web UI, and one connected worker."""
 
     master: Locust
     worker: Locust
@@ -40,7 +40,7 @@ class Stage(NamedTuple):
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def web_run(tmp_path: Path) -> Iterator[WebRun]:
     path = tmp_path / "door"
     with (
         ScriptedServer(echoes) as server,
@@ -53,14 +53,12 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         worker = locusts.worker()
         master = locusts.master_with_page("--host", f"tcp://{server.address}")
         master.wait_for_line("1 workers connected")
-        yield Stage(master, worker, locusts, server, f"unix://{path}")
+        yield WebRun(master, worker, locusts, server, f"unix://{path}")
         with pytest.raises(BlockingIOError):
             door.accept()
 
 
-def test_a_form_of_another_origin_names_no_file_that_is_written(
-    stage: Stage, tmp_path: Path
-) -> None:
+def test_a_form_of_another_origin_sets_no_output_file(web_run: WebRun, tmp_path: Path) -> None:
     victims = {
         option: tmp_path / f"victim.{option}"
         for option in ("loadgen_json", "html_file", "json_file", "csv_prefix", "logfile")
@@ -68,31 +66,31 @@ def test_a_form_of_another_origin_names_no_file_that_is_written(
     for victim in victims.values():
         victim.write_text(BEFORE, encoding="utf-8")
     there = set(tmp_path.iterdir())
-    status, _ = stage.start(**victims, headless="true", json="true", loadgen_run="7")
+    status, _ = web_run.start(**victims, headless="true", json="true", loadgen_run="7")
     assert status == 200
-    stage.master.wait_for_line(r"the start form has no field .*'loadgen_json'.*; left out")
-    stage.master.wait_for(lambda: stage.server.accepted == SWARM["user_count"])
-    stage.master.ask("POST", "/stop")
-    stage.end()
+    web_run.master.wait_for_line(r"the start form has no field .*'loadgen_json'.*; left out")
+    web_run.master.wait_for(lambda: web_run.server.accepted == SWARM["user_count"])
+    web_run.master.ask("POST", "/stop")
+    web_run.end()
     assert {victim.read_text(encoding="utf-8") for victim in victims.values()} == {BEFORE}
-    assert stage.locusts.records.keys() == {"Talk", "Script"}
+    assert web_run.locusts.records.keys() == {"Talk", "Script"}
     added = {path.name for path in set(tmp_path.iterdir()) - there}
     assert all(name.startswith(("out", "log.")) for name in added), added
 
 
-def test_a_form_names_no_unix_socket_that_is_loaded(stage: Stage) -> None:
-    for host in (stage.unix, stage.unix.replace("unix", "un<ix>")):
-        status, text = stage.start(host=host)
+def test_a_form_cannot_set_a_unix_socket_as_target(web_run: WebRun) -> None:
+    for host in (web_run.unix, web_run.unix.replace("unix", "un<ix>")):
+        status, text = web_run.start(host=host)
         answer = json.loads(text)
         assert (status, answer["success"]) == (200, False)
-        assert "name a UNIX socket on the command line" in answer["message"]
-    assert stage.change_user(user_class_name="Talk", host=stage.unix)[0] == 400
-    assert stage.start()[0] == 200
-    stage.master.wait_for(lambda: stage.server.accepted == SWARM["user_count"])
-    stage.end()
+        assert "a form cannot set a UNIX socket; name it on the command line" in answer["message"]
+    assert web_run.change_user(user_class_name="Talk", host=web_run.unix)[0] == 400
+    assert web_run.start()[0] == 200
+    web_run.master.wait_for(lambda: web_run.server.accepted == SWARM["user_count"])
+    web_run.end()
 
 
-def test_of_a_user_class_a_form_changes_what_the_page_shows_of_it_alone(stage: Stage) -> None:
+def test_a_form_changes_only_the_settings_of_the_class_picker(web_run: WebRun) -> None:
     bad = (
         {"user_class_name": "Talk", "payloads": ["x"]},
         {"user_class_name": "Talk", "check": "x"},
@@ -104,12 +102,12 @@ def test_of_a_user_class_a_form_changes_what_the_page_shows_of_it_alone(stage: S
         {"user_class_name": ["Talk"]},
     )
     for settings in bad:
-        status, text = stage.change_user(**settings)
+        status, text = web_run.change_user(**settings)
         assert (status, text.count("\n")) == (400, 1), (settings, text)
     for body in ("", "[]", "7", "[" * 100_000):
-        assert stage.master.post_from(FOREIGN, "/user", body)[0] == 400
-    assert stage.change_user(user_class_name="Script", fixed_count=1)[0] == 201
-    assert stage.start()[0] == 200
-    stage.master.wait_for(lambda: stage.server.accepted == SWARM["user_count"])
-    stage.end()
-    assert stage.locusts.records.keys() == {"Talk", "Script"}
+        assert web_run.master.post_from(FOREIGN, "/user", body)[0] == 400
+    assert web_run.change_user(user_class_name="Script", fixed_count=1)[0] == 201
+    assert web_run.start()[0] == 200
+    web_run.master.wait_for(lambda: web_run.server.accepted == SWARM["user_count"])
+    web_run.end()
+    assert web_run.locusts.records.keys() == {"Talk", "Script"}

@@ -1,4 +1,4 @@
-"""What is asked of loadgen inside Locust: on the command line, in the classes, and by mistake."""
+"""Options of loadgen inside Locust, attributes of user classes, and mistakes in either."""
 
 import contextlib
 import os
@@ -56,7 +56,7 @@ def test_the_masters_options_reach_its_workers(tmp_path: Path) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, file) as locusts:
         worker = locusts.worker()
         where = ("--host", f"tcp://{server.address}")
-        master = locusts.master(1, "-u", "2", "-t", "2s", *where, *options, "--pipeline", "2")
+        master = locusts.master(1, "-u", "2", "-t", "5s", *where, *options, "--pipeline", "2")
         assert (master.end(), worker.end()) == (0, 0)
     found = locusts.accounts
     [record] = found.records.values()
@@ -65,9 +65,9 @@ def test_the_masters_options_reach_its_workers(tmp_path: Path) -> None:
     assert found.check() * len(b"PING\r\n") == server.counts.bytes_received > 0
 
 
-def test_a_rate_and_waiting_times_pace_each_connection(tmp_path: Path) -> None:
+def test_a_rate_and_wait_times_pace_each_connection(tmp_path: Path) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, PACES) as locusts:
-        load = ("-u", "8", "-r", "100", "-t", "3s")
+        load = ("-u", "8", "-r", "100", "-t", "5s")
         assert locusts.run(*load, "--host", f"tcp://{server.address}") == 0
     found = locusts.accounts
     found.check_against(server.counts)
@@ -86,16 +86,16 @@ def test_a_rate_and_waiting_times_pace_each_connection(tmp_path: Path) -> None:
     for name, record in found.records.items():
         answered = record.connections.ledger["answered"]
         assert len(answered) == (2 if name == "Script" else 6)
-        # One comes at once, and Locust counts from when the user was made, not from its first.
+        # The first is sent at once, and Locust counts from the start of the user.
         assert max(answered) <= PER_S * record.actual.duration_s + 2, name
         assert 2 * min(answered) >= max(answered) > 1, name
 
 
-def test_a_record_keeps_names_that_are_no_utf_8(tmp_path: Path) -> None:
+def test_a_record_keeps_names_that_are_not_utf_8(tmp_path: Path) -> None:
     cafe = tmp_path / os.fsdecode(b"caf\xe9")
     with EmbeddedServer(("--unix", str(cafe))), Locusts(tmp_path, PACES) as locusts:
         locust = locusts.headless(
-            *("-u", "1", "-t", "3s", "--host", f"unix://{cafe}", "Open"),
+            *("-u", "1", "-t", "5s", "--host", f"unix://{cafe}", "Open"),
             *("--loadgen-json", f"{cafe}.record.json"),
         )
         assert locust.end() == 0, locust.text
@@ -106,7 +106,7 @@ def test_a_record_keeps_names_that_are_no_utf_8(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["locustfile.py", "link.py", "queue.txt"])
-def test_the_record_takes_the_place_of_nothing_that_is_read(name: str, tmp_path: Path) -> None:
+def test_the_record_does_not_overwrite_a_file_that_is_read(name: str, tmp_path: Path) -> None:
     file = PACED.replace("(bytes(64),)", "(LinesPayload('{queue}'),)", 1)
     file = f"from loadgen import LinesPayload\n{file}".replace("{queue}", f"{tmp_path}/queue.txt")
     (tmp_path / "queue.txt").write_text("PING\n")
@@ -125,18 +125,23 @@ def test_a_record_of_one_class_of_several_follows_no_link(tmp_path: Path) -> Non
     (tmp_path / "precious").write_bytes(b"before")
     (tmp_path / "out.record.Talk.json").symlink_to("precious")
     with EmbeddedServer() as server, Locusts(tmp_path, PACED) as locusts:
-        assert locusts.run(*LOAD, "-t", "3s", "--host", f"tcp://{server.address}") == 0
+        assert locusts.run(*LOAD, "-t", "5s", "--host", f"tcp://{server.address}") == 0
     assert locusts.records["Talk"].actual.messages > 0
     assert (tmp_path / "precious").read_bytes() == b"before"
 
 
 class Mistake(NamedTuple):
-    """What somebody may get wrong, and what Locust then says in one line."""
+    """A user's mistake, and the line that Locust then logs."""
 
-    said: str
+    message: str
     options: tuple[str, ...] = ()
     file: str = PACED
     host: str = "tcp://127.0.0.1:9"
+
+
+def in_talk(line: str) -> str:
+    """Return a Locust file whose SocketUser has that line instead of its wait_time."""
+    return PACED.replace("    wait_time = constant(0.005)", f"    {line}", 1)
 
 
 # One of each kind: what is wrong with each word is seen in under_gevent, within one process.
@@ -152,8 +157,8 @@ MISTAKES: Final = {
         ("--loadgen-json", "/proc/x"),
     ),
     "spelling": Mistake(
-        r"Talk\.pipelines is no word.* did you mean pipeline\?",
-        file=PACED.replace("    weight = 2", "    pipelines = 3"),
+        r"Talk\.pipelines is not a plan's attribute.* did you mean pipeline\?",
+        file=in_talk("pipelines = 3"),
     ),
     "unknown-host": Mistake("nowhere.invalid", host="tcp://nowhere.invalid:1"),
 }
@@ -161,7 +166,7 @@ MISTAKES: Final = {
 
 @pytest.fixture(scope="module")
 def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Locust]]:
-    """Locusts that have made one mistake each; they start at once, for each takes a second."""
+    """One Locust for each mistake; all start together, since each takes a second."""
     with contextlib.ExitStack() as stack:
         started = {}
         for name, mistake in MISTAKES.items():
@@ -176,4 +181,4 @@ def test_a_mistake_ends_the_run_with_one_line(name: str, mistaken: dict[str, Loc
     locust = mistaken[name]
     assert locust.end() == 2, locust.text
     [line] = [line for line in locust.text.splitlines() if "/ERROR/" in line]
-    assert re.search(MISTAKES[name].said, line), line
+    assert re.search(MISTAKES[name].message, line), line

@@ -1,4 +1,4 @@
-"""loadgen's page in Locust's web UI, as a client that speaks HTTP sees it."""
+"""Loadgen's page in Locust's web UI, over HTTP."""
 
 import http.client
 import importlib.util
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 def get(address: str, **headers: str) -> Answer:
-    """Ask for ``address``, and go no further where the answer points elsewhere."""
+    """Get ``address``; follow no redirect."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(parts.netloc, timeout=20)
     try:
@@ -79,7 +79,7 @@ class TestThePage:
 
 
 class TestTheOverview:
-    def test_is_what_was_found_as_json(self, pages: Pages, shown: dict[str, Any]) -> None:
+    def test_is_the_figures_as_json(self, pages: Pages, shown: dict[str, Any]) -> None:
         for base in (pages.plain, pages.below):
             answer = get(f"{base}/loadgen/overview.json")
             assert answer.json == {"state": "running", "user_classes": [shown]}
@@ -88,12 +88,12 @@ class TestTheOverview:
         answer = get(f"{pages.plain}/loadgen/overview.json")
         assert answer.header["Cache-Control"] == "no-store"
 
-    def test_carries_names_that_look_like_markup_as_they_are(self, pages: Pages) -> None:
+    def test_keeps_names_that_look_like_markup(self, pages: Pages) -> None:
         pages.show("running", user_class(user_class=NASTY))
         answer = get(f"{pages.plain}/loadgen/overview.json")
         assert answer.json["user_classes"][0]["user_class"] == NASTY
 
-    def test_that_cannot_be_made_is_an_error_of_the_server(self, pages: Pages) -> None:
+    def test_that_raises_is_an_error_of_the_server(self, pages: Pages) -> None:
         pages.break_down()
         assert get(f"{pages.plain}/loadgen/overview.json").status == 500
 
@@ -105,7 +105,7 @@ class TestAPageOfAnotherOrigin:
         assert refused.status == 403
         assert "Ping" not in refused.text
 
-    def test_is_told_from_a_page_of_the_same(self, pages: Pages) -> None:
+    def test_is_distinguished_from_one_of_the_same(self, pages: Pages) -> None:
         answer = get(f"{pages.plain}/loadgen/overview.json", Origin=pages.plain)
         assert (answer.status, answer.header["X-Content-Type-Options"]) == (200, "nosniff")
 
@@ -116,45 +116,45 @@ class TestAPageOfAnotherOrigin:
 
 class TestALogin:
     @pytest.mark.parametrize("path", ["/loadgen", "/loadgen/overview.json"])
-    def test_is_asked_for_where_locust_asks_for_one(self, pages: Pages, path: str) -> None:
+    def test_is_required_where_locust_requires_one(self, pages: Pages, path: str) -> None:
         refused = get(pages.locked + path)
         assert refused.status == 302
         assert urlsplit(refused.header["Location"]).path == "/login"
         assert "Ping" not in refused.text
 
     @pytest.mark.parametrize("path", ["/loadgen", "/loadgen/overview.json"])
-    def test_lets_in(self, pages: Pages, path: str) -> None:
+    def test_gives_access(self, pages: Pages, path: str) -> None:
         assert get(pages.locked + path, **{"X-User": "guest"}).status == 200
 
 
 def arguments(base: str) -> Any:
-    """What Locust's own page is made from."""
+    """The template arguments of Locust's own page."""
     found = re.search(r"templateArgs = (.*)", get(f"{base}/").text)
     assert found is not None
     return json.loads(found[1])
 
 
 def tables(base: str) -> dict[str, Any]:
-    """The tables that others have added to Locust's own page, by key."""
+    """The tables that plugins have added to Locust's own page, by key."""
     added = get(f"{base}/stats/requests").json.get("extended_stats", [])
     assert len({table["key"] for table in added}) == len(added)
     return {table["key"]: table["data"] for table in added}
 
 
 class TestLocustsOwnPage:
-    def test_has_a_tab_beside_those_of_others(self, pages: Pages) -> None:
+    def test_has_a_tab_beside_those_of_other_plugins(self, pages: Pages) -> None:
         titles = [tab["title"] for tab in arguments(pages.plain)["extended_tabs"]]
         assert titles == ["of others", "loadgen"]
 
-    def test_has_a_link_that_holds_below_a_base_path(self, pages: Pages) -> None:
+    def test_has_a_link_that_works_below_a_base_path(self, pages: Pages) -> None:
         for base in (pages.plain, pages.below):
             [link] = arguments(base)["extended_csv_files"]
             assert link["href"] == "./loadgen"
 
-    def test_is_given_verdict_and_microseconds_of_each_user_class(self, pages: Pages) -> None:
+    def test_shows_verdict_and_microseconds_of_each_user_class(self, pages: Pages) -> None:
         quiet = user_class(user_class="Quiet", findings=[], times=[times("connect", **NO_TIMES)])
         pages.show("running", user_class(), quiet)
-        # Locust answers all who ask within two seconds with the same response.
+        # Locust returns the same response to all requests within two seconds.
         for _ in range(2):
             busy_row, quiet_row = tables(pages.below)["loadgen"]
         assert busy_row == {
@@ -171,11 +171,11 @@ class TestLocustsOwnPage:
         assert {column["key"] for column in table["structure"]} == busy_row.keys()
         assert (quiet_row["median"], quiet_row["why"]) == ("-", "")
 
-    def test_works_on_where_the_figures_cannot_be_made(self, pages: Pages) -> None:
+    def test_works_without_figures_when_they_raise(self, pages: Pages) -> None:
         pages.break_down()
         assert get(f"{pages.plain}/stats/requests").json["state"] == "ready"
 
-    def test_asks_for_a_login_before_it_gives_rows(self, pages: Pages) -> None:
+    def test_requires_a_login_for_the_rows(self, pages: Pages) -> None:
         refused = get(f"{pages.locked}/stats/requests")
         assert refused.status == 302
         assert "Ping" not in refused.text

@@ -1,4 +1,4 @@
-"""loadgen's page in Locust's web UI, as people see it: in Chromium."""
+"""Loadgen's page in Locust's web UI, as shown in Chromium."""
 
 import math
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page on which only our clock runs; an error in its script fails the test."""
+    """A page whose clock the test sets; an error in its script fails the test."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -48,7 +48,7 @@ def visit(page: Page, base: str) -> None:
     expect(page.locator("main[aria-busy=false]")).to_be_attached()
 
 
-def renew(page: Page) -> None:
+def update(page: Page) -> None:
     page.clock.run_for(EVERY_MS)
 
 
@@ -60,7 +60,7 @@ def rows(place: Locator) -> list[list[str]]:
 
 
 class TestFigures:
-    def test_stand_below_the_verdict_and_what_it_rests_on(self, page: Page, pages: Pages) -> None:
+    def test_are_shown_below_the_verdict_and_its_reasons(self, page: Page, pages: Pages) -> None:
         pages.show("running", user_class())
         visit(page, pages.plain)
         verdict = page.locator(".verdict")
@@ -71,9 +71,7 @@ class TestFigures:
         assert below is not None
         assert above["y"] + above["height"] <= below["y"]
 
-    def test_have_microseconds_and_a_dash_where_there_is_none(
-        self, page: Page, pages: Pages
-    ) -> None:
+    def test_have_microseconds_or_a_dash(self, page: Page, pages: Pages) -> None:
         shown = [times("service time"), times("receive lag", **NO_TIMES)]
         pages.show("running", user_class(times=shown))
         visit(page, pages.plain)
@@ -110,7 +108,7 @@ class TestFigures:
             for meaning in table.locator("dd").all_inner_texts():
                 assert meaning.endswith(".")
 
-    def test_are_drawn_with_gaps_where_there_is_none(self, page: Page, pages: Pages) -> None:
+    def test_are_drawn_with_gaps_where_there_is_no_value(self, page: Page, pages: Pages) -> None:
         p99 = [1_000_000, 2_000_000, None, 4_000_000]
         recent = [
             {"at_s": at, "messages_per_s": 1000.0, "p50_ns": 41_300, "p99_ns": value}
@@ -124,16 +122,16 @@ class TestFigures:
         assert [line.count("M") for line in lines] == [1, 2]
         assert times_chart.locator("text").all_text_contents()[0] == us("10")
 
-    def test_of_a_user_class_that_is_no_longer_there_go(self, page: Page, pages: Pages) -> None:
+    def test_of_a_user_class_without_figures_are_removed(self, page: Page, pages: Pages) -> None:
         pages.show("running", user_class(), user_class(user_class="Shopper"))
         visit(page, pages.plain)
         expect(page.locator("h2")).to_have_text(["Ping", "Shopper"])
         pages.show("running", user_class(user_class="Shopper", messages=7))
-        renew(page)
+        update(page)
         expect(page.locator("h2")).to_have_text(["Shopper"])
         expect(page.locator("[data-text=messages]")).to_have_text("7")
 
-    def test_are_renewed_without_disturbing_who_reads(self, page: Page, pages: Pages) -> None:
+    def test_are_updated_without_losing_the_selection(self, page: Page, pages: Pages) -> None:
         many = [worker(f"host_{number}") for number in range(60)]
         pages.show("running", user_class(workers=many))
         visit(page, pages.plain)
@@ -142,11 +140,11 @@ class TestFigures:
         page.locator("[data-table=workers] summary").click()
         cell = page.locator("[data-table=workers] td").first.element_handle()
         pages.show("running", user_class(workers=many, messages=7))
-        renew(page)
+        update(page)
         expect(page.locator("[data-text=messages]")).to_have_text("7")
         assert box.evaluate("box => box.scrollTop") == 300
         expect(page.locator("[data-table=workers] dl")).to_be_visible()
-        assert cell.evaluate("cell => cell.isConnected")  # so that what is selected stays so
+        assert cell.evaluate("cell => cell.isConnected")  # so that a selection is kept
 
 
 def plain(text: str) -> str:
@@ -162,7 +160,7 @@ def ms(number: str) -> str:
 
 
 class TestWorkers:
-    def test_at_their_limit_and_silent_ones_are_marked_and_come_first(
+    def test_at_their_limit_or_silent_are_marked_and_listed_first(
         self, page: Page, pages: Pages
     ) -> None:
         found = [
@@ -205,51 +203,49 @@ class TestWorkers:
         assert table.locator("tr.marked").count() == 2
         expect(table).to_contain_text("1 of 4 workers reporting, ✕ 2 lost")
 
-    def test_are_not_silent_where_nothing_is_to_be_reported(self, page: Page, pages: Pages) -> None:
+    def test_are_not_silent_when_no_report_is_due(self, page: Page, pages: Pages) -> None:
         pages.show("stopped", user_class(workers=[worker("done", report_age_s=400)]))
         visit(page, pages.plain)
         expect(page.locator("#state")).to_contain_text("stopped")
         assert rows(page.locator("[data-table=workers]"))[0][1].startswith("✓ valid")
 
 
-class TestAReader:
-    def test_is_told_what_to_do_before_a_run(self, page: Page, pages: Pages) -> None:
+class TestNoticesAndReadability:
+    def test_before_a_run_says_what_to_do(self, page: Page, pages: Pages) -> None:
         pages.show("ready")
         visit(page, pages.plain)
         expect(page.locator("#notice")).to_contain_text("start a run on Locust's own page")
         pages.show("running", user_class())
-        renew(page)
+        update(page)
         expect(page.locator(".user-class")).to_be_visible()
         expect(page.locator("#notice")).to_be_hidden()
 
-    def test_is_told_that_locust_is_out_of_reach(self, page: Page, pages: Pages) -> None:
+    def test_says_that_locust_cannot_be_reached(self, page: Page, pages: Pages) -> None:
         pages.show("running", user_class())
         visit(page, pages.plain)
         page.context.set_offline(True)
-        renew(page)
+        update(page)
         expect(page.locator("#notice")).to_contain_text("Cannot reach Locust")
         expect(page.locator(".user-class")).to_be_visible()
         page.context.set_offline(False)
-        renew(page)
+        update(page)
         expect(page.locator("#notice")).to_be_hidden()
 
-    def test_is_told_that_locust_fails(self, page: Page, pages: Pages) -> None:
+    def test_says_that_locust_fails(self, page: Page, pages: Pages) -> None:
         pages.show("running")
         pages.break_down()
         visit(page, pages.plain)
         expect(page.locator("#notice")).to_contain_text("error (status 500); its log says why")
 
-    def test_is_told_to_log_in_again(self, page: Page, pages: Pages) -> None:
+    def test_says_to_log_in_again(self, page: Page, pages: Pages) -> None:
         pages.show("running", user_class())
         page.set_extra_http_headers({"X-User": "guest"})
         visit(page, pages.locked)
         page.set_extra_http_headers({})
-        renew(page)
+        update(page)
         expect(page.locator("#notice")).to_contain_text("log in")
 
-    def test_is_not_fooled_by_names_and_sees_all_of_a_narrow_page(
-        self, page: Page, pages: Pages
-    ) -> None:
+    def test_hostile_names_are_text_and_fit_a_narrow_page(self, page: Page, pages: Pages) -> None:
         long = NASTY + "x" * 300
         found: dict[str, Any] = {
             "findings": [{"code": "any", "evidence": long, "advice": long}],
@@ -257,8 +253,8 @@ class TestAReader:
             "names": [times(long)],
             "workers": [worker(long, evidence=long)],
         }
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        requested: list[str] = []
+        page.on("request", lambda request: requested.append(request.url))
         pages.show("running", user_class(user_class=long, target=long, plan=long, **found))
         for width in (400, 1280):
             page.set_viewport_size({"width": width, "height": 900})
@@ -270,12 +266,12 @@ class TestAReader:
             assert page.locator("main b, main script").count() == 0
             assert page.title() == "loadgen in Locust"
             assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert {address.removeprefix(pages.below) for address in asked} <= {
+        assert {address.removeprefix(pages.below) for address in requested} <= {
             *("/loadgen", "/loadgen/overview.json", "data:,"),
         }
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
-    def test_can_read_every_verdict(self, page: Page, pages: Pages, scheme: Any) -> None:
+    def test_every_verdict_has_enough_contrast(self, page: Page, pages: Pages, scheme: Any) -> None:
         verdicts = ("valid", "busy", "server-bound", "generator-bound", "inconclusive")
         found = [user_class(user_class=verdict, verdict=verdict) for verdict in verdicts]
         page.emulate_media(color_scheme=scheme)

@@ -1,4 +1,4 @@
-"""Runs of Locust in several processes: whoever comes late, is interrupted, or is killed."""
+"""Runs with master and workers: late, interrupted, spoilt and killed ones."""
 
 import re
 import signal
@@ -27,7 +27,7 @@ MINE = str(os.getpid()).encode().ljust(64)
 SIGNED: Final = PACED.replace(
     "payloads = (bytes(64),)", "\n    def payload(self):\n        return MINE\n"
 ).replace("bytes(64)", "MINE")
-"""Each message says which process has sent it."""
+"""Each message contains the process that sent it."""
 
 BUSY: Final = """
 import gevent
@@ -37,7 +37,7 @@ from locust import events, runners
 def work():
     try:
         while True:
-            sum(range(300_000))  # for milliseconds: an interrupt nearly always comes here
+            sum(range(300_000))  # for milliseconds: an interrupt nearly always arrives here
             gevent.sleep(0.001)
     except KeyboardInterrupt:
         print("torn apart", flush=True)
@@ -48,7 +48,7 @@ def keep_busy(environment, **_):
     if isinstance(environment.runner, runners.MasterRunner):
         gevent.spawn(work)
 """
-"""The master has a greenlet that an interrupt must not end, as that which writes Locust's CSV."""
+"""The master has a greenlet that an interrupt must not end, like that of Locust's CSV files."""
 
 
 SPOILT: Final = """
@@ -58,7 +58,7 @@ import msgspec
 from locust import events, runners
 from locust.rpc import Message
 
-from loadgen.locust.worker_report import decode, encode
+from loadgen.locust.messages import decode, encode
 
 runners.WORKER_REPORT_INTERVAL = 0.2
 
@@ -66,15 +66,15 @@ runners.WORKER_REPORT_INTERVAL = 0.2
 def out_of_date(content):
     return encode([
         msgspec.structs.replace(
-            part, record=msgspec.structs.replace(part.record, started_at="1999-01-01T00:00:00Z")
+            report, record=msgspec.structs.replace(report.record, started_at="1999-01-01T00:00:00Z")
         )
-        for part in decode(content)
+        for report in decode(content)
     ])
 
 
 def of_no_class(content):
     return encode([
-        msgspec.structs.replace(part, user_class="../elsewhere") for part in decode(content)
+        msgspec.structs.replace(report, user_class="../elsewhere") for report in decode(content)
     ])
 
 
@@ -103,15 +103,15 @@ def spoil(environment, **_):
 
 
 """
-"""The second worker's reports are no reports, each in another way; some come under another name."""
+"""The second worker's reports are each invalid in another way; some have another name."""
 
 
 def workers(found: Accounts) -> set[str]:
-    return {part.name for record in found.records.values() for part in record.workers}
+    return {worker.name for record in found.records.values() for worker in record.workers}
 
 
 def messages(overview: Any) -> dict[str, int]:
-    """Return what each worker has reported, in all user classes."""
+    """Return the messages that each worker has reported, over all user classes."""
     reported: Counter[str] = Counter()
     for user_class in overview["user_classes"]:
         for each in user_class["workers"]:
@@ -120,7 +120,7 @@ def messages(overview: Any) -> dict[str, int]:
 
 
 def are_at_work(master: Locust, count: int) -> bool:
-    """Whether as many workers have reported messages of every user class."""
+    """Return whether ``count`` workers have reported messages of every user class."""
     found = master.overview()["user_classes"]
     return len(found) == 2 and all(
         len(each["workers"]) == count and all(one["messages"] for one in each["workers"])
@@ -140,7 +140,7 @@ def test_an_interrupt_of_the_master_ends_its_workers_and_loses_nothing(tmp_path:
     assert len(workers(found)) == 2
 
 
-def test_an_interrupt_of_a_busy_master_ends_no_greenlet_in_the_midst_of_its_work(
+def test_an_interrupt_of_a_busy_master_ends_no_greenlet_at_work(
     tmp_path: Path,
 ) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, FULL_SPEED + BUSY) as locusts:
@@ -164,7 +164,7 @@ def test_an_interrupt_of_all_processes_at_once_loses_nothing(tmp_path: Path) -> 
     assert len(workers(found)) == 2
 
 
-def test_late_workers_and_second_runs_have_whole_accounts_of_their_own(tmp_path: Path) -> None:
+def test_late_workers_and_second_runs_have_complete_counts(tmp_path: Path) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, HASTY + PACED) as locusts:
         all_of_them = [locusts.worker()]
         master = locusts.master_with_page("--host", f"tcp://{server.address}")
@@ -193,7 +193,7 @@ def test_late_workers_and_second_runs_have_whole_accounts_of_their_own(tmp_path:
     assert sent + 128 * second.talk.actual.messages == server.counts.bytes_received
 
 
-def test_a_worker_whose_reports_are_none_does_not_cost_the_record_of_the_others(
+def test_a_worker_with_invalid_reports_does_not_affect_the_others(
     tmp_path: Path,
 ) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, SPOILT + PACED) as locusts:
@@ -227,7 +227,7 @@ def test_a_worker_whose_reports_are_none_does_not_cost_the_record_of_the_others(
     assert master.text.count("a report is dropped") == 1
 
 
-def test_of_a_worker_that_is_killed_what_it_has_reported_counts(tmp_path: Path) -> None:
+def test_the_reports_of_a_killed_worker_count(tmp_path: Path) -> None:
     with ScriptedServer(echoes) as server, Locusts(tmp_path, HASTY + SIGNED) as locusts:
         doomed, survivor = locusts.worker(), locusts.worker()
         master = locusts.master_with_page("--host", f"tcp://{server.address}")
@@ -246,8 +246,8 @@ def test_of_a_worker_that_is_killed_what_it_has_reported_counts(tmp_path: Path) 
     shares: Counter[str] = Counter()
     for record in found.records.values():
         assert record.actual.messages == sum(interval.messages for interval in record.intervals)
-        for part in record.workers:
-            shares[part.name] += part.messages
+        for worker in record.workers:
+            shares[worker.name] += worker.messages
     served = Counter(
         int(stream[at : at + MESSAGE_BYTES])
         for stream in server.streams

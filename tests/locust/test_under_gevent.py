@@ -1,4 +1,4 @@
-"""Tests that need Locust, and with it a patched standard library: in a process of their own."""
+"""Runs the tests that import Locust, which patches the standard library, in their own process."""
 
 import importlib.util
 import subprocess
@@ -14,7 +14,7 @@ BOUND_S: Final = 300
 
 @pytest.mark.skipif(importlib.util.find_spec("locust") is None, reason="Locust is not installed")
 @pytest.mark.timeout(BOUND_S + 30)
-def test_they_pass_in_a_process_that_gevent_has_patched() -> None:
+def test_the_tests_under_gevent_pass() -> None:
     folder = "tests/locust/under_gevent"
     command = [sys.executable, "-m", "pytest", folder, "-q", "-p", "no:cacheprovider"]
     command.append(f"--confcutdir={folder}")  # nothing is imported before gevent has patched

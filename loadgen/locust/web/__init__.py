@@ -1,1 +1,1 @@
-"""Loadgen's page in Locust's web UI, and what its forms may set."""
+"""Loadgen's page in Locust's web UI, and the checks of that UI's forms."""

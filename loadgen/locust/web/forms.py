@@ -1,14 +1,13 @@
-"""What the forms of Locust's web UI may change: what its own page asks for, and nothing else.
+"""Checks the forms of Locust's web UI: only the fields of its own page may be set.
 
-Facts. ``POST /swarm`` sets every parsed option that the form names, and among these are the files
-that Locust writes; ``POST /user`` sets every attribute of a user class that the body names. Neither
-asks for a password without ``--web-login``, and a browser sends both for any page that it shows: a
-form, or plain text, goes to another origin without a question before (Fetch Standard, 2.2.2,
-CORS-safelisted request headers).
+``POST /swarm`` sets every parsed option that the form names, among them the files that Locust
+writes; ``POST /user`` sets every attribute of a user class that the body names. Neither needs a
+password without ``--web-login``, and any page in a browser can send both: a form, or plain text,
+goes to another origin without a preflight request (Fetch Standard, 2.2.2, CORS-safelisted request
+headers). So all other fields are dropped before Locust reads them, with a line in the log.
 
-Decision. What is no field of the page never reaches Locust, with a word in the log. A UNIX socket
-is a file of this machine, and often the door of a service that trusts whoever may open it: it is
-loaded only where the command line or a user class has named it.
+A UNIX socket is a file of this machine, often of a service that trusts every process that may open
+it: it is a target only if the command line or a user class names it.
 """
 
 import json
@@ -35,20 +34,20 @@ _START: Final = frozenset(
 
 _CLASS: Final = "user_class_name"
 _MOST_USERS: Final = 10**9
-_SHOWN: Final = 5  # so many names stand in a complaint
+_SHOWN: Final = 5  # names in an error message
 
 Answer = Response | None
 
 
 class _Value(NamedTuple):
-    """What the class picker sends as one of its values; Locust takes any."""
+    """The check of one value that the class picker sends; Locust accepts any."""
 
     accepts: Callable[[object], bool]
     accepted: str
 
 
 def _is_amount(value: object) -> bool:
-    """Whether ``value`` is a number that Locust can weigh users by."""
+    """Return whether ``value`` is a number of users, or a weight."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return 0 <= value <= _MOST_USERS
@@ -56,10 +55,10 @@ def _is_amount(value: object) -> bool:
 
 _VALUES: Final = {
     "host": _Value(lambda value: value is None or isinstance(value, str), "give a text"),
-    "weight": _Value(_is_amount, "give a number from 0 on"),
+    "weight": _Value(_is_amount, "give a number, 0 or more"),
     "fixed_count": _Value(
         lambda value: isinstance(value, int) and _is_amount(value),
-        "give a whole number from 0 on",
+        "give a whole number, 0 or more",
     ),
     "tasks": _Value(
         lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
@@ -69,7 +68,7 @@ _VALUES: Final = {
 
 
 def guard(web_ui: WebUI, environment: Environment) -> None:
-    """Keep from Locust what its forms do not ask for. To be called while Locust fires ``init``."""
+    """Drop fields that Locust's forms do not have. To be called while Locust fires ``init``."""
     assert web_ui.app is not None
     hosts = [environment.host, *(each.host for each in environment.user_classes)]
     named = frozenset(host for host in hosts if host)
@@ -90,7 +89,7 @@ def _check_start(environment: Environment, named: frozenset[str]) -> Answer:
         _log.warning("the start form has no field %s; left out", _listed(foreign))
         kept = [(name, value) for name, value in request.form.items(True) if name in fields]
         request.form = ImmutableMultiDict(kept)
-    # As Locust does, which then takes what is left.
+    # As Locust does before it uses the host.
     host = request.form.get("host", "").replace("<", "").replace(">", "")
     refused = _why_refused(host, named)
     if not refused:
@@ -100,7 +99,7 @@ def _check_start(environment: Environment, named: frozenset[str]) -> Answer:
 
 
 def _check_user(environment: Environment, named: frozenset[str]) -> Answer:
-    """Refuse what the class picker does not send: Locust would hand it to the workers as it is."""
+    """Refuse what the class picker does not send: Locust would pass it to the workers as it is."""
     try:
         settings = json.loads(request.get_data())
     except (ValueError, RecursionError):
@@ -109,10 +108,10 @@ def _check_user(environment: Environment, named: frozenset[str]) -> Answer:
     classes: dict[str, Any] = environment.available_user_classes or {}
     user_class = classes.get(name) if isinstance(name, str) else None
     if settings is None or user_class is None:
-        return _bad_request(f"{_CLASS}: {quoted(name)} is no user class of this Locust file")
+        return _bad_request(f"{_CLASS}: {quoted(name)} is not a user class of this Locust file")
     foreign = [key for key in settings if key not in {_CLASS, *user_class.json()}]
     if foreign:
-        return _bad_request(f"{name} has nothing to choose that is called {_listed(foreign)}")
+        return _bad_request(f"{name} has no setting {_listed(foreign)}")
     for key, value in settings.items():
         if key in _VALUES and not _VALUES[key].accepts(value):
             return _bad_request(f"{key}: {quoted(value)} is not accepted; {_VALUES[key].accepted}")
@@ -127,14 +126,14 @@ def _extra_fields() -> set[str]:
 
 
 def _why_refused(host: str, named: frozenset[str]) -> str:
-    """Return why ``host`` is not to be loaded because a form says so; empty if it may be."""
+    """Return why ``host`` is not accepted from a form; empty if it is."""
     try:
         is_file = Target.parse(escaped(host)).is_unix
     except UsageError:
-        return ""  # whoever loads it complains
+        return ""  # refused when the load begins
     if not is_file or host in named:
         return ""
-    return f"host: {quoted(host)} is not taken from a form; name a UNIX socket on the command line"
+    return f"host: {quoted(host)}: a form cannot set a UNIX socket; name it on the command line"
 
 
 def _listed(names: list[str]) -> str:

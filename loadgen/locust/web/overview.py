@@ -1,4 +1,4 @@
-"""What the page of the web UI shows, as plain values for JSON."""
+"""The figures that the page shows, as plain values for JSON."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from loadgen.analysis import summary
 from loadgen.analysis.verdict.judging import prints_response_time
 from loadgen.files.encoded import with_texts
 from loadgen.locust.collector import Collector, WorkerContribution
-from loadgen.locust.web.recent import Second
+from loadgen.locust.recent_seconds import Second
 from loadgen.net.clock import monotonic_ns
 from loadgen.results.distribution import Distribution
 from loadgen.results.record import RunRecord
@@ -20,19 +20,19 @@ _PERCENTILES = {"p50_ns": 50.0, "p90_ns": 90.0, "p99_ns": 99.0, "p999_ns": 99.9}
 
 
 class Overview:
-    """Called, it returns the state of the run and what is known of each user class so far.
+    """Callable: returns the state of the run and the figures of each user class so far.
 
-    However many pages ask, it is put together once a second.
+    They are computed at most once a second, however many pages ask.
     """
 
-    def __init__(self, environment: Environment, gathered: Collector) -> None:
+    def __init__(self, environment: Environment, collector: Collector) -> None:
         self._environment = environment
-        self._gathered = gathered
+        self._gathered = collector
         self._made_ns = -NS_PER_S
         self._user_classes: list[dict[str, Any]] = []
 
     def __call__(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return them as plain values."""
         if monotonic_ns() - self._made_ns >= NS_PER_S:
             self._made_ns = monotonic_ns()
             self._user_classes = [
@@ -47,19 +47,19 @@ class Overview:
         }
 
 
-def _user_class(name: str, record: RunRecord, gathered: Collector) -> dict[str, Any]:
-    workers, team = gathered.contributions[name], record.team
+def _user_class(name: str, record: RunRecord, collector: Collector) -> dict[str, Any]:
+    workers, team = collector.contributions[name], record.team
     lost = {} if team is None else {each.name: each.at_s for each in team.lost}
     rows = [_worker(worker, each, lost.get(worker)) for worker, each in sorted(workers.items())]
-    there = [each.report for worker, each in workers.items() if worker not in lost]
-    rows += [_unheard(worker, at_s) for worker, at_s in lost.items() if worker not in workers]
+    reporting = [each.report for worker, each in workers.items() if worker not in lost]
+    rows += [_lost_early(worker, at_s) for worker, at_s in lost.items() if worker not in workers]
     return {
         "user_class": name,
         "target": record.target.address,
         "plan": f"{summary.plan_in_words(record.plan)}, on {record.backend}",
         **_verdict(record.health),
-        "users": sum(report.users for report in there),
-        "connections_up": sum(report.connections_up for report in there),
+        "users": sum(report.users for report in reporting),
+        "connections_up": sum(report.connections_up for report in reporting),
         "messages": record.actual.messages,
         "messages_per_s": record.actual.messages_per_s,
         "failures": [
@@ -72,12 +72,12 @@ def _user_class(name: str, record: RunRecord, gathered: Collector) -> dict[str, 
             if times is not None
         ],
         "names": [
-            {"name": title, **_figures(times)} for title, times in gathered.names(name).items()
+            {"name": title, **_figures(times)} for title, times in collector.names(name).items()
         ],
         "workers_expected": len(workers) if team is None else team.expected,
         "workers_reporting": len(workers) if team is None else team.reported,
         "workers": rows,
-        "recent": [_second(each) for each in gathered.recent(name)],
+        "recent": [_second(each) for each in collector.recent(name)],
     }
 
 
@@ -139,7 +139,7 @@ def _worker(name: str, contribution: WorkerContribution, lost_at_s: float | None
     }
 
 
-def _unheard(name: str, lost_at_s: float) -> dict[str, Any]:
+def _lost_early(name: str, lost_at_s: float) -> dict[str, Any]:
     """Return the row of a worker that was lost before its first report."""
     unknown = (
         *("users", "connections_up", "messages", "messages_per_s", "service_p50_ns"),
@@ -148,7 +148,7 @@ def _unheard(name: str, lost_at_s: float) -> dict[str, Any]:
     return {
         "name": name,
         "verdict": "inconclusive",
-        "evidence": "nothing is known of its part",
+        "evidence": "it has not reported",
         **dict.fromkeys(unknown),
         "lost_at_s": lost_at_s,
     }

@@ -1,8 +1,8 @@
-"""The page of loadgen inside Locust's web UI, and the way to it from Locust's own page.
+"""Loadgen's page in Locust's web UI, and a tab on Locust's own page that leads to it.
 
-Locust lets others add a tab with a table, whose rows travel in the answer that its own page asks
-for, and a link under "Download Data". Both are used, so that the verdict stands where people look;
-such a table knows text only, so charts and workers are on the page alone.
+Locust lets plugins add a tab with a table, whose rows are part of the response that its own page
+requests, and a link under "Download Data". Both are used, so that the verdict is seen on Locust's
+page; such a table holds only text, so charts and workers are on loadgen's page alone.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,13 @@ _POLICY: Final = (
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page may talk to its own server, and to nobody else, and stands in no page of others."""
+"""The page may request from its own server only, and no other page may embed it."""
 
 _OWN: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""The figures are for pages of this server (Fetch Standard, 3.7 and 3.8)."""
+"""Only pages of this server may read the figures (Fetch Standard, 3.7 and 3.8)."""
 
 _KEY: Final = "loadgen"
 _TAB: Final = {"key": _KEY, "title": "loadgen"}
@@ -55,15 +55,15 @@ logger = logs.logger(__name__)
 def register(web_ui: WebUI, overview: Overview) -> None:
     """Add ``/loadgen`` and ``/loadgen/overview.json`` to ``web_ui``, below its base path.
 
-    ``overview`` is asked for every answer, and must hold only what JSON can. Both addresses ask for
-    a login where Locust does. To be called once, before the web UI answers its first request: while
-    Locust fires ``init``.
+    ``overview`` is called for every response, and returns only what JSON can hold. Both addresses
+    require a login where Locust does. To be called once, before the web UI answers its first
+    request: while Locust fires ``init``.
 
-    Pages of another origin are refused: Locust lets them read all that it answers.
+    Requests from pages of another origin are refused; Locust itself lets them read all responses.
     """
     app = web_ui.app
     assert app is not None
-    # Locust keeps --web-base-path nowhere but in its own blueprint.
+    # Locust keeps --web-base-path only in its own blueprint.
     base = app.blueprints["locust"].url_prefix or ""
     guarded: Any = web_ui.auth_required_if_enabled
 
@@ -74,7 +74,7 @@ def register(web_ui: WebUI, overview: Overview) -> None:
 
     def overview_json() -> Response:
         if _is_foreign():
-            return make_response("this is for pages of the same origin\n", 403)
+            return make_response("only for pages of the same origin\n", 403)
         response = jsonify(overview())
         response.headers.update(_OWN)
         response.headers["Cache-Control"] = "no-store"
@@ -89,13 +89,13 @@ def register(web_ui: WebUI, overview: Overview) -> None:
 
 
 def _is_foreign() -> bool:
-    """Return whether a page of another origin asks; one of the same names none (Fetch, 3.2)."""
+    """Return whether the request has another origin; from the same it has none (Fetch, 3.2)."""
     origin = request.headers.get("Origin")
     return origin is not None and urlsplit(origin).netloc != request.host
 
 
 def _add_tab(web_ui: WebUI, overview: Overview, address: str) -> None:
-    """Add a tab and a link to Locust's own page; those that others have added stay."""
+    """Add a tab and a link to Locust's own page; those of other plugins stay."""
     assert web_ui.app is not None
     for name, added in (
         ("extended_tabs", _TAB),
@@ -114,7 +114,7 @@ def _add_tab(web_ui: WebUI, overview: Overview, address: str) -> None:
             logger.exception("no figures of loadgen for Locust's page")
             return response
         answer = response.get_json()
-        # Locust answers several requests with one response, to which the rows may be added already.
+        # Locust caches a response for several requests: it may have the rows already.
         others = [table for table in answer.get("extended_stats", []) if table["key"] != _KEY]
         answer["extended_stats"] = [*others, {"key": _KEY, "data": rows}]
         response.set_data(jsonify(answer).get_data())

@@ -21,7 +21,7 @@ def _bounded() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_dropped() -> Iterator[None]:
-    """Fail where gevent has printed, and dropped, an exception of a callback or a greenlet."""
+    """Fail if gevent has printed and dropped an exception of a callback or a greenlet."""
     hub: Any = get_hub()
     before, hub.exception_stream = hub.exception_stream, io.StringIO()
     try:

@@ -1,4 +1,4 @@
-"""The client of a user that follows a script, against servers that behave and such that do not."""
+"""The client of a ScriptedSocketUser, with servers that behave and servers that do not."""
 
 import contextlib
 import socket
@@ -9,9 +9,9 @@ import gevent
 import pytest
 from accounts import check
 from gevent.hub import get_hub
+from local_run import LocalRun, scripted, wait_for
 from locust import task
 from places import refusing_address
-from scenes import Scene, scripted, wait_for
 from servers import (
     DEADLINE_S,
     Peer,
@@ -45,7 +45,7 @@ ANSWERS = {
 
 
 def numbered(peer: Peer) -> None:
-    """Answer each line with its number and itself."""
+    """Reply to each line with its number and itself."""
     number = 0
     while data := peer.receive():
         assert data.endswith(b"\n")
@@ -54,7 +54,7 @@ def numbered(peer: Peer) -> None:
 
 
 def numbered_late(peer: Peer) -> None:
-    """As `numbered`, but on the first connection not before the test says so."""
+    """As `numbered`, but on the first connection only when the test releases it."""
     data = peer.receive()
     if peer is peer.server.peers[0]:
         peer.server.released.wait()
@@ -63,7 +63,7 @@ def numbered_late(peer: Peer) -> None:
 
 
 def leaves_after(size_bytes: int) -> Callable[[Peer], None]:
-    """Close in good order when more has come than so many bytes, which are echoed."""
+    """Echo that many bytes, and close at the next one."""
 
     def script(peer: Peer) -> None:
         peer.send(peer.receive_exactly(size_bytes))
@@ -73,7 +73,7 @@ def leaves_after(size_bytes: int) -> Callable[[Peer], None]:
 
 
 def takes_drops(peer: Peer) -> None:
-    """Read a little at a time, never all of it."""
+    """Read a little at a time, never everything."""
     while not peer.server.released.wait(0.005):
         peer.receive(1000)
 
@@ -90,9 +90,9 @@ class TestReplies:
     def test_are_returned_to_the_byte_by_each_framing(self, reply: str) -> None:
         answer = ANSWERS[reply]
         with ScriptedServer(answers_each(4, answer)) as server:
-            with scripted(server.address, reply=reply) as (user, scene):
+            with scripted(server.address, reply=reply) as (user, run):
                 assert [user.client.request(b"ping") for _ in range(3)] == [answer] * 3
-                entry = scene.entry("Shopper")
+                entry = run.entry("Shopper")
                 assert (entry.num_requests, entry.num_failures) == (3, 0)
                 assert entry.total_content_length == 3 * len(answer)
             assert server.accepted == 1
@@ -104,12 +104,12 @@ class TestReplies:
 
     def test_end_with_the_stream(self) -> None:
         server = ScriptedServer(answers_once(4, b"a page of " + 50_000 * b"bytes "))
-        with server, scripted(server.address, reply="eof") as (user, scene):
+        with server, scripted(server.address, reply="eof") as (user, run):
             for lives in range(1, 4):
                 assert user.client.request(b"page") == b"a page of " + 50_000 * b"bytes "
                 assert server.accepted == lives
-            assert scene.entry("Shopper").num_requests == 3
-            assert scene.errors() == {}
+            assert run.entry("Shopper").num_requests == 3
+            assert run.errors() == {}
 
     @pytest.mark.parametrize("script", [byte_by_byte, in_two_halves, reads_slowly])
     def test_may_come_in_pieces(self, script: Callable[[Peer], None]) -> None:
@@ -129,23 +129,23 @@ class TestReplies:
     def test_are_listed_by_name(self) -> None:
         with (
             ScriptedServer(numbered) as server,
-            scripted(server.address, reply=r"delimiter:\n", name="shop") as (user, scene),
+            scripted(server.address, reply=r"delimiter:\n", name="shop") as (user, run),
         ):
             assert user.client.request(b"bob\n", name="login") == b"1 bob\n"
             assert user.client.request(b"tea\n", "buy") == b"2 tea\n"
             assert user.client.request(b"jam\n", "buy") == b"3 jam\n"
             assert user.client.request(b"out\n") == b"4 out\n"
-            counts = {name: scene.entry(name).num_requests for name in ("login", "buy", "shop")}
+            counts = {name: run.entry(name).num_requests for name in ("login", "buy", "shop")}
             assert counts == {"login": 1, "buy": 2, "shop": 1}
-            assert scene.entry("buy").total_content_length == 12
+            assert run.entry("buy").total_content_length == 12
 
     def test_to_a_first_message_are_awaited_and_not_returned(self) -> None:
         with ScriptedServer(numbered) as server:
             words = {"reply": r"delimiter:\n", "first_message": b"hello\n"}
-            with scripted(server.address, **words) as (user, scene):
+            with scripted(server.address, **words) as (user, run):
                 assert user.client.request(b"bob\n") == b"2 bob\n"
                 assert user.client.request(b"bob\n") == b"3 bob\n"
-                entry = scene.entry("Shopper")
+                entry = run.entry("Shopper")
                 assert (entry.num_requests, entry.total_content_length) == (2, 12)
 
     @pytest.mark.parametrize("reply", ["echo", r"delimiter:\n"])
@@ -160,26 +160,26 @@ class TestReplies:
 
         with (
             ScriptedServer(leaves_on_bye) as server,
-            scripted(server.address, reply=reply, first_message=b"hello\n") as (user, scene),
+            scripted(server.address, reply=reply, first_message=b"hello\n") as (user, run),
         ):
             for lives in range(1, 4):
                 assert user.client.request(b"ping\n") == b"ping\n"
                 user.client.send(b"bye\n")
-                wait_for(lambda: scene.load_of(type(user)).engine.closed == lives)  # noqa: B023
+                wait_for(lambda: run.load_of(type(user)).engine.closed == lives)  # noqa: B023
             assert user.client.request(b"pong\n") == b"pong\n"
-            assert scene.entry("Shopper").num_failures == 0
+            assert run.entry("Shopper").num_failures == 0
 
     @pytest.mark.parametrize("answer", [b"one\r\ntwo\r\n", b"one\r\ntw"])
     def test_that_are_more_than_one_fail(self, answer: bytes) -> None:
         with (
             ScriptedServer(answers_each(4, answer)) as server,
-            scripted(server.address, reply=LINES) as (user, scene),
+            scripted(server.address, reply=LINES) as (user, run),
         ):
             for _ in range(2):
                 with pytest.raises(RequestFailed) as caught:
                     user.client.request(b"ping")
                 assert caught.value.failure == Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES)
-            entry = scene.entry("Shopper")
+            entry = run.entry("Shopper")
             assert (entry.num_requests, entry.num_failures) == (2, 2)
             assert entry.total_content_length == 0
 
@@ -187,36 +187,36 @@ class TestReplies:
 class TestSending:
     def test_awaits_no_reply(self) -> None:
         with ScriptedServer(never_answers) as server:
-            with scripted(server.address, reply=LINES) as (user, scene):
+            with scripted(server.address, reply=LINES) as (user, run):
                 for number in range(3):
                     assert user.client.send(b"%d" % number, name="tell") is None
                 server.wait_for(lambda: server.bytes_received == 3)
-                entry = scene.entry("tell")
+                entry = run.entry("tell")
                 assert (entry.num_requests, entry.num_none_requests) == (3, 3)
             assert server.streams == [b"012"]
-            record = scene.record(type(user))
+            record = run.record(type(user))
             assert record.actual.messages == 3
 
     @pytest.mark.parametrize("reply", ["echo", r"delimiter:?"])
-    def test_and_asking_alternate(self, reply: str) -> None:
+    def test_and_requests_alternate(self, reply: str) -> None:
         with ScriptedServer(only_questions) as server:
-            with scripted(server.address, reply=reply) as (user, scene):
+            with scripted(server.address, reply=reply) as (user, run):
                 for number in range(1, 4):
                     user.client.send(b"this is so")
                     server.wait_for(lambda: bytes(server.peers[0].stream).endswith(b"so"))
                     assert user.client.request(b"is it?") == b"is it?"
-                    assert scene.entry("Shopper").num_requests == 2 * number
-                    assert scene.entry("Shopper").num_none_requests == number
+                    assert run.entry("Shopper").num_requests == 2 * number
+                    assert run.entry("Shopper").num_none_requests == number
             assert server.accepted == 1
 
-    def test_is_all_that_a_form_without_replies_can_do(self) -> None:
+    def test_is_the_only_way_with_a_framing_without_replies(self) -> None:
         with (
             ScriptedServer(never_answers) as server,
-            scripted(server.address, reply="none") as (user, scene),
+            scripted(server.address, reply="none") as (user, run),
         ):
             assert user.client.request(b"ping", name="tell") == b""
             server.wait_for(lambda: server.bytes_received == 4)
-            assert scene.entry("tell").num_none_requests == 1
+            assert run.entry("tell").num_none_requests == 1
 
     def test_waits_until_the_kernel_has_taken_it(self) -> None:
         big = 1_600_000 * b"much "
@@ -227,17 +227,17 @@ class TestSending:
 
         with (
             ScriptedServer(holds_back) as server,
-            scripted(server.address, send_buffer_bytes=65536) as (user, scene),
+            scripted(server.address, send_buffer_bytes=65536) as (user, run),
         ):
             sending = gevent.spawn(user.client.send, big)
             server.wait_for(lambda: server.accepted == 1)
-            wait_for(lambda: scene.load_of(type(user)).engine.totals().bytes_sent)
+            wait_for(lambda: run.load_of(type(user)).engine.totals().bytes_sent)
             assert not sending.ready()
-            assert scene.entry("Shopper").num_requests == 0
+            assert run.entry("Shopper").num_requests == 0
             server.released.set()
             sending.get()
             server.wait_for(lambda: server.bytes_received == len(big))
-            assert scene.entry("Shopper").num_requests == 1
+            assert run.entry("Shopper").num_requests == 1
 
 
 class TestFailures:
@@ -248,7 +248,7 @@ class TestFailures:
             echoes(peer)
 
         with ScriptedServer(answers_the_second) as server:
-            with scripted(server.address, io_timeout_s=0.05) as (user, scene):
+            with scripted(server.address, io_timeout_s=0.05) as (user, run):
                 with pytest.raises(RequestTimeout) as caught:
                     user.client.request(b"ping", name="slow")
                 assert isinstance(caught.value, TimeoutError)
@@ -257,9 +257,9 @@ class TestFailures:
                 assert caught.value.failure == Failure(Phase.RECEIVE, Cause.TIMEOUT)
                 assert str(caught.value) == f"receive: {Cause.TIMEOUT.text}"
                 assert user.client.request(b"ping", name="quick") == b"ping"
-                assert scene.errors() == {("slow", f"receive: {Cause.TIMEOUT.text}"): 1}
-                assert scene.entry("slow").num_requests == 1
-                assert scene.entry("quick").num_failures == 0
+                assert run.errors() == {("slow", f"receive: {Cause.TIMEOUT.text}"): 1}
+                assert run.entry("slow").num_requests == 1
+                assert run.entry("quick").num_failures == 0
             assert server.accepted == 2
 
     def test_a_reply_that_drips(self) -> None:
@@ -268,28 +268,28 @@ class TestFailures:
 
         limits = {"io_timeout_s": DEADLINE_S, "reply_timeout_s": 0.2}
         with ScriptedServer(drips_first) as server:
-            with scripted(server.address, reply=LINES, **limits) as (user, scene):
+            with scripted(server.address, reply=LINES, **limits) as (user, run):
                 with pytest.raises(RequestTimeout) as caught:
                     user.client.request(b"ping\r\n", name="slow")
                 assert caught.value.failure == Failure(Phase.RECEIVE, Cause.REPLY_TIMEOUT)
                 assert user.client.request(b"ping\r\n", name="quick") == b"ping\r\n"
-                assert scene.errors() == {("slow", f"receive: {Cause.REPLY_TIMEOUT.text}"): 1}
+                assert run.errors() == {("slow", f"receive: {Cause.REPLY_TIMEOUT.text}"): 1}
             assert server.accepted == 2
 
     @pytest.mark.parametrize("reply", ["eof", LINES])
     def test_a_reply_that_never_ends(self, reply: str) -> None:
         with ScriptedServer(never_ends) as server:
             form = {"reply": reply, "max_reply_bytes": 2**20}
-            with scripted(server.address, **form) as (user, scene):
+            with scripted(server.address, **form) as (user, run):
                 for requests in (1, 2):
                     with pytest.raises(RequestFailed) as caught:
                         user.client.request(b"ping", name="big")
                     assert caught.value.failure == Failure(Phase.RECEIVE, Cause.REPLY_TOO_LONG)
                     server.settle(requests)
                 error = ("big", f"receive: {Cause.REPLY_TOO_LONG.text}")
-                assert scene.errors() == {error: 2}
+                assert run.errors() == {error: 2}
 
-    def test_a_reply_that_announces_more_than_it_may_have(self) -> None:
+    def test_a_reply_that_announces_more_than_the_limit(self) -> None:
         with (
             ScriptedServer(answers_each(4, b"\xff\xff\xff\xff and more")) as server,
             scripted(server.address, reply="length:u32") as (user, _),
@@ -311,14 +311,14 @@ class TestFailures:
     )
     def test_a_connection_that_breaks(self, script: Callable[[Peer], None], cause: Cause) -> None:
         with ScriptedServer(script) as server:
-            with scripted(server.address, reply="fixed:4") as (user, scene):
+            with scripted(server.address, reply="fixed:4") as (user, run):
                 assert user.client.request(b"ping") == b"ping"
                 with pytest.raises(RequestFailed) as caught:
                     user.client.request(b"ping")
                 assert caught.value.failure == Failure(Phase.RECEIVE, cause)
                 assert not isinstance(caught.value, TimeoutError)
                 assert user.client.request(b"pong") == b"pong"
-                assert sum(scene.errors().values()) == 1
+                assert sum(run.errors().values()) == 1
             assert server.accepted == 2
 
     def test_a_reply_that_is_cut_in_two(self) -> None:
@@ -333,22 +333,22 @@ class TestFailures:
     def test_a_connection_that_closes_between_two_requests(self) -> None:
         with (
             ScriptedServer(closes_after(1, 4)) as server,
-            scripted(server.address, reply="fixed:4") as (user, scene),
+            scripted(server.address, reply="fixed:4") as (user, run),
         ):
             for lives in range(1, 4):
                 assert user.client.request(b"ping") == b"ping"
-                wait_for(lambda: scene.load_of(type(user)).engine.closed == lives)  # noqa: B023
+                wait_for(lambda: run.load_of(type(user)).engine.closed == lives)  # noqa: B023
             assert server.accepted == 3
-            assert scene.entry("Shopper").num_failures == 0
+            assert run.entry("Shopper").num_failures == 0
 
     def test_a_port_that_refuses(self) -> None:
-        with refusing_address() as address, scripted(address) as (user, scene):
+        with refusing_address() as address, scripted(address) as (user, run):
             for attempts in range(1, 3):
                 with pytest.raises(RequestFailed) as caught:
                     user.client.request(b"ping")
                 assert caught.value.failure == Failure(Phase.CONNECT, Cause.REFUSED)
-                assert scene.errors() == {("connect", f"connect: {Cause.REFUSED.text}"): attempts}
-            assert scene.entry("Shopper").num_requests == 0
+                assert run.errors() == {("connect", f"connect: {Cause.REFUSED.text}"): attempts}
+            assert run.entry("Shopper").num_requests == 0
 
     def test_a_server_that_comes_up_later(self) -> None:
         with socket.socket() as bound:
@@ -367,18 +367,18 @@ class TestFailures:
     def test_a_greeting_that_fails(self) -> None:
         with (
             ScriptedServer(closes_at_once) as server,
-            scripted(server.address, first_message=b"hello") as (user, scene),
+            scripted(server.address, first_message=b"hello") as (user, run),
         ):
             with pytest.raises(RequestFailed) as caught:
                 user.client.request(b"ping")
             assert caught.value.failure.phase in {Phase.SEND, Phase.RECEIVE}
-            assert {name for name, _ in scene.errors()} == {"connect"}
+            assert {name for name, _ in run.errors()} == {"connect"}
 
     def test_are_final_without_reconnect(self) -> None:
         with ScriptedServer(closes_after(1, 4)) as server:
-            with scripted(server.address, reconnect=False) as (user, scene):
+            with scripted(server.address, reconnect=False) as (user, run):
                 assert user.client.request(b"ping") == b"ping"
-                wait_for(lambda: scene.load_of(type(user)).engine.closed == 1)
+                wait_for(lambda: run.load_of(type(user)).engine.closed == 1)
                 for _ in range(2):
                     with pytest.raises(RequestFailed):
                         user.client.request(b"ping")
@@ -387,7 +387,7 @@ class TestFailures:
 
 class TestMisuse:
     @pytest.mark.parametrize("message", ["text", bytearray(b"ping"), b"", None, 7])
-    def test_what_is_no_message_is_refused(self, message: Any) -> None:
+    def test_an_invalid_message_is_refused(self, message: Any) -> None:
         with ScriptedServer(echoes) as server, scripted(server.address) as (user, _):
             for ask in (user.client.request, user.client.send):
                 with pytest.raises(TypeError, match="a message is one byte or more, not") as caught:
@@ -409,23 +409,23 @@ class TestMisuse:
             assert server.accepted == 1
 
 
-class TestGivingUp:
+class TestAbandonedRequest:
     """A request that its greenlet no longer waits for."""
 
-    def test_by_a_timeout_of_the_scripts_own(self) -> None:
+    def test_by_a_timeout_of_the_script(self) -> None:
         with ScriptedServer(numbered_late) as server:
-            with scripted(server.address, reply=r"delimiter:\n") as (user, scene):
+            with scripted(server.address, reply=r"delimiter:\n") as (user, run):
                 with contextlib.suppress(gevent.Timeout), gevent.Timeout(0.05):
                     user.client.request(b"one\n", name="late")
                 assert user.client.request(b"two\n") == b"1 two\n"
-                assert scene.entry("late").num_requests == 0
-                server.released.set()  # now the late answer comes, on the old connection
-                wait_for(lambda: scene.entry("late").num_requests == 1)
+                assert run.entry("late").num_requests == 0
+                server.released.set()  # now the late reply arrives, on the old connection
+                wait_for(lambda: run.entry("late").num_requests == 1)
                 assert user.client.request(b"new\n") == b"1 new\n"
             assert server.accepted == 2
-            check(scene.record(type(user)))
+            check(run.record(type(user)))
 
-    def test_in_the_moment_of_the_answer_disturbs_nothing_that_comes_after(self) -> None:
+    def test_at_the_moment_of_the_reply_does_not_disturb_later_requests(self) -> None:
         with ScriptedServer(never_answers) as server, scripted(server.address) as (user, _):
             slept = []
 
@@ -436,8 +436,8 @@ class TestGivingUp:
                 slept.append(True)
 
             def give_up() -> None:
-                user.client.when_free(user.client._connection)  # as the engine says it
-                asking.throw(LookupError())  # as a timer does, before the greenlet has gone on
+                user.client.when_free(user.client._connection)  # as the engine does
+                asking.throw(LookupError())  # as a timer does, before the greenlet has resumed
 
             asking = gevent.spawn(script)
             server.wait_for(lambda: server.bytes_received == 4)
@@ -445,16 +445,16 @@ class TestGivingUp:
             asking.join()
             assert slept == [True]
 
-    def test_before_the_message_is_out_leaves_it_unsent(self) -> None:
+    def test_before_the_message_is_sent_leaves_it_unsent(self) -> None:
         with ScriptedServer(numbered) as server:
-            with scripted(server.address, reply=r"delimiter:\n") as (user, scene):
+            with scripted(server.address, reply=r"delimiter:\n") as (user, run):
                 assert user.client.request(b"one\n") == b"1 one\n"
                 asking = gevent.spawn(user.client.request, b"two\n")
                 get_hub().loop.run_callback(lambda: asking.throw(gevent.GreenletExit()))
                 asking.join()
                 assert user.client.request(b"new\n") == b"1 new\n"
-            assert scene.entry("Shopper").num_requests == 2
-            assert scene.errors() == {}
+            assert run.entry("Shopper").num_requests == 2
+            assert run.errors() == {}
             assert server.streams == [b"one\n", b"new\n"]
 
     def test_by_a_user_that_is_killed(self) -> None:
@@ -472,20 +472,20 @@ class TestGivingUp:
                 def on_stop(self) -> None:
                     replies.append(self.client.request(b"bye\n", name="leave"))
 
-            with Scene(Shopper) as scene:
-                [user] = scene.start(1)
+            with LocalRun(Shopper) as run:
+                [user] = run.start(1)
                 server.wait_for(lambda: server.bytes_received == 4)
                 assert user.stop(force=True)
                 assert user.greenlet.dead
                 assert replies == [b"1 bye\n"]
-                assert scene.entry("leave").num_requests == 1
-                assert scene.entry("buy").num_requests == 0
+                assert run.entry("leave").num_requests == 1
+                assert run.entry("buy").num_requests == 0
                 server.released.set()
-                wait_for(lambda: scene.entry("buy").num_requests == 1)
-                wait_for(lambda: scene.load_of(Shopper).engine.is_finished)
+                wait_for(lambda: run.entry("buy").num_requests == 1)
+                wait_for(lambda: run.load_of(Shopper).engine.is_finished)
             assert replies == [b"1 bye\n"]
-            assert scene.errors() == {}
-            record = scene.record(Shopper)
+            assert run.errors() == {}
+            record = run.record(Shopper)
             check(record)
             assert (record.actual.messages, record.actual.cut_off) == (2, 0)
 
@@ -500,13 +500,13 @@ class TestGivingUp:
                 def buy(self) -> None:
                     self.client.request(b"tea")
 
-            with Scene(Shopper) as scene:
-                scene.start(2)
+            with LocalRun(Shopper) as run:
+                run.start(2)
                 server.wait_for(lambda: server.bytes_received == 6)
-            record = scene.record(Shopper)
+            record = run.record(Shopper)
             check(record)
             assert (record.actual.messages, record.actual.cut_off) == (0, 2)
-            assert scene.environment.stats.total.num_requests == 0
+            assert run.environment.stats.total.num_requests == 0
 
     def test_a_gentle_stop_lets_the_task_end(self) -> None:
         with ScriptedServer(numbered_late) as server:
@@ -520,61 +520,61 @@ class TestGivingUp:
                     for item in (b"tea\n", b"jam\n"):
                         self.client.request(item)
 
-            with Scene(Shopper) as scene:
-                [user] = scene.start(1)
+            with LocalRun(Shopper) as run:
+                [user] = run.start(1)
                 server.wait_for(lambda: server.bytes_received == 4)
                 assert user.stop() is False
                 server.released.set()
                 user.greenlet.join()
-                assert scene.entry("Shopper").num_requests == 2
-                wait_for(lambda: scene.load_of(Shopper).engine.is_finished)
-            assert scene.user_errors == []
+                assert run.entry("Shopper").num_requests == 2
+                wait_for(lambda: run.load_of(Shopper).engine.is_finished)
+            assert run.user_errors == []
 
 
 class TestManyUsers:
-    def test_each_get_the_answers_to_their_own_requests(self) -> None:
+    def test_each_get_the_replies_to_their_own_requests(self) -> None:
         with ScriptedServer(echoes) as server:
             wrong = []
 
             class Shopper(ScriptedSocketUser):
                 host = server.address
-                asked = 0
+                requests = 0
 
                 @task
                 def ask(self) -> None:
-                    self.asked += 1
-                    message = b"%d from %d" % (self.asked, id(self))
+                    self.requests += 1
+                    message = b"%d from %d" % (self.requests, id(self))
                     if self.client.request(message) != message:
                         wrong.append(message)
 
-            with Scene(Shopper) as scene:
-                users = scene.start(20)
-                wait_for(lambda: min(user.asked for user in users) > 20)
+            with LocalRun(Shopper) as run:
+                users = run.start(20)
+                wait_for(lambda: min(user.requests for user in users) > 20)
             assert wrong == []
-            assert scene.user_errors == []
+            assert run.user_errors == []
             assert server.accepted == 20
-            record = scene.record(Shopper)
+            record = run.record(Shopper)
             check(record)
-            assert record.actual.messages == scene.entry("Shopper").num_requests
+            assert record.actual.messages == run.entry("Shopper").num_requests
 
-    def test_an_error_in_a_task_is_locusts_business(self) -> None:
+    def test_an_error_in_a_task_is_handled_by_locust(self) -> None:
         with ScriptedServer(echoes) as server:
 
             class Shopper(ScriptedSocketUser):
                 host = server.address
-                asked = 0
+                requests = 0
 
                 @task
                 def ask(self) -> None:
-                    self.asked += 1
+                    self.requests += 1
                     self.client.request(b"ping")
-                    if self.asked == 2:
+                    if self.requests == 2:
                         raise LookupError("of the user's own")
 
-            with Scene(Shopper) as scene:
-                [user] = scene.start(1)
-                wait_for(lambda: user.asked > 5)
-            assert [repr(error) for error in scene.user_errors] == [
+            with LocalRun(Shopper) as run:
+                [user] = run.start(1)
+                wait_for(lambda: user.requests > 5)
+            assert [repr(error) for error in run.user_errors] == [
                 'LookupError("of the user\'s own")'
             ]
             assert server.accepted == 1

@@ -1,4 +1,4 @@
-"""The engine under gevent's loop: what would stop it without a word, and does not."""
+"""The engine in gevent's loop: what could stop it silently, and does not."""
 
 import contextlib
 import os
@@ -11,14 +11,15 @@ import gevent
 import pytest
 from accounts import check
 from gevent.exceptions import BlockingSwitchOutError
-from scenes import DEADLINE_S, Scene, wait_for
+from local_run import DEADLINE_S, LocalRun, wait_for
 from servers import ScriptedServer, echoes
 
 from loadgen.engine.engine import Engine
 from loadgen.engine.loop_stats import HEARTBEAT_NS
 from loadgen.errors import LoadgenBug
 from loadgen.locust import SocketUser
-from loadgen.locust.gevent_driver import GeventDriver, Interrupts
+from loadgen.locust.gevent_driver import GeventDriver
+from loadgen.locust.signals import Interrupts
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import monotonic_ns
 from loadgen.net.failure import Cause
@@ -28,8 +29,8 @@ from loadgen.server.embedded import EmbeddedServer
 MANY: Final = 600
 
 
-class Ticking:
-    """What a Driver needs of an engine; its descriptor, of a real epoll, is always readable."""
+class FakeEngine:
+    """What a driver needs of an engine; its descriptor, a real epoll, is always readable."""
 
     def __init__(self, at_each_turn: Callable[[], None] = lambda: None) -> None:
         self.turns = self.closes = 0
@@ -65,8 +66,8 @@ class Ticking:
 
 
 @contextlib.contextmanager
-def driving(engine: Ticking) -> Iterator[tuple[GeventDriver, list[BaseException]]]:
-    """A driver of ``engine``, and the bugs that it has heard of."""
+def driving(engine: FakeEngine) -> Iterator[tuple[GeventDriver, list[BaseException]]]:
+    """A driver of ``engine``, and the bugs reported to it."""
     bugs: list[BaseException] = []
     interrupts = Interrupts()
     interrupts.install()
@@ -84,9 +85,9 @@ def let_the_loop_turn(times: int = 20) -> None:
 
 
 class TestClosing:
-    def test_while_it_is_watched_stops_the_watching_first(self) -> None:
-        # libev aborts the process where a descriptor is closed first, or later stumbles over it.
-        engines = [Ticking() for _ in range(20)]
+    def test_stops_the_watcher_before_the_engine_closes(self) -> None:
+        # libev aborts the process, at once or later, if a descriptor is closed first.
+        engines = [FakeEngine() for _ in range(20)]
         for engine in engines:
             with driving(engine):
                 let_the_loop_turn(2)
@@ -96,8 +97,8 @@ class TestClosing:
         assert [engine.turns for engine in engines] == turns
         assert {engine.closes for engine in engines} == {1}
 
-    def test_closes_the_descriptor_when_nobody_watches_it_any_more(self) -> None:
-        class Lingering(Ticking):
+    def test_closes_the_descriptor_after_its_watcher(self) -> None:
+        class Lingering(FakeEngine):
             def close(self) -> None:
                 turns = self.turns
                 let_the_loop_turn()
@@ -109,16 +110,16 @@ class TestClosing:
             wait_for(lambda: engine.turns)
         assert engine.closes == 1
 
-    def test_in_the_midst_of_a_turn_is_fine(self) -> None:
-        engine = Ticking(lambda: drivers.pop().close() if drivers else None)
+    def test_within_a_turn_is_allowed(self) -> None:
+        engine = FakeEngine(lambda: drivers.pop().close() if drivers else None)
         with driving(engine) as (driver, bugs):
             drivers = [driver]
             wait_for(lambda: engine.closes)
             let_the_loop_turn()
             assert (engine.turns, engine.closes, bugs) == (1, 1, [])
 
-    def test_twice_is_fine(self) -> None:
-        engine = Ticking()
+    def test_twice_is_allowed(self) -> None:
+        engine = FakeEngine()
         with driving(engine) as (driver, _):
             driver.close()
             driver.close()
@@ -126,7 +127,7 @@ class TestClosing:
         assert engine.closes == 1
 
     def test_leaves_no_timer_behind(self) -> None:
-        engine = Ticking()
+        engine = FakeEngine()
         engine.fall_silent()
         with driving(engine) as (driver, _):
             engine.timeout_s = 0.001
@@ -138,7 +139,7 @@ class TestClosing:
 
 class TestTimer:
     def test_steps_an_engine_whose_sockets_are_silent(self) -> None:
-        engine = Ticking()
+        engine = FakeEngine()
         engine.fall_silent()
         with driving(engine) as (driver, _):
             let_the_loop_turn()
@@ -147,15 +148,15 @@ class TestTimer:
             driver.arm()
             wait_for(lambda: engine.turns > 3)
             engine.timeout_s = None
-            wait_for(lambda: self.slept_from_heartbeat_to_heartbeat(engine))
+            wait_for(lambda: self.slept_until_each_heartbeat(engine))
 
-    def slept_from_heartbeat_to_heartbeat(self, engine: Ticking) -> bool:
-        """Whether the loop slept and knew when it was to wake up, though nothing is to be done."""
+    def slept_until_each_heartbeat(self, engine: FakeEngine) -> bool:
+        """Whether the loop waited with a due time, although the engine has no timeout."""
         began_ns, due_ns, ended_ns = engine.sleeps_ns[-1]
         return 0 < due_ns - began_ns <= HEARTBEAT_NS and ended_ns >= due_ns - 1_000_000
 
     def test_is_brought_forward_and_not_put_off(self) -> None:
-        engine = Ticking()
+        engine = FakeEngine()
         engine.fall_silent()
         with driving(engine) as (driver, _):
             for timeout_s in (3600.0, 0.001, 3600.0):
@@ -165,11 +166,11 @@ class TestTimer:
 
 
 class TestBugs:
-    def test_that_leave_a_turn_are_told_and_everything_else_lives_on(self) -> None:
+    def test_that_leave_a_turn_are_reported_and_the_loop_goes_on(self) -> None:
         def fail() -> None:
             raise ZeroDivisionError("a bug")
 
-        engine, healthy = Ticking(fail), Ticking()
+        engine, healthy = FakeEngine(fail), FakeEngine()
         with driving(engine) as (driver, bugs), driving(healthy) as (_, others):
             wait_for(lambda: bugs)
             turns = healthy.turns
@@ -183,7 +184,7 @@ class TestBugs:
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_use_after_a_fork_is_refused(self) -> None:
         refused, accepted = 3, 4
-        with driving(Ticking()) as (driver, _):
+        with driving(FakeEngine()) as (driver, _):
             child = os.fork()
             if not child:
                 code = accepted
@@ -198,7 +199,7 @@ class TestBugs:
 
 
 class TestInterrupt:
-    """^C, which comes in the middle of a turn nearly always."""
+    """^C, which nearly always arrives within a turn."""
 
     def test_waits_until_the_turn_is_over(self) -> None:
         finished: list[int] = []
@@ -208,7 +209,7 @@ class TestInterrupt:
                 os.kill(os.getpid(), signal.SIGINT)
                 finished.append(engine.turns)
 
-        engine = Ticking(interrupt)
+        engine = FakeEngine(interrupt)
         with driving(engine) as (driver, bugs):
             with pytest.raises(KeyboardInterrupt):
                 gevent.sleep(DEADLINE_S)
@@ -219,30 +220,30 @@ class TestInterrupt:
         assert engine.closes == 1
 
     def test_lets_the_driver_be_closed_at_once(self) -> None:
-        engine = Ticking(lambda: os.kill(os.getpid(), signal.SIGINT))
+        engine = FakeEngine(lambda: os.kill(os.getpid(), signal.SIGINT))
         with driving(engine) as (driver, bugs):
             with pytest.raises(KeyboardInterrupt):
                 gevent.sleep(DEADLINE_S)
-            driver.close()  # gevent is still in the midst of the callback
+            driver.close()  # gevent is still within the callback
             let_the_loop_turn()
             assert (engine.turns, engine.closes, bugs) == (1, 1, [])
 
     def test_outside_of_a_turn_is_pythons_own(self) -> None:
-        with driving(Ticking()), pytest.raises(KeyboardInterrupt):
+        with driving(FakeEngine()), pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
-    def test_is_left_to_whoever_has_taken_it_over(self) -> None:
-        heard: list[int] = []
-        before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    def test_is_left_to_another_handler_in_place(self) -> None:
+        signals: list[int] = []
+        before = signal.signal(signal.SIGINT, lambda number, _: signals.append(number))
         try:
-            engine = Ticking(lambda: os.kill(os.getpid(), signal.SIGINT))
+            engine = FakeEngine(lambda: os.kill(os.getpid(), signal.SIGINT))
             with driving(engine):
-                wait_for(lambda: len(heard) > 1)
+                wait_for(lambda: len(signals) > 1)
             os.kill(os.getpid(), signal.SIGINT)
         finally:
             signal.signal(signal.SIGINT, before)
-        assert len(heard) == engine.turns + 1
+        assert len(signals) == engine.turns + 1
 
     def test_loses_nothing_of_a_run(self) -> None:
         with ScriptedServer(echoes) as server:
@@ -258,22 +259,22 @@ class TestInterrupt:
                         os.kill(os.getpid(), signal.SIGINT)
                     return b"ping"
 
-            with Scene(Interrupting) as scene:
-                scene.runner.start(3, spawn_rate=100)
+            with LocalRun(Interrupting) as run:
+                run.runner.start(3, spawn_rate=100)
                 with pytest.raises(KeyboardInterrupt):
                     gevent.sleep(DEADLINE_S)
-            record = scene.record(Interrupting)
+            record = run.record(Interrupting)
             assert record.actual.messages >= 500
             assert record.actual.messages == record.actual.submitted == Interrupting.made
-            assert record.actual.messages == scene.environment.stats.total.num_requests
+            assert record.actual.messages == run.environment.stats.total.num_requests
             assert record.failures == []
             assert server.bytes_received == 4 * Interrupting.made
-            assert scene.user_errors == []
+            assert run.user_errors == []
 
 
 @pytest.fixture
-def stumbler() -> Callable[[Any], Any]:
-    """Returns the user that it was given first."""
+def first_user() -> Callable[[Any], Any]:
+    """A function that returns the first user that it was called with."""
     users: list[Any] = []
 
     def first(user: Any) -> Any:
@@ -286,41 +287,41 @@ def stumbler() -> Callable[[Any], Any]:
 class TestPayloadHook:
     @pytest.mark.parametrize("open_loop", [False, True])
     def test_that_raises_costs_its_own_connection_one_message(
-        self, open_loop: bool, stumbler: Callable[[Any], Any]
+        self, open_loop: bool, first_user: Callable[[Any], Any]
     ) -> None:
         with ScriptedServer(echoes) as server:
 
-            class Stumbling(SocketUser):
+            class Failing(SocketUser):
                 host = server.address
                 rate = 500.0 if open_loop else None
                 made = 0
 
                 def payload(self) -> bytes:
                     self.made += 1
-                    if self is stumbler(self) and self.made == 3:
+                    if self is first_user(self) and self.made == 3:
                         raise ValueError("of the user's own")
                     return b"ping"
 
-            with Scene(Stumbling) as scene:
-                users = scene.start(3)
+            with LocalRun(Failing) as run:
+                users = run.start(3)
                 wait_for(lambda: min(user.made for user in users) > 100)
-                [error] = scene.user_errors
+                [error] = run.user_errors
                 assert repr(error) == 'ValueError("of the user\'s own")'
                 assert error.__traceback__ is not None
-                assert scene.errors() == {("connect", f"send: {Cause.USER_CODE.text}"): 1}
-            record = scene.record(Stumbling)
+                assert run.errors() == {("connect", f"send: {Cause.USER_CODE.text}"): 1}
+            record = run.record(Failing)
             assert [(kind.cause, kind.count) for kind in record.failures] == [("user_code", 1)]
             assert record.actual.opened == server.accepted == 4
             assert sorted(record.connections.ledger["failures"]) == [0, 0, 1]
             assert record.actual.messages == record.actual.submitted
             assert record.actual.messages == sum(user.made for user in users) - 1
             check(record)
-            assert scene.environment.stats.get("Stumbling", "TCP").num_failures == 0
+            assert run.environment.stats.get("Stumbling", "TCP").num_failures == 0
 
-    def test_that_waits_for_something_is_in_error(self) -> None:
+    def test_that_blocks_is_an_error(self) -> None:
         with ScriptedServer(echoes) as server:
 
-            class Sleepy(SocketUser):
+            class Blocking(SocketUser):
                 host = server.address
                 made = 0
 
@@ -330,16 +331,16 @@ class TestPayloadHook:
                         gevent.sleep(0.001)
                     return b"ping"
 
-            with Scene(Sleepy) as scene:
-                [user] = scene.start(1)
+            with LocalRun(Blocking) as run:
+                [user] = run.start(1)
                 wait_for(lambda: user.made > 10)
-            [error] = scene.user_errors
+            [error] = run.user_errors
             assert isinstance(error, BlockingSwitchOutError)
-            record = scene.record(Sleepy)
+            record = run.record(Blocking)
             assert [(kind.cause, kind.count) for kind in record.failures] == [("user_code", 1)]
             assert record.actual.messages == user.made - 1
 
-    def test_that_raises_what_ends_greenlets_is_in_error(self) -> None:
+    def test_that_raises_greenlet_exit_is_an_error(self) -> None:
         with ScriptedServer(echoes) as server:
 
             class Leaving(SocketUser):
@@ -352,17 +353,17 @@ class TestPayloadHook:
                         raise gevent.GreenletExit
                     return b"ping"
 
-            with Scene(Leaving) as scene:
-                [user] = scene.start(1)
+            with LocalRun(Leaving) as run:
+                [user] = run.start(1)
                 wait_for(lambda: user.made > 50)
-            record = scene.record(Leaving)
+            record = run.record(Leaving)
             assert [(kind.cause, kind.count) for kind in record.failures] == [("user_code", 1)]
 
     @pytest.mark.parametrize("made", [b"", "text", None, bytearray(b"ping"), 7])
-    def test_that_makes_no_message_is_in_error(self, made: Any) -> None:
+    def test_that_returns_an_invalid_message_is_an_error(self, made: Any) -> None:
         with ScriptedServer(echoes) as server:
 
-            class Confused(SocketUser):
+            class Invalid(SocketUser):
                 host = server.address
                 messages_made = 0
 
@@ -370,56 +371,56 @@ class TestPayloadHook:
                     self.messages_made += 1
                     return made if self.messages_made == 2 else b"ping"
 
-            with Scene(Confused) as scene:
-                [user] = scene.start(1)
+            with LocalRun(Invalid) as run:
+                [user] = run.start(1)
                 wait_for(lambda: user.messages_made > 10)
-            [error] = scene.user_errors
+            [error] = run.user_errors
             assert isinstance(error, TypeError)
             assert repr(made) in str(error)
 
 
 class TestWaitTime:
-    def test_that_raises_holds_up_nobody_else(self, stumbler: Callable[[Any], Any]) -> None:
+    def test_that_raises_delays_no_other_user(self, first_user: Callable[[Any], Any]) -> None:
         with ScriptedServer(echoes) as server:
 
-            class Wavering(SocketUser):
+            class Failing(SocketUser):
                 host = server.address
-                asked = 0
+                calls = 0
 
                 def wait_time(self) -> float:
-                    self.asked += 1
-                    if self is stumbler(self) and self.asked <= 2:
+                    self.calls += 1
+                    if self is first_user(self) and self.calls <= 2:
                         raise ArithmeticError("no idea")
                     return 0.002
 
-            with Scene(Wavering) as scene:
-                users = scene.start(2)
-                wait_for(lambda: max(user.asked for user in users) > 100)
-                wait_for(lambda: min(user.asked for user in users) > 10)  # after a while
-            assert [repr(each) for each in scene.user_errors] == ["ArithmeticError('no idea')"] * 2
-            assert scene.record(Wavering).failures == []
-            assert scene.environment.stats.total.num_failures == 0
+            with LocalRun(Failing) as run:
+                users = run.start(2)
+                wait_for(lambda: max(user.calls for user in users) > 100)
+                wait_for(lambda: min(user.calls for user in users) > 10)  # after a while
+            assert [repr(each) for each in run.user_errors] == ["ArithmeticError('no idea')"] * 2
+            assert run.record(Failing).failures == []
+            assert run.environment.stats.total.num_failures == 0
 
     @pytest.mark.parametrize("wrong", [None, "soon", float("nan"), float("inf")])
-    def test_that_says_no_time_is_in_error(self, wrong: Any) -> None:
+    def test_that_returns_an_invalid_time_is_an_error(self, wrong: Any) -> None:
         with ScriptedServer(echoes) as server:
 
-            class Vague(SocketUser):
+            class Invalid(SocketUser):
                 host = server.address
 
                 def wait_time(self) -> float:
                     return cast("float", wrong)
 
-            with Scene(Vague) as scene:
-                scene.start(1)
-                wait_for(lambda: scene.user_errors)
-                assert scene.answered(Vague) == 1
+            with LocalRun(Invalid) as run:
+                run.start(1)
+                wait_for(lambda: run.user_errors)
+                assert run.answered(Invalid) == 1
 
-    def test_is_asked_for_each_connection_on_its_own(self) -> None:
+    def test_is_called_for_each_connection_separately(self) -> None:
         with ScriptedServer(echoes) as server:
             waiters = set()
 
-            class Pacing(SocketUser):
+            class Paced(SocketUser):
                 host = server.address
                 connections = 3
                 mark = "the user's own"
@@ -429,24 +430,24 @@ class TestWaitTime:
                     assert self.mark == "the user's own"
                     return 0.001
 
-            with Scene(Pacing) as scene:
-                scene.start(2)
-                wait_for(lambda: scene.answered(Pacing) > 100)
+            with LocalRun(Paced) as run:
+                run.start(2)
+                wait_for(lambda: run.answered(Paced) > 100)
             assert len(waiters) == 6
-            assert scene.user_errors == []
+            assert run.user_errors == []
 
 
 class TestStarvation:
-    def test_does_not_befall_the_rest_of_the_loop(self) -> None:
+    def test_of_other_greenlets_does_not_happen(self) -> None:
         with EmbeddedServer() as server:
 
             class Busy(SocketUser):
                 host = server.address
                 connections = MANY
 
-            with Scene(Busy) as scene:
-                scene.start(1)
-                engine = scene.load_of(Busy).engine
+            with LocalRun(Busy) as run:
+                run.start(1)
+                engine = run.load_of(Busy).engine
                 wait_for(lambda: engine.totals().up == MANY)
                 answered, polls = engine.totals().answered, engine.pulse.polls
                 turns_between: list[int] = []
@@ -461,7 +462,7 @@ class TestStarvation:
 
 
 class TestSeveral:
-    def test_drivers_live_side_by_side_and_end_on_their_own(self) -> None:
+    def test_drivers_run_side_by_side_and_end_separately(self) -> None:
         with ScriptedServer(echoes) as here, ScriptedServer(echoes) as there:
 
             class Here(SocketUser):
@@ -471,15 +472,15 @@ class TestSeveral:
                 host = there.address
                 payloads = (b"longer",)
 
-            with Scene(Here, There) as scene:
-                scene.start(4)
-                wait_for(lambda: min(scene.answered(Here), scene.answered(There)) > 100)
-                for user in scene.users:
+            with LocalRun(Here, There) as run:
+                run.start(4)
+                wait_for(lambda: min(run.answered(Here), run.answered(There)) > 100)
+                for user in run.users:
                     if isinstance(user, Here):
                         assert user.stop(force=True)
-                wait_for(lambda: scene.load_of(Here).engine.is_finished)
-                scene.load_of(Here).close()
-                answered = scene.answered(There)
-                wait_for(lambda: scene.answered(There) > answered + 100)
-            assert here.bytes_received == 64 * scene.entry("Here").num_requests
-            assert there.bytes_received == 6 * scene.entry("There").num_requests
+                wait_for(lambda: run.load_of(Here).engine.is_finished)
+                run.load_of(Here).close()
+                answered = run.answered(There)
+                wait_for(lambda: run.answered(There) > answered + 100)
+            assert here.bytes_received == 64 * run.entry("Here").num_requests
+            assert there.bytes_received == 6 * run.entry("There").num_requests

@@ -1,4 +1,4 @@
-"""Names that workers have sent, in the log, the summary and the page of a master."""
+"""Hostile names from workers, in the log, the summary and the page of a master."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from hostile import HOSTILE, Filled, check_quiet, check_said
 from locust.env import Environment
 from records import closed_loop, distribution
 
-from loadgen.locust.attach import Alone
+from loadgen.locust.messages import ClassReport
+from loadgen.locust.roles import Local
 from loadgen.locust.web.overview import Overview
-from loadgen.locust.worker_report import PartReport
 
 
 def texts_in(value: Any) -> list[str]:
@@ -24,9 +24,9 @@ def texts_in(value: Any) -> list[str]:
     return []
 
 
-def test_are_shown_and_do_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_are_shown_escaped(caplog: pytest.LogCaptureFixture) -> None:
     record = Filled(HOSTILE).filled(msgspec.structs.replace(closed_loop(), workers=[], team=None))
-    report = PartReport(
+    report = ClassReport(
         user_class=HOSTILE,
         users=1,
         connections_up=1,
@@ -35,20 +35,20 @@ def test_are_shown_and_do_nothing(caplog: pytest.LogCaptureFixture) -> None:
         is_last=True,
         run=1,
     )
-    role = Alone(Environment())
+    role = Local(Environment())
     caplog.set_level("INFO")
-    role.gathered.receive(HOSTILE, [report])
-    role.gathered.begin(1)
-    role.gathered.receive(HOSTILE, [report])
-    shown = Overview(role.environment, role.gathered)()
+    role.collector.receive(HOSTILE, [report])
+    role.collector.begin(1)
+    role.collector.receive(HOSTILE, [report])
+    shown = Overview(role.environment, role.collector)()
     [latency] = shown["user_classes"][0]["names"]
     assert latency["name"].startswith(r"A\n")
     for text in texts_in(shown):
         check_quiet(text)
         assert "\n" not in text
     role._summarise()
-    assert any("reports of an earlier run" in said for said in caplog.messages)
-    assert any(r"\x1b[2J" in said for said in caplog.messages)
-    for said in caplog.messages:
-        check_said(said)
-        assert "\n" not in said
+    assert any("reports of an earlier run" in line for line in caplog.messages)
+    assert any(r"\x1b[2J" in line for line in caplog.messages)
+    for line in caplog.messages:
+        check_said(line)
+        assert "\n" not in line

@@ -1,4 +1,4 @@
-"""Requests in bulk, against what Locust would have made of them one by one; and events for each."""
+"""Requests merged in bulk, compared with Locust's own listener; and events for each request."""
 
 import itertools
 from collections import Counter
@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from local_run import LocalRun, wait_for
 from locust import stats as locust_stats
 from locust import task
 from locust.stats import RequestStats, StatsEntry
-from scenes import Scene, wait_for
 from servers import Peer, ScriptedServer, answers_each, echoes, never_answers
 
 from loadgen.locust import ScriptedSocketUser, SocketUser
-from loadgen.locust import locust_stats as bulk
-from loadgen.locust.locust_stats import METHOD
-from loadgen.locust.request_counts import RequestCounts
+from loadgen.locust import stats as bulk
+from loadgen.locust.stats import METHOD, RequestCounts
 from loadgen.net.clock import wall_ns
 from loadgen.units import NS_PER_S
 
@@ -28,7 +27,7 @@ QUIET: Final = settings(deadline=None, max_examples=60)
 
 
 class One(NamedTuple):
-    """One request: what it got, in nanoseconds, or how it failed; neither where there is none."""
+    """One request: its latency or its failure; neither if it is one-way."""
 
     name: str
     second: int = SECOND
@@ -46,25 +45,25 @@ def one_by_one(tables: RequestStats, requests: Sequence[One]) -> None:
             tables.log_error(METHOD, one.name, one.failure)
 
 
-def tally_of(requests: Sequence[One]) -> RequestCounts:
-    tally = RequestCounts()
+def counts_of(requests: Sequence[One]) -> RequestCounts:
+    counts = RequestCounts()
     for name, some in itertools.groupby(requests, key=lambda one: one.name):
         group = list(some)
         answered = [(one.latency_ns, one.second) for one in group if one.latency_ns is not None]
         if answered:
             latency_ns, seconds = np.array(answered).T
-            tally.add(name, latency_ns, np.ones_like(latency_ns), seconds)
+            counts.add(name, latency_ns, np.ones_like(latency_ns), seconds)
         for one in group:
-            tally.add_bytes(name, one.second, one.reply_bytes)
+            counts.add_bytes(name, one.second, one.reply_bytes)
             if one.failure:
-                tally.fail(name, one.second, one.failure)
+                counts.fail(name, one.second, one.failure)
             elif one.latency_ns is None:
-                tally.add_untimed(name, one.second, 1)
-    return tally
+                counts.add_untimed(name, one.second, 1)
+    return counts
 
 
 def in_bulk(tables: RequestStats, requests: Sequence[One]) -> None:
-    bulk.merge(tables, tally_of(requests).take())
+    bulk.merge(tables, counts_of(requests).take())
 
 
 EXACT: Final = ("num_requests", "num_none_requests", "num_failures", "total_content_length")
@@ -163,7 +162,7 @@ class TestMerging:
         )
         assert all(abs(one - other) <= max(1, 0.12 * other) for one, other in pairs)
 
-    def test_takes_a_rounding_of_the_users_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_uses_a_rounding_function_of_the_user(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(locust_stats, "bucket_response_time", lambda time_ms: round(time_ms, 1))
         tables = RequestStats()
         in_bulk(tables, [One("buy", latency_ns=240_000), One("buy", latency_ns=1_440_000)])
@@ -172,9 +171,9 @@ class TestMerging:
     def test_goes_on_after_the_tables_were_cleared_or_reset(self) -> None:
         tables = RequestStats()
         some = [One("buy", latency_ns=5 * MS, reply_bytes=7), One("buy", failure="receive: reset")]
-        for begin_anew in (tables.clear_all, tables.reset_all, tables.clear_all):
+        for clear in (tables.clear_all, tables.reset_all, tables.clear_all):
             in_bulk(tables, some)
-            begin_anew()
+            clear()
             assert (tables.num_requests, tables.errors) == (0, {})
             in_bulk(tables, some)
             entry = tables.get("buy", METHOD)
@@ -193,52 +192,52 @@ class TestMerging:
         assert now_s <= tables.last_request_timestamp < now_s + 5
         assert (error.first_seen, error.occurrences) == (SECOND, 2)
 
-    def test_of_nothing_leaves_no_trace(self) -> None:
+    def test_of_nothing_adds_no_entry(self) -> None:
         tables = RequestStats()
-        tally = RequestCounts()
-        tally.add_bytes("buy", SECOND, 0)
-        tally.add_untimed("buy", SECOND, 0)
-        bulk.merge(tables, tally.take())
+        counts = RequestCounts()
+        counts.add_bytes("buy", SECOND, 0)
+        counts.add_untimed("buy", SECOND, 0)
+        bulk.merge(tables, counts.take())
         assert tables.entries == {}
 
     def test_of_bytes_alone_counts_no_request(self) -> None:
         tables = RequestStats()
-        tally = tally_of([One("buy", latency_ns=MS, reply_bytes=7), One("buy", failure="reset")])
-        bulk.merge_bytes(tables, tally.take())
+        counts = counts_of([One("buy", latency_ns=MS, reply_bytes=7), One("buy", failure="reset")])
+        bulk.merge_bytes(tables, counts.take())
         assert (tables.num_requests, tables.errors) == (0, {})
         assert tables.total.total_content_length == 7
         assert tables.get("buy", METHOD).total_content_length == 7
 
 
-class TestTally:
-    def test_gives_each_request_away_once_and_keeps_the_sum(self) -> None:
+class TestRequestCounts:
+    def test_returns_each_request_once_and_keeps_the_sum(self) -> None:
         some = [One("buy", latency_ns=MS), One("buy", failure="reset"), One("look")]
-        tally = tally_of(some)
-        assert sum(group.latency.count for group in tally.take().values()) == 1
-        assert tally.take() == {}
-        tally.fail("buy", SECOND, "reset", 3)
-        tally.take()
-        assert tally.by_name["buy"].failures == {"reset": 4}
-        assert (tally.by_name["buy"].latency.count, tally.by_name["look"].untimed) == (1, 1)
+        counts = counts_of(some)
+        assert sum(group.latency.count for group in counts.take().values()) == 1
+        assert counts.take() == {}
+        counts.fail("buy", SECOND, "reset", 3)
+        counts.take()
+        assert counts.by_name["buy"].failures == {"reset": 4}
+        assert (counts.by_name["buy"].latency.count, counts.by_name["look"].untimed) == (1, 1)
 
-    def test_forgets_the_warm_up(self) -> None:
-        tally = tally_of([One("buy", latency_ns=MS)])
-        tally.take()
-        tally.fail("buy", SECOND, "reset")
-        tally.forget()
-        assert (tally.take(), tally.by_name) == ({}, {})
+    def test_discards_the_warm_up(self) -> None:
+        counts = counts_of([One("buy", latency_ns=MS)])
+        counts.take()
+        counts.fail("buy", SECOND, "reset")
+        counts.forget()
+        assert (counts.take(), counts.by_name) == ({}, {})
 
     def test_counts_a_batch_of_replies_as_so_many_requests(self) -> None:
         tables = RequestStats()
-        tally = RequestCounts()
-        tally.add("buy", np.array([MS, 3 * MS]), np.array([4, 2]), np.array([SECOND, SECOND]))
-        bulk.merge(tables, tally.take())
+        counts = RequestCounts()
+        counts.add("buy", np.array([MS, 3 * MS]), np.array([4, 2]), np.array([SECOND, SECOND]))
+        bulk.merge(tables, counts.take())
         assert tables.num_requests == 6
         assert tables.total.total_response_time == 10
         assert tables.total.response_times == {1: 4, 3: 2}
 
 
-class Heard:
+class RequestListener:
     """Listens to Locust's ``events.request``."""
 
     def __init__(self) -> None:
@@ -262,8 +261,8 @@ class Heard:
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def listener() -> RequestListener:
+    return RequestListener()
 
 
 class TestRequestEvents:
@@ -277,12 +276,12 @@ class TestRequestEvents:
             (False, True, False),
         ],
     )
-    def test_are_fired_where_somebody_listens_or_they_are_asked_for(
+    def test_are_fired_with_a_listener_or_if_the_class_asks(
         self,
         wish: bool | str,
         listens: bool,
         is_fired: bool,
-        heard: Heard,
+        listener: RequestListener,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         caplog.set_level("INFO", "loadgen.locust")
@@ -295,27 +294,27 @@ class TestRequestEvents:
                 payloads = (b"ping",)
                 request_events = wish
 
-            scene = Scene(Ping)
+            run = LocalRun(Ping)
             if listens:
-                scene.listen(heard.listen)
-            with scene:
-                scene.start(2)
-                wait_for(lambda: scene.answered(Ping) > 200)
-            entry, total = scene.entry("Ping"), scene.environment.stats.total
-            messages = scene.record(Ping).actual.messages
+                run.listen(listener.listen)
+            with run:
+                run.start(2)
+                wait_for(lambda: run.answered(Ping) > 200)
+            entry, total = run.entry("Ping"), run.environment.stats.total
+            messages = run.record(Ping).actual.messages
             assert entry.num_requests == total.num_requests == messages
             assert sum(entry.response_times.values()) == messages
             assert sum(entry.num_reqs_per_sec.values()) == messages
             assert entry.total_content_length == total.total_content_length == 4 * messages
-            assert heard.names == ["Ping"] * (messages if is_fired and listens else 0)
-            if heard.names:
-                assert max(heard.times_ms) == pytest.approx(entry.max_response_time)  # type: ignore[type-var]
+            assert listener.names == ["Ping"] * (messages if is_fired and listens else 0)
+            if listener.names:
+                assert max(listener.times_ms) == pytest.approx(entry.max_response_time)  # type: ignore[type-var]
             said = [each for each in caplog.messages if each.startswith("events.request is fired")]
             assert len(said) == is_fired
             if is_fired and wish == "auto":
-                assert "Heard.listen listens" in said[0]
+                assert "RequestListener.listen listens" in said[0]
 
-    def test_tell_of_failures_and_of_requests_without_a_reply(self, heard: Heard) -> None:
+    def test_include_failures_and_one_way_requests(self, listener: RequestListener) -> None:
         def answers_every_other(peer: Peer) -> None:
             if len(peer.receive_exactly(11)) == 11:
                 peer.send(b"answered")
@@ -333,24 +332,24 @@ class TestRequestEvents:
                     self.client.send(b"tell", name="tell")
                     self.client.request(b"ask", name="ask")
 
-            scene = Scene(Shopper)
-            scene.listen(heard.listen)
-            with scene:
-                scene.start(1)
-                wait_for(lambda: scene.entry("ask").num_requests > 3)
-            stats = scene.environment.stats
-            assert Counter(heard.names) == {
-                name: scene.entry(name).num_requests for name in set(heard.names)
+            run = LocalRun(Shopper)
+            run.listen(listener.listen)
+            with run:
+                run.start(1)
+                wait_for(lambda: run.entry("ask").num_requests > 3)
+            stats = run.environment.stats
+            assert Counter(listener.names) == {
+                name: run.entry(name).num_requests for name in set(listener.names)
             }
-            assert len(heard.exceptions) == stats.num_failures == scene.entry("ask").num_failures
-            assert sum(scene.errors().values()) == stats.num_failures
-            assert Counter(heard.exceptions) == Counter(
-                text for (_, text), count in scene.errors().items() for _ in range(count)
+            assert len(listener.exceptions) == stats.num_failures == run.entry("ask").num_failures
+            assert sum(run.errors().values()) == stats.num_failures
+            assert Counter(listener.exceptions) == Counter(
+                text for (_, text), count in run.errors().items() for _ in range(count)
             )
-            answered = scene.entry("ask").num_requests - stats.num_failures
-            assert sum(time_ms is not None for time_ms in heard.times_ms) == answered
+            answered = run.entry("ask").num_requests - stats.num_failures
+            assert sum(time_ms is not None for time_ms in listener.times_ms) == answered
 
-    def test_of_one_class_are_no_burden_of_another(self, heard: Heard) -> None:
+    def test_of_one_class_are_not_fired_for_another(self, listener: RequestListener) -> None:
         with ScriptedServer(echoes) as server:
 
             class Loud(SocketUser):
@@ -360,19 +359,19 @@ class TestRequestEvents:
                 host = server.address
                 request_events = False
 
-            scene = Scene(Loud, Quiet)
-            scene.listen(heard.listen)
-            with scene:
-                scene.start(2)
-                wait_for(lambda: min(scene.answered(Loud), scene.answered(Quiet)) > 50)
+            run = LocalRun(Loud, Quiet)
+            run.listen(listener.listen)
+            with run:
+                run.start(2)
+                wait_for(lambda: min(run.answered(Loud), run.answered(Quiet)) > 50)
             for user_class in (Loud, Quiet):
-                messages = scene.record(user_class).actual.messages
-                entry = scene.entry(user_class.__name__)
+                messages = run.record(user_class).actual.messages
+                entry = run.entry(user_class.__name__)
                 assert entry.num_requests == messages
                 assert entry.total_content_length == 64 * messages
-            assert set(heard.names) == {"Loud"}
+            assert set(listener.names) == {"Loud"}
 
-    def test_stop_nothing_where_a_listener_raises(self) -> None:
+    def test_go_on_when_a_listener_raises(self) -> None:
         def fails(**_: Any) -> None:
             raise ZeroDivisionError("of the listener's own")
 
@@ -381,12 +380,12 @@ class TestRequestEvents:
             class Ping(SocketUser):
                 host = server.address
 
-            scene = Scene(Ping)
-            scene.listen(fails)
-            with scene:
-                scene.start(1)
-                wait_for(lambda: scene.entry("Ping").num_requests > 50)
-            assert scene.entry("Ping").num_requests == scene.record(Ping).actual.messages
+            run = LocalRun(Ping)
+            run.listen(fails)
+            with run:
+                run.start(1)
+                wait_for(lambda: run.entry("Ping").num_requests > 50)
+            assert run.entry("Ping").num_requests == run.record(Ping).actual.messages
 
 
 class TestTables:
@@ -399,10 +398,10 @@ class TestTables:
                 reply = "fixed:9"
                 name = "asked"
 
-            with Scene(Asking) as scene:
-                scene.start(3)
-                wait_for(lambda: scene.answered(Asking) > 300)
-            entry, record = scene.entry("asked"), scene.record(Asking)
+            with LocalRun(Asking) as run:
+                run.start(3)
+                wait_for(lambda: run.answered(Asking) > 300)
+            entry, record = run.entry("asked"), run.record(Asking)
             assert server.bytes_received == 4 * entry.num_requests
             assert server.bytes_sent == entry.total_content_length
             assert entry.num_requests == record.actual.messages
@@ -419,27 +418,27 @@ class TestTables:
                 payloads = (b"tell",)
                 rate = 2000.0
 
-            with Scene(Telling) as scene:
-                scene.start(2)
-                wait_for(lambda: scene.answered(Telling) > 100)
-            entry = scene.entry("Telling")
+            with LocalRun(Telling) as run:
+                run.start(2)
+                wait_for(lambda: run.answered(Telling) > 100)
+            entry = run.entry("Telling")
             assert entry.num_requests == entry.num_none_requests
-            assert entry.num_requests == scene.record(Telling).actual.messages
+            assert entry.num_requests == run.record(Telling).actual.messages
             assert entry.min_response_time is None
             assert server.bytes_received == 4 * entry.num_requests
 
-    def test_forget_what_came_before_the_last_user_if_asked_to(self) -> None:
+    def test_are_reset_when_all_users_run_if_requested(self) -> None:
         with ScriptedServer(echoes) as server:
 
             class Ping(SocketUser):
                 host = server.address
 
-            with Scene(Ping, reset_stats=True) as scene:
-                scene.runner.start(2, spawn_rate=1)
-                wait_for(lambda: scene.runner.state == "running")
-                wait_for(lambda: scene.entry("Ping").num_requests > 200)
-            record = scene.record(Ping)
-            assert scene.entry("Ping").num_requests == record.actual.messages
+            with LocalRun(Ping, reset_stats=True) as run:
+                run.runner.start(2, spawn_rate=1)
+                wait_for(lambda: run.runner.state == "running")
+                wait_for(lambda: run.entry("Ping").num_requests > 200)
+            record = run.record(Ping)
+            assert run.entry("Ping").num_requests == record.actual.messages
             assert record.actual.warmup_messages > 0
             assert server.bytes_received == 64 * (
                 record.actual.messages + record.actual.warmup_messages
@@ -459,14 +458,14 @@ class TestTables:
                 def buy(self) -> None:
                     self.client.request(b"to buy", name="buy")
 
-            with Scene(Shopper) as scene:
-                scene.start(5)
-                wait_for(lambda: min(scene.entry(name).num_requests for name in names) > 20)
-            counts = {name: scene.entry(name).num_requests for name in names}
-            assert sum(counts.values()) == scene.record(Shopper).actual.messages
+            with LocalRun(Shopper) as run:
+                run.start(5)
+                wait_for(lambda: min(run.entry(name).num_requests for name in names) > 20)
+            counts = {name: run.entry(name).num_requests for name in names}
+            assert sum(counts.values()) == run.record(Shopper).actual.messages
             assert server.bytes_received == 4 * counts["look"] + 6 * counts["buy"]
             for name, size_bytes in (("look", 4), ("buy", 6)):
-                entry = scene.entry(name)
+                entry = run.entry(name)
                 assert entry.total_content_length == size_bytes * entry.num_requests
 
 

@@ -1,11 +1,11 @@
-"""Users that are stopped: gently, twice, by force, and before they have begun."""
+"""Users that are stopped: normally, twice, by force, and before they have begun."""
 
 from typing import Any
 
 import pytest
 from accounts import check
 from gevent.event import Event
-from scenes import Scene, wait_for
+from local_run import LocalRun, wait_for
 from servers import DEADLINE_S, Peer, ScriptedServer, drips, echoes, never_answers
 
 from loadgen.locust import SocketUser
@@ -14,7 +14,7 @@ from loadgen.net.failure import Cause
 
 
 def answers_when_released(peer: Peer) -> None:
-    """Echo nothing before the test says so."""
+    """Echo only when the test releases it."""
     data = peer.receive()
     peer.server.released.wait()
     peer.send(data)
@@ -22,7 +22,7 @@ def answers_when_released(peer: Peer) -> None:
 
 
 class TestStop:
-    def test_waits_for_what_is_in_flight_however_often_it_is_said(self) -> None:
+    def test_waits_for_outstanding_replies_also_when_repeated(self) -> None:
         with ScriptedServer(answers_when_released) as server:
 
             class Ping(SocketUser):
@@ -30,23 +30,23 @@ class TestStop:
                 connections = 3
                 payloads = (b"ping",)
 
-            with Scene(Ping) as scene:
-                [user] = scene.start(1)
+            with LocalRun(Ping) as run:
+                [user] = run.start(1)
                 server.wait_for(lambda: server.bytes_received == 12)
                 assert user.stop() is False
                 assert user.stop() is False
                 assert not user.greenlet.dead
                 server.released.set()
                 user.greenlet.join()
-                assert scene.users == []
-                assert scene.load_of(Ping).engine.is_finished
-            record = scene.record(Ping)
+                assert run.users == []
+                assert run.load_of(Ping).engine.is_finished
+            record = run.record(Ping)
             check(record)
             assert (record.actual.messages, record.actual.cut_off) == (3, 0)
             assert record.failures == []
             assert server.bytes_received == 12
 
-    def test_by_force_after_a_gentle_one_cuts_off_what_is_in_flight(self) -> None:
+    def test_by_force_after_a_normal_one_cuts_off_what_is_in_flight(self) -> None:
         with ScriptedServer(never_answers) as server:
 
             class Ping(SocketUser):
@@ -54,53 +54,53 @@ class TestStop:
                 connections = 3
                 payloads = (b"ping",)
 
-            with Scene(Ping) as scene:
-                [user] = scene.start(1)
+            with LocalRun(Ping) as run:
+                [user] = run.start(1)
                 server.wait_for(lambda: server.bytes_received == 12)
                 assert user.stop() is False
                 assert user.stop(force=True) is True
                 assert user.greenlet.dead
-                assert scene.load_of(Ping).engine.is_finished
-            record = scene.record(Ping)
+                assert run.load_of(Ping).engine.is_finished
+            record = run.record(Ping)
             check(record)
             assert (record.actual.messages, record.actual.cut_off) == (0, 3)
-            assert scene.environment.stats.total.num_requests == 0
+            assert run.environment.stats.total.num_requests == 0
 
-    def test_by_force_lets_come_home_what_is_in_flight_all_the_same(self) -> None:
+    def test_by_force_still_counts_outstanding_replies(self) -> None:
         with ScriptedServer(answers_when_released) as server:
 
             class Ping(SocketUser):
                 host = server.address
                 payloads = (b"ping",)
 
-            with Scene(Ping) as scene:
-                [user] = scene.start(1)
+            with LocalRun(Ping) as run:
+                [user] = run.start(1)
                 server.wait_for(lambda: server.bytes_received == 4)
                 assert user.stop(force=True) is True
                 assert user.greenlet.dead
                 server.released.set()
-                wait_for(lambda: scene.load_of(Ping).engine.is_finished)
-            assert scene.entry("Ping").num_requests == 1
-            assert scene.record(Ping).actual.cut_off == 0
+                wait_for(lambda: run.load_of(Ping).engine.is_finished)
+            assert run.entry("Ping").num_requests == 1
+            assert run.record(Ping).actual.cut_off == 0
 
-    def test_takes_nothing_from_the_other_users(self) -> None:
+    def test_does_not_affect_other_users(self) -> None:
         with ScriptedServer(echoes) as server:
 
             class Ping(SocketUser):
                 host = server.address
                 rate = 1000.0
 
-            with Scene(Ping) as scene:
-                one, other = scene.start(2)
-                wait_for(lambda: scene.answered(Ping) > 20)
+            with LocalRun(Ping) as run:
+                one, other = run.start(2)
+                wait_for(lambda: run.answered(Ping) > 20)
                 one.stop()
                 one.greenlet.join()
-                answered = scene.answered(Ping)
-                wait_for(lambda: scene.answered(Ping) > answered + 20)
-                assert scene.users == [other]
-            record = scene.record(Ping)
+                answered = run.answered(Ping)
+                wait_for(lambda: run.answered(Ping) > answered + 20)
+                assert run.users == [other]
+            record = run.record(Ping)
             check(record)
-            assert record.actual.messages == scene.entry("Ping").num_requests
+            assert record.actual.messages == run.entry("Ping").num_requests
 
     @pytest.mark.parametrize("times", [1, 2])
     @pytest.mark.parametrize("begins_in", ["on_start", "drive"])
@@ -121,19 +121,19 @@ class TestStop:
 
                 @classmethod
                 def work(cls, options: Any) -> UserClassPlan:
-                    come_to("drive")  # as where the resolver takes its time
+                    come_to("drive")  # as with a slow resolver
                     return super().work(options)
 
-            with Scene(Late) as scene:
-                [user] = scene.start(1)
+            with LocalRun(Late) as run:
+                [user] = run.start(1)
                 wait_for(lambda: begun)
                 for _ in range(times):
                     assert user.stop() is False
                 may_go_on.set()
                 user.greenlet.join(timeout=5)
                 assert user.greenlet.dead
-            assert scene.user_errors == []
-            assert scene.environment.stats.total.num_failures == 0
+            assert run.user_errors == []
+            assert run.environment.stats.total.num_failures == 0
 
     def test_ends_a_user_whose_server_is_gone(self) -> None:
         with ScriptedServer(echoes) as server:
@@ -141,11 +141,11 @@ class TestStop:
             class Ping(SocketUser):
                 host = server.address
 
-            with Scene(Ping) as scene:
-                [user] = scene.start(1)
-                wait_for(lambda: scene.answered(Ping) > 10)
+            with LocalRun(Ping) as run:
+                [user] = run.start(1)
+                wait_for(lambda: run.answered(Ping) > 10)
                 server.die()
-                wait_for(lambda: scene.load_of(Ping).engine.totals().up == 0)
+                wait_for(lambda: run.load_of(Ping).engine.totals().up == 0)
                 assert user.stop() is False
                 user.greenlet.join(timeout=5)
                 assert user.greenlet.dead
@@ -157,34 +157,34 @@ class TestStop:
                 host = server.address
                 drain_s = 0.05
 
-            with Scene(Ping) as scene:
-                scene.start(2)
+            with LocalRun(Ping) as run:
+                run.start(2)
                 server.wait_for(lambda: server.bytes_received == 128)
-            record = scene.record(Ping)
+            record = run.record(Ping)
             check(record)
             assert record.actual.cut_off == 2
 
 
 class TestRuns:
-    def test_follow_each_other_and_count_anew(self) -> None:
+    def test_follow_each_other_and_count_from_zero(self) -> None:
         with ScriptedServer(echoes) as server:
 
             class Ping(SocketUser):
                 host = server.address
                 payloads = (b"ping",)
 
-            scene = Scene(Ping)
-            with scene:
-                scene.start(2)
-                wait_for(lambda: scene.answered(Ping) > 20)
-                scene.runner.stop()
-                first = scene.record(Ping).actual.messages
-                assert scene.entry("Ping").num_requests == first
-                scene.start(1)
-                wait_for(lambda: scene.answered(Ping) > 20)
-            second = scene.record(Ping)
+            run = LocalRun(Ping)
+            with run:
+                run.start(2)
+                wait_for(lambda: run.answered(Ping) > 20)
+                run.runner.stop()
+                first = run.record(Ping).actual.messages
+                assert run.entry("Ping").num_requests == first
+                run.start(1)
+                wait_for(lambda: run.answered(Ping) > 20)
+            second = run.record(Ping)
             check(second)
-            assert second.actual.messages == scene.entry("Ping").num_requests
+            assert second.actual.messages == run.entry("Ping").num_requests
             assert server.bytes_received == 4 * (first + second.actual.messages)
 
     def test_grow_and_shrink(self) -> None:
@@ -194,28 +194,32 @@ class TestRuns:
                 host = server.address
                 connections = 2
 
-            with Scene(Ping) as scene:
+            with LocalRun(Ping) as run:
                 for users in (3, 1, 2):
-                    scene.start(users)
-                    load = scene.load_of(Ping)
+                    run.start(users)
+                    load = run.load_of(Ping)
                     wait_for(lambda: load.engine.totals().up == 2 * load.users == 2 * users)  # noqa: B023
-            record = scene.record(Ping)
+            record = run.record(Ping)
             check(record)
             assert record.actual.opened == server.accepted == 8
 
 
 @pytest.mark.parametrize("pace", [{}, {"rate": 1000}], ids=["closed", "open"])
-def test_a_declared_user_hears_no_end_of_a_reply_and_goes_on(pace: dict[str, Any]) -> None:
-    """Each reply has its deadline; a run that ends meanwhile waits for none of them."""
+def test_a_socket_user_goes_on_after_a_reply_that_never_ends(pace: dict[str, Any]) -> None:
+    """Each reply has its timeout; a run that ends meanwhile waits for none of them."""
     with ScriptedServer(drips) as server:
-        words: dict[str, Any] = {"host": server.address, "reply": "eof", "payloads": (b"ping",)}
+        attributes: dict[str, Any] = {
+            "host": server.address,
+            "reply": "eof",
+            "payloads": (b"ping",),
+        }
         limits = {"reply_timeout_s": 0.2, "io_timeout_s": DEADLINE_S, "drain_s": 0.1}
-        ping = type("Ping", (SocketUser,), {**words, **limits, **pace, "__module__": __name__})
-        with Scene(ping) as scene:
-            scene.start(1)
+        ping = type("Ping", (SocketUser,), {**attributes, **limits, **pace, "__module__": __name__})
+        with LocalRun(ping) as run:
+            run.start(1)
             late = ("Ping", f"receive: {Cause.REPLY_TIMEOUT.text}")
-            wait_for(lambda: scene.errors().get(late, 0) >= 2)
-        record = scene.record(ping)
+            wait_for(lambda: run.errors().get(late, 0) >= 2)
+        record = run.record(ping)
         check(record)
         assert record.actual.messages == 0
         assert {failure.cause for failure in record.failures} == {Cause.REPLY_TIMEOUT}

@@ -1,4 +1,4 @@
-"""What a user class may say of itself, what it may not, and what the command line makes of it."""
+"""Attributes of a user class: which are accepted, which refused, and the options that override."""
 
 import logging
 import tempfile
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import pytest
+from local_run import LocalRun
 from locust import User, between, constant, tag, task
 from locust.argument_parser import get_parser, ui_extra_args_dict
-from scenes import Scene
 
 from loadgen.errors import UsageError
 from loadgen.locust import ScriptedSocketUser, SocketUser, arguments
 from loadgen.locust.arguments import CommandLine
-from loadgen.locust.user_attributes import SCRIPTED_WORDS, WORDS
+from loadgen.locust.user_attributes import ATTRIBUTES, SCRIPTED_ATTRIBUTES
 from loadgen.plan import Plan
 from loadgen.plan.payloads import MadePayload, SizePayload
 
@@ -24,13 +24,13 @@ BOTH: Final = pytest.mark.parametrize("base", [SocketUser, ScriptedSocketUser])
 
 
 def options(*given: str) -> Any:
-    """Return what Locust makes of a command line."""
+    """Return Locust's parsed options of a command line."""
     return get_parser().parse_args(given)
 
 
-def user_class(base: type[User] = SocketUser, **words: Any) -> Any:
-    """Return a class as a locustfile defines it."""
-    return type("Shop", (base,), {"__module__": "locustfile", **words})
+def user_class(base: type[User] = SocketUser, **attributes: Any) -> Any:
+    """Return a class as a Locust file defines it."""
+    return type("Shop", (base,), {"__module__": "locustfile", **attributes})
 
 
 def plan_of(made: Any, *given: str) -> Plan:
@@ -44,9 +44,9 @@ def refusal_of(made: Any, *given: str) -> str:
     return str(caught.value)
 
 
-class TestWords:
+class TestAttributes:
     @pytest.mark.parametrize(
-        ("word", "value"),
+        ("attribute", "value"),
         [
             ("payloads", (b"PING\r\n", SizePayload(100))),
             ("reply", "fixed:9"),
@@ -69,13 +69,16 @@ class TestWords:
             ("receive_buffer_bytes", 8192),
         ],
     )
-    def test_mean_what_they_mean_in_a_plan(self, word: str, value: Any) -> None:
-        assert getattr(plan_of(user_class(**{word: value})), word) == value
-        if word in SCRIPTED_WORDS:
-            assert getattr(plan_of(user_class(ScriptedSocketUser, **{word: value})), word) == value
+    def test_mean_what_they_mean_in_a_plan(self, attribute: str, value: Any) -> None:
+        assert getattr(plan_of(user_class(**{attribute: value})), attribute) == value
+        if attribute in SCRIPTED_ATTRIBUTES:
+            assert (
+                getattr(plan_of(user_class(ScriptedSocketUser, **{attribute: value})), attribute)
+                == value
+            )
 
-    def test_are_words_of_a_plan(self) -> None:
-        assert set(SCRIPTED_WORDS) < set(WORDS) < set(Plan.__struct_fields__)
+    def test_are_attributes_of_a_plan(self) -> None:
+        assert set(SCRIPTED_ATTRIBUTES) < set(ATTRIBUTES) < set(Plan.__struct_fields__)
 
     def test_default_to_one_connection_that_is_opened_again(self) -> None:
         plan = plan_of(user_class())
@@ -95,7 +98,7 @@ class TestWords:
         assert (plan.arrivals, plan.unlimited) == ("poisson", True)
 
     @pytest.mark.parametrize(
-        ("words", "said"),
+        ("attributes", "message"),
         [
             ({"pipeline": 0}, "Shop: --pipeline: 0 is not accepted; it must be 1 or more"),
             ({"connections": -1}, "Shop: --connections: -1 is not accepted"),
@@ -118,27 +121,29 @@ class TestWords:
             ({"reply": "eof", "pipeline": 2}, "Shop: --reply eof ends the connection"),
         ],
     )
-    def test_are_checked_as_a_plan_checks_them(self, words: dict[str, Any], said: str) -> None:
-        assert refusal_of(user_class(**words)).startswith(said)
+    def test_are_checked_as_a_plan_checks_them(
+        self, attributes: dict[str, Any], message: str
+    ) -> None:
+        assert refusal_of(user_class(**attributes)).startswith(message)
 
     @pytest.mark.parametrize("backend", ["poll", "select"])
     @BOTH
     def test_refuse_a_backend_without_a_descriptor(self, base: type[User], backend: str) -> None:
-        said = refusal_of(user_class(base, backend=backend))
-        assert said.startswith(f"Shop: --backend: {backend!r} is not accepted; inside Locust")
-        assert said.endswith("choose one of auto, epoll, kqueue, devpoll")
+        message = refusal_of(user_class(base, backend=backend))
+        assert message.startswith(f"Shop: --backend: {backend!r} is not accepted; inside Locust")
+        assert message.endswith("choose one of auto, epoll, kqueue, devpoll")
 
     def test_refuse_a_rate_that_changes(self) -> None:
-        said = refusal_of(user_class(rate="0..50/10s"))
+        message = refusal_of(user_class(rate="0..50/10s"))
         assert (
-            said
+            message
             == "Shop: --rate: '0..50/10s' is not accepted; a user has one rate; ramp with users"
         )
 
     @pytest.mark.parametrize("wait_time", [between(1, 2), constant(0)])
     def test_of_a_rate_do_not_go_with_a_wait_time(self, wait_time: Callable[[User], float]) -> None:
-        said = refusal_of(user_class(rate=5, wait_time=wait_time))
-        assert said == "Shop: wait_time paces a closed loop; it does not go with rate"
+        message = refusal_of(user_class(rate=5, wait_time=wait_time))
+        assert message == "Shop: wait_time paces a closed loop; it does not go with rate"
         assert "wait_time" in refusal_of(user_class(wait_time=wait_time), "--rate-per-user", "5")
 
 
@@ -161,15 +166,15 @@ class TestSpelling:
         ],
     )
     def test_is_corrected(self, wrong: str, right: str) -> None:
-        said = refusal_of(user_class(SocketUser, **{wrong: 1}))
-        assert said == f"Shop.{wrong} is no word of a plan; did you mean {right}?"
+        message = refusal_of(user_class(SocketUser, **{wrong: 1}))
+        assert message == f"Shop.{wrong} is not a plan's attribute; did you mean {right}?"
 
     def test_is_corrected_in_a_base_class_of_the_users_own(self) -> None:
         base = user_class(io_timeout=2.0, abstract=True)
-        assert "Shop.io_timeout is no word" in refusal_of(user_class(base))
+        assert "Shop.io_timeout is not a plan's attribute" in refusal_of(user_class(base))
 
     @pytest.mark.parametrize(
-        ("word", "value", "instead"),
+        ("attribute", "value", "instead"),
         [
             ("target", "localhost:9999", "host"),
             ("duration_s", 10.0, "Locust's --run-time"),
@@ -186,15 +191,17 @@ class TestSpelling:
         ],
     )
     @BOTH
-    def test_of_a_word_that_does_nothing_here_is_told(
-        self, base: type[User], word: str, value: Any, instead: str
+    def test_of_an_attribute_without_effect_is_refused(
+        self, base: type[User], attribute: str, value: Any, instead: str
     ) -> None:
-        said = refusal_of(user_class(base, **{word: value}))
-        assert said.startswith(f"Shop.{word} is a word of a plan that does nothing here; use ")
-        assert f"use {instead}" in said
+        message = refusal_of(user_class(base, **{attribute: value}))
+        assert message.startswith(
+            f"Shop.{attribute} is a plan's attribute that has no effect here; use "
+        )
+        assert f"use {instead}" in message
 
     @pytest.mark.parametrize(
-        ("word", "value"),
+        ("attribute", "value"),
         [
             ("payloads", (b"ping",)),
             ("pipeline", 2),
@@ -203,16 +210,20 @@ class TestSpelling:
             ("verify", True),
         ],
     )
-    def test_of_a_word_that_does_nothing_for_a_script_is_told(self, word: str, value: Any) -> None:
-        said = refusal_of(user_class(ScriptedSocketUser, **{word: value}))
-        assert said == (f"Shop.{word} is a word of a plan that does nothing here; use a SocketUser")
+    def test_of_an_attribute_without_effect_for_scripts_is_refused(
+        self, attribute: str, value: Any
+    ) -> None:
+        message = refusal_of(user_class(ScriptedSocketUser, **{attribute: value}))
+        assert message == (
+            f"Shop.{attribute} is a plan's attribute that has no effect here; use a SocketUser"
+        )
 
 
 Item = TypeVar("Item")
 
 
 class Catalogue(Generic[Item]):
-    """What a locustfile mixes into its users."""
+    """A mixin of a Locust file's users."""
 
     items: ClassVar[list[Any]] = []
     currency: str = "EUR"
@@ -222,7 +233,7 @@ class Catalogue(Generic[Item]):
 
 
 class Ordinary:
-    """What user classes have, beside the words of a plan."""
+    """What user classes have beside the attributes of a plan."""
 
     weight = 3
     fixed_count = 2
@@ -247,10 +258,10 @@ class Ordinary:
         pass
 
     def connect(self) -> None:
-        """Near to reconnect, and a method."""
+        """Similar to reconnect, and a method."""
 
     def connection(self) -> None:
-        """Near to connections."""
+        """Similar to connections."""
 
     def timestamp(self) -> float:
         return 0.0
@@ -275,7 +286,7 @@ class Ordinary:
 
 class TestOrdinaryClasses:
     @BOTH
-    def test_are_let_alone(self, base: type[User]) -> None:
+    def test_are_accepted(self, base: type[User]) -> None:
         ordinary = {name: value for name, value in vars(Ordinary).items() if name[:7] != "__dict_"}
         ordinary.pop("__weakref__", None)
         if base is SocketUser:
@@ -314,7 +325,7 @@ class TestOrdinaryClasses:
         plan = plan_of(user_class(ScriptedSocketUser, payload=payload))
         assert plan.payloads == (MadePayload("Shop.tasks"),)
 
-    def test_that_are_no_users_of_ours_are_not_looked_at(self) -> None:
+    def test_of_locust_alone_are_not_checked(self) -> None:
         class Plain(User):
             conections = 5
 
@@ -322,12 +333,12 @@ class TestOrdinaryClasses:
             def rest(self) -> None:
                 pass
 
-        assert Scene(Plain).environment.user_classes == [Plain]
+        assert LocalRun(Plain).environment.user_classes == [Plain]
 
 
 class TestCommandLine:
     @pytest.mark.parametrize(
-        ("given", "word", "value"),
+        ("given", "attribute", "value"),
         [
             (("--backend", "epoll"), "backend", "epoll"),
             (("--reply", r"delimiter:\n"), "reply", r"delimiter:\n"),
@@ -342,43 +353,41 @@ class TestCommandLine:
             (("--max-reply", "1k"), "max_reply_bytes", 1024),
         ],
     )
-    def test_comes_before_what_the_class_says(
-        self, given: tuple[str, ...], word: str, value: Any
-    ) -> None:
+    def test_overrides_the_class(self, given: tuple[str, ...], attribute: str, value: Any) -> None:
         made = user_class(
             connections=7, pipeline=2, io_timeout_s=9.0, payloads=(b"x",), reply="fixed:3"
         )
         unchanged = plan_of(made)
         plan = plan_of(made, *given)
-        assert getattr(plan, word) == value
-        for other in set(WORDS) - {word}:
+        assert getattr(plan, attribute) == value
+        for other in set(ATTRIBUTES) - {attribute}:
             assert getattr(plan, other) == getattr(unchanged, other)
 
-    def test_that_is_silent_changes_nothing(self) -> None:
+    def test_without_options_changes_nothing(self) -> None:
         assert arguments.overrides(NO_OPTIONS) == {}
         assert arguments.overrides(None) == {}
         assert CommandLine.of(NO_OPTIONS) == CommandLine(expected_workers=1)
         assert CommandLine.of(None) == CommandLine()
 
-    def test_leaves_scripts_what_means_nothing_to_them(self) -> None:
+    def test_ignores_for_scripts_what_does_not_apply(self) -> None:
         given = ("--payload", "x", "--pipeline", "3", "--rate-per-user", "5")
         plan = plan_of(user_class(ScriptedSocketUser), *given, "--io-timeout", "2s")
         assert (plan.pipeline, plan.rate, plan.io_timeout_s) == (1, None, 2.0)
         assert plan.payloads == (MadePayload("Shop.tasks"),)
 
-    def test_scripts_have_a_deadline_for_replies_unless_they_say_otherwise(self) -> None:
+    def test_scripts_have_a_reply_timeout_by_default(self) -> None:
         assert plan_of(user_class()).reply_timeout_s is None
         assert plan_of(user_class(ScriptedSocketUser)).reply_timeout_s == 30.0
         assert plan_of(user_class(ScriptedSocketUser, reply_timeout_s=None)).reply_timeout_s is None
         given = ("--reply-timeout", "2s")
         assert plan_of(user_class(ScriptedSocketUser), *given).reply_timeout_s == 2.0
 
-    def test_cannot_say_twice_what_is_sent(self) -> None:
-        said = refusal_of(user_class(), "--payload", "x", "--size", "64")
-        assert said == "--payload and --size both say what to send; give one"
+    def test_cannot_give_both_payload_and_size(self) -> None:
+        message = refusal_of(user_class(), "--payload", "x", "--size", "64")
+        assert message == "--payload and --size both say what to send; give one"
 
     @pytest.mark.parametrize(
-        ("given", "said"),
+        ("given", "message"),
         [
             (("--size", "big"), "--size: 'big' is not accepted; write a number of bytes"),
             (("--payload", r"\q"), r"--payload: '\\q' is not accepted; "),
@@ -399,9 +408,9 @@ class TestCommandLine:
         ],
     )
     def test_says_which_value_is_wrong_and_what_is_accepted(
-        self, given: tuple[str, ...], said: str
+        self, given: tuple[str, ...], message: str
     ) -> None:
-        assert refusal_of(user_class(), *given).startswith(said)
+        assert refusal_of(user_class(), *given).startswith(message)
 
     @pytest.mark.parametrize("where", ["nowhere/run.json", "."])
     def test_refuses_a_record_that_cannot_be_written(self, where: str) -> None:
@@ -418,7 +427,7 @@ class TestCommandLine:
             assert list(Path(folder).iterdir()) == []
             assert command_line.record_file == good
 
-    def test_that_decides_on_files_is_taken_once(self) -> None:
+    def test_decides_on_files_only_once(self) -> None:
         chosen = options("--loadgen-json", "/a/run.json", "--csv", "/a/run", "--headless")
         command_line = CommandLine.of(chosen)
         vars(chosen).update(loadgen_json="/etc/x", csv_prefix="/etc/x", headless=False)
@@ -436,14 +445,15 @@ class TestCommandLine:
         assert "loadgen_json" not in shown
 
     @pytest.mark.parametrize(
-        ("words", "given"), [({"conections": 1}, ""), ({}, "--io-timeout soon"), ({"rate": -1}, "")]
+        ("attributes", "given"),
+        [({"conections": 1}, ""), ({}, "--io-timeout soon"), ({"rate": -1}, "")],
     )
     def test_ends_locust_with_one_line_before_anything_starts(
-        self, words: dict[str, Any], given: str, caplog: pytest.LogCaptureFixture
+        self, attributes: dict[str, Any], given: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.ERROR, "loadgen.locust")
         with pytest.raises(SystemExit) as caught:
-            Scene(user_class(**words), arguments=given)
+            LocalRun(user_class(**attributes), arguments=given)
         assert caught.value.code == 2
         [record] = caplog.records
         assert record.levelname == "ERROR"
@@ -470,7 +480,7 @@ class TestHost:
         assert (work.user_class, work.name) == ("Shop", "Shop")
 
     @pytest.mark.parametrize("host", ["http://localhost", "localhost", "tcp://", "unix://"])
-    def test_that_is_none_is_refused(self, host: str) -> None:
+    def test_that_is_invalid_is_refused(self, host: str) -> None:
         with pytest.raises(UsageError):
             user_class(host=host).work(NO_OPTIONS)
 

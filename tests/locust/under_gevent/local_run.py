@@ -1,4 +1,4 @@
-"""A Locust in this process: an environment with a runner of its own, and what it was told."""
+"""One test run of Locust in this process: an environment with a local runner."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -12,24 +12,24 @@ from locust.event import Events
 from locust.stats import StatsEntry
 
 from loadgen.locust import ScriptedSocketUser, plugin
-from loadgen.locust.attach import attached
 from loadgen.locust.class_load import ClassLoad
-from loadgen.locust.locust_stats import METHOD
+from loadgen.locust.plugin import role_in
 from loadgen.locust.session import Session
+from loadgen.locust.stats import METHOD
 from loadgen.results.record import RunRecord
 
 DEADLINE_S: Final = 20.0
-"""For what never happens in a broken program; nothing here takes that long otherwise."""
+"""Only a broken program takes this long."""
 
 
 def wait_for(condition: Callable[[], Any]) -> None:
-    """Let the other greenlets go on until ``condition`` holds."""
+    """Let other greenlets run until ``condition`` holds."""
     with gevent.Timeout(DEADLINE_S, AssertionError("it never came to that")):
         while not condition():
             gevent.sleep(0.001)
 
 
-class Scene:
+class LocalRun:
     """Locust with ``user_classes``; in a ``with`` it begins, and ends, one test run.
 
     options: of `locust.env.Environment`. arguments: of Locust's command line.
@@ -56,26 +56,26 @@ class Scene:
         self.runner.quit()
 
     def start(self, users: int) -> list[Any]:
-        """Let there be so many users, and return them."""
+        """Spawn that many users, and return them."""
         self.runner.start(users, spawn_rate=100)
         wait_for(lambda: len(self.users) == users)
         return self.users
 
     def listen(self, listener: Callable[..., None]) -> None:
-        """Let ``listener`` hear of each request; to be said before the run begins."""
+        """Register ``listener`` for each request; to be called before the run begins."""
         self.environment.events.request.add_listener(listener)  # type: ignore[no-untyped-call]
 
     @property
     def users(self) -> list[Any]:
-        # A greenlet that has just ended has no arguments any more.
+        # A greenlet that has just ended has no arguments.
         return [greenlet.args[0] for greenlet in self.runner.user_greenlets if greenlet.args]
 
     @property
     def session(self) -> Session:
-        return attached(self.environment).session
+        return role_in(self.environment).session
 
     def load_of(self, user_class: type[User]) -> ClassLoad:
-        """Return the load that users of ``user_class`` take part in, once there is one."""
+        """Return the load of ``user_class``, once there is one."""
         wait_for(lambda: user_class in self.session._loads)
         return self.session._loads[user_class]
 
@@ -83,7 +83,7 @@ class Scene:
         return self.load_of(user_class).engine.totals().answered
 
     def entry(self, name: str) -> StatsEntry:
-        """Return Locust's table of requests of ``name``, up to date."""
+        """Return Locust's current table entry of ``name``."""
         self.session.merge()
         return self.environment.stats.get(name, METHOD)
 
@@ -94,23 +94,23 @@ class Scene:
         return {(error.name, str(error.error)): error.occurrences for error in errors}
 
     def record(self, user_class: type[User]) -> RunRecord:
-        """Return what the run, which is over, has found."""
-        return attached(self.environment).gathered.records()[user_class.__name__]
+        """Return the record of the run, which is over."""
+        return role_in(self.environment).collector.records()[user_class.__name__]
 
 
 @contextlib.contextmanager
-def scripted(address: str, **words: Any) -> Iterator[tuple[Any, Scene]]:
-    """A scripted user whose script is the test itself, and the scene that it is in."""
-    words = {"host": address, "__module__": __name__, **words}
-    user_class = type("Shopper", (ScriptedSocketUser,), words)
-    scene = Scene(user_class)
-    events: Any = scene.environment.events
-    events.test_start.fire(environment=scene.environment)
-    user = user_class(scene.environment)
+def scripted(address: str, **attributes: Any) -> Iterator[tuple[Any, LocalRun]]:
+    """A scripted user whose script is the test itself, and its run."""
+    attributes = {"host": address, "__module__": __name__, **attributes}
+    user_class = type("Shopper", (ScriptedSocketUser,), attributes)
+    run = LocalRun(user_class)
+    events: Any = run.environment.events
+    events.test_start.fire(environment=run.environment)
+    user = user_class(run.environment)
     try:
-        yield user, scene
+        yield user, run
     finally:
         if user._client is not None:
             user._client.close()
-        events.test_stop.fire(environment=scene.environment)
-        scene.runner.quit()
+        events.test_stop.fire(environment=run.environment)
+        run.runner.quit()

@@ -1,7 +1,7 @@
-"""The latest seconds of a run, over all workers, as the page shows them once a second.
+"""The latest seconds of a run, over all workers, for the charts of the page.
 
-Of each second it shows the rate and one latency. All else stays packed: to unpack and add up every
-time of two minutes takes half a second for two workers.
+Each second has the rate and one latency. All other times stay packed: to unpack and add up all
+times of two minutes takes half a second for two workers.
 """
 
 from collections.abc import Sequence
@@ -18,29 +18,29 @@ from loadgen.units import NS_PER_S, ns_to_seconds
 
 
 class Second(NamedTuple):
-    """What began in one second of the wall clock: when, how fast it went, and its latency."""
+    """The intervals that began in one second of the wall clock: start, rate and latency."""
 
     at_s: float
     messages_per_s: float
     latency: Distribution
 
 
-def seconds(parts: Sequence[WorkerPart], under_way: Sequence[str] = ()) -> list[Second]:
-    """Return the seconds in which intervals of ``parts`` began.
+def seconds(workers: Sequence[WorkerPart], under_way: Sequence[str] = ()) -> list[Second]:
+    """Return the seconds in which intervals of ``workers`` began.
 
-    under_way: the parts whose last interval is not over, and left out.
+    under_way: the names of workers whose last interval has not ended; it is left out.
     """
-    is_open_loop = all(part.record.response_time_ns is not None for part in parts)
+    is_open_loop = all(worker.record.response_time_ns is not None for worker in workers)
     kind = "response_time_ns" if is_open_loop else "service_time_ns"
-    every = [_columns(part, part.name in under_way) for part in parts]
+    every = [_columns(worker, worker.name in under_way) for worker in workers]
     wall_s, start_ns, end_ns, messages, is_over = map(np.concatenate, zip(*every, strict=True))
     if not is_over.any():
         return []
     known, groups = np.unique(wall_s[is_over], return_inverse=True)
-    # What is not over is a group of its own, the last, which nobody looks at.
+    # Intervals that have not ended are a last group of their own, which is discarded.
     group_of = np.full(wall_s.size, known.size)
     group_of[is_over] = groups
-    columns = chain.from_iterable(times_of(part.record.intervals, kind) for part in parts)
+    columns = chain.from_iterable(times_of(worker.record.intervals, kind) for worker in workers)
     latencies = summed(columns, group_of, known.size + 1)
     answered = np.bincount(groups, messages[is_over])
     begin_ns = np.full(known.size, np.iinfo(np.int64).max)
@@ -59,13 +59,13 @@ def _rate(messages: float, lasting_ns: int) -> float:
     return messages / ns_to_seconds(lasting_ns) if lasting_ns else 0.0
 
 
-def _columns(part: WorkerPart, is_under_way: bool) -> tuple[Any, ...]:
-    """Return of each interval its second, its start and end, its messages, whether it is over."""
-    intervals = part.record.intervals
+def _columns(worker: WorkerPart, is_under_way: bool) -> tuple[Any, ...]:
+    """Return the second, start, end and messages of each interval, and whether it has ended."""
+    intervals = worker.record.intervals
     starts_s, lasting_s = numbers_of(intervals, "start_s"), numbers_of(intervals, "duration_s")
     own_ns = np.rint(starts_s * NS_PER_S).astype(np.int64)
     end_ns = own_ns + np.rint(lasting_s * NS_PER_S).astype(np.int64)
     is_over = np.arange(own_ns.size) < own_ns.size - is_under_way
     messages = numbers_of(intervals, "messages")
-    wall_s = np.array([part.second_of(at_ns) for at_ns in own_ns.tolist()], np.int64)
-    return wall_s, own_ns + part.later_ns, end_ns + part.later_ns, messages, is_over
+    wall_s = np.array([worker.second_of(at_ns) for at_ns in own_ns.tolist()], np.int64)
+    return wall_s, own_ns + worker.later_ns, end_ns + worker.later_ns, messages, is_over

@@ -1,4 +1,4 @@
-"""What of a worker's reports is taken in: bytes of every kind, at the border of the master."""
+"""Which of a worker's reports the master accepts: bytes of every kind."""
 
 import math
 import random
@@ -16,11 +16,11 @@ from records import plan as changed_plan
 
 from loadgen.analysis.merge import merge
 from loadgen.analysis.verdict import judging
-from loadgen.locust import inspection
-from loadgen.locust.attendance import Attendance
+from loadgen.locust import report_checks
 from loadgen.locust.collector import Collector
-from loadgen.locust.inspection import Inspection
-from loadgen.locust.worker_report import PartReport, encode
+from loadgen.locust.messages import ClassReport, encode
+from loadgen.locust.report_checks import ReportChecker
+from loadgen.locust.worker_tracker import WorkerTracker
 from loadgen.quantities import MOST_IN_HISTOGRAM
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import BUCKETS, Histogram
@@ -36,7 +36,7 @@ RUN: Final = 3
 
 
 class Time:
-    """A clock that somebody else moves."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now_ns = 0
@@ -51,14 +51,14 @@ def time() -> Time:
 
 
 @pytest.fixture
-def inspected(time: Time) -> Inspection:
-    found = Inspection(lambda: {"Ping", "Pong"}, time, lambda: BEGAN_NS + time.now_ns)
+def checker(time: Time) -> ReportChecker:
+    found = ReportChecker(lambda: {"Ping", "Pong"}, time, lambda: BEGAN_NS + time.now_ns)
     found.begin(RUN)
     time.now_ns = 10 * NS_PER_S
     return found
 
 
-def report(record: RunRecord | None = None, **changes: Any) -> PartReport:
+def report(record: RunRecord | None = None, **changes: Any) -> ClassReport:
     fields: dict[str, Any] = {
         "user_class": "Ping",
         "users": 1,
@@ -68,7 +68,7 @@ def report(record: RunRecord | None = None, **changes: Any) -> PartReport:
         "is_last": False,
         "run": RUN,
     }
-    return PartReport(**{**fields, **changes})
+    return ClassReport(**{**fields, **changes})
 
 
 def record(**changes: Any) -> RunRecord:
@@ -76,7 +76,7 @@ def record(**changes: Any) -> RunRecord:
 
 
 def reworked(change: Callable[[Any], Any]) -> bytes:
-    """A report that was changed as plain values, as no honest worker would."""
+    """An encoded report, changed as plain values, as no correct worker would send it."""
     plain = msgspec.to_builtins([report()], builtin_types=(bytes,))
     return msgspec.msgpack.encode(change(plain) or plain)
 
@@ -111,16 +111,16 @@ def with_ledger(**columns: list[Any]) -> bytes:
 
 
 def counted_often(times: int) -> Distribution:
-    """The distribution of ``times`` replies that took no time."""
+    """The distribution of ``times`` replies of duration 0."""
     return Distribution.of(Histogram.from_buckets([0], [times], (0, 0), 0))
 
 
-BAD: Final[dict[str, tuple[Any, str]]] = {
+INVALID: Final[dict[str, tuple[Any, str]]] = {
     "no-bytes": ([1, 2], "list, not bytes"),
     "nothing": (b"", "no report of this version"),
     "noise": (random.Random(1).randbytes(4096), "no report of this version"),
     "deep": (b"\x91" * 500_000, "no report of this version"),
-    "large": (bytes(inspection.MOST_REPORT_BYTES + 1), "bytes long"),
+    "large": (bytes(report_checks.MOST_REPORT_BYTES + 1), "bytes long"),
     "no-list": (msgspec.msgpack.encode({"a": 1}), "no report of this version"),
     "another-version": (
         reworked(lambda plain: [{**plain[0], "record": {}}]),
@@ -134,8 +134,8 @@ BAD: Final[dict[str, tuple[Any, str]]] = {
     "no-number": (with_field(math.nan, "record", "generator", "waiting_share"), ""),
     "endless-number": (with_field(math.inf, "record", "actual", "messages_per_s"), ""),
     "unknown-class": (encode([report(user_class="../../../etc/cron.d/x")]), "no user class"),
-    "thousands": (encode([report()] * 3000), "3000 parts"),
-    "twice": (encode([report(), report()]), "two parts for Ping"),
+    "thousands": (encode([report()] * 3000), "3000 records"),
+    "twice": (encode([report(), report()]), "two records for Ping"),
     "many-names": (
         encode([report(names={str(n): distribution() for n in range(2001)})]),
         "2001 names",
@@ -166,97 +166,95 @@ BAD: Final[dict[str, tuple[Any, str]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD)
-def test_what_cannot_be_put_together_with_others_is_dropped(
-    kind: str, inspected: Inspection
-) -> None:
-    content, why = BAD[kind]
-    good, bad = inspected.reports(content)
+@pytest.mark.parametrize("kind", INVALID)
+def test_what_cannot_be_merged_is_dropped(kind: str, checker: ReportChecker) -> None:
+    content, why = INVALID[kind]
+    good, bad = checker.check(content)
     assert len(good) == (kind == "twice")
     assert len(bad) == 1
     assert why in bad[0]
 
 
-def test_what_an_honest_worker_sends_is_taken_in(inspected: Inspection) -> None:
+def test_valid_reports_are_accepted(checker: ReportChecker) -> None:
     reports = [
         report(is_last=True),
         report(open_loop(), user_class="Pong", names={}),
     ]
-    assert inspected.reports(encode(reports)) == (reports, [])
+    assert checker.check(encode(reports)) == (reports, [])
     full = report(record(intervals=intervals(60)))
-    assert inspected.reports(encode([full]))[1] == []
+    assert checker.check(encode([full]))[1] == []
 
 
-def test_what_is_large_and_honest_is_taken_in(inspected: Inspection) -> None:
+def test_large_valid_reports_are_accepted(checker: ReportChecker) -> None:
     without_limit = changed_plan(max_reply_bytes=sys.maxsize)
     week = Distribution.of(Histogram.from_buckets([BUCKETS], [2**20], (2**42, 2**43), 2**62 + 1))
     long = report(record(plan=without_limit, service_time_ns=week), is_last=True)
-    assert inspected.reports(encode([long])) == ([long], [])
+    assert checker.check(encode([long])) == ([long], [])
 
 
-def test_many_workers_at_the_bounds_do_not_cost_the_record() -> None:
-    most = counted_often(inspection.MOST_BELIEVED)
-    at_bounds = record(service_time_ns=most, actual=actual(bytes_sent=inspection.MOST_BELIEVED))
-    parts = {"good": closed_loop(), **{str(number): at_bounds for number in range(7)}}
-    from_json(merge(parts).to_json())
+def test_many_workers_at_the_bounds_can_be_merged() -> None:
+    most = counted_often(report_checks.MOST_BELIEVED)
+    at_bounds = record(service_time_ns=most, actual=actual(bytes_sent=report_checks.MOST_BELIEVED))
+    records = {"good": closed_loop(), **{str(number): at_bounds for number in range(7)}}
+    from_json(merge(records).to_json())
 
 
-def test_a_bad_part_takes_no_good_one_with_it(inspected: Inspection) -> None:
+def test_an_invalid_report_does_not_affect_a_valid_one(checker: ReportChecker) -> None:
     good = report(user_class="Pong")
-    found, bad = inspected.reports(encode([report(record(started_at="never")), good]))
+    found, bad = checker.check(encode([report(record(started_at="never")), good]))
     assert found == [good]
     assert len(bad) == 1
 
 
-def test_what_comes_of_an_earlier_run_is_no_bad_report(inspected: Inspection) -> None:
+def test_a_report_of_an_earlier_run_is_not_dropped(checker: ReportChecker) -> None:
     late = report(record(started_at="2020-01-01T00:00:00.000+00:00"), run=RUN - 1)
-    assert inspected.reports(encode([late])) == ([late], [])
+    assert checker.check(encode([late])) == ([late], [])
 
 
-def test_as_time_goes_by_there_may_be_more_intervals(inspected: Inspection, time: Time) -> None:
+def test_a_longer_run_may_have_more_intervals(checker: ReportChecker, time: Time) -> None:
     content = encode([report(record(intervals=intervals(5000)))])
-    assert inspected.reports(content)[0] == []
+    assert checker.check(content)[0] == []
     time.now_ns += 60 * NS_PER_S
-    assert inspected.reports(content)[1] == []
+    assert checker.check(content)[1] == []
 
 
 @settings(deadline=None)
 @given(st.data())
 def test_one_flipped_byte_is_dropped_or_does_no_harm(data: st.DataObject) -> None:
-    inspected = Inspection(lambda: {"Ping"}, lambda: 0, lambda: BEGAN_NS)
-    inspected.begin(RUN)
+    checker = ReportChecker(lambda: {"Ping"}, lambda: 0, lambda: BEGAN_NS)
+    checker.begin(RUN)
     content = bytearray(encode([report()]))
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] = data.draw(st.integers(0, 255))
-    good, _ = inspected.reports(bytes(content))
+    good, _ = checker.check(bytes(content))
     for each in good:
         if each.run == RUN:
             from_json(merge({"it": each.record}).to_json())
 
 
-# ---- what the record says -----------------------------------------------------------------
+# ---- the record ---------------------------------------------------------------------------
 
 
 @pytest.fixture
-def gathered(time: Time) -> Collector:
-    found = Collector(lambda _, part: part.plan == closed_loop().plan)
-    found.attendance = Attendance(0, time)
-    found.attendance.begin()
+def collector(time: Time) -> Collector:
+    found = Collector(lambda _, each_record: each_record.plan == closed_loop().plan)
+    found.tracker = WorkerTracker(0, time)
+    found.tracker.begin()
     found.begin(RUN)
     return found
 
 
-def hear(gathered: Collector, worker: str, *reports: PartReport) -> None:
-    gathered.receive(worker, list(reports))
-    assert gathered.attendance is not None
-    gathered.attendance.report(worker, [each.user_class for each in reports])
+def receive(collector: Collector, worker: str, *reports: ClassReport) -> None:
+    collector.receive(worker, list(reports))
+    assert collector.tracker is not None
+    collector.tracker.report(worker, [each.user_class for each in reports])
 
 
-def test_the_record_names_whose_reports_were_dropped_and_why(gathered: Collector) -> None:
-    hear(gathered, "good", report())
+def test_the_record_names_whose_reports_were_dropped_and_why(collector: Collector) -> None:
+    receive(collector, "good", report())
     for reason in ("first reason", "second", "third"):
-        gathered.drop("bad", reason)
-    found = gathered.records()["Ping"]
+        collector.drop("bad", reason)
+    found = collector.records()["Ping"]
     assert found.team is not None
     [dropped] = found.team.dropped
     assert (dropped.name, dropped.reports, dropped.reason) == ("bad", 3, "first reason")
@@ -266,9 +264,9 @@ def test_the_record_names_whose_reports_were_dropped_and_why(gathered: Collector
         [finding] = [each for each in verdict.findings if each.code == "worker-reports-dropped"]
         assert finding.evidence.startswith("worker bad: 3 reports dropped")
         assert "first reason" in finding.evidence
-    gathered.begin(RUN + 1)
-    hear(gathered, "good", report(run=RUN + 1))
-    again = gathered.records()["Ping"].team
+    collector.begin(RUN + 1)
+    receive(collector, "good", report(run=RUN + 1))
+    again = collector.records()["Ping"].team
     assert again is not None
     assert again.dropped == []
 
@@ -277,7 +275,7 @@ UNLIKE: Final = msgspec.structs.replace(closed_loop(), plan=changed_plan(pipelin
 
 
 @pytest.mark.parametrize(
-    ("parts", "dropped"),
+    ("records", "dropped"),
     [
         ({"a": UNLIKE, "b": closed_loop()}, ["a"]),
         ({"a": closed_loop(), "b": UNLIKE}, ["b"]),
@@ -286,19 +284,19 @@ UNLIKE: Final = msgspec.structs.replace(closed_loop(), plan=changed_plan(pipelin
         ({"a": UNLIKE, "b": UNLIKE}, []),
     ],
 )
-def test_who_does_something_else_than_the_others_does_not_cost_their_record(
-    parts: dict[str, RunRecord], dropped: list[str], gathered: Collector
+def test_a_worker_with_another_plan_does_not_affect_the_record(
+    records: dict[str, RunRecord], dropped: list[str], collector: Collector
 ) -> None:
-    for worker, part in parts.items():
-        hear(gathered, worker, report(part, is_last=True))
-    for found in (gathered.records()["Ping"], gathered.record_so_far("Ping")):
+    for worker, each_record in records.items():
+        receive(collector, worker, report(each_record, is_last=True))
+    for found in (collector.records()["Ping"], collector.record_so_far("Ping")):
         assert found is not None
         assert found.team is not None
         assert [each.name for each in found.team.dropped] == dropped
         assert all("plan.pipeline is " in each.reason for each in found.team.dropped)
-        assert {each.name for each in found.workers} == parts.keys() - set(dropped)
-    assert gathered.recent("Ping")
-    assert gathered.names("Ping")["Ping"].count == len(parts) - len(dropped)
+        assert {each.name for each in found.workers} == records.keys() - set(dropped)
+    assert collector.recent("Ping")
+    assert collector.names("Ping")["Ping"].count == len(records) - len(dropped)
 
 
 def test_a_time_that_unpacks_to_too_much_is_damaged() -> None:

@@ -1,13 +1,11 @@
-"""Looks at what a worker has reported, before it comes together with what others have.
+"""Checks a worker's reports before the master merges them with the others.
 
-Danger. A report is bytes that somebody sent to the master's port. One that another version wrote,
-or that is damaged, would take the record of all workers with it, when they are merged: a clock that
-is an hour wrong makes the run an hour longer, one number that is none leaves no figure, and a
-few packed bytes may unpack to gigabytes.
-
-Decision. Each report is decoded against the types of the record, unpacked within bounds, held
-against the time that has passed, and merged alone. What does not stand that is dropped, and named.
-A worker that lies within these bounds is believed.
+A report is bytes from the network. One of another version, or a damaged one, would spoil the merged
+record of all workers: a clock that is an hour wrong makes the run an hour longer, a NaN spreads to
+every figure, and a few packed bytes may unpack to gigabytes. So each report is decoded against the
+types of the record, unpacked within bounds, compared with the time that has passed, and merged
+alone. A report that fails is dropped, with its reason; a worker that lies within these bounds is
+believed.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -17,7 +15,7 @@ import msgspec
 
 from loadgen.analysis.merge import merge
 from loadgen.errors import LoadgenError
-from loadgen.locust.worker_report import PartReport, decode
+from loadgen.locust.messages import ClassReport, decode
 from loadgen.net.clock import monotonic_ns, wall_ns
 from loadgen.results.interval_packer import packed
 from loadgen.results.intervals import (
@@ -34,30 +32,30 @@ MOST_REPORT_BYTES: Final = 2**25
 """A last report is the longest: 110 bytes for each connection, and up to 40 KB for each name."""
 
 MOST_NAMES: Final = 2_000
-"""So many names of requests are told apart, at most."""
+"""The most names of requests in a report."""
 
 MOST_INTERVALS_PER_S: Final = 50
-"""A worker ends an interval every second, and with each of its reports."""
+"""A worker ends one interval each second, and one with each report."""
 
 MOST_PACKED_BYTES_PER_S: Final = 2**18
-"""Of the intervals of one worker; with every bucket of every time occupied they are some 70 KB."""
+"""Of one worker's intervals; one a second, with every bucket of every time in use, needs 70 KB."""
 
 MOST_SKEW_S: Final = 60.0
-"""By so much a worker's wall clock may differ from the master's; the run seems longer by it."""
+"""The most a worker's wall clock may differ from the master's; the run seems longer by that."""
 
 MOST_BELIEVED: Final = 2**50
-"""More of anything (bytes of twelve days at 1 GiB/s) is not believed: a few workers with so much
-would leave the ranges of a record (`loadgen.quantities`) when they are added up."""
+"""The largest number believed (as bytes: twelve days at 1 GiB/s): the sum of a few workers' larger
+ones would leave the ranges of a record (`loadgen.quantities`)."""
 
 _NOT_ADDED_UP: Final = frozenset({"plan", "environment", "target", "intervals", "connections"})
 _WITHOUT_BOUND: Final = "sum"
 """Of the field of a `loadgen.results.distribution.Distribution`: nanoseconds of all messages."""
 
 
-class Inspection:
-    """Decides which reports of one run are taken in; `begin` starts with the next run.
+class ReportChecker:
+    """Decides which reports of one run are accepted; `begin` starts the next run.
 
-    user_classes: the names of those that there are.
+    user_classes: returns the names of the user classes.
     """
 
     def __init__(
@@ -76,13 +74,13 @@ class Inspection:
 
     @property
     def allowed_s(self) -> float:
-        """For how long the run may have lasted by the clock of a worker, at most."""
+        """The longest that the run can have lasted by the clock of a worker."""
         return ns_to_seconds(self._clock() - self._began_ns) + MOST_SKEW_S
 
-    def reports(self, content: object) -> tuple[list[PartReport], list[str]]:
-        """Return the reports in ``content`` that may be taken in, and why others may not.
+    def check(self, content: object) -> tuple[list[ClassReport], list[str]]:
+        """Return the accepted reports in ``content``, and why the others are not.
 
-        Those of another run are not looked at.
+        Those of another run are accepted unchecked: the collector leaves them out.
         """
         if not isinstance(content, bytes):
             return [], [f"it is {type(content).__name__}, not bytes"]
@@ -95,8 +93,8 @@ class Inspection:
         except ValueError as error:
             return [], [str(error)]
         if len(reports) > len(self._user_classes()):
-            return [], [f"it has {len(reports)} parts, more than there are user classes"]
-        good: list[PartReport] = []
+            return [], [f"it has {len(reports)} records, more than there are user classes"]
+        good: list[ClassReport] = []
         bad: list[str] = []
         for report in reports:
             if reason := self._why_not(report, {each.user_class for each in good}):
@@ -105,25 +103,25 @@ class Inspection:
                 good.append(report)
         return good, bad
 
-    def _why_not(self, report: PartReport, known: Collection[str]) -> str:
-        """Return why ``report`` is not taken in; empty if it is."""
+    def _why_not(self, report: ClassReport, seen: Collection[str]) -> str:
+        """Return why ``report`` is not accepted; empty if it is."""
         if report.run != self._run:
             return ""
         if report.user_class not in self._user_classes():
             return f"there is no user class {quoted(report.user_class)}"
-        if report.user_class in known:
-            return f"it has two parts for {report.user_class}"
+        if report.user_class in seen:
+            return f"it has two records for {report.user_class}"
         try:
             self._check(report)
         except (LoadgenError, ValueError) as error:
             return str(error)
-        # Whatever it is, it came of what somebody has sent, and would come again with all the rest.
+        # Any other error is due to the content as well, and would come up again in the merge.
         except Exception as error:  # noqa: BLE001
-            return f"it makes no record: {type(error).__name__}: {error}"
+            return f"it cannot be merged: {type(error).__name__}: {error}"
         return ""
 
-    def _check(self, report: PartReport) -> None:
-        """Raise whatever comes of it if ``report`` could not be merged with others.
+    def _check(self, report: ClassReport) -> None:
+        """Raise an error of any kind if ``report`` cannot be merged with others.
 
         Types and ranges were checked when it was decoded.
         """
@@ -133,15 +131,15 @@ class Inspection:
         ledger, count = record.connections.ledger, record.connections.count
         if ledger and len(ledger["index"]) != count:
             raise ValueError(f"its ledger has {len(ledger['index'])} of {count} connections")
-        parts = (
+        added_up = (
             getattr(record, name) for name in record.__struct_fields__ if name not in _NOT_ADDED_UP
         )
-        _check_counts(msgspec.to_builtins((*parts, report.names, report.users)))
+        _check_counts(msgspec.to_builtins((*added_up, report.names, report.users)))
         self._check_moments(report)
         self._check_intervals(packed(record.intervals))
         merge({"it": record})
 
-    def _check_moments(self, report: PartReport) -> None:
+    def _check_moments(self, report: ClassReport) -> None:
         off_s = ns_to_seconds(began_ns("it", report.record) - self._wall_began_ns)
         if not -MOST_SKEW_S <= off_s <= self.allowed_s:
             raise ValueError(
@@ -164,7 +162,7 @@ class Inspection:
         check(intervals)
 
     def why_too_many(self, intervals: PackedIntervals) -> str:
-        """Return why no worker can have so many in this run; empty if one can."""
+        """Return why no worker can have that many intervals in this run; empty if one can."""
         if len(intervals) > MOST_INTERVALS_PER_S * self.allowed_s:
             return f"{len(intervals)} intervals are more than the run so far can have"
         if intervals.packed_bytes > MOST_PACKED_BYTES_PER_S * self.allowed_s:
@@ -173,7 +171,7 @@ class Inspection:
 
 
 def _check_counts(plain: Any) -> None:
-    """Raise ValueError if a number in ``plain`` is larger than is believed."""
+    """Raise ValueError if a number in ``plain`` is larger than `MOST_BELIEVED`."""
     if any(abs(number) > MOST_BELIEVED for number in _numbers(plain)):
         raise ValueError(f"one of its numbers is above {MOST_BELIEVED}")
 
