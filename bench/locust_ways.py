@@ -49,7 +49,7 @@ class Run:
 
     @property
     def at_most_s(self) -> int:
-        """The time after which a client that nobody has told to end does so by itself."""
+        """The time after which a client that is not told to end does so by itself."""
         return round(_OPEN_WITHIN_S + self.settle_s + self.duration_s + _END_WITHIN_S)
 
 

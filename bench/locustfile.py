@@ -24,7 +24,7 @@ class Echo(SocketUser):
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def start_target(environment: Environment, **_: Any) -> None:
-    """Start an echo server if nobody has named a target."""
+    """Start an echo server if no target is named."""
     if environment.host or isinstance(environment.runner, WorkerRunner):
         return
     server = EmbeddedServer()

@@ -2,7 +2,7 @@
 
 Turns an engine over socketpairs as fast as it goes, with a monitor that looks at this process and
 its parent every 20 ms, and holds the longest turn that overlaps with a look against the longest in
-as many stretches of the same length in which nobody looked.
+as many stretches of the same length without one.
 
     python -m bench monitor
 """
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ends_ns = _turn(monitor, chosen.duration)
     looks = monitor.looks[2:-1]  # the first and the last are before and after the loop
     lengths_us = [(ended - began) / 1e3 for began, ended in looks]
-    # Half way between two looks nobody looks.
+    # Half way between two looks there is none.
     between = [
         ((ended + began_next - (ended - began)) // 2, (ended + began_next + (ended - began)) // 2)
         for (began, ended), (began_next, _) in pairwise(looks)

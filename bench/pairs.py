@@ -1,4 +1,4 @@
-"""An engine whose connections are socketpairs: the kernel at its cheapest, nobody in between."""
+"""An engine whose connections are socketpairs: the kernel at its cheapest, and no server."""
 
 import contextlib
 import socket
@@ -21,7 +21,7 @@ CONNECTIONS = backends.TURN_EVENTS
 
 
 class PairDialer(Dialer):
-    """Dials nobody: each connection is one end of a new pair, and ``far_ends`` has the other."""
+    """Dials no server: each connection is one end of a new pair, and ``far_ends`` has the other."""
 
     stamp_every = 0
 

@@ -1,6 +1,6 @@
 """Does a long run grow, slow down, or lose count?
 
-Runs loadgen for a while against a server of its own that keeps a ledger, looks at its memory and
+Runs loadgen for a while against a server of its own that logs its answers, looks at its memory and
 its open descriptors once a second, and holds its books against the server's at the end. The
 first third of the run, two minutes at most, is left out of the slopes: the process still warms up.
 
@@ -214,7 +214,7 @@ def books(soaked: Soaked) -> list[Entry]:
     actual, ledger = record.actual, record.connections.ledger
     answered = actual.messages + actual.warmup_messages
     return [
-        Entry("messages, and the server's ledger", answered, soaked.in_ledger),
+        Entry("messages, and the server's log", answered, soaked.in_ledger),
         Entry("bytes sent, and received there", actual.bytes_sent, counts.bytes_received),
         Entry("bytes received, and sent there", actual.bytes_received, counts.bytes_sent),
         Entry("connections opened, and accepted", actual.opened, counts.accepted),

@@ -28,7 +28,7 @@ ROUNDS = 5
 DURATION_S = 0.3
 WARMUP_S = 0.1
 DRAIN_S = 10.0
-"""Enough for all to come home, so that it can be asked whether all did."""
+"""Enough for all replies to come, so that it can be checked that they did."""
 
 MOST_IN_FLIGHT_BYTES = 128 * 2**20
 """1000 connections with 16 messages of 64 KiB on each hold 1 GiB: that would measure memory."""

@@ -118,7 +118,7 @@ def expected_in_stalls(
     messages of two periods are replayed: each begins when it is due, or when the next connection is
     free again; its answer leaves after the delay, or at the end of the stall that this falls in.
 
-    With enough connections nobody waits for one. A message that falls u into a stall A long waits
+    With enough connections none waits for one. A message that falls u into a stall A long waits
     A - u, for u from -D (the delay) on; so a share of (A + D - x) / B has to wait longer than x,
     and where that share is 1 %, x is the p99: of 100 ms in every second, and D = 0.2 ms, 90.2 ms.
     Service and response time are the same.

@@ -49,7 +49,7 @@ class IdleSocket:
 
 
 class IdleDialer:
-    """Dials nobody."""
+    """Dials no server."""
 
     stamp_every = 0
 

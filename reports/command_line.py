@@ -54,7 +54,7 @@ _NAMES = {  # of options, in the order in which people would write them
 }
 _ALWAYS = frozenset({"connections", "duration_s"})
 _MOST_TEXT_BYTES: Final = 2**17
-"""Linux takes no longer argument (execve(2), MAX_ARG_STRLEN); nor does anybody read it."""
+"""Linux takes no longer argument (execve(2), MAX_ARG_STRLEN); and it would not be read."""
 
 _ESCAPES = {0: r"\0", 9: r"\t", 10: r"\n", 13: r"\r", 92: r"\\"}
 

@@ -34,7 +34,7 @@ _UNKNOWN: Final = "-"
 _OUTCOMES: Final = {
     "interrupted": "the run was interrupted before its end",
     "lost": "every connection had failed before the end",
-    "unreachable": "nobody could connect",
+    "unreachable": "no connection came up",
 }
 
 
@@ -58,14 +58,14 @@ class Beside(NamedTuple):
 def judgement(record: RunRecord) -> Judgement:
     """Return what the figures of ``record`` are worth, and why."""
     if record.health is None:
-        return Judgement("not judged", "?", "nobody has looked at what the figures are worth", [])
+        return Judgement("not judged", "?", "it was not looked at what the figures are worth", [])
     verdict = record.health.verdict
     meaning = meaning_of(verdict, record)
     return Judgement(verdict, _SIGNS[verdict], meaning, record.health.findings)
 
 
 def verdicts(records: Sequence[RunRecord]) -> str:
-    """Return how many rounds were judged how, the gravest first."""
+    """Return how many rounds were judged how, the most severe first."""
     found = Counter(judgement(record).verdict for record in records)
     counts = sorted(found.items(), key=lambda each: (*SEVERITY, each[0]).index(each[0]))
     return f"of {len(records)} rounds " + ", ".join(f"{count} {word}" for word, count in counts)
@@ -80,7 +80,7 @@ def warnings(record: RunRecord) -> Iterator[str]:
 
 
 def headline(record: RunRecord) -> Iterator[tuple[str, str]]:
-    """Yield the few figures that everybody asks for."""
+    """Yield the few figures that most readers ask for."""
     actual = record.actual
     yield "sent" if record.plan.reply == "none" else "answered", format_rate(actual.messages_per_s)
     kind = latency_kind(record)

@@ -14,7 +14,7 @@ from reports.figures.slices import Floats
 from reports.figures.style import SERIES
 
 MOST_SIDES: Final = 12
-"""Lines of more sides nobody tells apart."""
+"""Lines of more sides cannot be told apart."""
 
 _LONGEST_LABEL: Final = 18
 

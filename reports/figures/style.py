@@ -197,7 +197,7 @@ def to_file(figure: Figure, path: Path | io.BytesIO, form: Format, title: str = 
 def _fitted(figure: Figure, width_px: float) -> Iterator[None]:
     """Save ``figure`` within: laid out for that width, its text readable.
 
-    That a font lacks a character of somebody's name is no matter for a warning.
+    That a font lacks a character of a name is no matter for a warning.
     """
     _fit(figure, width_px)
     for text in figure.findobj(Text):

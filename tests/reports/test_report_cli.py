@@ -183,9 +183,9 @@ class TestInOneGo:
     ) -> None:
         words = ("unix:///nobody/is/here.sock", "-c", "1", "--report", str(tmp_path))
         assert loadgen_here(capfd, *words).code == 3
-        assert '<p class="warning">nobody could connect</p>' in (tmp_path / "index.html").read_text(
-            encoding="utf-8"
-        )
+        assert '<p class="warning">no connection came up</p>' in (
+            tmp_path / "index.html"
+        ).read_text(encoding="utf-8")
 
     @pytest.mark.parametrize("more", [["--find-max", "errors<1%"], ["-c", "1,2"]])
     def test_not_with_what_is_many_runs(
