@@ -48,7 +48,7 @@ class ConnectionTime:
     renewing_ns: int = 0
     backing_off_ns: int = 0
     failed_ns: int = 0
-    nobody_up_ns: int = 0
+    none_up_ns: int = 0
 
     def since(self, before: "ConnectionTime") -> "ConnectionTime":
         """Return what has come on top of ``before``."""
@@ -66,7 +66,7 @@ class Availability:
         self._since_ns = clock()
         self._counts = [0] * len(Standing)
         self._times_ns = [0] * len(Standing)
-        self._nobody_up_ns = 0
+        self._none_up_ns = 0
 
     def add(self, standing: Standing, count: int = 1) -> None:
         """Let there be ``count`` more connections of that standing."""
@@ -92,22 +92,22 @@ class Availability:
             f"{each.name.lower()}_ns": self._times_ns[each] + self._counts[each] * span_ns
             for each in _ASKED_FOR
         }
-        alone_ns = self._nobody_up_ns + self._is_nobody_up * span_ns
-        return ConnectionTime(**by_name, nobody_up_ns=alone_ns)
+        alone_ns = self._none_up_ns + self._is_none_up * span_ns
+        return ConnectionTime(**by_name, none_up_ns=alone_ns)
 
     def _pass(self) -> None:
         now_ns = self._clock()
         span_ns, self._since_ns = now_ns - self._since_ns, now_ns
         for standing in _ASKED_FOR:
             self._times_ns[standing] += self._counts[standing] * span_ns
-        self._nobody_up_ns += self._is_nobody_up * span_ns
+        self._none_up_ns += self._is_none_up * span_ns
 
     @property
-    def _is_nobody_up(self) -> bool:
+    def _is_none_up(self) -> bool:
         """Whether connections are asked for, and none is there."""
         counts = self._counts
-        is_anybody_up = counts[Standing.UP] or counts[Standing.RENEWING]
-        return not is_anybody_up and any(counts[standing] for standing in _ASKED_FOR)
+        is_any_up = counts[Standing.UP] or counts[Standing.RENEWING]
+        return not is_any_up and any(counts[standing] for standing in _ASKED_FOR)
 
 
 _ASKED_FOR: Final = tuple(standing for standing in Standing if standing is not Standing.DONE)

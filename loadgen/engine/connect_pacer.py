@@ -22,7 +22,7 @@ from loadgen.engine.connection import Connection
 CONNECTS_UNDER_WAY: Final = 64
 CONNECTS_PER_TURN: Final = 16
 
-LATENESS_MADE_GOOD_NS: Final = 100_000_000
+CATCH_UP_NS: Final = 100_000_000
 """How much of its own lateness a paced opener catches up with."""
 
 
@@ -53,7 +53,7 @@ class ConnectPacer:
         for _ in range(CONNECTS_PER_TURN):
             if not self._may_open or self._next_ns > now_ns:
                 return
-            self._next_ns = max(self._next_ns, now_ns - LATENESS_MADE_GOOD_NS) + self._interval_ns
+            self._next_ns = max(self._next_ns, now_ns - CATCH_UP_NS) + self._interval_ns
             self._under_way += 1
             yield self._waiting.popitem(last=False)[0]
 
@@ -78,7 +78,7 @@ class ConnectPacer:
         return self._next_ns if self._may_open else None
 
     @property
-    def is_waited_for(self) -> bool:
+    def has_waiting(self) -> bool:
         """Whether anybody waits."""
         return bool(self._waiting)
 

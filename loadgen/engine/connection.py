@@ -35,7 +35,7 @@ class Connection(Exchange):
         "failure",
         "failures",
         "is_decided",
-        "is_offered",
+        "is_queued",
         "socket",
         "standing",
         "state",
@@ -50,7 +50,7 @@ class Connection(Exchange):
         self.failure: Failure | None = None
         self.failures = 0
         self.is_decided = False  # whether it has come up, or failed to, for the first time
-        self.is_offered = False  # whether it waits for its turn in an open loop
+        self.is_queued = False  # whether it waits for its turn in an open loop
         self.back_off_ns = 0
         self.connects = 0
         self.connect_ns = 0
@@ -157,12 +157,12 @@ class Connection(Exchange):
             if self.state is State.CONNECTING:
                 self.socket.getpeername()  # ENOTCONN (getpeername(2)) until it is connected
             else:
-                self._look_closer()
+                self._check_socket()
         except OSError:
             return False
         return True
 
-    def _look_closer(self) -> None:
+    def _check_socket(self) -> None:
         """Raise OSError if there is nothing to read, nor room to write where that is awaited."""
         if self.waits_in is Phase.SEND and has_original("select", "poll"):
             poll = original("select", "poll")()

@@ -53,10 +53,10 @@ class Conversation:
         self.first_message = first_message
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
-        self.lap = Batch(b"", 0, 1)  # there is none
+        self.batch = Batch(b"", 0, 1)  # there is none
         if self.reply_bytes is not None and len(payloads.items) == 1:
             count = window.at_once
-            self.lap = Batch(payloads.items[0] * count, self.reply_bytes * count, count)
+            self.batch = Batch(payloads.items[0] * count, self.reply_bytes * count, count)
 
     @classmethod
     def of(cls, plan: Plan, payloads: PayloadQueue) -> "Conversation":

@@ -50,14 +50,14 @@ class Engine(ConnectionPool):
 
     def __init__(
         self,
-        watch: BoundedSelector,
+        selector: BoundedSelector,
         dialer: Dialer,
         recorder: Recorder,
         clock: Clock,
         policy: ConnectionPolicy,
         model: LoadModel | None = None,
     ) -> None:
-        super().__init__(watch, dialer, recorder, clock, policy)
+        super().__init__(selector, dialer, recorder, clock, policy)
         self._buffer = bytearray(BUFFER_BYTES)
         self.model: LoadModel = ClosedLoop() if model is None else model
         self._schedule = model if isinstance(model, LoadSchedule) else None
@@ -95,28 +95,28 @@ class Engine(ConnectionPool):
                 self._settle(connection, interest)
 
     @property
-    def pulse(self) -> LoopStats:
-        """How the loop has fared since the last `take_pulse`; it goes on changing."""
-        return self._watch.pulse
+    def loop_stats(self) -> LoopStats:
+        """How the loop has fared since the last `take_loop_stats`; it goes on changing."""
+        return self._selector.loop_stats
 
-    def take_pulse(self, since_ns: int | None = None) -> LoopStats:
+    def take_loop_stats(self, since_ns: int | None = None) -> LoopStats:
         """Return how the loop has fared since the last call, and begin anew.
 
         A pause that lasts beyond ``since_ns`` counts from there on to what follows.
         """
-        return self._watch.take_pulse(since_ns)
+        return self._selector.take_loop_stats(since_ns)
 
     def slept(self, began_ns: int, due_ns: int, ended_ns: int) -> None:
         """Note that the loop that calls `turn` had nothing to do in between.
 
         ``due_ns`` is when it was to wake up at the latest.
         """
-        self._watch.pulse.slept(began_ns, due_ns, ended_ns)
+        self._selector.loop_stats.slept(began_ns, due_ns, ended_ns)
 
     @property
     def paused_ns(self) -> int:
         """For how long this process has not run though it was due to, in nanoseconds."""
-        return self._watch.pauses.total_ns
+        return self._selector.pauses.total_ns
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """Return how many messages due in [``from_ns``, ``until_ns``) were not sent; the schedule
@@ -128,11 +128,11 @@ class Engine(ConnectionPool):
 
     def fileno(self) -> int:
         """Return the selector's descriptor; raises AttributeError where it has none (poll)."""
-        return self._watch.fileno()
+        return self._selector.fileno()
 
     def next_timeout(self) -> float | None:
         """Return the seconds until a turn is due although no socket is ready; None: for ever."""
-        if self._watch.has_left_over:
+        if self._selector.has_left_over:
             return 0.0
         self._timers.next_ns()  # sets the soonest alarm right, if it was silenced
         moment_ns, alarm_ns = self.model.next_ns(), self._alarm_ns()
@@ -165,16 +165,16 @@ class Engine(ConnectionPool):
             except ConnectionFailed as broken:
                 fail(connection, broken)
                 continue
-            if has_news and (schedule is None or not schedule.offer(connection)):
+            if has_news and (schedule is None or not schedule.note_free(connection)):
                 replied.append(connection)
             if schedule is not None:
                 schedule.send_due(settle, fail)
         self._go_on(replied)
-        self._watch.end_turn(len(ready))
-        polled_ns = self._watch.polled_ns
-        self._recorder.end_turn(polled_ns, self._watch.polled_before_ns)
+        self._selector.end_turn(len(ready))
+        polled_ns = self._selector.polled_ns
+        self._recorder.end_turn(polled_ns, self._selector.polled_before_ns)
         if self._alarm_ns() <= polled_ns:
-            self._keep_time()
+            self._handle_due()
 
     def _wait(self, timeout_s: float | None) -> Ready:
         alarm_ns, moment_ns = self._alarm_ns(), self.model.next_ns()
@@ -185,7 +185,7 @@ class Engine(ConnectionPool):
         elif alarm_ns < NEVER_NS and timeout_s != 0:
             alarm_s = max(0.0, ns_to_seconds(alarm_ns - self._clock()))
             timeout_s = alarm_s if timeout_s is None else min(alarm_s, timeout_s)
-        return self._watch.wait(timeout_s, moment_ns)
+        return self._selector.wait(timeout_s, moment_ns)
 
     def _handle_write(self, connection: Connection, events: int) -> bool:
         """Handle ``events`` that are more than a plain READ; return whether to transmit."""
@@ -209,7 +209,7 @@ class Engine(ConnectionPool):
                 if interest != connection.interest:
                     self._settle(connection, interest)
                 if schedule is not None:
-                    schedule.offer(connection)
+                    schedule.note_free(connection)
 
     def _begin(self, connection: Connection) -> None:
         if self._is_started:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import (
-    NO_LAP,
+    NO_BATCH,
     NOTHING,
     READ,
     READ_AND_WRITE,
@@ -32,7 +32,7 @@ from loadgen.net.failure import (
 from loadgen.net.protocols import Decoder, FramingError
 from loadgen.net.timestamps import bound_by
 
-_MOST_LAPS: Final = 2**29  # small integers are faster; then the general path grants more
+_MOST_BATCHES: Final = 2**29  # small integers are faster; then the general path grants more
 
 
 def _ignore(row: Row) -> None:
@@ -67,7 +67,7 @@ class Exchange(FastPath):
     _decoder: Decoder
 
     def __init__(self, index: int, conversation: Conversation, clock: Clock) -> None:
-        super().__init__(index, conversation.lap, clock)
+        super().__init__(index, conversation.batch, clock)
         self.unanswered = 0
         self.read_ns = 0
         self.flushed_ns = 0
@@ -116,31 +116,31 @@ class Exchange(FastPath):
             self._unscheduled += self._held
         else:
             self._remaining += self._held
-            self._grant_laps()
+            self._grant_batches()
         self._held = 0
 
     # ---- laps -----------------------------------------------------------------------------
 
-    def _grant_laps(self) -> None:
+    def _grant_batches(self) -> None:
         """Let as many of the remaining messages as possible go in laps."""
-        if self._lap.batch:
-            self._shift(min(self._remaining // self._lap.messages, _MOST_LAPS))
+        if self._batch.data:
+            self._shift(min(self._remaining // self._batch.messages, _MOST_BATCHES))
 
-    def _shift(self, laps: int) -> None:
+    def _shift(self, batches: int) -> None:
         """Turn remaining messages into ``laps``; back again if that is negative."""
-        self._laps_left += laps
-        self._laps_granted += laps
-        self._remaining -= laps * self._lap.messages
+        self._batches_left += batches
+        self._batches_granted += batches
+        self._remaining -= batches * self._batch.messages
 
-    def _leave_lap(self) -> None:
+    def _leave_fast_path(self) -> None:
         """Count the bytes of the replies one by one, if a lap is under way."""
-        if self._awaited_bytes != NO_LAP:
-            self._general_bytes_received -= self._lap.reply_bytes
-            self._awaited_bytes = NO_LAP
+        if self._awaited_bytes != NO_BATCH:
+            self._general_bytes_received -= self._batch.reply_bytes
+            self._awaited_bytes = NO_BATCH
 
-    def _cut_short(self, batch: bytes, sent_bytes: int) -> int:
-        self._general_bytes_sent -= len(batch) - sent_bytes
-        self._unsent = memoryview(batch)[sent_bytes:]
+    def _cut_short(self, data: bytes, sent_bytes: int) -> int:
+        self._general_bytes_sent -= len(data) - sent_bytes
+        self._unsent = memoryview(data)[sent_bytes:]
         return READ_AND_WRITE
 
     # ---- receiving ------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Exchange(FastPath):
     def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
         if not view and self.ended_by_reply:
             return False  # the end was seen before; the conclusion is yet to be drawn
-        self._leave_lap()
+        self._leave_fast_path()
         self.read_ns = read_ns
         self._general_bytes_received += len(view)
         decoder = self._decoder
@@ -207,7 +207,7 @@ class Exchange(FastPath):
         return READ if self.in_flight or self._to_come else NOTHING
 
     def _submit_general(self, intended_ns: int) -> int:
-        self._leave_lap()
+        self._leave_fast_path()
         self._unscheduled -= 1
         self._remaining += 1
         self._submit(1, intended_ns)
@@ -217,13 +217,13 @@ class Exchange(FastPath):
 
     def _fill_window(self) -> None:
         room = self._window - self.in_flight
-        if room > self._remaining and self._laps_left:
+        if room > self._remaining and self._batches_left:
             self._shift(-1)
         count = min(room, self._remaining)
         if count > 0:
             self._submit(count)
-        if not self._laps_left:
-            self._grant_laps()
+        if not self._batches_left:
+            self._grant_batches()
 
     def _submit(self, count: int, intended_ns: int = 0) -> None:
         payloads = self._conversation.payloads
@@ -258,14 +258,14 @@ class Exchange(FastPath):
 
     def revoke(self) -> None:
         """Take back the messages that have not been submitted."""
-        self._shift(-self._laps_left)
+        self._shift(-self._batches_left)
         self._limit = self.submitted
         self._held = self._remaining = self._unscheduled = 0
 
     def detach(self) -> None:
         """Give the socket up; messages in flight stay unanswered, the others are held back."""
-        self._leave_lap()
-        self._shift(-self._laps_left)
+        self._leave_fast_path()
+        self._shift(-self._batches_left)
         self.unanswered += self.in_flight
         self.in_flight = 0
         self._held += self._remaining + self._unscheduled
@@ -278,16 +278,16 @@ class Exchange(FastPath):
 
     def counts(self) -> tuple[int, int, int, int]:
         """Return messages submitted and answered (one way: taken), bytes sent and received."""
-        lap, laps_left = self._lap, self._laps_left
-        laps = self._laps_granted - laps_left
-        waiting = self._held + self._remaining + self._unscheduled + laps_left * lap.messages
+        batch, batches_left = self._batch, self._batches_left
+        batches = self._batches_granted - batches_left
+        waiting = self._held + self._remaining + self._unscheduled + batches_left * batch.messages
         submitted = self._limit - waiting
         return (
             submitted,
             submitted - self.in_flight - self.unanswered,
-            self._general_bytes_sent + laps * len(lap.batch),
+            self._general_bytes_sent + batches * len(batch.data),
             self._general_bytes_received
-            + (laps - (self._awaited_bytes != NO_LAP)) * lap.reply_bytes,
+            + (batches - (self._awaited_bytes != NO_BATCH)) * batch.reply_bytes,
         )
 
     @property
@@ -310,4 +310,4 @@ class Exchange(FastPath):
     @property
     def _to_come(self) -> int:
         """Messages, or laps of them, that will be submitted as things stand."""
-        return self._remaining + self._laps_left + self._unscheduled
+        return self._remaining + self._batches_left + self._unscheduled

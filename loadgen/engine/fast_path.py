@@ -30,7 +30,7 @@ Row = tuple[int, int, int, int, int, int]
 one time, to messages that were sent at one time. ``intended_ns`` is 0 in a closed loop; of
 ``stamp_ns`` see `loadgen.net.timestamps`; where it is a time, it is that of the last reply."""
 
-OWNER, REPLIES, INTENDED_NS, SENT_NS, STAMP_NS, READ_NS = range(6)
+CONNECTION, REPLIES, INTENDED_NS, SENT_NS, STAMP_NS, READ_NS = range(6)
 """The columns of a `Row`."""
 
 RecordReplies = Callable[[Row], None]
@@ -39,14 +39,14 @@ NOTHING: Final = 0
 READ: Final = selectors.EVENT_READ
 READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 
-NO_LAP: Final = -1
+NO_BATCH: Final = -1
 """Awaited by a connection that is not on a lap; no read has that size."""
 
 
 class Batch(NamedTuple):
     """What is sent, how many bytes answer it, and how many messages it has."""
 
-    batch: bytes
+    data: bytes
     reply_bytes: int
     messages: int
 
@@ -56,10 +56,10 @@ class FastPath(ABC):
 
     __slots__ = (
         "_awaited_bytes",
+        "_batch",
+        "_batches_granted",
+        "_batches_left",
         "_clock",
-        "_lap",
-        "_laps_granted",
-        "_laps_left",
         "_receive_into",
         "_record",
         "_send",
@@ -76,17 +76,17 @@ class FastPath(ABC):
     _send: Callable[[bytes | memoryview], int]
     _record: RecordReplies
 
-    def __init__(self, index: int, lap: Batch, clock: Clock) -> None:
+    def __init__(self, index: int, batch: Batch, clock: Clock) -> None:
         self.index = index
         self.in_flight = 0
         self.interest = NOTHING
         self.intended_ns = 0
         self.sent_ns = self.submitted_ns = 0
         self._clock = clock
-        self._lap = lap
-        self._laps_granted = self._laps_left = 0
+        self._batch = batch
+        self._batches_granted = self._batches_left = 0
         self._unscheduled = 0  # messages that a schedule will call for
-        self._awaited_bytes = NO_LAP
+        self._awaited_bytes = NO_BATCH
 
     def receive(self, buffer: bytearray) -> bool:
         """Read once into ``buffer``, scratch space; return whether a reply became whole.
@@ -102,7 +102,7 @@ class FastPath(ABC):
         read_ns = self._clock()
         if size != self._awaited_bytes:
             return self._receive_general(memoryview(buffer)[:size], NOT_ASKED, read_ns)
-        self._awaited_bytes = NO_LAP
+        self._awaited_bytes = NO_BATCH
         replies = self.in_flight
         self.in_flight = 0
         self._record((self.index, replies, self.intended_ns, self.sent_ns, NOT_ASKED, read_ns))
@@ -113,20 +113,20 @@ class FastPath(ABC):
 
         Raises ConnectionFailed.
         """
-        laps_left = self._laps_left - 1
-        if self.in_flight or laps_left < 0:
+        batches_left = self._batches_left - 1
+        if self.in_flight or batches_left < 0:
             return self._transmit_general()
-        self._laps_left = laps_left
-        batch, self._awaited_bytes, self.in_flight = self._lap
+        self._batches_left = batches_left
+        data, self._awaited_bytes, self.in_flight = self._batch
         self.sent_ns = self._clock()
         try:
-            size = self._send(batch)
+            size = self._send(data)
         except BlockingIOError:
             size = 0
         except OSError as error:
-            self._cut_short(batch, 0)
+            self._cut_short(data, 0)
             raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
-        return READ if size == len(batch) else self._cut_short(batch, size)
+        return READ if size == len(data) else self._cut_short(data, size)
 
     def submit(self, intended_ns: int) -> int:
         """Send one message that was due at ``intended_ns``; else as `transmit`.
@@ -134,21 +134,21 @@ class FastPath(ABC):
         For a connection that `is_free`, where a schedule says what may be sent. ``submitted_ns`` is
         then the time just before.
         """
-        if self.in_flight or not self._lap.batch:
+        if self.in_flight or not self._batch.data:
             return self._submit_general(intended_ns)
-        batch, self._awaited_bytes, self.in_flight = self._lap
+        data, self._awaited_bytes, self.in_flight = self._batch
         self._unscheduled -= 1
-        self._laps_granted += 1
+        self._batches_granted += 1
         self.intended_ns = intended_ns
         self.submitted_ns = self.sent_ns = self._clock()
         try:
-            size = self._send(batch)
+            size = self._send(data)
         except BlockingIOError:
             size = 0
         except OSError as error:
-            self._cut_short(batch, 0)
+            self._cut_short(data, 0)
             raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
-        return READ if size == len(batch) else self._cut_short(batch, size)
+        return READ if size == len(data) else self._cut_short(data, size)
 
     @abstractmethod
     def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
@@ -163,7 +163,7 @@ class FastPath(ABC):
         """Send one message where no lap can begin."""
 
     @abstractmethod
-    def _cut_short(self, batch: bytes, sent_bytes: int) -> int:
+    def _cut_short(self, data: bytes, sent_bytes: int) -> int:
         """Take over a lap of whose ``batch`` the kernel has taken only ``sent_bytes``."""
 
     # ---- counts ---------------------------------------------------------------------------

@@ -29,7 +29,7 @@ SENDS_AT_ONCE: Final = 16
 """Scheduled messages that go out between two reads: a loop that is late catches up with many at a
 time, and yet reads what has come."""
 
-COUNTED: Final = 100_000
+COUNT_LIMIT: Final = 100_000
 """Messages that were not sent are counted one by one up to here: some 50 ms."""
 
 RecordSend = Callable[[tuple[int, int, int]], None]
@@ -77,12 +77,12 @@ class ClosedLoop:
 class Thinking(ClosedLoop):
     """A closed loop in which each connection waits for a while before it sends again.
 
-    pause_ns: says how long a connection waits, and is asked after each of its replies.
+    think_time_ns: says how long a connection waits, and is asked after each of its replies.
     """
 
-    def __init__(self, pause_ns: Callable[[Connection], int], clock: Clock) -> None:
+    def __init__(self, think_time_ns: Callable[[Connection], int], clock: Clock) -> None:
         super().__init__()
-        self._pause_ns = pause_ns
+        self._think_time_ns = think_time_ns
         self._clock = clock
         self._thinking: list[tuple[int, int, int, Connection]] = []
         self._sequence = 0  # orders equal times by age, and keeps connections from being compared
@@ -90,18 +90,20 @@ class Thinking(ClosedLoop):
     def next_senders(self, replied: list[Connection]) -> list[Connection]:
         """Return those who have thought enough, or have nothing to think about."""
         now_ns = self._clock()
-        at_once = [connection for connection in replied if not self._thinks(connection, now_ns)]
+        at_once = [
+            connection for connection in replied if not self._starts_thinking(connection, now_ns)
+        ]
         while self._thinking and self._thinking[0][0] <= now_ns and len(at_once) < TURN_EVENTS:
             _, _, connects, connection = heapq.heappop(self._thinking)
             if connection.may_transmit and connection.connects == connects:
                 at_once.append(connection)  # and has not been opened anew since
         return super().next_senders(at_once)
 
-    def _thinks(self, connection: Connection, now_ns: int) -> bool:
+    def _starts_thinking(self, connection: Connection, now_ns: int) -> bool:
         if not connection.may_go_on:
             return False
         self._sequence += 1
-        until_ns = now_ns + self._pause_ns(connection)
+        until_ns = now_ns + self._think_time_ns(connection)
         entry = (until_ns, self._sequence, connection.connects, connection)
         heapq.heappush(self._thinking, entry)
         return True
@@ -122,12 +124,12 @@ class LoadSchedule(ABC):
         """Let the messages go out that were to wait for the end of the warm-up."""
 
     @abstractmethod
-    def offer(self, connection: Connection) -> bool:
+    def note_free(self, connection: Connection) -> bool:
         """Take note of ``connection`` if it is free for a message; return whether it is."""
 
     def admit(self, connection: Connection) -> None:
         """Let ``connection`` take its turn with the others."""
-        self.offer(connection)
+        self.note_free(connection)
 
     def next_senders(self, replied: list[Connection]) -> list[Connection]:
         """Return ``replied``: they have something to conclude, not to send."""
@@ -147,7 +149,7 @@ class LoadSchedule(ABC):
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """Return how many messages due in [``from_ns``, ``until_ns``) were not sent; then end.
 
-        None if that would take more than `COUNTED` steps.
+        None if that would take more than `COUNT_LIMIT` steps.
         """
         return 0
 
@@ -168,7 +170,7 @@ class OnDemand(LoadSchedule):
     def __init__(self, owners: Sequence[Owner]) -> None:
         self._owners = owners
 
-    def offer(self, connection: Connection) -> bool:
+    def note_free(self, connection: Connection) -> bool:
         """Pass ``connection`` on to its owner if it is free."""
         if not connection.is_free:
             return False
@@ -225,12 +227,12 @@ class OpenLoop(LoadSchedule):
         """Let the message that comes next be due then, counted from the beginning."""
         self._intended_ns = self._began_ns + offset_ns
 
-    def offer(self, connection: Connection) -> bool:
+    def note_free(self, connection: Connection) -> bool:
         """Let ``connection`` take its turn if it is free; return whether it is."""
         if not connection.is_free:
             return False
-        if not connection.is_offered:
-            connection.is_offered = True
+        if not connection.is_queued:
+            connection.is_queued = True
             self._free.append((self._clock(), connection))
         return True
 
@@ -251,7 +253,7 @@ class OpenLoop(LoadSchedule):
             if not free or intended_ns > clock():
                 return
             free_ns, connection = free.popleft()
-            connection.is_offered = False
+            connection.is_queued = False
             if not connection.is_free:
                 continue
             # The send comes first: what can be done after it must not delay it.
@@ -268,13 +270,13 @@ class OpenLoop(LoadSchedule):
             self._record_send((intended_ns, free_ns, connection.submitted_ns))
             self._intended_ns = self._began_ns + next(offsets_ns, NEVER_NS)
             if connection.is_free:
-                connection.is_offered = True
+                connection.is_queued = True
                 free.append((free_ns, connection))
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """Count them one by one; then end."""
         count = 0
-        for _ in range(COUNTED):
+        for _ in range(COUNT_LIMIT):
             if self._intended_ns >= until_ns:
                 self._intended_ns = NEVER_NS
                 return count

@@ -79,7 +79,7 @@ class Pauses:
         known_ns = on_time_ns[places[places < on_time_ns.size]].tolist()
         self._caught_up_ns[first : first + len(known_ns)] = known_ns
 
-    def delay_sends(self, intended_ns: Integers, sent_ns: Integers) -> Booleans | None:
+    def delayed_sends(self, intended_ns: Integers, sent_ns: Integers) -> Booleans | None:
         """Return of which messages more than half of the schedule lag is pauses; or None."""
         first = bisect_right(self._caught_up_ns, int(intended_ns.min()))
         if first == len(self._caught_up_ns):
@@ -95,7 +95,7 @@ class Pauses:
 
     # ---- of replies -----------------------------------------------------------------------
 
-    def delay_reads(self, sent_ns: Integers, read_ns: Integers) -> Booleans | None:
+    def delayed_reads(self, sent_ns: Integers, read_ns: Integers) -> Booleans | None:
         """Return of which replies more than half of the time to the read is pauses; or None."""
         first = bisect_right(self._until_ns, int(sent_ns.min()))
         if first == len(self._until_ns):
@@ -104,7 +104,7 @@ class Pauses:
         delayed: Booleans = 2 * overlap_ns > read_ns - sent_ns
         return delayed
 
-    def obscure_service(self, sent_ns: Integers, arrived_ns: Integers) -> Booleans | None:
+    def delayed_service(self, sent_ns: Integers, arrived_ns: Integers) -> Booleans | None:
         """Return which service times of the kernel's pauses may have gone into; or None.
 
         The clock is read before a send: a process that stops between the two adds its pause to the
@@ -130,7 +130,7 @@ class Pauses:
         obscured: Booleans = held_up | spanned
         return obscured
 
-    def look_at_server(self, sent_ns: Integers, arrived_ns: Integers) -> None:
+    def note_arrivals(self, sent_ns: Integers, arrived_ns: Integers) -> None:
         """See from replies whether the server went on while this process did not."""
         first = bisect_right(self._from_ns, int(sent_ns.min()))
         if first == len(self._from_ns):
@@ -146,8 +146,8 @@ class Pauses:
             for index, count in zip(*np.unique(following[is_in], return_counts=True), strict=True):
                 column[first + index] += int(count)
 
-    def shared_ns(self, usual_ns: int, since_ns: int) -> int:
-        """Return how long the server stood still in pauses, too, by what `look_at_server` saw.
+    def shared_with_server_ns(self, usual_ns: int, since_ns: int) -> int:
+        """Return how long the server stood still in pauses, too, by what `note_arrivals` saw.
 
         That is known of pauses of at least `LONG_NS`, if they are also twice as long as the server
         usually takes, ``usual_ns``, and most of what was in flight was answered afterwards only:

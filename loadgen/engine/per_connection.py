@@ -19,7 +19,7 @@ _COARSE_BUCKETS: Final = (BUCKETS >> _COARSE_SHIFT) + 1
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionTimes:
+class ConnectionServiceTimes:
     """The durations of each connection, by index, in nanoseconds; 0 where there were none."""
 
     replies: Integers
@@ -31,7 +31,7 @@ class ConnectionTimes:
 
 
 @dataclass(slots=True)
-class ConnectionTables:
+class ConnectionTally:
     """One row per connection, grown as higher indices come."""
 
     connections: int
@@ -65,17 +65,17 @@ class ConnectionTables:
         if connections <= self.connections:
             return
         connections = max(connections, 2 * self.connections)
-        wider = ConnectionTables(connections)
+        wider = ConnectionTally(connections)
         for name in ("replies", "sum_ns", "min_ns", "max_ns", "coarse"):
             getattr(wider, name)[: self.connections] = getattr(self, name)
             setattr(self, name, getattr(wider, name))
         self.connections = connections
 
-    def summarise(self) -> ConnectionTimes:
+    def summarise(self) -> ConnectionServiceTimes:
         """Return the figures of each connection."""
         quiet = self.replies == 0
         minimum = np.where(quiet, 0, self.min_ns)
-        return ConnectionTimes(
+        return ConnectionServiceTimes(
             replies=self.replies,
             mean_ns=self.sum_ns // np.maximum(self.replies, 1),
             min_ns=minimum,

@@ -40,7 +40,7 @@ _log = logger("loadgen.engine")
 WhenEnded = Callable[[Connection, Failure | None, int], None]
 
 
-def _nobody_asks(connection: Connection, failure: Failure | None, lost: int) -> None:
+def _ignore_end(connection: Connection, failure: Failure | None, lost: int) -> None:
     pass
 
 
@@ -73,7 +73,7 @@ class ConnectionPool(ABC):
 
     def __init__(
         self,
-        watch: BoundedSelector,
+        selector: BoundedSelector,
         dialer: Dialer,
         recorder: Recorder,
         clock: Clock,
@@ -82,16 +82,16 @@ class ConnectionPool(ABC):
         self.connections: list[Connection] = []
         self.opened = self.closed = 0  # sockets
         self.availability = Availability(clock)
-        self._watch = watch
+        self._selector = selector
         self._dialer = dialer
         self._recorder = recorder
         self._clock = clock
         self._policy = policy
         self._timers: TimerHeap[Connection] = TimerHeap()
-        self._opener = ConnectPacer(policy.connect_interval_ns)
+        self._pacer = ConnectPacer(policy.connect_interval_ns)
         self._undecided = 0  # connections that have neither come up nor failed yet
         self.cut_off = 0  # messages in flight on connections that were cut
-        self.when_ended: WhenEnded = _nobody_asks
+        self.when_ended: WhenEnded = _ignore_end
         """Hears of a connection that has lost its socket, how it failed (None: it did not), and how
         many messages were lost with it. It is called in the midst of a turn, and must not raise."""
         self._live = 0  # connections with a socket
@@ -102,7 +102,7 @@ class ConnectionPool(ABC):
         indices = range(len(self.connections), len(self.connections) + count)
         added = [self._new(index, conversation) for index in indices]
         self.connections += added
-        self._opener.enqueue(added)
+        self._pacer.enqueue(added)
         self._undecided += count
         self.availability.add(Standing.OPENING, count)
         return added
@@ -115,7 +115,7 @@ class ConnectionPool(ABC):
 
     def drain(self) -> None:
         """Let every connection close once nothing is in flight on it, and none open any more."""
-        for connection in self._opener.clear():
+        for connection in self._pacer.clear():
             self._decide(connection)
         for connection in self.connections:
             self.drain_one(connection)
@@ -132,7 +132,7 @@ class ConnectionPool(ABC):
         elif connection.state is State.FAILED and connection.alarm_ns is not None:
             self._timers.set(connection, None)
             self._backing_off -= 1
-        elif self._opener.remove(connection):
+        elif self._pacer.remove(connection):
             self._decide(connection)
         if not connection.state.is_live:
             self._stand(connection, Standing.DONE)
@@ -150,7 +150,7 @@ class ConnectionPool(ABC):
         self.drain()
         for connection in self.connections:
             self.cut(connection)
-        self._watch.close()
+        self._selector.close()
 
     @property
     def is_opening(self) -> bool:
@@ -160,7 +160,7 @@ class ConnectionPool(ABC):
     @property
     def is_finished(self) -> bool:
         """Whether no connection has a socket, or will have one again."""
-        return not (self._live or self._backing_off or self._opener.is_busy)
+        return not (self._live or self._backing_off or self._pacer.is_busy)
 
     def totals(self) -> PoolTotals:
         """Return the sums over all connections."""
@@ -179,15 +179,15 @@ class ConnectionPool(ABC):
         except ConnectionFailed as broken:
             self._fail(connection, broken)
         else:
-            self._watch.begin(connection, selectors.EVENT_WRITE)
+            self._selector.register(connection, selectors.EVENT_WRITE)
             self._timers.set(connection, connection.dialled_ns + self._policy.connect_timeout_ns)
 
     def _connected(self, connection: Connection) -> None:
-        self._opener.settle()
+        self._pacer.settle()
         self.opened += 1
         self._recorder.record_connect(connection.connect_ns)
         _log.debug("connection %d: connected", connection.index)
-        self._timers.set(connection, self._clock() + self._policy.look_interval_ns)
+        self._timers.set(connection, self._clock() + self._policy.check_interval_ns)
         if connection.state is State.READY:
             self._come_up(connection)
         else:
@@ -197,7 +197,7 @@ class ConnectionPool(ABC):
     def _come_up(self, connection: Connection) -> None:
         self._decide(connection)
         self._stand(connection, Standing.UP)
-        self._watch.change(connection, READ)
+        self._selector.modify(connection, READ)
         self._begin(connection)
 
     def _stand(self, connection: Connection, standing: Standing) -> None:
@@ -209,9 +209,9 @@ class ConnectionPool(ABC):
 
     def _end(self, connection: Connection, step: Event, standing: Standing = Standing.DONE) -> None:
         """Unregister, then close: the selector must not hold a descriptor that is gone."""
-        self._watch.end(connection)
+        self._selector.unregister(connection)
         if connection.state is State.CONNECTING:
-            self._opener.settle()
+            self._pacer.settle()
         else:
             self.closed += 1
         self._decide(connection)
@@ -242,7 +242,7 @@ class ConnectionPool(ABC):
     def _settle(self, connection: Connection, interest: int) -> None:
         """Wait for other events than before; for none, draw the conclusion from the state."""
         if interest != NOTHING:
-            self._watch.change(connection, interest)
+            self._selector.modify(connection, interest)
         elif connection.state is State.GREETING:
             connection.come_up()
             self._come_up(connection)
@@ -251,46 +251,46 @@ class ConnectionPool(ABC):
             standing = Standing.RENEWING if is_renewed else Standing.DONE
             self._end(connection, Event.CLOSE, standing)
             if is_renewed:
-                self._opener.enqueue((connection,))
+                self._pacer.enqueue((connection,))
             self.when_ended(connection, None, 0)
 
     # ---- what the clock says ---------------------------------------------------------------
 
-    def _keep_time(self) -> None:
+    def _handle_due(self) -> None:
         """Do what the clock says is due: open connections, look after those that wait."""
         now_ns = self._clock()
-        for connection in self._opener.take(now_ns):
+        for connection in self._pacer.take(now_ns):
             self._open(connection)
         for connection in self._timers.due(now_ns, TURN_EVENTS):
-            self._look_after(connection, now_ns)
+            self._handle_alarm(connection, now_ns)
 
-    def _look_after(self, connection: Connection, now_ns: int) -> None:
+    def _handle_alarm(self, connection: Connection, now_ns: int) -> None:
         if connection.state is State.FAILED:
             self._backing_off -= 1
             self._stand(connection, Standing.OPENING)
-            self._opener.enqueue((connection,))
+            self._pacer.enqueue((connection,))
             return
-        look_ns = now_ns + self._policy.look_interval_ns
+        check_ns = now_ns + self._policy.check_interval_ns
         for since_ns, longest_ns, cause in self._policy.timeouts(connection):
             # A process that stood still has not waited for the server.
-            paused_ns = self._watch.pauses.within_ns(since_ns, now_ns)
+            paused_ns = self._selector.pauses.within_ns(since_ns, now_ns)
             deadline_ns = since_ns + longest_ns + paused_ns
             if deadline_ns > now_ns:
-                look_ns = min(look_ns, deadline_ns)
+                check_ns = min(check_ns, deadline_ns)
             elif connection.has_news_since(deadline_ns):
-                look_ns = now_ns + 1  # it is dealt with in the next turn
+                check_ns = now_ns + 1  # it is dealt with in the next turn
             else:
                 failure = Failure(connection.waits_in, cause)
                 self._fail(connection, ConnectionFailed(failure))
                 return
-        self._timers.set(connection, look_ns)
+        self._timers.set(connection, check_ns)
 
     def _alarm_ns(self) -> int:
-        """Return before when `_keep_time` has nothing to do, `NEVER_NS` if it never has."""
+        """Return before when `_handle_due` has nothing to do, `NEVER_NS` if it never has."""
         alarm_ns = self._timers.soonest_ns
-        if not self._opener.is_waited_for:
+        if not self._pacer.has_waiting:
             return alarm_ns
-        opening_ns = self._opener.next_ns()
+        opening_ns = self._pacer.next_ns()
         return alarm_ns if opening_ns is None else min(alarm_ns, opening_ns)
 
 

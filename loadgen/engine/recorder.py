@@ -24,8 +24,8 @@ from typing import Final
 import numpy as np
 
 from loadgen.engine.fast_path import (
+    CONNECTION,
     INTENDED_NS,
-    OWNER,
     READ_NS,
     REPLIES,
     SENT_NS,
@@ -33,8 +33,8 @@ from loadgen.engine.fast_path import (
     RecordReplies,
 )
 from loadgen.engine.pauses import Booleans, Pauses
-from loadgen.engine.per_connection import ConnectionTables, ConnectionTimes
-from loadgen.engine.tallies import SendGaps, TimesTally
+from loadgen.engine.per_connection import ConnectionServiceTimes, ConnectionTally
+from loadgen.engine.tallies import InterSendTimes, TimesTally
 from loadgen.net.clock import WallClock, WallClockStep
 from loadgen.net.failure import Failure
 from loadgen.net.timestamps import MISSING, NOT_ASKED, UPPER_BOUND
@@ -82,13 +82,13 @@ class Recorder:
         self.times = TimesTally()
         self.failures: dict[Failure, FailureCount] = {}
         self.steps: list[WallClockStep] = []
-        self.send_gaps = SendGaps()
+        self.inter_send_times = InterSendTimes()
         self.pauses = Pauses()
         self._last_sent_ns = 0
         self.due = 0  # scheduled messages sent that were due since `begin_measuring`
         self._due_from_ns = 0
         self._wall_clock = wall_clock
-        self._interval = TimesTally()
+        self._interval_tally = TimesTally()
         self._interval_failures = 0
         self._connects: list[int] = []
         self._rows: list[int] = []
@@ -100,7 +100,7 @@ class Recorder:
         """Takes (intended_ns, free_ns, sent_ns) of a scheduled message: when it was to be sent,
         when a connection had become free for it, and when it was sent."""
         self._polls: list[tuple[int, int]] = []  # (rows so far, when their sockets were looked at)
-        self._tables = ConnectionTables(connections)
+        self._connection_tally = ConnectionTally(connections)
 
     # ---- rare events ----------------------------------------------------------------------
 
@@ -120,14 +120,14 @@ class Recorder:
 
     # ---- in bulk --------------------------------------------------------------------------
 
-    def end_turn(self, polled_ns: int, looked_ns: int) -> None:
+    def end_turn(self, polled_ns: int, polled_before_ns: int) -> None:
         """Bin the rows that are waiting, if they are many or old; to be called once in a turn.
 
-        ``polled_ns`` is when the turn was told which sockets are ready, ``looked_ns`` when it was
-        told the time before: whatever it has read arrived since then.
+        ``polled_ns`` is when the selector reported the sockets that this turn handled;
+        ``polled_before_ns`` is the same of the poll before: what the turn has read arrived since.
         """
         if self._wall_clock is None:
-            self._polls.append((len(self._rows), looked_ns))
+            self._polls.append((len(self._rows), polled_before_ns))
         is_late = polled_ns - self._flushed_ns >= FLUSH_NS
         if is_late or len(self._rows) + len(self._sends) >= ROWS * _COLUMNS:
             self._flushed_ns = polled_ns
@@ -148,23 +148,23 @@ class Recorder:
 
     def _flush_rows(self, rows: Integers) -> None:
         sent_ns, read_ns, replies = rows[SENT_NS], rows[READ_NS], rows[REPLIES]
-        self._interval.user_space.record(read_ns - sent_ns, replies)
-        late = self.pauses.delay_reads(sent_ns, read_ns)
+        self._interval_tally.user_space.record(read_ns - sent_ns, replies)
+        late = self.pauses.delayed_reads(sent_ns, read_ns)
         if late is not None:
-            self._interval.delayed_reads += int(replies[late].sum())
+            self._interval_tally.delayed_reads += int(replies[late].sum())
         if self._wall_clock is None:
             self._flush_read(rows, late)
         else:
             self._flush_stamped(rows, self._wall_clock)
 
     def _flush_sends(self, sends: Integers) -> None:
-        interval, pauses = self._interval, self.pauses
+        interval, pauses = self._interval_tally, self.pauses
         intended_ns, free_ns, sent_ns = sends
         self.due += int(np.count_nonzero(intended_ns >= self._due_from_ns))
         pauses.catch_up(intended_ns, sent_ns, self._last_sent_ns)
         self._last_sent_ns = int(sent_ns[-1])
-        self.send_gaps.add(sent_ns)
-        delayed = pauses.delay_sends(intended_ns, sent_ns)
+        self.inter_send_times.add(sent_ns)
+        delayed = pauses.delayed_sends(intended_ns, sent_ns)
         if delayed is not None:
             interval.delayed_lag.record((sent_ns - intended_ns)[delayed])
             intended_ns, free_ns, sent_ns = sends[:, ~delayed]
@@ -177,10 +177,12 @@ class Recorder:
     def _flush_read(self, rows: Integers, late: Booleans | None) -> None:
         """Take the time of reading for that of arrival."""
         replies, read_ns = rows[REPLIES], rows[READ_NS]
-        ends, looked_ns = np.array(self._polls, np.int64).reshape(-1, 2).T
-        looked_ns = np.repeat(looked_ns, np.diff(ends // _COLUMNS, prepend=0))
-        doubt_ns = read_ns[: looked_ns.size] - looked_ns
-        self._interval.read_uncertainty.record(doubt_ns, replies[: looked_ns.size])
+        ends, polled_before_ns = np.array(self._polls, np.int64).reshape(-1, 2).T
+        polled_before_ns = np.repeat(polled_before_ns, np.diff(ends // _COLUMNS, prepend=0))
+        uncertainty_ns = read_ns[: polled_before_ns.size] - polled_before_ns
+        self._interval_tally.read_uncertainty.record(
+            uncertainty_ns, replies[: polled_before_ns.size]
+        )
         self._record_service(rows, read_ns, late)
         self._record_response(rows, read_ns, late)
 
@@ -196,21 +198,21 @@ class Recorder:
         if not arrived_ns.size:
             return
         sent_ns = rows[SENT_NS]
-        self._interval.stamped += arrived_ns.size
-        self._interval.receive_lag.record(rows[READ_NS] - arrived_ns)
-        self.pauses.look_at_server(sent_ns, arrived_ns)
-        self._record_service(rows, arrived_ns, self.pauses.obscure_service(sent_ns, arrived_ns))
+        self._interval_tally.stamped += arrived_ns.size
+        self._interval_tally.receive_lag.record(rows[READ_NS] - arrived_ns)
+        self.pauses.note_arrivals(sent_ns, arrived_ns)
+        self._record_service(rows, arrived_ns, self.pauses.delayed_service(sent_ns, arrived_ns))
         self._record_response(rows, arrived_ns, None)
 
     def _record_service(
         self, rows: Integers, arrived_ns: Integers, delayed: Booleans | None
     ) -> None:
-        owners, replies, service_ns = rows[OWNER], rows[REPLIES], arrived_ns - rows[SENT_NS]
+        owners, replies, service_ns = rows[CONNECTION], rows[REPLIES], arrived_ns - rows[SENT_NS]
         if delayed is not None:
-            self._interval.delayed_service.record(service_ns[delayed], replies[delayed])
+            self._interval_tally.delayed_service.record(service_ns[delayed], replies[delayed])
             owners, replies, service_ns = owners[~delayed], replies[~delayed], service_ns[~delayed]
-        self._interval.service.record(service_ns, replies)
-        self._tables.record(owners, service_ns, replies)
+        self._interval_tally.service.record(service_ns, replies)
+        self._connection_tally.record(owners, service_ns, replies)
 
     def _record_response(self, rows: Integers, arrived_ns: Integers, late: Booleans | None) -> None:
         """``late`` is what was delayed after it had been sent."""
@@ -218,11 +220,11 @@ class Recorder:
         if not intended_ns[0]:  # all are scheduled, or none
             return
         response_ns = np.maximum(arrived_ns - intended_ns, 0)
-        delayed = _either(late, self.pauses.delay_sends(intended_ns, rows[SENT_NS]))
+        delayed = _either(late, self.pauses.delayed_sends(intended_ns, rows[SENT_NS]))
         if delayed is not None:
-            self._interval.delayed_response.record(response_ns[delayed], replies[delayed])
+            self._interval_tally.delayed_response.record(response_ns[delayed], replies[delayed])
             response_ns, replies = response_ns[~delayed], replies[~delayed]
-        self._interval.response.record(response_ns, replies)
+        self._interval_tally.response.record(response_ns, replies)
 
     def _note_step(self, step: WallClockStep | None) -> None:
         if step is not None:
@@ -234,13 +236,13 @@ class Recorder:
             return rows
         step = self.steps[-1]
         clear = (rows[READ_NS] <= step.since_ns) | (rows[SENT_NS] >= step.until_ns)
-        self._interval.left_out += int(rows[REPLIES, ~clear].sum())
+        self._interval_tally.left_out += int(rows[REPLIES, ~clear].sum())
         return rows[:, clear]
 
     def _count_unstamped(self, rows: Integers, good: Booleans) -> None:
         """Count the replies without a time of arrival of their own; ``good`` rows have one each."""
         replies, stamp_ns = rows[REPLIES], rows[STAMP_NS]
-        interval = self._interval
+        interval = self._interval_tally
         interval.upper_bounds += int((replies[good] - 1).sum())
         interval.upper_bounds += int(replies[stamp_ns == UPPER_BOUND].sum())
         interval.missing += int(replies[stamp_ns == MISSING].sum())
@@ -252,25 +254,25 @@ class Recorder:
     def end_interval(self, start_ns: int, end_ns: int) -> MeasuredInterval:
         """Return what was recorded since the last call, and begin anew."""
         self.flush()
-        ended = MeasuredInterval(start_ns, end_ns, self._interval, self._interval_failures)
-        self.times.merge(self._interval)
-        self._interval = TimesTally()
+        ended = MeasuredInterval(start_ns, end_ns, self._interval_tally, self._interval_failures)
+        self.times.merge(self._interval_tally)
+        self._interval_tally = TimesTally()
         self._interval_failures = 0
         return ended
 
     def begin_measuring(self, now_ns: int) -> None:
         """Forget the times of the warm-up, whose last interval has ended."""
         self.times = TimesTally()
-        self.send_gaps = SendGaps()
+        self.inter_send_times = InterSendTimes()
         self.due = 0
         self._due_from_ns = now_ns
-        self._tables = ConnectionTables(self._tables.connections)
+        self._connection_tally = ConnectionTally(self._connection_tally.connections)
 
-    def by_connection(self, connections: int = 0) -> ConnectionTimes:
+    def by_connection(self, connections: int = 0) -> ConnectionServiceTimes:
         """Return what each connection saw, of that many at least: its service times."""
         self.flush()
-        self._tables.make_room(connections)
-        return self._tables.summarise()
+        self._connection_tally.make_room(connections)
+        return self._connection_tally.summarise()
 
 
 def arrivals(rows: Integers, offset_ns: int) -> tuple[Integers, Booleans]:

@@ -32,7 +32,7 @@ class BoundedSelector:
         pauses: Pauses | None = None,
     ) -> None:
         self.pauses = Pauses() if pauses is None else pauses
-        self.pulse = LoopStats(self.pauses)
+        self.loop_stats = LoopStats(self.pauses)
         """Is told of every look at the sockets."""
         self.polled_ns = self.polled_before_ns = clock()
         """When the selector spoke last, and when it had named all that was ready before that."""
@@ -53,26 +53,26 @@ class BoundedSelector:
             # Since the selector spoke, a connection may have closed, or opened again.
             ready = [pair for pair in self._left_over if pair[0].fileobj is pair[0].data.socket]
         else:
-            ready = self._look(timeout_s, moment_ns)
+            ready = self._poll(timeout_s, moment_ns)
         self._left_over = ready[TURN_EVENTS:]
         return ready[:TURN_EVENTS] if self._left_over else ready
 
-    def take_pulse(self, since_ns: int | None = None) -> LoopStats:
+    def take_loop_stats(self, since_ns: int | None = None) -> LoopStats:
         """Return what the pulse has counted since the last call, and begin anew.
 
         What was a pause from ``since_ns`` on counts to what follows.
         """
         now_ns = self._clock()
-        taken, self.pulse = self.pulse, LoopStats(self.pauses, _left_ns=now_ns)
+        taken, self.loop_stats = self.loop_stats, LoopStats(self.pauses, _left_ns=now_ns)
         if since_ns is not None:
-            self.pulse.take_over(since_ns, self.pauses.within_ns(since_ns, now_ns))
+            self.loop_stats.take_over(since_ns, self.pauses.within_ns(since_ns, now_ns))
         return taken
 
     def end_turn(self, handled: int) -> None:
         """Note that ``handled`` events of those that `wait` has returned are dealt with."""
-        self.pulse.worked(self._clock(), handled)
+        self.loop_stats.worked(self._clock(), handled)
 
-    def _look(self, timeout_s: float | None, moment_ns: int | None) -> Ready:
+    def _poll(self, timeout_s: float | None, moment_ns: int | None) -> Ready:
         began_ns = self._clock()
         end_ns = NEVER_NS if timeout_s is None else began_ns + seconds_to_ns(timeout_s)
         if moment_ns is not None:
@@ -89,7 +89,7 @@ class BoundedSelector:
                 due_ns = min(due_ns, moment_ns)
                 ready = self._wait_until(self._selector, due_ns)
             self.polled_ns = self._clock()
-            self.pulse.polled(began_ns, due_ns, self.polled_ns, len(ready))
+            self.loop_stats.polled(began_ns, due_ns, self.polled_ns, len(ready))
             self._may_have_more = len(ready) == TURN_EVENTS
             left_ns = min(left_ns - span_ns, end_ns - self.polled_ns)
             if ready or (left_ns <= 0 and not self._must_spin(moment_ns)):
@@ -104,18 +104,18 @@ class BoundedSelector:
         """Whether `wait` would return at once."""
         return bool(self._left_over)
 
-    def begin(self, connection: Connection, interest: int) -> None:
+    def register(self, connection: Connection, interest: int) -> None:
         """Watch the socket of ``connection`` for the events ``interest``."""
         self._selector.register(connection.socket, interest, connection)
         connection.interest = interest
 
-    def change(self, connection: Connection, interest: int) -> None:
+    def modify(self, connection: Connection, interest: int) -> None:
         """Watch for other events than before."""
         if interest != connection.interest:
             self._selector.modify(connection.socket, interest, connection)
             connection.interest = interest
 
-    def end(self, connection: Connection) -> None:
+    def unregister(self, connection: Connection) -> None:
         """Stop watching, if it was watched; to be called while the socket is still open."""
         if connection.interest != NOTHING:
             self._selector.unregister(connection.socket)

@@ -9,7 +9,7 @@ from typing import Any
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.fast_path import NO_LAP, FastPath
+from loadgen.engine.fast_path import NO_BATCH, FastPath
 from loadgen.net.clock import Clock
 from loadgen.net.failure import ConnectionFailed, Failure, Phase
 from loadgen.net.timestamps import (
@@ -61,7 +61,7 @@ class StampedConnection(Connection):
             stamp_ns = MISSING
         if size != self._awaited_bytes:
             return self._receive_stamped(memoryview(buffer), size, stamp_ns, read_ns)
-        self._awaited_bytes = NO_LAP
+        self._awaited_bytes = NO_BATCH
         replies = self.in_flight
         self.in_flight = 0
         self._unstamped_left = self._unstamped_after

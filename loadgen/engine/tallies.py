@@ -47,7 +47,7 @@ class TimesTally:
 
 
 @dataclass(slots=True)
-class SendGaps:
+class InterSendTimes:
     """The times between sends: their number, sum and sum of squares (seconds)."""
 
     count: int = 0

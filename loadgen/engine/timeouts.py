@@ -55,7 +55,7 @@ class ConnectionPolicy:
         return timeouts
 
     @property
-    def look_interval_ns(self) -> int:
+    def check_interval_ns(self) -> int:
         """How often a connection must be looked at for no time-out to be missed."""
         return min(self.io_timeout_ns, self.reply_timeout_ns)
 

@@ -1,7 +1,7 @@
 """One alarm for each of many things, cheap where nearly all of them are put off again.
 
 A connection's deadline moves with every message, but a heap operation for every message would
-cost more than the message's bookkeeping. So a timer that goes off too early is fine: its owner
+cost more than the message's bookkeeping. So a timer that goes off too early is fine: its timed
 looks at the truth, and sets it anew. A connection is then looked at once in a timeout, not once in
 a message. Entries are never searched for: one that has been replaced is recognised when it comes
 up, and dropped.
@@ -32,20 +32,20 @@ class TimerHeap(Generic[T]):
         self._heap: list[tuple[int, int, T]] = []
         self._sequence = 0
 
-    def set(self, owner: T, alarm_ns: int | None) -> None:
-        """Make ``owner``'s one alarm go off at ``alarm_ns``; None silences it."""
-        owner.alarm_ns = alarm_ns
+    def set(self, timed: T, alarm_ns: int | None) -> None:
+        """Make ``timed``'s one alarm go off at ``alarm_ns``; None silences it."""
+        timed.alarm_ns = alarm_ns
         if alarm_ns is not None:
             self._sequence += 1  # orders equal times by age, and keeps owners from being compared
-            heapq.heappush(self._heap, (alarm_ns, self._sequence, owner))
+            heapq.heappush(self._heap, (alarm_ns, self._sequence, timed))
             self.soonest_ns = min(self.soonest_ns, alarm_ns)
 
     def next_ns(self) -> int | None:
         """Return when the next alarm goes off, None if there is none."""
         heap = self._heap
         while heap:
-            alarm_ns, _, owner = heap[0]
-            if owner.alarm_ns == alarm_ns:
+            alarm_ns, _, timed = heap[0]
+            if timed.alarm_ns == alarm_ns:
                 self.soonest_ns = alarm_ns
                 return alarm_ns
             heapq.heappop(heap)
@@ -58,6 +58,6 @@ class TimerHeap(Generic[T]):
             next_ns = self.next_ns()
             if next_ns is None or next_ns > now_ns:
                 return
-            owner = heapq.heappop(self._heap)[2]
-            owner.alarm_ns = None
-            yield owner
+            timed = heapq.heappop(self._heap)[2]
+            timed.alarm_ns = None
+            yield timed

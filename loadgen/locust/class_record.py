@@ -67,7 +67,7 @@ class ClassRecord:
         self.findings.recorder.failures.clear()
         self._used = self._processor.use()
         self._connected = self._engine.availability.so_far(now_ns)
-        self._engine.take_pulse()
+        self._engine.take_loop_stats()
 
     def end_interval(self, now_ns: int) -> None:
         """Close the books of the interval that is under way."""
@@ -132,7 +132,7 @@ class ClassRecord:
         findings = self.findings
         findings.marks.load_ended_ns = now_ns
         findings.at_load_end = self._totals
-        findings.pulse = self._engine.pulse
+        findings.pulse = self._engine.loop_stats
         findings.connection_time = self._engine.availability.so_far(now_ns).since(self._connected)
         findings.processor = self._processor.use().since(self._used)
         findings.overdue = None  # not counted, as long as the schedule goes on

@@ -26,7 +26,7 @@ def test_time_adds_up_by_standing() -> None:
     for after in (Standing.UP, Standing.FAILED):
         availability.move(Standing.OPENING, after)
     before = availability.so_far(clock())
-    assert before == ConnectionTime(opening_ns=3 * SECOND, nobody_up_ns=SECOND)
+    assert before == ConnectionTime(opening_ns=3 * SECOND, none_up_ns=SECOND)
     clock.advance(2 * SECOND)
     availability.move(Standing.OPENING, Standing.DONE)
     availability.move(Standing.UP, Standing.BACKING_OFF)
@@ -39,7 +39,7 @@ def test_time_adds_up_by_standing() -> None:
         renewing_ns=4 * SECOND,
         backing_off_ns=SECOND,
         failed_ns=7 * SECOND,
-        nobody_up_ns=SECOND,
+        none_up_ns=SECOND,
     )
 
 

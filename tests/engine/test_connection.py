@@ -2,7 +2,7 @@ import contextlib
 import random
 
 import pytest
-from stage import NOTHING, READ, Wire, conversation
+from stepped_engine import NOTHING, READ, Wire, conversation
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.lifecycle import Event, State

@@ -4,7 +4,7 @@ import random
 import socket
 
 import pytest
-from stage import NOTHING, READ, READ_AND_WRITE, Wire, conversation
+from stepped_engine import NOTHING, READ, READ_AND_WRITE, Wire, conversation
 
 from loadgen.engine.lifecycle import Event, State
 from loadgen.net.failure import ConnectionFailed, Phase

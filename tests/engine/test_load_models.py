@@ -2,7 +2,7 @@
 
 import itertools
 
-from stage import MS, START_NS, crowd
+from stepped_engine import MS, START_NS, idle_connections
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.lifecycle import State
@@ -13,23 +13,23 @@ from loadgen.net.clock import ManualClock
 
 class TestClosedLoop:
     def test_lets_whoever_was_answered_send_at_once(self) -> None:
-        replied = crowd(3, ManualClock())
+        replied = idle_connections(3, ManualClock())
         assert ClosedLoop().next_senders(replied) == replied
 
     def test_lets_newcomers_send_first_so_many_at_a_time(self) -> None:
         model = ClosedLoop()
-        everyone = crowd(TURN_EVENTS + 2, ManualClock())
-        for connection in everyone[:-1]:
+        connections = idle_connections(TURN_EVENTS + 2, ManualClock())
+        for connection in connections[:-1]:
             model.admit(connection)
         assert model.next_ns() == 0
-        assert model.next_senders(everyone[-1:]) == everyone[:TURN_EVENTS]
+        assert model.next_senders(connections[-1:]) == connections[:TURN_EVENTS]
         assert model.next_ns() == 0
-        assert model.next_senders([]) == everyone[TURN_EVENTS:]
+        assert model.next_senders([]) == connections[TURN_EVENTS:]
         assert model.next_ns() is None
 
     def test_passes_by_who_is_down(self) -> None:
         model = ClosedLoop()
-        gone, here = crowd(2, ManualClock())
+        gone, here = idle_connections(2, ManualClock())
         model.admit(gone)
         model.admit(here)
         gone.state = State.FAILED
@@ -52,21 +52,21 @@ class Thoughts:
 class TestThinking:
     def test_begins_without_a_thought(self) -> None:
         scene = Thoughts(5 * MS)
-        [newcomer] = crowd(1, scene.clock)
+        [newcomer] = idle_connections(1, scene.clock)
         scene.model.admit(newcomer)
         assert scene.model.next_ns() == 0
         assert scene.senders_at(0) == [newcomer]
 
     def test_forgets_the_thoughts_of_a_connection_that_is_opened_again(self) -> None:
         scene = Thoughts(5 * MS)
-        [connection] = crowd(1, scene.clock)
+        [connection] = idle_connections(1, scene.clock)
         assert scene.senders_at(0, connection) == []
         connection.connects += 1
         assert scene.senders_at(5 * MS) == []
 
     def test_lets_each_send_once_its_time_is_over_and_no_earlier(self) -> None:
         scene = Thoughts(5 * MS, 3 * MS)
-        one, other = crowd(2, scene.clock)
+        one, other = idle_connections(2, scene.clock)
         assert scene.senders_at(0, one, other) == []
         assert scene.model.next_ns() == START_NS + 3 * MS
         assert scene.senders_at(3 * MS - 1) == []
@@ -76,28 +76,28 @@ class TestThinking:
 
     def test_lets_equals_send_in_the_order_of_their_replies(self) -> None:
         scene = Thoughts(MS)
-        everyone = crowd(5, scene.clock)[::-1]
-        scene.senders_at(0, *everyone)
-        assert scene.senders_at(MS) == everyone
+        connections = idle_connections(5, scene.clock)[::-1]
+        scene.senders_at(0, *connections)
+        assert scene.senders_at(MS) == connections
 
     def test_lets_so_many_send_at_a_time(self) -> None:
         scene = Thoughts(MS)
-        everyone = crowd(TURN_EVENTS + 5, scene.clock)
-        scene.senders_at(0, *everyone)
-        assert scene.senders_at(MS) == everyone[:TURN_EVENTS]
+        connections = idle_connections(TURN_EVENTS + 5, scene.clock)
+        scene.senders_at(0, *connections)
+        assert scene.senders_at(MS) == connections[:TURN_EVENTS]
         assert scene.model.next_ns() == START_NS + MS
-        assert scene.senders_at(MS) == everyone[TURN_EVENTS:]
+        assert scene.senders_at(MS) == connections[TURN_EVENTS:]
 
     def test_does_not_keep_back_who_has_nothing_more_to_say(self) -> None:
         scene = Thoughts(MS)
-        [draining] = crowd(1, scene.clock)
+        [draining] = idle_connections(1, scene.clock)
         draining.in_flight = 1
         draining.drain()
         assert scene.senders_at(0, draining) == [draining]
 
     def test_passes_by_who_broke_while_it_thought(self) -> None:
         scene = Thoughts(MS)
-        [broken] = crowd(1, scene.clock)
+        [broken] = idle_connections(1, scene.clock)
         scene.senders_at(0, broken)
         broken.state = State.FAILED
         assert scene.senders_at(MS) == []
@@ -118,16 +118,16 @@ class TestOnCall:
     def test_tells_the_owner_of_each_connection_that_it_is_free(self) -> None:
         owners = [Owner(), Owner()]
         model = OnDemand(owners)
-        one, other = crowd(2, ManualClock(), scheduled=True)
+        one, other = idle_connections(2, ManualClock(), scheduled=True)
         model.admit(other)
         assert [owner.free for owner in owners] == [[], [other]]
-        assert model.offer(one)
+        assert model.note_free(one)
         assert [owner.free for owner in owners] == [[one], [other]]
 
     def test_knows_the_owners_who_come_later(self) -> None:
         owners: list[Owner] = []
         model = OnDemand(owners)
-        [connection] = crowd(1, ManualClock(), scheduled=True)
+        [connection] = idle_connections(1, ManualClock(), scheduled=True)
         owners.append(Owner())
         model.admit(connection)
         assert owners[0].free == [connection]
@@ -135,16 +135,16 @@ class TestOnCall:
     def test_says_nothing_of_who_is_busy_or_may_say_no_more(self) -> None:
         owner = Owner()
         model = OnDemand([owner, owner])
-        busy, silent = crowd(2, ManualClock(), scheduled=True)
+        busy, silent = idle_connections(2, ManualClock(), scheduled=True)
         busy.in_flight = 1
         silent.revoke()
-        assert not model.offer(busy)
-        assert not model.offer(silent)
+        assert not model.note_free(busy)
+        assert not model.note_free(silent)
         assert owner.free == []
 
     def test_sends_nothing_by_itself(self) -> None:
         model = OnDemand([Owner()])
-        [connection] = crowd(1, ManualClock(), scheduled=True)
+        [connection] = idle_connections(1, ManualClock(), scheduled=True)
         model.begin(START_NS)
         model.admit(connection)
         model.send_due(lambda *_: None, lambda *_: None)
@@ -153,5 +153,5 @@ class TestOnCall:
         assert model.overdue(START_NS, START_NS + MS) == 0
 
     def test_lets_those_conclude_who_have_something_to_conclude(self) -> None:
-        replied = crowd(2, ManualClock(), scheduled=True)
+        replied = idle_connections(2, ManualClock(), scheduled=True)
         assert OnDemand([]).next_senders(replied) == replied

@@ -25,7 +25,7 @@ def delayed(pauses: Pauses, *messages_ms: tuple[float, float]) -> list[bool]:
     """Return which messages of a schedule, (intended, sent), are delayed."""
     intended_ns, sent_ns = (ns(*column) for column in zip(*messages_ms, strict=True))
     pauses.catch_up(intended_ns, sent_ns, 0)
-    found = pauses.delay_sends(intended_ns, sent_ns)
+    found = pauses.delayed_sends(intended_ns, sent_ns)
     return [False] * len(messages_ms) if found is None else found.tolist()
 
 
@@ -54,7 +54,7 @@ class TestSchedule:
         assert delayed(pauses, (20, 100), (40, 110)) == [True, True]
         intended_ns, sent_ns = ns(105, 111, 130), ns(112, 112.01, 131)
         pauses.catch_up(intended_ns, sent_ns, int(ns(110)[0]))
-        found = pauses.delay_sends(intended_ns, sent_ns)
+        found = pauses.delayed_sends(intended_ns, sent_ns)
         assert found is not None
         assert found.tolist() == [True, True, False]
 
@@ -65,7 +65,7 @@ class TestSchedule:
     def test_later_messages_are_not_looked_at(self) -> None:
         pauses = paused((10, 100))
         delayed(pauses, (20, 100), (200, 200))
-        assert pauses.delay_sends(ns(300, 310), ns(390, 400)) is None
+        assert pauses.delayed_sends(ns(300, 310), ns(390, 400)) is None
 
 
 class Counting(Pauses):
@@ -84,13 +84,13 @@ class Counting(Pauses):
 class TestReplies:
     def test_are_delayed_if_more_than_half_of_the_time_to_the_read_was_pauses(self) -> None:
         pauses = paused((10, 20), (30, 40))
-        found = pauses.delay_reads(ns(0, 5, 12, 35, 41), ns(50, 22, 13, 55, 60))
+        found = pauses.delayed_reads(ns(0, 5, 12, 35, 41), ns(50, 22, 13, 55, 60))
         assert found is not None
         assert found.tolist() == [False, True, True, False, False]
 
     def test_a_send_that_was_held_up_looks_like_a_service_time_of_about_the_pause(self) -> None:
         pauses = paused((10, 90))
-        found = pauses.obscure_service(ns(5, 10.2, 10.3, 89.9, 120), ns(91, 10.5, 90.4, 900, 121))
+        found = pauses.delayed_service(ns(5, 10.2, 10.3, 89.9, 120), ns(91, 10.5, 90.4, 900, 121))
         assert found is not None
         assert found.tolist() == [False, False, True, False, False]
 
@@ -98,13 +98,13 @@ class TestReplies:
         """A long turn sends to many connections; each answers after about as long."""
         sent_ms = [10 + number / 10 for number in range(100)]
         pauses = paused((10, 30))
-        found = pauses.obscure_service(ns(*sent_ms), ns(*(each_ms + 18 for each_ms in sent_ms)))
+        found = pauses.delayed_service(ns(*sent_ms), ns(*(each_ms + 18 for each_ms in sent_ms)))
         assert found is not None
         assert np.flatnonzero(found).tolist() == [99]
 
     def test_a_reply_that_was_in_flight_for_a_whole_pause_tells_nothing_of_the_server(self) -> None:
         pauses = paused((100, 120), (500, 2000))
-        found = pauses.obscure_service(
+        found = pauses.delayed_service(
             ns(90, 95, 480, 490, 499, 0), ns(121, 97, 2010, 700, 501, 2600)
         )
         assert found is not None
@@ -116,9 +116,9 @@ class TestReplies:
             pauses.add(*ns(10 * number, 10 * number + 6).tolist())
         sent_ms = 10 * (KEPT - 3)
         sent_ns, read_ns = ns(sent_ms), ns(sent_ms + 5)
-        pauses.delay_reads(sent_ns, read_ns)
-        pauses.obscure_service(sent_ns, read_ns)
-        pauses.look_at_server(sent_ns, read_ns)
+        pauses.delayed_reads(sent_ns, read_ns)
+        pauses.delayed_service(sent_ns, read_ns)
+        pauses.note_arrivals(sent_ns, read_ns)
         pauses.within_ns(int(sent_ns[0]), int(read_ns[0]))
         assert 0 < max(pauses.looked_at) <= 3
 
@@ -127,8 +127,8 @@ class TestServer:
     def seen(self, *messages_ms: tuple[float, float]) -> int:
         """Return for how many milliseconds of a pause of 400 the server stood still, too."""
         pauses = paused((100, 500))
-        pauses.look_at_server(*(ns(*column) for column in zip(*messages_ms, strict=True)))
-        return pauses.shared_ns(MS, START_NS) // MS
+        pauses.note_arrivals(*(ns(*column) for column in zip(*messages_ms, strict=True)))
+        return pauses.shared_with_server_ns(MS, START_NS) // MS
 
     def test_stood_still_too_if_it_answered_nothing_meanwhile(self) -> None:
         assert self.seen((98, 501), (99, 499), (600, 601)) == 400
@@ -147,14 +147,14 @@ class TestServer:
 
     def test_a_server_that_usually_takes_as_long_was_at_work(self) -> None:
         pauses = paused((100, 500))
-        pauses.look_at_server(ns(98), ns(501))
-        assert pauses.shared_ns(150 * MS, START_NS) == 400 * MS
-        assert pauses.shared_ns(250 * MS, START_NS) == 0
+        pauses.note_arrivals(ns(98), ns(501))
+        assert pauses.shared_with_server_ns(150 * MS, START_NS) == 400 * MS
+        assert pauses.shared_with_server_ns(250 * MS, START_NS) == 0
 
     def test_pauses_of_the_warm_up_do_not_count(self) -> None:
         pauses = paused((100, 500))
-        pauses.look_at_server(ns(98), ns(501))
-        assert pauses.shared_ns(MS, START_NS + 200 * MS) == 0
+        pauses.note_arrivals(ns(98), ns(501))
+        assert pauses.shared_with_server_ns(MS, START_NS + 200 * MS) == 0
 
 
 def test_the_time_between_two_moments_that_was_pauses() -> None:

@@ -149,7 +149,7 @@ class TestWarmUp:
         recorder.end_interval(10, 20)
         assert warm.times.user_space.count == 1
         assert figures(recorder.times.user_space) == figures(histogram_of(7))
-        assert recorder.send_gaps.count == 0
+        assert recorder.inter_send_times.count == 0
         assert recorder.by_connection().replies.tolist() == [1]
 
     def test_is_what_a_message_belongs_to_that_was_due_in_it(self) -> None:

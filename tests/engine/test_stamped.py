@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from stage import NOTHING, READ, conversation
 from stamping import BOTH_PATHS, StampedWire
+from stepped_engine import NOTHING, READ, conversation
 
 from loadgen.engine.lifecycle import Event
 from loadgen.net import timestamps

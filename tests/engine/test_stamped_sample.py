@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from stage import conversation
 from stamping import BOTH_PATHS, StampedWire
+from stepped_engine import conversation
 
 from loadgen.net.clock import wall_ns
 from loadgen.net.timestamps import keeper

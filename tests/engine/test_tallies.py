@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.engine.tallies import SendGaps, TimesTally
+from loadgen.engine.tallies import InterSendTimes, TimesTally
 from loadgen.results.histogram import Histogram, Integers
 
 START_NS = 10**15  # no clock's origin means anything
 
 
 def variation_of(*portions: Integers) -> float | None:
-    gaps = SendGaps()
+    gaps = InterSendTimes()
     for portion in portions:
         gaps.add(portion)
     return gaps.variation
@@ -48,7 +48,7 @@ class TestSendGaps:
         assert variation_of(*[np.array([sent_ns]) for sent_ns in sends]) is None
 
     def test_are_one_fewer_than_the_sends(self) -> None:
-        gaps = SendGaps()
+        gaps = InterSendTimes()
         for number in range(5):
             gaps.add(np.array([START_NS + number, START_NS + number]))
         assert gaps.count == 9

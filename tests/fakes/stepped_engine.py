@@ -157,7 +157,7 @@ class SleepingClock(ManualClock):
             self.sleep(began_ns, now_ns, now_ns)
 
 
-class Stage:
+class SteppedEngine:
     """An engine on a clock that only the test moves, and a listener that the test accepts from."""
 
     def __init__(
@@ -177,10 +177,10 @@ class Stage:
         endpoint = endpoint or Endpoint(socket.AF_INET, self.listener.getsockname())
         self.dialer = Dialer(endpoint, SocketOptions(), factory or socket.socket)
         self.selector = selector or backends.open_selector("auto")
-        watch = BoundedSelector(self.selector, self.clock, pacing, self.recorder.pauses)
+        bounded = BoundedSelector(self.selector, self.clock, pacing, self.recorder.pauses)
         load = model(self.clock, self.recorder) if model else None
         policy = policy or ConnectionPolicy()
-        self.engine = Engine(watch, self.dialer, self.recorder, self.clock, policy, load)
+        self.engine = Engine(bounded, self.dialer, self.recorder, self.clock, policy, load)
         self.clock.sleep = self.engine.slept
 
     def __enter__(self) -> Self:
@@ -298,7 +298,7 @@ class Sink:
         pass
 
 
-def crowd(
+def idle_connections(
     count: int, clock: ManualClock, *, scheduled: bool = False, pipeline: int = 1
 ) -> list[Connection]:
     """Return connections that are up and have begun, and that nothing is in flight on."""
