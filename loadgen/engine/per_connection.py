@@ -1,4 +1,4 @@
-"""What each connection saw, a row of a table each: exact sums and extremes, coarse percentiles."""
+"""A tally of service times per connection: exact sums and extremes, coarse percentiles."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,14 +13,14 @@ from loadgen.results.histogram import (
     bucket_of,
 )
 
-# A connection's own histogram has 8 buckets an octave: off by 6 % at most.
+# The histogram of a connection has 8 buckets an octave: off by 6 % at most.
 _COARSE_SHIFT: Final = PRECISION_BITS - 3
 _COARSE_BUCKETS: Final = (BUCKETS >> _COARSE_SHIFT) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionServiceTimes:
-    """The durations of each connection, by index, in nanoseconds; 0 where there were none."""
+    """The service times of each connection, by index, in nanoseconds; 0 where there were none."""
 
     replies: Integers
     mean_ns: Integers
@@ -32,7 +32,7 @@ class ConnectionServiceTimes:
 
 @dataclass(slots=True)
 class ConnectionTally:
-    """One row per connection, grown as higher indices come."""
+    """Counts, sums and coarse histograms by connection; it grows as higher indices are recorded."""
 
     connections: int
     replies: Integers = field(init=False)
@@ -48,20 +48,20 @@ class ConnectionTally:
         self.max_ns = np.zeros(self.connections, np.int64)
         self.coarse = np.zeros((self.connections, _COARSE_BUCKETS), np.uint32)
 
-    def record(self, owners: Integers, duration_ns: Integers, replies: Integers) -> None:
-        """Count durations, each for its owner and as often as its entry in ``replies`` says."""
-        if not owners.size:
+    def record(self, indices: Integers, service_ns: Integers, replies: Integers) -> None:
+        """Count service times, each for the connection of its index, ``replies`` times."""
+        if not indices.size:
             return
-        self.make_room(int(owners.max()) + 1)
-        np.add.at(self.replies, owners, replies)
-        np.add.at(self.sum_ns, owners, duration_ns * replies)
-        np.minimum.at(self.min_ns, owners, duration_ns)
-        np.maximum.at(self.max_ns, owners, duration_ns)
-        cells = owners * _COARSE_BUCKETS + (bucket_of(duration_ns) >> _COARSE_SHIFT)
+        self.make_room(int(indices.max()) + 1)
+        np.add.at(self.replies, indices, replies)
+        np.add.at(self.sum_ns, indices, service_ns * replies)
+        np.minimum.at(self.min_ns, indices, service_ns)
+        np.maximum.at(self.max_ns, indices, service_ns)
+        cells = indices * _COARSE_BUCKETS + (bucket_of(service_ns) >> _COARSE_SHIFT)
         np.add.at(self.coarse.reshape(-1), cells, replies.astype(np.uint32))
 
     def make_room(self, connections: int) -> None:
-        """Have a row for each of that many connections, at least."""
+        """Grow to at least that many connections."""
         if connections <= self.connections:
             return
         connections = max(connections, 2 * self.connections)
@@ -72,9 +72,9 @@ class ConnectionTally:
         self.connections = connections
 
     def summarise(self) -> ConnectionServiceTimes:
-        """Return the figures of each connection."""
-        quiet = self.replies == 0
-        minimum = np.where(quiet, 0, self.min_ns)
+        """Return the service times of each connection."""
+        is_silent = self.replies == 0
+        minimum = np.where(is_silent, 0, self.min_ns)
         return ConnectionServiceTimes(
             replies=self.replies,
             mean_ns=self.sum_ns // np.maximum(self.replies, 1),

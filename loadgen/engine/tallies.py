@@ -1,4 +1,4 @@
-"""What the recorder adds up: histograms of the times of messages, and the times between sends."""
+"""The tallies of the recorder: histograms of the times of messages, and inter-send times."""
 
 from dataclasses import dataclass, field
 
@@ -10,11 +10,11 @@ from loadgen.units import NS_PER_S
 
 @dataclass(slots=True)
 class TimesTally:
-    """Histograms of what `loadgen.results.record.Times` names, and how many stamps there were.
+    """Histograms of the times of `loadgen.results.record.Times`, and counts of kernel time stamps.
 
     delayed_service, delayed_response, delayed_lag: what was left out of service time, of response
-    time and of the lags of the schedule, since it was mostly pauses of this process; delayed_reads:
-    of how many replies that holds until they were read.
+    time and of schedule lag, because more than half of it was pauses of this process.
+    delayed_reads: the number of replies of which that holds for the time until they were read.
     """
 
     service: Histogram = field(default_factory=Histogram)
@@ -37,7 +37,7 @@ class TimesTally:
     delayed_reads: int = 0
 
     def merge(self, other: "TimesTally") -> None:
-        """Add what ``other`` has counted."""
+        """Add the counts and histograms of ``other``."""
         for name in self.__slots__:
             mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, Histogram):
@@ -48,7 +48,7 @@ class TimesTally:
 
 @dataclass(slots=True)
 class InterSendTimes:
-    """The times between sends: their number, sum and sum of squares (seconds)."""
+    """The times between sends: their count, sum and sum of squares (seconds)."""
 
     count: int = 0
     sum_s: float = 0.0
@@ -58,15 +58,15 @@ class InterSendTimes:
     def add(self, sent_ns: Integers) -> None:
         """Add sends, in the order in which they took place."""
         first_ns = sent_ns[0] if self.last_ns is None else self.last_ns
-        gaps_s = np.diff(sent_ns, prepend=first_ns)[self.last_ns is None :] / NS_PER_S
-        self.count += gaps_s.size
-        self.sum_s += float(gaps_s.sum())
-        self.sum_of_squares += float(gaps_s @ gaps_s)
+        between_s = np.diff(sent_ns, prepend=first_ns)[self.last_ns is None :] / NS_PER_S
+        self.count += between_s.size
+        self.sum_s += float(between_s.sum())
+        self.sum_of_squares += float(between_s @ between_s)
         self.last_ns = int(sent_ns[-1])
 
     @property
     def variation(self) -> float | None:
-        """The squared coefficient of variation, variance over squared mean; None without gaps."""
+        """The squared coefficient of variation, variance over squared mean; None without times."""
         if not self.sum_s:
             return None
         return self.count * self.sum_of_squares / self.sum_s**2 - 1

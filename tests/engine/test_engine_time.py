@@ -351,7 +351,7 @@ def test_back_off_begins_anew_once_the_server_has_answered() -> None:
         for _ in range(3):
             stepped.clock.advance(MS)
             stepped.peers[-1].sendall(b"ping")
-            stepped.turn_until(lambda: connection.was_heard)
+            stepped.turn_until(lambda: connection.has_received)
             known = len(stepped.peers)
             stepped.peers[-1].close()
             lose(stepped, connection, FIRST_BACK_OFF_NS)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from loadgen.engine.pauses import KEPT, Pauses
+from loadgen.engine.pauses import PAUSES_KEPT, Pauses
 from loadgen.engine.recorder import Recorder
 from loadgen.results.histogram import Integers
 
@@ -112,9 +112,9 @@ class TestReplies:
 
     def test_only_the_pauses_since_the_oldest_of_them_are_looked_at(self) -> None:
         pauses = Counting()
-        for number in range(KEPT):
+        for number in range(PAUSES_KEPT):
             pauses.add(*ns(10 * number, 10 * number + 6).tolist())
-        sent_ms = 10 * (KEPT - 3)
+        sent_ms = 10 * (PAUSES_KEPT - 3)
         sent_ns, read_ns = ns(sent_ms), ns(sent_ms + 5)
         pauses.delayed_reads(sent_ns, read_ns)
         pauses.delayed_service(sent_ns, read_ns)
@@ -171,9 +171,9 @@ def test_the_time_between_two_moments_that_was_pauses() -> None:
 
 
 def test_the_latest_pauses_are_kept_and_all_are_added_up() -> None:
-    pauses = paused(*((10 * n, 10 * n + 6) for n in range(2 * KEPT)))
-    assert pauses.total_ns == 2 * KEPT * 6 * MS
-    assert pauses.within_ns(0, START_NS + 20 * KEPT * MS) == KEPT * 6 * MS
+    pauses = paused(*((10 * n, 10 * n + 6) for n in range(2 * PAUSES_KEPT)))
+    assert pauses.total_ns == 2 * PAUSES_KEPT * 6 * MS
+    assert pauses.within_ns(0, START_NS + 20 * PAUSES_KEPT * MS) == PAUSES_KEPT * 6 * MS
 
 
 class TestRecorder:
