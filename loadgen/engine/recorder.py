@@ -33,8 +33,13 @@ from loadgen.engine.fast_path import (
     RecordReplies,
 )
 from loadgen.engine.pauses import Booleans, Pauses
-from loadgen.engine.per_connection import ConnectionServiceTimes, ConnectionTally
-from loadgen.engine.tallies import InterSendTimes, TimesTally
+from loadgen.engine.tallies import (
+    ConnectionServiceTimes,
+    ConnectionTally,
+    FailureTally,
+    InterSendTally,
+    TimesTally,
+)
 from loadgen.net.clock import WallClock, WallClockStep
 from loadgen.net.failure import Failure
 from loadgen.net.timestamps import MISSING, NOT_ASKED, UPPER_BOUND
@@ -49,15 +54,6 @@ _SEND_COLUMNS: Final = 3  # of a row of a scheduled send
 
 # The offset between the clocks is known this well: a stamp that is off by less is plausible.
 _TOLERANCE_NS: Final = 1_000
-
-
-@dataclass(slots=True)
-class FailureTally:
-    """How often one kind of failure occurred, and when first and last (clock nanoseconds)."""
-
-    count: int
-    first_ns: int
-    last_ns: int
 
 
 @dataclass(slots=True)
@@ -82,7 +78,7 @@ class Recorder:
         self.times = TimesTally()
         self.failures: dict[Failure, FailureTally] = {}
         self.steps: list[WallClockStep] = []
-        self.inter_send_times = InterSendTimes()
+        self.inter_send_times = InterSendTally()
         self.pauses = Pauses()
         self._last_sent_ns = 0
         self.due = 0  # scheduled messages sent that were due since `begin_measuring`
@@ -269,7 +265,7 @@ class Recorder:
     def begin_measuring(self, now_ns: int) -> None:
         """Discard the times of the warm-up, whose last interval has ended."""
         self.times = TimesTally()
-        self.inter_send_times = InterSendTimes()
+        self.inter_send_times = InterSendTally()
         self.due = 0
         self._due_from_ns = now_ns
         self._connection_tally = ConnectionTally(self._connection_tally.connections)

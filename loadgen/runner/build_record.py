@@ -5,10 +5,9 @@ from typing import Any
 
 from loadgen.engine.availability import ConnectionTime
 from loadgen.engine.connection import Connection
-from loadgen.engine.per_connection import ConnectionServiceTimes
 from loadgen.engine.pool import PoolTotals
 from loadgen.engine.recorder import MeasuredInterval
-from loadgen.engine.tallies import TimesTally
+from loadgen.engine.tallies import ConnectionServiceTimes, TimesTally
 from loadgen.plan.redaction import as_recorded
 from loadgen.results.connections import described
 from loadgen.results.distribution import Distribution

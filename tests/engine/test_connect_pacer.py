@@ -32,7 +32,7 @@ def pacer_with(connections: list[Connection], interval_ns: int = 0) -> ConnectPa
 
 
 def take(pacer: ConnectPacer, now_ns: int) -> list[int]:
-    """Let out whoever may connect at ``now_ns``; every connect comes up at once."""
+    """Return the connections that may connect at ``now_ns``; every connect succeeds at once."""
     taken = [connection.index for connection in pacer.take(now_ns)]
     for _ in taken:
         pacer.settle()
@@ -98,7 +98,7 @@ class TestWithARate:
         times = connect_times(pacer, clock, START_NS + 100 * MS)
         assert len(times) == pytest.approx(400, abs=4)
 
-    def test_next_tells_when_to_come_back(self) -> None:
+    def test_next_is_when_the_next_connect_is_due(self) -> None:
         pacer = pacer_with(new_connections(3), interval_ns=10 * MS)
         take(pacer, START_NS)
         assert pacer.next_ns() == START_NS + 10 * MS
@@ -110,14 +110,14 @@ class TestWithARate:
         take(pacer, START_NS)
         assert len(take(pacer, START_NS + 55 * MS)) == 5
 
-    def test_a_very_late_turn_owes_no_burst(self) -> None:
+    def test_a_very_late_turn_makes_no_burst(self) -> None:
         pacer = pacer_with(new_connections(1000), interval_ns=20 * MS)
         take(pacer, START_NS)
         late_ns = START_NS + 60 * NS_PER_S
         made_good = [len(take(pacer, late_ns)) for _ in range(10)]
         assert sum(made_good) <= CATCH_UP_NS // (20 * MS) + 1
 
-    def test_who_comes_after_idleness_finds_no_burst(self) -> None:
+    def test_a_connection_after_idleness_finds_no_burst(self) -> None:
         pacer = pacer_with(new_connections(1), interval_ns=10 * MS)
         take(pacer, START_NS)
         pacer.enqueue(new_connections(50))
@@ -125,7 +125,7 @@ class TestWithARate:
         times = connect_times(pacer, clock, clock.now_ns + NS_PER_S // 4)
         assert {later - earlier for earlier, later in pairwise(times)} == {10 * MS}
 
-    def test_who_comes_before_the_interval_is_over_waits_for_its_end(self) -> None:
+    def test_a_connection_before_the_interval_is_over_waits_for_its_end(self) -> None:
         pacer = pacer_with(new_connections(1), interval_ns=10 * MS)
         take(pacer, START_NS)
         pacer.enqueue(new_connections(1))
@@ -134,7 +134,7 @@ class TestWithARate:
 
 
 class TestWaiting:
-    def test_nobody_waits_to_begin_with(self) -> None:
+    def test_no_connection_waits_to_begin_with(self) -> None:
         pacer = ConnectPacer(0)
         assert not pacer.is_busy
         assert pacer.next_ns() is None
@@ -148,13 +148,13 @@ class TestWaiting:
         pacer.settle()
         assert not pacer.is_busy
 
-    def test_clear_sends_all_away(self) -> None:
+    def test_clear_removes_all(self) -> None:
         pacer = pacer_with(new_connections(5))
         pacer.clear()
         assert list(pacer.take(START_NS)) == []
         assert not pacer.is_busy
 
-    def test_remove_sends_one_away_and_is_fine_with_a_stranger(self) -> None:
+    def test_remove_removes_one_and_ignores_an_unknown_one(self) -> None:
         connections = new_connections(3)
         pacer = pacer_with(connections)
         pacer.remove(connections[1])
@@ -173,7 +173,7 @@ class TestBackOff:
         assert waits[-1] == LONGEST_BACK_OFF_NS
         assert waits == sorted(waits)
 
-    def test_begins_anew_once_the_server_has_said_something(self) -> None:
+    def test_begins_anew_once_the_server_has_sent_something(self) -> None:
         (connection,) = new_connections(1)
         connection.back_off_ns = LONGEST_BACK_OFF_NS
         connection._received_before = -1  # fewer than now

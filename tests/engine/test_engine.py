@@ -1,4 +1,4 @@
-"""The engine, stepped from outside: how connections come, work, break and go."""
+"""The engine, stepped by the test: connections that come up, work, fail and end."""
 
 import select
 import selectors
@@ -109,7 +109,7 @@ def test_a_connection_that_waits_for_its_connect_is_drained() -> None:
         assert stepped.engine.opened == 1
 
 
-def test_all_are_drained_and_their_replies_come_home() -> None:
+def test_all_are_drained_once_their_replies_have_arrived() -> None:
     with SteppedEngine() as stepped:
         stepped.open(3)
         stepped.start()
@@ -207,7 +207,7 @@ def test_its_descriptor_is_readable_when_there_is_work() -> None:
 # ---- misbehaving peers --------------------------------------------------------------------
 
 GONE = {
-    (Phase.CONNECT, Cause.RESET),  # it may be gone before we look how the connect ended
+    (Phase.CONNECT, Cause.RESET),  # it may be gone before the result of the connect is checked
     (Phase.RECEIVE, Cause.CLOSED),
     (Phase.RECEIVE, Cause.RESET),
     (Phase.SEND, Cause.RESET),
@@ -262,7 +262,7 @@ def test_a_greeting_to_a_peer_that_has_gone_is_counted_as_any_other(tmp_path: Pa
         listener.accept()[0].close()
         stepped.turn_until(lambda: connection.state is State.FAILED)
         assert stepped.failures() == {(Phase.SEND, Cause.RESET): 1}
-        # It did come up, and is counted when it goes: the stepped compares opened with closed.
+        # It did come up, and is counted when it ends: `SteppedEngine` compares opened with closed.
         assert connection.connects == stepped.engine.opened
 
 

@@ -88,7 +88,7 @@ def test_a_message_waits_for_a_connection_and_the_waiting_is_in_its_response_tim
         stepped.turn_at(0)
         stepped.turn_at(20 * MS)
         assert connection.submitted == 1
-        assert stepped.engine.next_timeout() != 0  # it is not to be asked again and again
+        assert stepped.engine.next_timeout() != 0  # the loop must not spin
         for offset_ns in (35 * MS, 40 * MS, 42 * MS):
             stepped.clock.now_ns = START_NS + offset_ns
             stepped.answer(connection)
@@ -99,7 +99,7 @@ def test_a_message_waits_for_a_connection_and_the_waiting_is_in_its_response_tim
         assert of(times.generator_lag) == distribution(0, 0, 0)
 
 
-def test_a_generator_that_is_late_has_itself_to_blame() -> None:
+def test_a_generator_that_is_late_has_a_lag_of_its_own() -> None:
     with SteppedEngine(model=schedule(10 * MS, 20 * MS)) as stepped:
         connections = begun(stepped, 2)
         stepped.turn_at(50 * MS)
@@ -272,7 +272,7 @@ def test_where_the_schedule_has_ended_a_turn_waits_for_the_sockets_alone(
         assert connection.answered == 1
 
 
-def test_draining_ends_the_schedule_and_replies_come_home() -> None:
+def test_draining_ends_the_schedule_and_waits_for_replies_in_flight() -> None:
     with SteppedEngine(model=every(MS)) as stepped:
         connections = begun(stepped, 3)
         for number in range(2):

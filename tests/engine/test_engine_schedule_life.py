@@ -1,4 +1,4 @@
-"""The engine in an open loop: connections that come late, break, come again, or say more."""
+"""The engine in an open loop: connections that are late, break, or are opened again."""
 
 import contextlib
 import random
@@ -48,7 +48,7 @@ def test_the_first_message_is_no_scheduled_one() -> None:
         assert of(times.response) == distribution(17 * MS)
 
 
-def test_connections_that_join_in_take_their_turn() -> None:
+def test_connections_that_are_added_later_are_used_in_turn() -> None:
     with SteppedEngine(model=every(MS)) as stepped:
         talk = conversation(scheduled=True)
         [first] = stepped.open(1, talk)
@@ -77,7 +77,7 @@ def test_a_connection_that_breaks_leaves_its_messages_to_the_others() -> None:
         assert of(stepped.times().blocked) == distribution(0, 0, 0, 0, 0)
 
 
-def test_a_free_connection_that_has_gone_is_passed_by() -> None:
+def test_a_free_connection_that_has_gone_is_skipped() -> None:
     with SteppedEngine(model=schedule(10 * MS)) as stepped:
         gone, here = stepped.open(2, conversation(scheduled=True))
         stepped.engine.start()
@@ -88,7 +88,7 @@ def test_a_free_connection_that_has_gone_is_passed_by() -> None:
         assert stepped.failures() == {(Phase.RECEIVE, Cause.CLOSED): 1}
 
 
-def test_messages_that_nobody_is_left_for_are_overdue() -> None:
+def test_messages_without_a_connection_left_are_overdue() -> None:
     with SteppedEngine(model=every(MS)) as stepped:
         [connection] = stepped.open(1, conversation(scheduled=True))
         stepped.engine.start()

@@ -142,7 +142,7 @@ def test_a_connection_that_waits_for_nothing_is_left_alone() -> None:
 
 
 def test_replies_that_are_there_already_are_no_timeouts_however_late_they_are_read() -> None:
-    """The process was stopped, or the loop was busy elsewhere: that is not the server's doing."""
+    """The process was stopped, or the loop was busy elsewhere: the server did not cause that."""
     with SteppedEngine(POLICY) as stepped:
         connections = stepped.open(300)
         stepped.start()
@@ -165,7 +165,7 @@ NOT_WHOLE = {(Phase.RECEIVE, Cause.REPLY_TIMEOUT): 1}
 
 
 def drip(stepped: SteppedEngine, connection: Connection, times: int, every_ns: int) -> None:
-    """Let the peer send a byte that often; each is read when it comes."""
+    """Let the peer send a byte that often; each is read when it arrives."""
     for _ in range(times):
         pass_time(stepped, every_ns)
         assert connection.state in (State.READY, State.GREETING)
@@ -269,7 +269,7 @@ def test_a_reply_that_is_there_already_is_in_time_and_a_part_of_one_is_not() -> 
         stepped.peer_of(whole).sendall(b"ping")
         stepped.peer_of(part).sendall(b"pi")
         stepped.clock.advance(2 * SECOND)
-        stepped.engine._handle_due()  # before the sockets are looked at
+        stepped.engine._handle_due()  # before the sockets are polled
         assert stepped.failures() == {}
         stepped.clock.advance(1)
         stepped.turn_until(lambda: bool(whole.answered))
@@ -358,7 +358,7 @@ def test_back_off_begins_anew_once_the_server_has_answered() -> None:
             stepped.turn_until(lambda known=known: connection.is_up and len(stepped.peers) > known)  # type: ignore[misc]
 
 
-def test_draining_calls_those_off_that_wait_to_be_opened_again() -> None:
+def test_draining_ends_the_wait_to_be_opened_again() -> None:
     with SteppedEngine(RECONNECT) as stepped:
         [connection] = stepped.open(1)
         stepped.peers[0].close()

@@ -58,7 +58,7 @@ def test_a_turn_sends_to_a_bounded_number_at_the_start(backend: str) -> None:
 
 
 @ALL_BACKENDS
-def test_a_turn_reads_a_bounded_number_and_reaches_everyone(backend: str) -> None:
+def test_a_turn_reads_a_bounded_number_and_the_next_read_the_others(backend: str) -> None:
     log: list[str] = []
     with engine_on(backend, log) as stepped:
         connections = stepped.open(MANY)
@@ -87,7 +87,7 @@ def test_what_is_left_over_comes_first_and_does_not_wait(backend: str) -> None:
         assert turn(stepped, log)["receive"] == TURN_EVENTS
         assert stepped.engine.next_timeout() == 0.0
         first = [connection for connection in connections if connection.answered]
-        for connection in first:  # they are ready again, and yet it is not their turn
+        for connection in first:  # they are ready again, but the left-over ones are first
             stepped.peer_of(connection).sendall(b"ping")
         stepped.engine.turn(60)
         assert sum(connection.answered for connection in connections) == 2 * TURN_EVENTS
@@ -110,7 +110,7 @@ def test_a_turn_that_starts_and_answers_is_bounded_too(backend: str) -> None:
 
 
 @ALL_BACKENDS
-def test_everyone_is_read_before_anything_is_sent(backend: str) -> None:
+def test_all_are_read_before_anything_is_sent(backend: str) -> None:
     log: list[str] = []
     with engine_on(backend, log) as stepped:
         stepped.open(100, conversation(pipeline=2))
@@ -125,7 +125,7 @@ def test_everyone_is_read_before_anything_is_sent(backend: str) -> None:
 
 @ALL_BACKENDS
 def test_all_that_one_turn_reads_is_stamped_before_it_sends(backend: str) -> None:
-    """Each look at the clock takes a while; so does each send, and no reply pays for that."""
+    """Each clock read takes a while, and so does each send; no reply's time contains the latter."""
     log: list[str] = []
     with engine_on(backend, log) as stepped:
         connections = stepped.open(50)
@@ -147,13 +147,13 @@ def test_all_that_one_turn_reads_is_stamped_before_it_sends(backend: str) -> Non
 
 
 @ALL_BACKENDS
-def test_what_was_ready_before_the_last_look_may_have_come_before_it(backend: str) -> None:
-    """Only a look that did not name all it might have tells nothing of the others."""
+def test_what_was_ready_before_the_last_poll_may_have_arrived_before_it(backend: str) -> None:
+    """A poll that returned a full portion says nothing about the sockets beyond it."""
     with engine_on(backend, []) as stepped:
         connections = stepped.open(MANY)
         stepped.start()
         stepped.times()
-        began_ns = stepped.clock.now_ns  # of the last look, which finds nothing
+        began_ns = stepped.clock.now_ns  # of the last poll, which finds nothing
         stepped.engine.turn(0)
         all_answer(stepped)
         expected = []
@@ -249,7 +249,7 @@ def test_next_timeout_is_the_nearest_of_all() -> None:
 
 
 def test_an_end_that_is_seen_twice_before_its_turn_to_send_is_one_reply() -> None:
-    """While others have yet to begin, whoever was answered waits behind them, still readable."""
+    """While others have yet to begin, an answered one waits behind them, still readable."""
     with SteppedEngine() as stepped:
         connections = stepped.open(MANY, conversation(reply="eof", messages=1))
         stepped.engine.start()

@@ -26,7 +26,7 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize(("state", "step"), list(itertools.product(State, Event)))
-def test_a_step_leads_where_the_table_says_or_is_our_bug(state: State, step: Event) -> None:
+def test_a_step_leads_to_the_state_of_the_table_or_raises_a_bug(state: State, step: Event) -> None:
     if (state, step) in ALLOWED:
         assert advance(state, step) is ALLOWED[state, step]
         return
@@ -36,7 +36,7 @@ def test_a_step_leads_where_the_table_says_or_is_our_bug(state: State, step: Eve
 
 
 @pytest.mark.parametrize("state", State)
-def test_whoever_has_a_socket_is_live(state: State) -> None:
+def test_a_state_with_a_socket_is_live(state: State) -> None:
     with_a_socket = {
         State.CONNECTING,
         State.GREETING,

@@ -1,4 +1,4 @@
-"""A schedule and its connections, which are free, busy or gone as the test says."""
+"""A schedule and its connections; the test sets which are free, busy or closed."""
 
 import itertools
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class Schedule:
         self._connections: list[Connection] = []
 
     def begin(self, count: int, pipeline: int = 1) -> list[Connection]:
-        """Let so many connections take part, and the schedule begin."""
+        """Add ``count`` free connections, and begin the schedule."""
         self._connections = idle_connections(count, self.clock, scheduled=True, pipeline=pipeline)
         for connection in self._connections:
             self.model.admit(connection)
@@ -36,7 +36,7 @@ class Schedule:
         return self._connections
 
     def senders_at(self, offset_ns: int) -> list[Connection]:
-        """Return who sends when it is so long after the start, in the order of the messages."""
+        """Return which connections send so long after the start, in the order of messages."""
         self.clock.now_ns = START_NS + offset_ns
         before = len(self.sends)
         submitted = [connection.submitted for connection in self._connections]
@@ -53,7 +53,7 @@ class Schedule:
         return senders
 
     def answer(self, *connections: Connection) -> None:
-        """Let the replies to all that is in flight on ``connections`` have come."""
+        """Answer all that is in flight on ``connections``."""
         for connection in connections:
             connection.in_flight = 0
             self.model.note_free(connection)
@@ -130,7 +130,7 @@ class TestOpenLoop:
         assert scene.senders_at(MS) == connections[:SENDS_AT_ONCE]
         assert scene.senders_at(MS) == connections[SENDS_AT_ONCE:]
 
-    def test_gives_nobody_two_places_in_the_queue(self) -> None:
+    def test_queues_a_connection_only_once(self) -> None:
         scene = Schedule(*range(6))
         one, other = scene.begin(2, pipeline=3)
         assert scene.model.note_free(one)
@@ -138,7 +138,7 @@ class TestOpenLoop:
         assert order == [[one], [other]] * 3
         assert not scene.model.note_free(one)
 
-    def test_passes_by_who_is_no_longer_free(self) -> None:
+    def test_skips_connections_that_are_no_longer_free(self) -> None:
         scene = Schedule(0, 0)
         failed, draining, busy, free = scene.begin(4)
         failed.close(Event.FAIL)
@@ -148,14 +148,14 @@ class TestOpenLoop:
         scene.answer(busy)
         assert scene.senders_at(0) == [busy]
 
-    def test_lets_those_conclude_who_have_nothing_to_send(self) -> None:
+    def test_lets_connections_without_messages_transmit_to_end(self) -> None:
         scene = Schedule(0)
         [done] = scene.begin(1)
         done.revoke()
         assert not scene.model.note_free(done)
         assert scene.model.next_senders([done]) == [done]
 
-    def test_tells_of_a_connection_that_breaks_and_its_message_is_gone(self) -> None:
+    def test_fails_a_connection_that_breaks_with_its_message(self) -> None:
         scene = Schedule(0, 0)
         broken, whole = scene.begin(2)
         broken.socket.is_broken = True
@@ -165,7 +165,7 @@ class TestOpenLoop:
         assert error.failure == (Phase.SEND, Cause.RESET)
         assert len(scene.offsets()) == 2
 
-    def test_moves_the_message_to_come_where_the_schedule_itself_has_changed(self) -> None:
+    def test_moves_the_next_message_where_the_schedule_itself_has_changed(self) -> None:
         scene = Schedule(10 * MS, 20 * MS, 30 * MS)
         connections = scene.begin(3)
         scene.model.reschedule(4 * MS)
@@ -177,7 +177,7 @@ class TestOpenLoop:
         assert scene.senders_at(25 * MS) == connections[1:2]
         assert [intended_ns for intended_ns, _, _ in scene.offsets()] == [4 * MS, 25 * MS]
 
-    def test_waits_for_ever_for_a_message_that_is_never_due(self) -> None:
+    def test_waits_without_limit_for_a_message_that_is_never_due(self) -> None:
         scene = Schedule(10 * MS)
         connections = scene.begin(1)
         scene.model.reschedule(NEVER_NS)
@@ -196,7 +196,7 @@ class TestOpenLoop:
         assert scene.senders_at(100 * MS) == []
 
     def test_holds_the_load_back_until_the_warm_up_has_ended(self) -> None:
-        """Late as that may be, and then what is left of the warm-up comes first."""
+        """However late that is; what is left of the warm-up is sent first."""
         scene = Schedule(10 * MS, 11 * MS, warm_up=WarmUp(10 * MS, (0, 4 * MS, 8 * MS)))
         connections = scene.begin(4)
         assert scene.senders_at(5 * MS) == connections[:2]

@@ -1,4 +1,4 @@
-"""Which times of messages the pauses of a process have gone into."""
+"""Which times of messages the pauses of a process have delayed."""
 
 import numpy as np
 
@@ -49,7 +49,9 @@ class TestSchedule:
         messages = [(20 + 10 * n, 120 + 20 * n) for n in range(10)]
         assert delayed(paused((115, 121)), *messages) == [False] * 10
 
-    def test_a_portion_that_ends_in_the_midst_of_catching_up_tells_nothing_yet(self) -> None:
+    def test_a_portion_that_ends_before_the_schedule_is_caught_up_with_shows_nothing(
+        self,
+    ) -> None:
         pauses = paused((10, 100))
         assert delayed(pauses, (20, 100), (40, 110)) == [True, True]
         intended_ns, sent_ns = ns(105, 111, 130), ns(112, 112.01, 131)
@@ -62,14 +64,14 @@ class TestSchedule:
         messages = (20, 100), (80, 170), (150, 190), (195, 195)
         assert delayed(paused((10, 100), (110, 160)), *messages) == [True, True, True, False]
 
-    def test_later_messages_are_not_looked_at(self) -> None:
+    def test_later_messages_are_not_examined(self) -> None:
         pauses = paused((10, 100))
         delayed(pauses, (20, 100), (200, 200))
         assert pauses.delayed_sends(ns(300, 310), ns(390, 400)) is None
 
 
 class Counting(Pauses):
-    """Notes how many pauses are looked at, each time."""
+    """Notes how many pauses are examined, each time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,13 +90,13 @@ class TestReplies:
         assert found is not None
         assert found.tolist() == [False, True, True, False, False]
 
-    def test_a_send_that_was_held_up_looks_like_a_service_time_of_about_the_pause(self) -> None:
+    def test_a_pause_before_a_send_seems_a_service_time_of_about_its_length(self) -> None:
         pauses = paused((10, 90))
         found = pauses.delayed_service(ns(5, 10.2, 10.3, 89.9, 120), ns(91, 10.5, 90.4, 900, 121))
         assert found is not None
         assert found.tolist() == [False, False, True, False, False]
 
-    def test_a_process_that_went_on_sending_was_not_held_up_in_a_send(self) -> None:
+    def test_a_process_that_continued_to_send_was_not_paused_before_a_send(self) -> None:
         """A long turn sends to many connections; each answers after about as long."""
         sent_ms = [10 + number / 10 for number in range(100)]
         pauses = paused((10, 30))
@@ -102,7 +104,9 @@ class TestReplies:
         assert found is not None
         assert np.flatnonzero(found).tolist() == [99]
 
-    def test_a_reply_that_was_in_flight_for_a_whole_pause_tells_nothing_of_the_server(self) -> None:
+    def test_a_reply_that_was_in_flight_for_a_whole_pause_does_not_show_the_server(
+        self,
+    ) -> None:
         pauses = paused((100, 120), (500, 2000))
         found = pauses.delayed_service(
             ns(90, 95, 480, 490, 499, 0), ns(121, 97, 2010, 700, 501, 2600)
@@ -110,7 +114,7 @@ class TestReplies:
         assert found is not None
         assert found.tolist() == [False, False, True, False, False, False]
 
-    def test_only_the_pauses_since_the_oldest_of_them_are_looked_at(self) -> None:
+    def test_only_the_pauses_since_the_oldest_of_them_are_examined(self) -> None:
         pauses = Counting()
         for number in range(PAUSES_KEPT):
             pauses.add(*ns(10 * number, 10 * number + 6).tolist())
@@ -125,24 +129,24 @@ class TestReplies:
 
 class TestServer:
     def seen(self, *messages_ms: tuple[float, float]) -> int:
-        """Return for how many milliseconds of a pause of 400 the server stood still, too."""
+        """Return for how many milliseconds of a pause of 400 the server was paused, too."""
         pauses = paused((100, 500))
         pauses.note_arrivals(*(ns(*column) for column in zip(*messages_ms, strict=True)))
         return pauses.shared_with_server_ns(MS, START_NS) // MS
 
-    def test_stood_still_too_if_it_answered_nothing_meanwhile(self) -> None:
+    def test_was_paused_too_if_it_answered_nothing_meanwhile(self) -> None:
         assert self.seen((98, 501), (99, 499), (600, 601)) == 400
 
-    def test_stood_still_too_if_it_was_stopped_a_little_later(self) -> None:
+    def test_was_paused_too_if_it_was_stopped_a_little_later(self) -> None:
         assert self.seen((98, 501), (98, 501), (99, 101)) == 400
 
-    def test_what_was_answered_before_tells_nothing(self) -> None:
+    def test_what_was_answered_before_shows_nothing(self) -> None:
         assert self.seen((90, 91), (91, 92), (92, 93), (99, 501)) == 400
 
-    def test_went_on_if_it_answered_most(self) -> None:
+    def test_ran_if_it_answered_most(self) -> None:
         assert self.seen((98, 501), (99, 100), (99, 103)) == 0
 
-    def test_nobody_knows_if_nothing_was_in_flight(self) -> None:
+    def test_nothing_is_known_if_nothing_was_in_flight(self) -> None:
         assert self.seen((98, 99), (501, 502)) == 0
 
     def test_a_server_that_usually_takes_as_long_was_at_work(self) -> None:
@@ -197,6 +201,6 @@ class TestRecorder:
         assert times.schedule_lag.count == times.generator_lag.count == 1
         assert times.delayed_lag.max_ns == 80 * MS
 
-    def test_keeps_service_times_that_no_pause_has_gone_into(self) -> None:
+    def test_keeps_service_times_that_no_pause_has_delayed(self) -> None:
         times = self.recorded().end_interval(0, 1).times
         assert (times.service.count, times.service.max_ns) == (2, 3 * MS)

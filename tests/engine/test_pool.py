@@ -1,4 +1,4 @@
-"""Connections that whoever embeds the engine opens, lets speak, cuts and hears the end of."""
+"""Connections that the caller of the engine opens, sends on, and cuts, and whose end it is told."""
 
 import socket
 
@@ -24,7 +24,7 @@ BIG = b"x" * 3_000_000
 Ended = tuple[int, Failure | None, int]
 
 
-def hearing(stepped: SteppedEngine) -> list[Ended]:
+def noting_ends(stepped: SteppedEngine) -> list[Ended]:
     """Return what `when_ended` is called with from now on."""
     heard: list[Ended] = []
 
@@ -37,7 +37,7 @@ def hearing(stepped: SteppedEngine) -> list[Ended]:
 
 
 def narrow(connection: Connection) -> None:
-    """Let the kernel take little of what ``connection`` sends at a time."""
+    """Let the kernel accept little of what ``connection`` sends at a time."""
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
 
 
@@ -58,7 +58,7 @@ class TestCut:
         with SteppedEngine() as stepped:
             [connection] = stepped.open(1)
             stepped.start()
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             stepped.engine.cut(connection)
             stepped.engine.cut(connection)
             assert heard == [(0, None, 0)]
@@ -130,18 +130,18 @@ class TestCut:
         with SteppedEngine() as stepped:
             stepped.open(3, conversation(pipeline=2))
             stepped.start()
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             stepped.engine.close()
             assert stepped.engine.cut_off == 6
             assert sorted(heard) == [(0, None, 0), (1, None, 0), (2, None, 0)]
 
 
 class TestWhenEnded:
-    def test_hears_of_a_break_with_what_was_lost(self) -> None:
+    def test_is_called_for_a_break_with_what_was_lost(self) -> None:
         with SteppedEngine() as stepped:
             one, _ = stepped.open(2, conversation(pipeline=3))
             stepped.start()
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             peer = stepped.peer_of(one)
             assert peer.recv(64) == b"ping" * 3
             stepped.answer(one)
@@ -153,28 +153,28 @@ class TestWhenEnded:
             assert failure is not None
             assert failure.phase in {Phase.SEND, Phase.RECEIVE}
 
-    def test_hears_of_a_connect_that_failed(self) -> None:
+    def test_is_called_for_a_connect_that_failed(self) -> None:
         with SteppedEngine() as stepped:
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             stepped.listener.close()
             stepped.engine.add(conversation())
             stepped.turn_until(lambda: bool(heard))
             assert heard == [(0, Failure(Phase.CONNECT, Cause.REFUSED), 0)]
 
-    def test_hears_of_a_timeout(self) -> None:
+    def test_is_called_for_a_timeout(self) -> None:
         with SteppedEngine(ConnectionPolicy(io_timeout_ns=50 * MS)) as stepped:
             stepped.open(1, conversation(pipeline=2))
             stepped.start()
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             stepped.clock.advance(50 * MS)
             stepped.turn_until(lambda: bool(heard))
             assert heard == [(0, Failure(Phase.RECEIVE, Cause.TIMEOUT), 2)]
 
-    def test_hears_of_each_life_of_a_connection(self) -> None:
+    def test_is_called_for_each_socket_of_a_connection(self) -> None:
         with SteppedEngine(RECONNECT) as stepped:
             [connection] = stepped.open(1)
             stepped.start()
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             for lives in range(1, 4):
                 stepped.peer_of(connection).close()
                 stepped.turn_until(lambda: len(heard) == lives)  # noqa: B023
@@ -183,10 +183,10 @@ class TestWhenEnded:
                 stepped.turn_until(lambda: connection.in_flight == 1)
             assert [lost for _, _, lost in heard] == [1, 1, 1]
 
-    def test_hears_of_a_drain_once_the_last_reply_has_come(self) -> None:
+    def test_is_called_for_a_drain_once_the_last_reply_has_arrived(self) -> None:
         with SteppedEngine() as stepped:
             busy, idle = stepped.open(2)
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             stepped.engine.drain_one(idle)
             assert heard == [(idle.index, None, 0)]
             stepped.start()
@@ -196,11 +196,11 @@ class TestWhenEnded:
             stepped.turn_until(lambda: len(heard) == 2)
             assert heard[1] == (busy.index, None, 0)
 
-    def test_hears_of_a_reply_that_ends_the_connection(self) -> None:
+    def test_is_called_for_a_reply_that_ends_the_connection(self) -> None:
         with SteppedEngine() as stepped:
             [connection] = stepped.open(1, conversation(reply="eof"))
             stepped.start()
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             peer = stepped.peer_of(connection)
             assert peer.recv(64) == b"ping"
             peer.sendall(b"a page")
@@ -209,16 +209,16 @@ class TestWhenEnded:
             assert heard == [(0, None, 0)]
             assert connection.answered == 1
 
-    def test_hears_nothing_of_who_never_had_a_socket(self) -> None:
+    def test_is_not_called_for_a_connection_that_never_had_a_socket(self) -> None:
         with SteppedEngine() as stepped:
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             [connection] = stepped.engine.add(conversation())
             stepped.engine.drain_one(connection)
             assert heard == []
 
 
 class OnRequest:
-    """An engine in which messages go out when the test says so, and the owner of a connection."""
+    """An engine that sends a message when the test says so, and the owner of a connection."""
 
     def __init__(self) -> None:
         self.free: list[Connection] = []
@@ -248,7 +248,7 @@ class TestSendNow:
                 stepped.answer(connection, message)
             assert (connection.submitted, connection.answered) == (3, 3)
 
-    def test_tells_who_has_come_up_and_who_was_answered(self) -> None:
+    def test_tells_the_owner_of_a_connection_that_came_up_or_was_answered(self) -> None:
         scene = OnRequest()
         with scene.stepped as stepped:
             connection = scene.open()
@@ -259,11 +259,11 @@ class TestSendNow:
             stepped.answer(connection)
             assert scene.free == [connection] * 2
 
-    def test_tells_who_has_come_up_again(self) -> None:
+    def test_tells_the_owner_of_a_connection_that_came_up_again(self) -> None:
         scene = OnRequest()
         with scene.stepped as stepped:
             connection = scene.open()
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             stepped.engine.send_now(connection)
             stepped.peer_of(connection).close()
             stepped.turn_until(lambda: bool(heard))
@@ -293,7 +293,7 @@ class TestSendNow:
         scene = OnRequest()
         with scene.stepped as stepped:
             connection = scene.open()
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             stepped.peer_of(connection).close()
             connection.socket.shutdown(socket.SHUT_WR)  # so that the next send fails at once
             stepped.engine.send_now(connection)
@@ -311,7 +311,7 @@ class TestSendNow:
 
 
 class Failing:
-    """Payloads of which so many can be made, and no more."""
+    """Payloads of which a limited number can be made."""
 
     items: tuple[bytes, ...] = ()
 
@@ -334,7 +334,7 @@ class TestMessagesThatCannotBeMade:
     def test_break_the_connection_and_are_not_sent(self, model: MakeModel | None) -> None:
         with SteppedEngine(model=model) as stepped:
             [connection] = stepped.open(1, failing(2))
-            heard = hearing(stepped)
+            heard = noting_ends(stepped)
             stepped.engine.start()
             for number in range(1, 3):
                 stepped.turn_at(number * MS)
