@@ -62,14 +62,14 @@ class Conversation:
     def of(cls, plan: Plan, payloads: PayloadQueue) -> "Conversation":
         """Return what ``plan`` makes every connection send, with the payloads it has loaded.
 
-        Raises UsageError if a window of them is larger than a connection may send at once.
+        Raises UsageError if a window of them is larger than a connection may have in flight.
         """
         largest_bytes = plan.pipeline * max(map(len, payloads.items))
         if largest_bytes > LARGEST_BYTES:
             raise UsageError.of(
                 "--pipeline",
                 plan.pipeline,
-                "all messages in flight on a connection have 1 GiB at most",
+                "the messages in flight on a connection may take 1 GiB at most",
             )
         window = Window(plan.pipeline, plan.pipeline)
         if plan.profile() is not None:

@@ -309,5 +309,5 @@ class Exchange(FastPath):
 
     @property
     def _to_come(self) -> int:
-        """Messages, and batches of them, that will be submitted as things stand."""
+        """Messages, and batches of them, that will be submitted if nothing changes."""
         return self._remaining + self._batches_left + self._unscheduled

@@ -55,10 +55,10 @@ class Batch(NamedTuple):
 class FastPath(ABC):
     """The part of a connection that every message passes, and the fields that it needs.
 
-    It is a class of its own for the sake of their place in memory. CPython sorts `__slots__` by
-    name within one class (Objects/typeobject.c, ``type_new``; the offsets of the members show it,
-    3.11 to 3.13), and lays those of a subclass out behind those of its base. Only a base class
-    keeps these 15 fields together, in the first 120 bytes after the object's head; in one class
+    It is a class of its own because of where these fields lie in memory. CPython sorts `__slots__`
+    by name within one class (Objects/typeobject.c, ``type_new``; the offsets of the members show
+    it, 3.11 to 3.13), and places those of a subclass behind those of its base. Only a base class
+    keeps these 15 fields together, in the first 120 bytes behind the object's header; in one class
     they would be spread by name over the 352 bytes of a whole connection.
     """
 

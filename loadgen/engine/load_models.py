@@ -52,7 +52,7 @@ class LoadModel(Protocol):
 
 
 class ClosedLoop:
-    """The next message goes out when the reply is whole."""
+    """Each connection sends its next message when the reply is whole."""
 
     def __init__(self) -> None:
         self._admitted: deque[Connection] = deque()

@@ -208,7 +208,7 @@ class ConnectionPool(ABC):
         connection.is_decided = True
 
     def _end(self, connection: Connection, step: Event, standing: Standing = Standing.DONE) -> None:
-        """Unregister, then close: the selector must not hold a descriptor that is gone."""
+        """Unregister, then close: the selector must not hold a closed descriptor."""
         self._selector.unregister(connection)
         if connection.state is State.CONNECTING:
             self._pacer.settle()

@@ -119,8 +119,8 @@ class Recorder:
     def end_turn(self, polled_ns: int, polled_before_ns: int) -> None:
         """Flush the rows if they are many or old; called once in a turn.
 
-        ``polled_ns`` is when the selector reported the sockets that this turn handled;
-        ``polled_before_ns`` is the same of the poll before: what the turn has read arrived since.
+        ``polled_ns`` is when the poll of this turn ended, ``polled_before_ns`` when the last one
+        before it ended that returned all that was ready: what the turn has read arrived since.
         """
         if self._wall_clock is None:
             self._polls.append((len(self._rows), polled_before_ns))

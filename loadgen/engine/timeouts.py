@@ -14,7 +14,7 @@ LONGEST_BACK_OFF_NS: Final = 5 * NS_PER_S
 
 
 class Timeout(NamedTuple):
-    """How long something may take, from which moment on, and the failure's cause if it is over."""
+    """How long something may take, from which moment on, and the cause of failure beyond that."""
 
     since_ns: int
     longest_ns: int
