@@ -39,8 +39,9 @@ bench: .venv/done ## Time loadgen and its runs, and save the figures (four minut
 bench-compare: .venv/done ## The same, beside the figures that were saved last
 	$(BENCH) --benchmark-compare
 
-bench-once: .venv/done ## Run every benchmark once, and time nothing
+bench-once: .venv/done ## Run every benchmark once, time nothing, and test the benchmarks
 	$(BIN)/python -m pytest bench --benchmark-disable
+	$(BIN)/python -m pytest bench/tests
 
 bench-limits: .venv/done ## Compare with the limits of this machine (ten minutes)
 	$(BIN)/python -m bench.limit

@@ -82,6 +82,7 @@ def test_what_is_locked_is_audited_and_the_newest_is_tried() -> None:
         "make audit",
         "python -m pip install --editable '.[all]'",
         "python -m pytest",
+        "python -m pytest bench/tests",
     ]
 
 

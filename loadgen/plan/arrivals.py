@@ -23,7 +23,7 @@ by time, chunk by chunk, so that an end costs nothing for each message.
 
 Cost. About 140 ns for each message, of which `next` itself is 20 ns; the rest is a pause of some
 0.1 ms in every `CHUNK` messages. The first chunks are smaller, for a quick start (0.1 ms):
-``python -m timeit -n 3000000 -s "from loadgen import arrivals as a; from loadgen.plan.profile
+``python -m timeit -n 3000000 -s "from loadgen.plan import arrivals as a; from loadgen.plan.profile
 import Profile; due = a.arrivals(Profile.constant(1e5), 'poisson', 1)" "next(due)"``.
 """
 

@@ -35,9 +35,9 @@ def check_unreachable(done: Ended, *reasons: str) -> None:
         assert reason in lines[0]
 
 
-def test_a_name_that_does_not_resolve() -> None:
+def test_a_name_that_does_not_resolve(capfd: pytest.CaptureFixture[str]) -> None:
     name = f"{'x' * 64}.invalid"  # a label too long to be asked for
-    check_unreachable(loadgen(f"{name}:80"), "cannot resolve", name)
+    check_unreachable(loadgen_here(capfd, f"{name}:80"), "cannot resolve", name)
 
 
 def test_a_target_that_refuses(tmp_path: Path) -> None:
@@ -50,9 +50,11 @@ def test_a_target_that_refuses(tmp_path: Path) -> None:
     assert failures(record) == {"connect: refused": 10}
 
 
-def test_the_record_of_an_unreachable_target_on_standard_output() -> None:
+def test_the_record_of_an_unreachable_target_on_standard_output(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     with refusing_address() as address:
-        done = loadgen(address, "-c", "10", "--json", "-")
+        done = loadgen_here(capfd, address, "-c", "10", "--json", "-")
     check_unreachable(done, "refused")
     assert done.record.outcome == "unreachable"
 
@@ -68,11 +70,14 @@ def test_a_path_that_is_too_long_to_be_one(capfd: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.skipif(resolve("auto") != "epoll", reason="full backlogs differ elsewhere")
-def test_a_target_that_does_not_react_is_given_up_within_the_connect_timeout() -> None:
+def test_a_target_that_does_not_react_is_given_up_within_the_connect_timeout(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     with full_backlog() as endpoint:
         began_s = time.monotonic()
         target = "{}:{}".format(*endpoint.address)
-        done = loadgen(target, "-c", "500", "-d", "60s", "--connect-timeout", "0.3s")
+        words = ("-c", "500", "-d", "60s", "--connect-timeout", "0.3s")
+        done = loadgen_here(capfd, target, *words)
         assert time.monotonic() - began_s < 30
     check_unreachable(done, "no progress in time")
 
@@ -131,9 +136,9 @@ def test_a_target_that_dies_in_mid_run() -> None:
     assert done.record.actual.duration_s < 40
 
 
-def test_failures_are_in_the_summary() -> None:
+def test_failures_are_in_the_summary(capfd: pytest.CaptureFixture[str]) -> None:
     with ScriptedServer(closes_after(2, 64)) as server:
-        done = loadgen(server.address, "-c", "10", "-d", "20s")
+        done = loadgen_here(capfd, server.address, "-c", "10", "-d", "20s")
     assert done.code == 0
     assert "failures     10" in done.stdout
     assert "by the server" in done.stdout

@@ -18,12 +18,16 @@ def staying_beside(words: list[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
-    ids=["^C", "SIGTERM", "SIGHUP"],
+    ("kind", "times", "number", "code"),
+    [
+        ("a child", 1, signal.SIGINT, 130),
+        ("a child", 2, signal.SIGTERM, 143),
+        ("a daemon", 1, signal.SIGTERM, 143),
+        ("a daemon", 2, signal.SIGHUP, 129),
+        ("a chain", 1, signal.SIGHUP, 129),
+        ("a chain", 2, signal.SIGINT, 130),
+    ],
 )
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("kind", ["a child", "a daemon", "a chain"])
 def test_it_ends_the_commands_and_keeps_what_there_is(
     tmp_path: Path, kind: str, times: int, number: signal.Signals, code: int
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from command import LOADGEN, environment, redirected
+from command import LOADGEN, environment, loadgen_here, redirected
 from records import judged
 from servers import ScriptedServer, echoes
 
@@ -24,6 +24,8 @@ from loadgen.server.embedded import EmbeddedServer
 CAFE = os.fsdecode(b"caf\xe9")
 SHOWN = r"caf\xe9"
 SMALL = ("-c", "1", "-n", "3")
+
+Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
@@ -57,12 +59,12 @@ def test_a_run_writes_all_that_was_asked_for(at: Callable[[str], str], tmp_path:
     assert rf"{tmp_path}/caf\351.txt" in page  # in the command that repeats the run
 
 
-def test_a_plan_of_a_record_sends_the_same_file(tmp_path: Path) -> None:
+def test_a_plan_of_a_record_sends_the_same_file(tmp_path: Path, capfd: Capture) -> None:
     payload = tmp_path / os.fsdecode(b"caf\xe9\\xe9.txt")
     payload.write_bytes(b"hi\n")
     with ScriptedServer(echoes) as server:
         words = (server.address, *SMALL, "--payload-lines", str(payload), "--json", "-")
-        record = redirected("", *words).record
+        record = loadgen_here(capfd, *words).record
         again = run(record.plan)
     assert again.actual.bytes_sent == record.actual.bytes_sent == 6
 
@@ -118,29 +120,33 @@ class TestRecords:
                 file.write_bytes(judged(second).to_json())
         return str(tmp_path / CAFE), str(tmp_path / f"{CAFE} 2")
 
-    def test_are_compared(self, sides: tuple[str, str], at: Callable[[str], str]) -> None:
+    def test_are_compared(
+        self, sides: tuple[str, str], at: Callable[[str], str], capfd: Capture
+    ) -> None:
         files = ("--json", at("c.json"), "--markdown", at("c.md"))
-        done = redirected("", "compare", *sides, *files)
+        done = loadgen_here(capfd, "compare", *sides, *files)
         assert (done.code, done.stderr) == (0, "")
         assert re.search(rf"^A is .*/{re.escape(SHOWN)}$", done.stdout, re.MULTILINE)
         for file in files[1::2]:
             assert SHOWN in Path(file).read_text(encoding="utf-8").replace(r"\\", "\\")
 
+    @pytest.mark.usefixtures("one_picture")
     def test_become_pages_and_figures(
-        self, sides: tuple[str, str], at: Callable[[str], str], tmp_path: Path
+        self, sides: tuple[str, str], tmp_path: Path, capfd: Capture
     ) -> None:
         out = tmp_path / f"{CAFE} out"
-        done = redirected("", "report", "compare", *sides, "-o", str(out), "--format", "svg,png")
+        words = ("report", "compare", *sides, "-o", str(out), "--format", "svg,png")
+        done = loadgen_here(capfd, *words)
         assert (done.code, done.stderr) == (0, "")
         assert done.stdout == f"{tmp_path}/{SHOWN} out/index.html\n"
         assert SHOWN in (out / "index.html").read_text(encoding="utf-8")
-        done = redirected("", "report", sides[0], "-o", str(out), "--format", "pdf")
+        done = loadgen_here(capfd, "report", sides[0], "-o", str(out), "--format", "pdf")
         assert (done.code, done.stderr) == (0, "")
         page = (out / "index.html").read_text(encoding="utf-8")
         assert f'<a href="../caf%E9/caf%E9%200.json">../{SHOWN}/{SHOWN} 0.json</a>' in page
 
-    def test_are_listed(self, sides: tuple[str, str]) -> None:
-        done = redirected("", "report", "list", sides[0])
+    def test_are_listed(self, sides: tuple[str, str], capfd: Capture) -> None:
+        done = loadgen_here(capfd, "report", "list", sides[0])
         assert (done.code, done.stderr) == (0, "")
         assert f"{SHOWN} 0.json" in done.stdout
 
@@ -170,7 +176,7 @@ class TestRecords:
     ],
     ids=lambda value: " ".join(map(ascii, value)) if isinstance(value, tuple) else None,
 )
-def test_a_complaint_names_it(words: tuple[str, ...], said: str) -> None:
-    done = redirected("", *words)
+def test_a_complaint_names_it(words: tuple[str, ...], said: str, capfd: Capture) -> None:
+    done = loadgen_here(capfd, *words)
     assert done.code == 2
     assert said in done.stderr.splitlines()[-1]

@@ -181,8 +181,8 @@ def test_one_way_has_no_latency_to_show(here: Here) -> None:
 # ---- help ---------------------------------------------------------------------------------
 
 
-def test_help_shows_the_groups() -> None:
-    done = loadgen("--help")
+def test_help_shows_the_groups(here: Here) -> None:
+    done = here("--help")
     assert done.code == 0
     for group in ("load", "payload", "reply", "connections", "output"):
         assert re.search(rf"^{group}\b.*:$", done.stdout, re.MULTILINE), group
@@ -191,8 +191,8 @@ def test_help_shows_the_groups() -> None:
     assert "exit codes" in done.stdout
 
 
-def test_help_of_the_server() -> None:
-    done = loadgen("server", "--help")
+def test_help_of_the_server(here: Here) -> None:
+    done = here("server", "--help")
     assert done.code == 0
     for option in ("--port", "--delay", "--processes", "--sink", "--ready-file"):
         assert option in done.stdout

@@ -9,6 +9,8 @@ from servers import ScriptedServer, closes_after, echoes
 
 from loadgen.results.record import from_json
 
+pytestmark = pytest.mark.usefixtures("one_picture")
+
 SMALL = ("-c", "1", "-n", "3")
 
 

@@ -153,7 +153,7 @@ def test_what_it_cannot_do_is_one_line(
         assert part in done.stderr
 
 
-def test_its_help_shows_every_form() -> None:
-    done = loadgen("server", "--help")
+def test_its_help_shows_every_form(capfd: pytest.CaptureFixture[str]) -> None:
+    done = loadgen_here(capfd, "server", "--help")
     for form in ("lognormal:1ms,0.5", "99%:200us,1%:20ms", "1s@5s", "100ms/1s", '"<i8"'):
         assert form in done.stdout

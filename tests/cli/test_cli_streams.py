@@ -14,6 +14,7 @@ from servers import ScriptedServer, echoes
 from loadgen.results.record import from_json
 
 SMALL = ("-c", "2", "-n", "20")
+TABLE = ("-c", "1,2", "-n", "20", "--rounds", "1")
 MANY = ("-c", "200", "-n", "2")
 RECORD_BYTES = 20_000  # the record of so many connections has more
 
@@ -137,13 +138,15 @@ class TestWhatIsClosed:
 
 
 class TestWhatCannotHoldACharacter:
-    @pytest.mark.parametrize("encoding", ENCODINGS)
     @pytest.mark.parametrize(
-        "arguments",
-        [SMALL, ("-c", "1,2", "-n", "20", "--rounds", "1"), ("--help",)],
-        ids=["summary", "table", "help"],
+        ("arguments", "encoding"),
+        [
+            *((SMALL, encoding) for encoding in ENCODINGS),
+            *((TABLE, encoding) for encoding in ("ascii", "cp437")),
+            *((("--help",), encoding) for encoding in ("ascii:strict", "gbk")),
+        ],
     )
-    def test_gets_another_one(self, encoding: str, arguments: tuple[str, ...], target: str) -> None:
+    def test_gets_another_one(self, arguments: tuple[str, ...], encoding: str, target: str) -> None:
         done = redirected("", target, *arguments, PYTHONIOENCODING=encoding)
         assert (done.code, done.stderr) == (0, "")
         if encoding == "ascii" and arguments == SMALL:

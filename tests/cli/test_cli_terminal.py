@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command import LOADGEN, ROOT, TIMEOUT_S, environment, loadgen
+from command import LOADGEN, ROOT, TIMEOUT_S, environment, loadgen_here
 from servers import ScriptedServer, closes_after, echoes
 
 from loadgen.results.record import from_json
@@ -82,9 +82,11 @@ def test_a_terminal_that_goes_does_not_take_the_run_with_it(tmp_path: Path) -> N
     assert from_json(path.read_bytes()).outcome == "completed"
 
 
-def test_there_is_no_progress_in_a_pipe() -> None:
+def test_there_is_no_progress_where_there_is_no_terminal(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     with ScriptedServer(echoes) as server:
-        done = loadgen(server.address, "-c", "10", "-d", "0.2s")
+        done = loadgen_here(capfd, server.address, "-c", "10", "-d", "0.2s")
     assert done.code == 0
     assert "connections up" not in done.stdout + done.stderr
     assert "\x1b" not in done.stdout + done.stderr
@@ -117,12 +119,12 @@ def test_a_table_of_backends_is_live_and_coloured_on_a_terminal(extra: dict[str,
     assert bool(COLOUR.search(output)) == (not extra)
 
 
-def test_the_lines_of_a_summary_are_not_broken_in_a_narrow_pipe(
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_lines_of_a_summary_are_not_broken_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     with ScriptedServer(echoes) as server:
-        done = loadgen(server.address, "-c", "3", "-n", "3")
+        done = loadgen_here(capfd, server.address, "-c", "3", "-n", "3")
     assert max(map(len, done.stdout.splitlines())) > 60
     [header] = [line for line in done.stdout.splitlines() if "p99.9" in line]
     assert header.split() == ["min", "mean", "p50", "p90", "p99", "p99.9", "max"]

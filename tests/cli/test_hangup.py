@@ -43,7 +43,7 @@ def test_a_closed_terminal_ends_a_run_with_every_file(tmp_path: Path, repeated: 
 
 def test_a_run_under_nohup_goes_on_to_its_end_without_its_terminal(tmp_path: Path) -> None:
     record = tmp_path / "run.json"
-    words = [*LOADGEN, "-c", "10", "-d", "2s", "--json", str(record)]
+    words = [*LOADGEN, "-c", "10", "-d", "2s", "--think", "10ms", "--json", str(record)]
     with ClosingTerminal(words, nohup=True) as terminal:
         terminal.read_until("messages/s")
         terminal.close()

@@ -50,10 +50,9 @@ def echo_in_pieces(wire: Wire, piece_bytes: int) -> bytes:
     return bytes(stream)
 
 
-@pytest.mark.parametrize("reply", ["echo", "verify"])
-@pytest.mark.parametrize("pipeline", [1, 4, 16])
+@pytest.mark.parametrize(("pipeline", "reply"), [(1, "verify"), (4, "echo"), (16, "verify")])
 @pytest.mark.parametrize("payloads", [STEADY, GENERAL, UNEQUAL], ids=["one", "two", "unequal"])
-@pytest.mark.parametrize("piece_bytes", [1, 3, 4, 5, 15, 16, 17, 65536])
+@pytest.mark.parametrize("piece_bytes", [1, 3, 4, 5, 17, 65536])
 def test_the_counts_do_not_depend_on_how_replies_are_cut(
     payloads: tuple[bytes, ...], pipeline: int, piece_bytes: int, reply: str
 ) -> None:
@@ -189,8 +188,13 @@ def test_more_than_was_asked_for_is_a_failure(
         assert wire.connection.bytes_received == len(answer)
 
 
-@pytest.mark.parametrize("surplus", [b"x", b"ping", b"pingping"])
-@pytest.mark.parametrize("reply", ["echo", "verify", "fixed:4", r"delimiter:\n", "length:u8"])
+@pytest.mark.parametrize(
+    ("surplus", "reply"),
+    [
+        *((b"x", "echo"), (b"ping", "echo"), (b"pingping", "verify")),
+        *((b"x", "fixed:4"), (b"x", r"delimiter:\n"), (b"ping", "length:u8")),
+    ],
+)
 @pytest.mark.parametrize("has_begun", [False, True])
 def test_bytes_when_nothing_is_in_flight_are_a_failure(
     surplus: bytes, reply: str, has_begun: bool

@@ -116,14 +116,14 @@ CASES = {
     "delimiter that overlaps itself": Case(Delimiter(b"aa"), b"xaaaayaa", 3, b"aba"),
     "delimiter that half repeats": Case(Delimiter(b"aab"), b"aaabaab", 2, b"xaa"),
     "until eof": Case(UntilEof(), b"", 0, b"all of this is one reply"),
-    **{
-        f"length u{8 * size} {order}{', header included' * included}": length_case(
-            size, order, included
-        )
-        for size in (1, 2, 4, 8)
-        for order in ("big", "little")
-        for included in (False, True)
-    },
+    "length u8": length_case(1, "big"),
+    "length u8, header included": length_case(1, "little", header_included=True),
+    "length u16 big, header included": length_case(2, "big", header_included=True),
+    "length u16 little": length_case(2, "little"),
+    "length u32 big": length_case(4, "big"),
+    "length u32 little, header included": length_case(4, "little", header_included=True),
+    "length u64 big, header included": length_case(8, "big", header_included=True),
+    "length u64 little": length_case(8, "little"),
 }
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -220,9 +220,9 @@ class TestContract:
         assert feed(decoder, cut(message[:length].ljust(length, b"x"))) == 1
         assert not decoder.partial
 
-    @every_framing
-    def test_only_none_is_one_way(self, case: Case) -> None:
-        assert case.framing.one_way == isinstance(case.framing, NoReply)
+    def test_only_none_is_one_way(self) -> None:
+        assert NoReply().one_way
+        assert not any(case.framing.one_way for case in CASES.values())
 
     @every_framing
     def test_the_end_of_the_stream_completes_a_reply_only_until_eof(self, case: Case) -> None:

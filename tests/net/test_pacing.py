@@ -45,11 +45,8 @@ class TestWaiting:
         with watched(backend) as (selector, _):
             wait = waiting(name, selector, monotonic_ns)
             moment_ns = monotonic_ns() + 3 * MS
-            looks = 0
             while monotonic_ns() < moment_ns:  # it may come back somewhat earlier
                 assert wait(selector, moment_ns) == []
-                looks += 1
-            assert looks >= 1
 
     def test_does_not_end_long_before_the_moment(self, name: str, backend: str) -> None:
         with watched(backend) as (selector, _):

@@ -125,6 +125,7 @@ class TestARecordThatExists:
         [("open.json",), ("open.json", "again.json"), ("compare", "open.json", "again.json")],
         ids=" ".join,
     )
+    @pytest.mark.usefixtures("one_picture")
     def test_is_drawn_without(
         self, words: tuple[str, ...], records: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:

@@ -172,5 +172,5 @@ def test_the_record_can_be_kept(browser: Browser, report: Path, tmp_path: Path) 
     kept = tmp_path / "kept.json"
     waiting.value.save_as(kept)
     assert waiting.value.suggested_filename == "real.json"
-    assert loadgen.record.from_json(kept.read_bytes()).actual.messages > 0
+    assert loadgen.from_json(kept.read_bytes()).actual.messages > 0
     page.close()

@@ -13,6 +13,8 @@ from servers import ScriptedServer, echoes
 
 from loadgen.results.record import RunRecord, from_json
 
+pytestmark = pytest.mark.usefixtures("one_picture")
+
 Written = Callable[..., str]
 
 

@@ -26,7 +26,7 @@ from reports.figures.panel import Panel
 from reports.figures.slices import MOST, Latency, slices, span_s, times_by_slice
 from reports.figures.style import NARROW_PX, WIDE_PX, to_svg
 
-MANY = 25 * MOST + 3
+MANY = 6 * MOST + 3
 STEP_S = 0.001
 
 by_name = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
@@ -143,7 +143,7 @@ class TestFiguresOfALongRun:
     def test_say_that_they_are_thinned(
         self, panel: Panel[RunRecord], long: RunRecord, short: RunRecord
     ) -> None:
-        said = "Thinned: of 10\N{NO-BREAK SPACE}003 intervals, up to 26 are drawn as one."
+        said = "Thinned: of 2\N{NO-BREAK SPACE}403 intervals, up to 7 are drawn as one."
         assert said in panel.note(long)
         assert "Thinned" not in panel.note(short)
 

@@ -7,6 +7,8 @@ from command import check_refused, loadgen_here
 from records import judged
 from servers import ScriptedServer, echoes
 
+pytestmark = pytest.mark.usefixtures("one_picture")
+
 FIGURE = "latency-by-percentile.svg"
 
 

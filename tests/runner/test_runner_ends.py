@@ -1,5 +1,10 @@
 """How runs end where somebody waits in vain: for room to send, for a drain, for a second start."""
 
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 from accounts import check, failures
 from servers import ScriptedServer, never_answers, reads_nothing
 from stepped_engine import SteppedEngine, conversation
@@ -8,6 +13,7 @@ import loadgen
 from loadgen.engine.timeouts import ConnectionPolicy
 
 POLICY = ConnectionPolicy(connect_timeout_ns=10**9, io_timeout_ns=10**9)
+OLDEST = 2  # of the generations of the garbage collector
 
 
 def test_a_one_way_target_that_stops_reading_is_a_timeout_in_sending() -> None:
@@ -55,3 +61,51 @@ def test_starting_twice_is_starting_once() -> None:
         stepped.turn_until(lambda: stepped.engine.is_finished)
         assert (connection.submitted, connection.answered) == (3, 3)
         assert connection.bytes_sent == connection.bytes_received == 12
+
+
+@pytest.fixture
+def collected() -> Iterator[list[int]]:
+    """The generations that were collected; no collection begins by itself meanwhile."""
+    generations: list[int] = []
+
+    def hear(phase: str, info: dict[str, Any]) -> None:
+        if phase == "start":
+            generations.append(info["generation"])
+
+    gc.disable()
+    gc.callbacks.append(hear)
+    try:
+        yield generations
+    finally:
+        gc.callbacks.remove(hear)
+        gc.enable()
+
+
+def frozen_while_loading() -> int:
+    """Run some load; return how many objects the collector left alone while it went on."""
+    frozen = []
+
+    def observe(progress: loadgen.Progress) -> None:
+        if progress.stage == "loading":
+            frozen.append(gc.get_freeze_count())
+
+    loadgen.run(loadgen.Plan(connections=1, messages=1), loadgen.Surroundings(observe=observe))
+    return frozen[0]
+
+
+def test_the_heap_of_who_embeds_a_run_is_left_alone_and_never_collected(
+    collected: list[int],
+) -> None:
+    assert frozen_while_loading() > 0
+    assert OLDEST not in collected
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_was_frozen_before_a_run_stays_frozen() -> None:
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()  # fewer later, where one of them was let go
+        assert 0 < frozen_while_loading() <= frozen
+        assert 0 < gc.get_freeze_count() <= frozen
+    finally:
+        gc.unfreeze()
