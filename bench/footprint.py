@@ -117,9 +117,9 @@ def _bytes_per_connection(port: int, measure: Callable[[], int]) -> float:
     dialer = Dialer(endpoint, SocketOptions(stamp_every=1), socket.socket)
     gc.collect()
     before = measure()
-    watch = BoundedSelector(backends.open_selector("auto"), monotonic_ns)
+    selector = BoundedSelector(backends.open_selector("auto"), monotonic_ns)
     recorder = Recorder(MANY, WallClock(monotonic_ns, wall_ns))
-    engine = Engine(watch, dialer, recorder, monotonic_ns, ConnectionPolicy())
+    engine = Engine(selector, dialer, recorder, monotonic_ns, ConnectionPolicy())
     engine.add(Conversation.of(Plan(), load(Plan().payloads)), MANY)
     while engine.is_opening:
         engine.turn()

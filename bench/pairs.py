@@ -41,9 +41,9 @@ class PairedEngine:
 
     def __init__(self, backend: str) -> None:
         self._dialer = PairDialer()
-        watch = BoundedSelector(backends.open_selector(backend), monotonic_ns)
+        selector = BoundedSelector(backends.open_selector(backend), monotonic_ns)
         recorder = Recorder(CONNECTIONS)
-        self.engine = Engine(watch, self._dialer, recorder, monotonic_ns, ConnectionPolicy())
+        self.engine = Engine(selector, self._dialer, recorder, monotonic_ns, ConnectionPolicy())
 
     def __enter__(self) -> Self:
         self.engine.add(Conversation(PayloadQueue((MESSAGE,)), Echo()), CONNECTIONS)

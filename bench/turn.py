@@ -96,10 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _loadgen_turn() -> Callable[[], None]:
-    selector: Any = EverReady()
     dialer: Any = IdleDialer()
-    watch = BoundedSelector(selector, monotonic_ns)
-    engine = Engine(watch, dialer, Recorder(CONNECTIONS), monotonic_ns, ConnectionPolicy())
+    ready: Any = EverReady()
+    selector = BoundedSelector(ready, monotonic_ns)
+    engine = Engine(selector, dialer, Recorder(CONNECTIONS), monotonic_ns, ConnectionPolicy())
     engine.add(Conversation(PayloadQueue((bytes(BUFFER_BYTES),)), Echo()), CONNECTIONS)
     while engine.is_opening:
         engine.turn(0)

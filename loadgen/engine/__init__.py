@@ -1,1 +1,1 @@
-"""One selector, many connections, and the recorder that they fill."""
+"""The event loop: connections on one selector, their load models, and what records them."""

@@ -1,10 +1,10 @@
-"""For how long connections were up, and what they were otherwise.
+"""How long connections were up, and what they did otherwise.
 
-Facts. A rate, and the verdict on it, mean something only for connections that are there. Those that
+Facts. A rate, and the verdict on it, mean something only for connections that exist. Those that
 have failed for good, that wait to be opened again, or that do not come up, make no load; a rate
-over seconds in which nobody was connected is a rate of nothing.
+over seconds in which no connection was up is a rate of nothing.
 
-Decision. Each connection has a standing, which changes only where its life does. What is kept is
+Decision. Each connection has a standing, which changes only where its state does. What is kept is
 the number of connections of each standing, and its integral over time: connection-time.
 
 Cost. Some 0.5 µs for each change; nothing for a message.
@@ -21,11 +21,11 @@ class Standing(enum.IntEnum):
     """What a connection is doing, as far as the load is concerned.
 
     OPENING: asked for, and not up yet for the first time, or opened again after a failure.
-    UP: ready for messages, or ending in good order.
+    UP: ready for messages, or draining.
     RENEWING: being opened again after an orderly end that belongs to the exchange.
     BACKING_OFF: failed; it waits before it is opened again.
     FAILED: failed for good.
-    DONE: asked for no longer: all that was to be sent on it has been, or its user has left.
+    DONE: no longer asked for: all that was to be sent on it has been, or its user has stopped.
     """
 
     OPENING = 0
@@ -38,7 +38,7 @@ class Standing(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionTime:
-    """Connection-time in nanoseconds, by standing; nobody_up: time in which none was up.
+    """Connection-time in nanoseconds by standing; none_up_ns: the time in which none was up.
 
     The latter counts only while connections were asked for.
     """
@@ -48,10 +48,10 @@ class ConnectionTime:
     renewing_ns: int = 0
     backing_off_ns: int = 0
     failed_ns: int = 0
-    nobody_up_ns: int = 0
+    none_up_ns: int = 0
 
     def since(self, before: "ConnectionTime") -> "ConnectionTime":
-        """Return what has come on top of ``before``."""
+        """Return the connection-time since ``before``."""
         return ConnectionTime(*(getattr(self, name) - getattr(before, name) for name in _FIELDS))
 
 
@@ -66,15 +66,15 @@ class Availability:
         self._since_ns = clock()
         self._counts = [0] * len(Standing)
         self._times_ns = [0] * len(Standing)
-        self._nobody_up_ns = 0
+        self._none_up_ns = 0
 
     def add(self, standing: Standing, count: int = 1) -> None:
-        """Let there be ``count`` more connections of that standing."""
+        """Add ``count`` connections of that standing."""
         self._pass()
         self._counts[standing] += count
 
     def move(self, before: Standing, after: Standing) -> Standing:
-        """Let one connection change its standing; return the new one."""
+        """Change the standing of one connection; return the new one."""
         if after is not before:
             self._pass()
             self._counts[before] -= 1
@@ -92,22 +92,22 @@ class Availability:
             f"{each.name.lower()}_ns": self._times_ns[each] + self._counts[each] * span_ns
             for each in _ASKED_FOR
         }
-        alone_ns = self._nobody_up_ns + self._is_nobody_up * span_ns
-        return ConnectionTime(**by_name, nobody_up_ns=alone_ns)
+        none_up_ns = self._none_up_ns + self._is_none_up * span_ns
+        return ConnectionTime(**by_name, none_up_ns=none_up_ns)
 
     def _pass(self) -> None:
         now_ns = self._clock()
         span_ns, self._since_ns = now_ns - self._since_ns, now_ns
         for standing in _ASKED_FOR:
             self._times_ns[standing] += self._counts[standing] * span_ns
-        self._nobody_up_ns += self._is_nobody_up * span_ns
+        self._none_up_ns += self._is_none_up * span_ns
 
     @property
-    def _is_nobody_up(self) -> bool:
-        """Whether connections are asked for, and none is there."""
+    def _is_none_up(self) -> bool:
+        """Whether connections are asked for, and none is up."""
         counts = self._counts
-        is_anybody_up = counts[Standing.UP] or counts[Standing.RENEWING]
-        return not is_anybody_up and any(counts[standing] for standing in _ASKED_FOR)
+        is_any_up = counts[Standing.UP] or counts[Standing.RENEWING]
+        return not is_any_up and any(counts[standing] for standing in _ASKED_FOR)
 
 
 _ASKED_FOR: Final = tuple(standing for standing in Standing if standing is not Standing.DONE)

@@ -1,7 +1,8 @@
-"""One connection: how it comes up, how it ends, and what it waits for in between.
+"""One connection of the load: connecting, ending, and the time-outs that it is under in between.
 
-It is a slot of the load. Its socket may break and be replaced; its counts go on. It does nothing by
-itself: the engine says when to connect and when to end, and hears of a break as `ConnectionFailed`.
+A connection is a slot of the load: its socket may break and be replaced; its counts continue. It
+takes no action by itself: the engine says when to connect and when to end, and handles a break,
+which is raised as `ConnectionFailed`.
 """
 
 import contextlib
@@ -23,11 +24,10 @@ from loadgen.net.unpatched import has_original, original
 
 
 class Connection(Exchange):
-    """An exchange of messages, and the life of the socket that it goes through."""
+    """An exchange of messages, and the life cycle of the socket that it uses."""
 
     __slots__ = (
         "_received_before",
-        "alarm_ns",
         "back_off_ns",
         "connect_ns",
         "connects",
@@ -35,10 +35,11 @@ class Connection(Exchange):
         "failure",
         "failures",
         "is_decided",
-        "is_offered",
+        "is_queued",
         "socket",
         "standing",
         "state",
+        "timer_ns",
     )
 
     def __init__(self, index: int, conversation: Conversation, clock: Clock) -> None:
@@ -46,11 +47,11 @@ class Connection(Exchange):
         self.state = State.NEW
         self.standing = Standing.OPENING
         self.socket: Any = None
-        self.alarm_ns: int | None = None
+        self.timer_ns: int | None = None
         self.failure: Failure | None = None
         self.failures = 0
         self.is_decided = False  # whether it has come up, or failed to, for the first time
-        self.is_offered = False  # whether it waits for its turn in an open loop
+        self.is_queued = False  # whether an open loop has it among its free connections
         self.back_off_ns = 0
         self.connects = 0
         self.connect_ns = 0
@@ -62,7 +63,7 @@ class Connection(Exchange):
         return f"<Connection {self.index} {self.state}{busy}>"
 
     def open(self, dialer: Dialer) -> None:
-        """Begin to connect. Raises ConnectionFailed; then too `close` must follow."""
+        """Begin to connect. Raises ConnectionFailed; `close` must follow then, too."""
         self.state = advance(self.state, Event.CONNECT)
         self.dialled_ns = self._clock()
         self._received_before = self.bytes_received
@@ -70,9 +71,9 @@ class Connection(Exchange):
         self.attach(self.socket)
 
     def finish_connect(self) -> None:
-        """Look at how the connect ended, once the socket is writable.
+        """Check the result of the connect, once the socket is writable.
 
-        connect(2): SO_ERROR tells. One to itself is refused. Raises ConnectionFailed.
+        SO_ERROR holds it (connect(2)). A connection to itself is refused. Raises ConnectionFailed.
         """
         try:
             code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -94,15 +95,15 @@ class Connection(Exchange):
         self.be_ready()
 
     def drain(self) -> None:
-        """Submit nothing more; what is in flight may come home."""
+        """Submit nothing more, and wait for the replies in flight."""
         self.state = advance(self.state, Event.DRAIN)
         self.revoke()
 
     def close(self, step: Event) -> None:
-        """End by ``step``, CLOSE or FAIL, and give the socket up.
+        """End by ``step``, CLOSE or FAIL, and release the socket.
 
-        The end of our stream is announced first (shutdown(2), SHUT_WR), as a well-behaved client
-        does; a peer that is gone already is no error.
+        The end of the stream is sent first (shutdown(2), SHUT_WR), as a well-behaved client does;
+        a peer that has closed already is no error.
         """
         if self.state is State.GREETING:
             self.in_flight = 0  # a first message is not counted among the unanswered
@@ -119,36 +120,36 @@ class Connection(Exchange):
     def counts(self) -> tuple[int, int, int, int]:
         """Return messages submitted and answered, bytes sent and received so far."""
         submitted, answered, sent, received = super().counts()
-        if self.state is State.GREETING:  # the first message is in flight, and no message
+        if self.state is State.GREETING:  # the first message is in flight, and is not counted
             answered += self.in_flight
         return submitted, answered, sent, received
 
     @property
     def is_up(self) -> bool:
-        """Whether it is connected and ready for messages, or ending in good order."""
+        """Whether it is connected and ready for messages, or draining."""
         return self.state is State.READY or self.state is State.DRAINING
 
     @property
     def may_transmit(self) -> bool:
-        """Whether it has something to say or to conclude: connected, and not ended."""
+        """Whether `transmit` may be called: connected, and not ended."""
         return self.is_up or self.state is State.GREETING
 
     @property
     def may_go_on(self) -> bool:
-        """Whether it has nothing to do but to submit a further message, and may."""
+        """Whether the only thing left to do is to submit a further message, and it may."""
         is_at_rest = self._unsent is None and not self.ended_by_reply
         return self.state is State.READY and is_at_rest and self.has_more
 
     @property
-    def was_heard(self) -> bool:
-        """Whether the server has said anything since the last connect."""
+    def has_received(self) -> bool:
+        """Whether the server has sent anything since the last connect."""
         return self.bytes_received > self._received_before
 
-    def has_news_since(self, deadline_ns: int) -> bool:
-        """Whether what is waited for is there, and nothing was looked at since ``deadline_ns``.
+    def has_event_since(self, deadline_ns: int) -> bool:
+        """Whether the awaited event has happened, but has not been handled since ``deadline_ns``.
 
-        A process that was stopped, or busy elsewhere, must not take its own lateness for the
-        server's: to be asked before a connection is given up.
+        Asked before a connection is given up: a process that was stopped, or busy elsewhere, must
+        not take its own lateness for the server's.
         """
         since_ns = self.waits_since_ns
         if since_ns is None or since_ns >= deadline_ns:
@@ -157,12 +158,12 @@ class Connection(Exchange):
             if self.state is State.CONNECTING:
                 self.socket.getpeername()  # ENOTCONN (getpeername(2)) until it is connected
             else:
-                self._look_closer()
+                self._check_socket()
         except OSError:
             return False
         return True
 
-    def _look_closer(self) -> None:
+    def _check_socket(self) -> None:
         """Raise OSError if there is nothing to read, nor room to write where that is awaited."""
         if self.waits_in is Phase.SEND and has_original("select", "poll"):
             poll = original("select", "poll")()
@@ -173,7 +174,7 @@ class Connection(Exchange):
 
     @property
     def waits_since_ns(self) -> int | None:
-        """Since when there has been no progress; None where nothing is awaited."""
+        """Since when there has been no progress; None if nothing is awaited."""
         if self.state is State.CONNECTING:
             return self.dialled_ns
         if not self.in_flight and self.interest != READ_AND_WRITE:
@@ -182,7 +183,7 @@ class Connection(Exchange):
 
     @property
     def waits_in(self) -> Phase:
-        """The phase that a lack of progress would be a failure of."""
+        """The phase of the failure that a lack of progress would be."""
         if self.state is State.CONNECTING:
             return Phase.CONNECT
         waits_to_send = self._unsent is not None or self.interest == READ_AND_WRITE

@@ -1,4 +1,4 @@
-"""What the connections of a run have in common: what they say, and what they await."""
+"""What all connections of a run have in common: payloads, framing, window and first message."""
 
 import sys
 from typing import Final, NamedTuple
@@ -18,7 +18,7 @@ from loadgen.plan.payloads import (
 class Window(NamedTuple):
     """How many messages may be in flight on one connection, and how many are sent at once.
 
-    In a closed loop the whole window goes out together; a schedule lets them go one by one.
+    A closed loop sends the whole window together; a schedule sends messages one by one.
     """
 
     in_flight: int
@@ -29,9 +29,9 @@ ONE_BY_ONE: Final = Window(1, 1)
 
 
 class Conversation:
-    """What every connection of a run says and awaits; shared by all, never changed.
+    """What every connection of a run sends and awaits; shared by all, never changed.
 
-    payloads: what each connection works through.
+    payloads: what each connection sends in turn.
     framing: when a reply is whole.
     window: how many messages may be in flight on one connection.
     first_message: sent once after connecting, empty for none.
@@ -53,23 +53,23 @@ class Conversation:
         self.first_message = first_message
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
-        self.lap = Batch(b"", 0, 1)  # there is none
+        self.batch = Batch(b"", 0, 1)  # none: nothing is left to the fast path
         if self.reply_bytes is not None and len(payloads.items) == 1:
             count = window.at_once
-            self.lap = Batch(payloads.items[0] * count, self.reply_bytes * count, count)
+            self.batch = Batch(payloads.items[0] * count, self.reply_bytes * count, count)
 
     @classmethod
     def of(cls, plan: Plan, payloads: PayloadQueue) -> "Conversation":
-        """Return what ``plan`` makes every connection say, with the payloads it has loaded.
+        """Return what ``plan`` makes every connection send, with the payloads it has loaded.
 
-        Raises UsageError if that is more at once than a connection may send.
+        Raises UsageError if a window of them is larger than a connection may have in flight.
         """
         largest_bytes = plan.pipeline * max(map(len, payloads.items))
         if largest_bytes > LARGEST_BYTES:
             raise UsageError.of(
                 "--pipeline",
                 plan.pipeline,
-                "all messages in flight on a connection have 1 GiB at most",
+                "the messages in flight on a connection may take 1 GiB at most",
             )
         window = Window(plan.pipeline, plan.pipeline)
         if plan.profile() is not None:
@@ -79,7 +79,7 @@ class Conversation:
 
     @classmethod
     def made_by(cls, plan: Plan, payloads: Payloads) -> "Conversation":
-        """Return what ``plan`` makes a connection say, with messages made when they are sent."""
+        """Return what ``plan`` makes a connection send, with messages made when they are sent."""
         at_once = plan.pipeline if plan.profile() is None else 1
         in_flight = sys.maxsize if plan.unlimited else plan.pipeline
         first = first_message(plan.first_message)

@@ -1,23 +1,23 @@
-"""THE loop: one selector, many connections.
+"""The event loop: one selector, many connections.
 
-Facts. A turn asks the selector what is ready and handles it. Which order it does that in decides
-what the numbers are worth. If each connection is read and answered in turn, the hundredth one waits
-for ninety-nine sends before its reply is stamped. If everything that is ready is handled in one
+Facts. A turn polls the selector and handles what is ready. The order in which it does so decides
+how accurate the times are. If each connection is read and answered in turn, the hundredth waits for
+ninety-nine sends before its reply gets its time. If everything that is ready is handled in one
 turn, a turn with five thousand connections takes forty milliseconds, and whatever else shares the
 loop waits for that long.
 
-Decision. In a closed loop a turn has two phases: first every ready connection is read, stamped and
-accounted for, then all that may send do so. In an open loop it is the sends that must not be late,
-since a late read costs nothing where the kernel stamps arrivals: what is due goes out first, and
-the schedule is looked at again after every event. Either way a turn is bounded: at most
-`TURN_EVENTS` events, connects and alarms. What is left over comes first in the next turn, which
-then does not wait.
+Decision. In a closed loop a turn has two passes: first every ready connection is read, and its
+reply timed and recorded; then all that may send do so. In an open loop the sends must not be late,
+while a late read costs nothing where the kernel stamps arrivals: what is due is sent first, and
+the schedule is checked again after every event. Either way a turn is bounded: at most
+`TURN_EVENTS` events, connects and timers. What is left over is handled first in the next turn,
+which then does not wait.
 
-Whoever runs the engine calls `turn` until the job is done, from a plain loop or from the callback
-of another event loop that watches `fileno()` and wakes up after `next_timeout()`.
+The caller calls `turn` until the run is over, from a plain loop or from a callback of another event
+loop, which polls `fileno()` and wakes up after `next_timeout()`.
 
-Danger. An exception that leaves `turn` may stop the loop that called it for good. A broken
-connection is an event here: `ConnectionFailed` goes no further.
+Danger. An exception that leaves `turn` may end the calling loop for good. A broken connection is an
+event here: `ConnectionFailed` is never passed on.
 
 Cost. bench/limit.py measures it, against a client in C that does nothing but the system calls.
 """
@@ -43,30 +43,30 @@ BUFFER_BYTES: Final = 256 * 1024
 
 
 class Engine(ConnectionPool):
-    """Drives connections on one selector, which it takes over and closes in the end.
+    """Drives connections on one selector, which it owns and closes in the end.
 
-    model: who may send, and when.
+    model: which connections may send, and when.
     """
 
     def __init__(
         self,
-        watch: BoundedSelector,
+        selector: BoundedSelector,
         dialer: Dialer,
         recorder: Recorder,
         clock: Clock,
         policy: ConnectionPolicy,
         model: LoadModel | None = None,
     ) -> None:
-        super().__init__(watch, dialer, recorder, clock, policy)
+        super().__init__(selector, dialer, recorder, clock, policy)
         self._buffer = bytearray(BUFFER_BYTES)
         self.model: LoadModel = ClosedLoop() if model is None else model
         self._schedule = model if isinstance(model, LoadSchedule) else None
         self._is_started = False
 
-    # ---- for whoever runs the engine ------------------------------------------------------
+    # ---- for the caller -------------------------------------------------------------------
 
     def start(self) -> int:
-        """Let messages flow, on the connections that are up and on those that will be.
+        """Start sending, on the connections that are up and on those that come up later.
 
         Return the moment from which the times of a schedule count.
         """
@@ -80,7 +80,7 @@ class Engine(ConnectionPool):
         return now_ns
 
     def end_warm_up(self) -> None:
-        """Let the messages of the load go out, which a schedule holds back until then."""
+        """Release the messages of the load, which a schedule holds back until then."""
         if self._schedule is not None:
             self._schedule.end_warm_up()
 
@@ -95,32 +95,31 @@ class Engine(ConnectionPool):
                 self._settle(connection, interest)
 
     @property
-    def pulse(self) -> LoopStats:
-        """How the loop has fared since the last `take_pulse`; it goes on changing."""
-        return self._watch.pulse
+    def loop_stats(self) -> LoopStats:
+        """The statistics of the loop since the last `take_loop_stats`; they go on changing."""
+        return self._selector.loop_stats
 
-    def take_pulse(self, since_ns: int | None = None) -> LoopStats:
-        """Return how the loop has fared since the last call, and begin anew.
+    def take_loop_stats(self, since_ns: int | None = None) -> LoopStats:
+        """Return the statistics of the loop since the last call, and begin new ones.
 
-        A pause that lasts beyond ``since_ns`` counts from there on to what follows.
+        Of a pause that lasts beyond ``since_ns``, what follows that moment counts in the new ones.
         """
-        return self._watch.take_pulse(since_ns)
+        return self._selector.take_loop_stats(since_ns)
 
     def slept(self, began_ns: int, due_ns: int, ended_ns: int) -> None:
-        """Note that the loop that calls `turn` had nothing to do in between.
+        """Note that the loop that calls `turn` slept in between.
 
         ``due_ns`` is when it was to wake up at the latest.
         """
-        self._watch.pulse.slept(began_ns, due_ns, ended_ns)
+        self._selector.loop_stats.slept(began_ns, due_ns, ended_ns)
 
     @property
     def paused_ns(self) -> int:
-        """For how long this process has not run though it was due to, in nanoseconds."""
-        return self._watch.pauses.total_ns
+        """How long this process has not run though it was due to, in nanoseconds."""
+        return self._selector.pauses.total_ns
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
-        """Return how many messages due in [``from_ns``, ``until_ns``) were not sent; the schedule
-        ends.
+        """End the schedule; return how many messages due in [from_ns, until_ns) were not sent.
 
         None if they are too many to be counted.
         """
@@ -128,15 +127,15 @@ class Engine(ConnectionPool):
 
     def fileno(self) -> int:
         """Return the selector's descriptor; raises AttributeError where it has none (poll)."""
-        return self._watch.fileno()
+        return self._selector.fileno()
 
     def next_timeout(self) -> float | None:
-        """Return the seconds until a turn is due although no socket is ready; None: for ever."""
-        if self._watch.has_left_over:
+        """Return the seconds until a turn is due although no socket is ready; None: never."""
+        if self._selector.has_left_over:
             return 0.0
-        self._timers.next_ns()  # sets the soonest alarm right, if it was silenced
-        moment_ns, alarm_ns = self.model.next_ns(), self._alarm_ns()
-        due_ns = alarm_ns if moment_ns is None else min(moment_ns, alarm_ns)
+        self._timers.next_ns()  # corrects the soonest time, if that timer was cancelled
+        moment_ns, timer_ns = self.model.next_ns(), self._timer_ns()
+        due_ns = timer_ns if moment_ns is None else min(moment_ns, timer_ns)
         return None if due_ns == NEVER_NS else max(0.0, ns_to_seconds(due_ns - self._clock()))
 
     # ---- the turn -------------------------------------------------------------------------
@@ -144,8 +143,7 @@ class Engine(ConnectionPool):
     def turn(self, timeout_s: float | None = None) -> None:
         """Wait for events, ``timeout_s`` seconds at most (None: as long as it takes); handle them.
 
-        It comes back earlier when a timer is due or a message is, and never raises for a
-        connection's sake.
+        Returns earlier when a timer or a message is due. Raises nothing for a broken connection.
         """
         replied: list[Connection] = []
         buffer, schedule = self._buffer, self._schedule
@@ -156,36 +154,36 @@ class Engine(ConnectionPool):
         for key, events in ready:
             connection: Connection = key.data
             if schedule is not None and key.fileobj is not connection.socket:
-                continue  # a send has failed since the selector spoke
+                continue  # a send has failed since the poll
             try:
                 if events == READ:
-                    has_news = connection.receive(buffer)
+                    may_transmit = connection.receive(buffer)
                 else:
-                    has_news = self._handle_write(connection, events)
+                    may_transmit = self._handle_write(connection, events)
             except ConnectionFailed as broken:
                 fail(connection, broken)
                 continue
-            if has_news and (schedule is None or not schedule.offer(connection)):
+            if may_transmit and (schedule is None or not schedule.note_free(connection)):
                 replied.append(connection)
             if schedule is not None:
                 schedule.send_due(settle, fail)
-        self._go_on(replied)
-        self._watch.end_turn(len(ready))
-        polled_ns = self._watch.polled_ns
-        self._recorder.end_turn(polled_ns, self._watch.polled_before_ns)
-        if self._alarm_ns() <= polled_ns:
-            self._keep_time()
+        self._transmit_next(replied)
+        self._selector.end_turn(len(ready))
+        polled_ns = self._selector.polled_ns
+        self._recorder.end_turn(polled_ns, self._selector.polled_before_ns)
+        if self._timer_ns() <= polled_ns:
+            self._handle_due()
 
     def _wait(self, timeout_s: float | None) -> Ready:
-        alarm_ns, moment_ns = self._alarm_ns(), self.model.next_ns()
-        if moment_ns is not None:  # to be met as exactly as the pacing makes it
-            moment_ns = min(moment_ns, alarm_ns)
+        timer_ns, moment_ns = self._timer_ns(), self.model.next_ns()
+        if moment_ns is not None:  # met as exactly as the pacing allows
+            moment_ns = min(moment_ns, timer_ns)
             if timeout_s is not None:
                 moment_ns = min(moment_ns, self._clock() + int(timeout_s * NS_PER_S))
-        elif alarm_ns < NEVER_NS and timeout_s != 0:
-            alarm_s = max(0.0, ns_to_seconds(alarm_ns - self._clock()))
-            timeout_s = alarm_s if timeout_s is None else min(alarm_s, timeout_s)
-        return self._watch.wait(timeout_s, moment_ns)
+        elif timer_ns < NEVER_NS and timeout_s != 0:
+            timer_s = max(0.0, ns_to_seconds(timer_ns - self._clock()))
+            timeout_s = timer_s if timeout_s is None else min(timer_s, timeout_s)
+        return self._selector.wait(timeout_s, moment_ns)
 
     def _handle_write(self, connection: Connection, events: int) -> bool:
         """Handle ``events`` that are more than a plain READ; return whether to transmit."""
@@ -197,8 +195,8 @@ class Engine(ConnectionPool):
             connection.receive(self._buffer)
         return True
 
-    def _go_on(self, replied: list[Connection]) -> None:
-        """Transmit on those of ``replied`` that the load model lets, and on others it names."""
+    def _transmit_next(self, replied: list[Connection]) -> None:
+        """Transmit on the connections that the load model chooses, of ``replied`` and of others."""
         schedule = self._schedule
         for connection in self.model.next_senders(replied):
             try:
@@ -209,7 +207,7 @@ class Engine(ConnectionPool):
                 if interest != connection.interest:
                     self._settle(connection, interest)
                 if schedule is not None:
-                    schedule.offer(connection)
+                    schedule.note_free(connection)
 
     def _begin(self, connection: Connection) -> None:
         if self._is_started:

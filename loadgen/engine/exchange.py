@@ -1,11 +1,11 @@
-"""The exchange of messages on one connection: what goes out, what is in flight, what has come back.
+"""The messages of one connection: what is sent, what is in flight, what has been answered.
 
-This is the general path, which knows every case: replies in pieces, windows answered in part,
-sockets that take half a message, several payloads in turn, replies that must be looked at. Where
-none of that happens, `loadgen.engine.fast_path` passes it by.
+Facts. A reply may be read in pieces, a window answered in part, a message accepted by the socket
+only in part; payloads may differ in turn, and replies may have to be verified. Where none of that
+happens, `loadgen.engine.fast_path` handles a message without this general path.
 
-It closes nothing and decides nothing about what comes next. It reports which events to wait for,
-none when it is done, and raises `ConnectionFailed` when the connection is broken.
+Decision. An exchange closes nothing and decides nothing about what follows. It returns which events
+to wait for, none when it is done, and raises `ConnectionFailed` when the connection is broken.
 """
 
 import sys
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import (
-    NO_LAP,
+    NO_BATCH,
     NOTHING,
     READ,
     READ_AND_WRITE,
@@ -32,7 +32,7 @@ from loadgen.net.failure import (
 from loadgen.net.protocols import Decoder, FramingError
 from loadgen.net.timestamps import bound_by
 
-_MOST_LAPS: Final = 2**29  # small integers are faster; then the general path grants more
+_MOST_BATCHES: Final = 2**29  # small integers are faster; the general path grants more later
 
 
 def _ignore(row: Row) -> None:
@@ -40,9 +40,9 @@ def _ignore(row: Row) -> None:
 
 
 class Exchange(FastPath):
-    """The messages of one connection; `loadgen.engine.connection.Connection` adds its life.
+    """The messages of one connection; `loadgen.engine.connection.Connection` adds its life cycle.
 
-    Its counts go on when the connection is opened again.
+    Its counts continue when the connection is opened again.
     """
 
     __slots__ = (
@@ -67,7 +67,7 @@ class Exchange(FastPath):
     _decoder: Decoder
 
     def __init__(self, index: int, conversation: Conversation, clock: Clock) -> None:
-        super().__init__(index, conversation.lap, clock)
+        super().__init__(index, conversation.batch, clock)
         self.unanswered = 0
         self.read_ns = 0
         self.flushed_ns = 0
@@ -78,11 +78,11 @@ class Exchange(FastPath):
         self._general_bytes_received = 0
         self._limit = conversation.messages
         self._held = conversation.messages  # not to be submitted yet, or not now
-        self._remaining = 0  # to be submitted as soon as the window allows, beside the laps
+        self._remaining = 0  # to be submitted as soon as the window allows, beside _batches_left
         self._position = 0
         self._unsent: memoryview | None = None
-        # Batches sent while others were in flight, (intended_ns, sent_ns, count); our own times are
-        # those of the _head_count messages before them.
+        # Batches sent while others were in flight, (intended_ns, sent_ns, count); intended_ns and
+        # sent_ns of the connection are those of the _head_count messages before them.
         self._later: deque[tuple[int, int, int]] | None = None
         self._head_count = 0
 
@@ -103,11 +103,11 @@ class Exchange(FastPath):
         self._push(message)
 
     def be_ready(self) -> None:
-        """Expect the replies to messages from now on."""
+        """Expect replies to messages from now on, not to the first message."""
         self._decoder = self._conversation.decoder()
 
     def begin(self, record: RecordReplies, *, scheduled: bool = False) -> None:
-        """Begin with the messages, or go on with them; ``record`` hears of the replies.
+        """Begin or continue with the messages; ``record`` is called with a row for the replies.
 
         If they are ``scheduled``, each waits for `submit`.
         """
@@ -116,39 +116,39 @@ class Exchange(FastPath):
             self._unscheduled += self._held
         else:
             self._remaining += self._held
-            self._grant_laps()
+            self._grant_batches()
         self._held = 0
 
-    # ---- laps -----------------------------------------------------------------------------
+    # ---- batches of the fast path ---------------------------------------------------------
 
-    def _grant_laps(self) -> None:
-        """Let as many of the remaining messages as possible go in laps."""
-        if self._lap.batch:
-            self._shift(min(self._remaining // self._lap.messages, _MOST_LAPS))
+    def _grant_batches(self) -> None:
+        """Leave as many of the remaining messages as possible to the fast path."""
+        if self._batch.data:
+            self._shift(min(self._remaining // self._batch.messages, _MOST_BATCHES))
 
-    def _shift(self, laps: int) -> None:
-        """Turn remaining messages into ``laps``; back again if that is negative."""
-        self._laps_left += laps
-        self._laps_granted += laps
-        self._remaining -= laps * self._lap.messages
+    def _shift(self, batches: int) -> None:
+        """Turn remaining messages into ``batches`` of the fast path; back if that is negative."""
+        self._batches_left += batches
+        self._batches_granted += batches
+        self._remaining -= batches * self._batch.messages
 
-    def _leave_lap(self) -> None:
-        """Count the bytes of the replies one by one, if a lap is under way."""
-        if self._awaited_bytes != NO_LAP:
-            self._general_bytes_received -= self._lap.reply_bytes
-            self._awaited_bytes = NO_LAP
+    def _leave_fast_path(self) -> None:
+        """Count the bytes of the replies one by one, if a batch of the fast path is in flight."""
+        if self._awaited_bytes != NO_BATCH:
+            self._general_bytes_received -= self._batch.reply_bytes
+            self._awaited_bytes = NO_BATCH
 
-    def _cut_short(self, batch: bytes, sent_bytes: int) -> int:
-        self._general_bytes_sent -= len(batch) - sent_bytes
-        self._unsent = memoryview(batch)[sent_bytes:]
+    def _cut_short(self, data: bytes, sent_bytes: int) -> int:
+        self._general_bytes_sent -= len(data) - sent_bytes
+        self._unsent = memoryview(data)[sent_bytes:]
         return READ_AND_WRITE
 
     # ---- receiving ------------------------------------------------------------------------
 
     def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
         if not view and self.ended_by_reply:
-            return False  # the end was seen before; the conclusion is yet to be drawn
-        self._leave_lap()
+            return False  # the end was read before; `transmit` has yet to return NOTHING
+        self._leave_fast_path()
         self.read_ns = read_ns
         self._general_bytes_received += len(view)
         decoder = self._decoder
@@ -163,7 +163,7 @@ class Exchange(FastPath):
             if not replies:
                 raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
             self.ended_by_reply = True
-        if replies == 1 == self.in_flight and not self._later:  # the usual case, quickly done
+        if replies == 1 == self.in_flight and not self._later:  # the usual case, cheaply
             self.in_flight = 0
             self._record((self.index, 1, self.intended_ns, self.sent_ns, stamp_ns, read_ns))
             return True
@@ -171,7 +171,7 @@ class Exchange(FastPath):
         return replies > 0
 
     def _answer(self, replies: int, stamp_ns: int) -> None:
-        """Set ``replies`` off against the messages in flight, the oldest first."""
+        """Match ``replies`` with the messages in flight, the oldest first."""
         self.in_flight -= replies
         later = self._later
         while later and replies > self._head_count:
@@ -207,7 +207,7 @@ class Exchange(FastPath):
         return READ if self.in_flight or self._to_come else NOTHING
 
     def _submit_general(self, intended_ns: int) -> int:
-        self._leave_lap()
+        self._leave_fast_path()
         self._unscheduled -= 1
         self._remaining += 1
         self._submit(1, intended_ns)
@@ -217,13 +217,13 @@ class Exchange(FastPath):
 
     def _fill_window(self) -> None:
         room = self._window - self.in_flight
-        if room > self._remaining and self._laps_left:
+        if room > self._remaining and self._batches_left:
             self._shift(-1)
         count = min(room, self._remaining)
         if count > 0:
             self._submit(count)
-        if not self._laps_left:
-            self._grant_laps()
+        if not self._batches_left:
+            self._grant_batches()
 
     def _submit(self, count: int, intended_ns: int = 0) -> None:
         payloads = self._conversation.payloads
@@ -244,7 +244,7 @@ class Exchange(FastPath):
         self._push(batch)
 
     def _push(self, data: bytes | memoryview) -> None:
-        """Give ``data`` to the kernel; what it does not take stays in ``_unsent``."""
+        """Send ``data``; what the kernel does not accept stays in ``_unsent``."""
         try:
             size = self._send(data)
         except BlockingIOError:
@@ -257,15 +257,15 @@ class Exchange(FastPath):
     # ---- ending ---------------------------------------------------------------------------
 
     def revoke(self) -> None:
-        """Take back the messages that have not been submitted."""
-        self._shift(-self._laps_left)
+        """Cancel the messages that have not been submitted."""
+        self._shift(-self._batches_left)
         self._limit = self.submitted
         self._held = self._remaining = self._unscheduled = 0
 
     def detach(self) -> None:
-        """Give the socket up; messages in flight stay unanswered, the others are held back."""
-        self._leave_lap()
-        self._shift(-self._laps_left)
+        """Release the socket; messages in flight stay unanswered, the others are held back."""
+        self._leave_fast_path()
+        self._shift(-self._batches_left)
         self.unanswered += self.in_flight
         self.in_flight = 0
         self._held += self._remaining + self._unscheduled
@@ -277,17 +277,17 @@ class Exchange(FastPath):
     # ---- counts ---------------------------------------------------------------------------
 
     def counts(self) -> tuple[int, int, int, int]:
-        """Return messages submitted and answered (one way: taken), bytes sent and received."""
-        lap, laps_left = self._lap, self._laps_left
-        laps = self._laps_granted - laps_left
-        waiting = self._held + self._remaining + self._unscheduled + laps_left * lap.messages
+        """Return messages submitted and answered (one way: accepted), bytes sent and received."""
+        batch, batches_left = self._batch, self._batches_left
+        batches = self._batches_granted - batches_left
+        waiting = self._held + self._remaining + self._unscheduled + batches_left * batch.messages
         submitted = self._limit - waiting
         return (
             submitted,
             submitted - self.in_flight - self.unanswered,
-            self._general_bytes_sent + laps * len(lap.batch),
+            self._general_bytes_sent + batches * len(batch.data),
             self._general_bytes_received
-            + (laps - (self._awaited_bytes != NO_LAP)) * lap.reply_bytes,
+            + (batches - (self._awaited_bytes != NO_BATCH)) * batch.reply_bytes,
         )
 
     @property
@@ -303,11 +303,11 @@ class Exchange(FastPath):
 
     @property
     def is_free(self) -> bool:
-        """Whether one more message may go out as a schedule calls for it."""
+        """Whether it may take one more message of a schedule."""
         has_room = self.in_flight < self._window and self._unsent is None
         return has_room and self._unscheduled > 0 and not self.ended_by_reply
 
     @property
     def _to_come(self) -> int:
-        """Messages, or laps of them, that will be submitted as things stand."""
-        return self._remaining + self._laps_left + self._unscheduled
+        """Messages, and batches of them, that will be submitted if nothing changes."""
+        return self._remaining + self._batches_left + self._unscheduled

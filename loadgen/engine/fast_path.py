@@ -1,19 +1,20 @@
-"""The fast path: a whole window of messages sent at once, and all their replies read at once.
+"""The fast path: a whole batch of messages sent at once, and all their replies read at once.
 
 Facts. Four fifths of a round trip's time is spent in the kernel, in one ``recv`` and one ``send``;
 a Python loop is level with one in C only if it adds a handful of plain calls to them. With a
 thousand connections, the memory that a message touches costs more than the instructions: each
 object that belongs to one connection has left the cache before its next message.
 
-Decision. Most load is the same lap over and over: equal messages, replies of a length known ahead.
-Such a lap costs two comparisons and a clock read on each side, makes no object but its row, and
-works on the few fields that stand together here. Bytes and messages are worked out from the number
-of laps when somebody asks. Whatever else happens (a reply in pieces, a window answered in part, a
-socket that takes half a message, several payloads in turn, replies that must be looked at) takes
-the general path of `loadgen.engine.exchange`, which knows every case.
+Decision. Most load repeats one batch: equal messages, replies of a length known in advance. Such a
+batch costs two comparisons and a clock read on each side, makes no object but its row, and uses
+only the few fields that stand together here. Bytes and messages are computed from the number of
+batches when they are asked for. Everything else (a reply in pieces, a window answered in part, a
+socket that takes half a message, several payloads in turn, replies that must be verified) takes the
+general path of `loadgen.engine.exchange`, which handles every case.
 
-Danger. The two must agree. A lap begins only where nothing is in flight, and ends only where its
-replies come back in one read, to the byte; in any other case it is handed over.
+Danger. The two must agree. The fast path sends a batch only where nothing is in flight, and counts
+it as answered only where all its replies are read at once, to the byte; any other case is handed
+over.
 """
 
 import selectors
@@ -27,10 +28,10 @@ from loadgen.net.timestamps import NOT_ASKED
 
 Row = tuple[int, int, int, int, int, int]
 """(connection index, replies, intended_ns, sent_ns, stamp_ns, read_ns): replies that were read at
-one time, to messages that were sent at one time. ``intended_ns`` is 0 in a closed loop; of
+one time, to messages that were sent at one time. ``intended_ns`` is 0 in a closed loop. For
 ``stamp_ns`` see `loadgen.net.timestamps`; where it is a time, it is that of the last reply."""
 
-OWNER, REPLIES, INTENDED_NS, SENT_NS, STAMP_NS, READ_NS = range(6)
+CONNECTION, REPLIES, INTENDED_NS, SENT_NS, STAMP_NS, READ_NS = range(6)
 """The columns of a `Row`."""
 
 RecordReplies = Callable[[Row], None]
@@ -39,27 +40,34 @@ NOTHING: Final = 0
 READ: Final = selectors.EVENT_READ
 READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 
-NO_LAP: Final = -1
-"""Awaited by a connection that is not on a lap; no read has that size."""
+NO_BATCH: Final = -1
+"""What a connection awaits that has no batch of the fast path in flight; no read has that size."""
 
 
 class Batch(NamedTuple):
-    """What is sent, how many bytes answer it, and how many messages it has."""
+    """What the fast path sends, the size of the replies to it, and how many messages it holds."""
 
-    batch: bytes
+    data: bytes
     reply_bytes: int
     messages: int
 
 
 class FastPath(ABC):
-    """The part of a connection that every message passes."""
+    """The part of a connection that every message passes, and the fields that it needs.
+
+    It is a class of its own because of where these fields lie in memory. CPython sorts `__slots__`
+    by name within one class (Objects/typeobject.c, ``type_new``; the offsets of the members show
+    it, 3.11 to 3.13), and places those of a subclass behind those of its base. Only a base class
+    keeps these 15 fields together, in the first 120 bytes behind the object's header; in one class
+    they would be spread by name over the 352 bytes of a whole connection.
+    """
 
     __slots__ = (
         "_awaited_bytes",
+        "_batch",
+        "_batches_granted",
+        "_batches_left",
         "_clock",
-        "_lap",
-        "_laps_granted",
-        "_laps_left",
         "_receive_into",
         "_record",
         "_send",
@@ -76,22 +84,22 @@ class FastPath(ABC):
     _send: Callable[[bytes | memoryview], int]
     _record: RecordReplies
 
-    def __init__(self, index: int, lap: Batch, clock: Clock) -> None:
+    def __init__(self, index: int, batch: Batch, clock: Clock) -> None:
         self.index = index
         self.in_flight = 0
         self.interest = NOTHING
         self.intended_ns = 0
         self.sent_ns = self.submitted_ns = 0
         self._clock = clock
-        self._lap = lap
-        self._laps_granted = self._laps_left = 0
-        self._unscheduled = 0  # messages that a schedule will call for
-        self._awaited_bytes = NO_LAP
+        self._batch = batch
+        self._batches_granted = self._batches_left = 0
+        self._unscheduled = 0  # messages that a schedule has yet to submit
+        self._awaited_bytes = NO_BATCH
 
     def receive(self, buffer: bytearray) -> bool:
         """Read once into ``buffer``, scratch space; return whether a reply became whole.
 
-        Raises ConnectionFailed if the connection is broken or the bytes do not fit.
+        Raises ConnectionFailed if the connection is broken or the bytes are not a reply.
         """
         try:
             size = self._receive_into(buffer)
@@ -102,7 +110,7 @@ class FastPath(ABC):
         read_ns = self._clock()
         if size != self._awaited_bytes:
             return self._receive_general(memoryview(buffer)[:size], NOT_ASKED, read_ns)
-        self._awaited_bytes = NO_LAP
+        self._awaited_bytes = NO_BATCH
         replies = self.in_flight
         self.in_flight = 0
         self._record((self.index, replies, self.intended_ns, self.sent_ns, NOT_ASKED, read_ns))
@@ -113,58 +121,58 @@ class FastPath(ABC):
 
         Raises ConnectionFailed.
         """
-        laps_left = self._laps_left - 1
-        if self.in_flight or laps_left < 0:
+        batches_left = self._batches_left - 1
+        if self.in_flight or batches_left < 0:
             return self._transmit_general()
-        self._laps_left = laps_left
-        batch, self._awaited_bytes, self.in_flight = self._lap
+        self._batches_left = batches_left
+        data, self._awaited_bytes, self.in_flight = self._batch
         self.sent_ns = self._clock()
         try:
-            size = self._send(batch)
+            size = self._send(data)
         except BlockingIOError:
             size = 0
         except OSError as error:
-            self._cut_short(batch, 0)
+            self._cut_short(data, 0)
             raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
-        return READ if size == len(batch) else self._cut_short(batch, size)
+        return READ if size == len(data) else self._cut_short(data, size)
 
     def submit(self, intended_ns: int) -> int:
         """Send one message that was due at ``intended_ns``; else as `transmit`.
 
-        For a connection that `is_free`, where a schedule says what may be sent. ``submitted_ns`` is
-        then the time just before.
+        For a connection that `is_free`, under a schedule. ``submitted_ns`` is then the time just
+        before the send.
         """
-        if self.in_flight or not self._lap.batch:
+        if self.in_flight or not self._batch.data:
             return self._submit_general(intended_ns)
-        batch, self._awaited_bytes, self.in_flight = self._lap
+        data, self._awaited_bytes, self.in_flight = self._batch
         self._unscheduled -= 1
-        self._laps_granted += 1
+        self._batches_granted += 1
         self.intended_ns = intended_ns
         self.submitted_ns = self.sent_ns = self._clock()
         try:
-            size = self._send(batch)
+            size = self._send(data)
         except BlockingIOError:
             size = 0
         except OSError as error:
-            self._cut_short(batch, 0)
+            self._cut_short(data, 0)
             raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
-        return READ if size == len(batch) else self._cut_short(batch, size)
+        return READ if size == len(data) else self._cut_short(data, size)
 
     @abstractmethod
     def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
-        """Make sense of a read that does not end a lap, or of one of another kind."""
+        """Handle a read that is not all the replies to a batch of the fast path."""
 
     @abstractmethod
     def _transmit_general(self) -> int:
-        """Send where no lap can begin."""
+        """Send what the fast path cannot."""
 
     @abstractmethod
     def _submit_general(self, intended_ns: int) -> int:
-        """Send one message where no lap can begin."""
+        """Send one message that the fast path cannot."""
 
     @abstractmethod
-    def _cut_short(self, batch: bytes, sent_bytes: int) -> int:
-        """Take over a lap of whose ``batch`` the kernel has taken only ``sent_bytes``."""
+    def _cut_short(self, data: bytes, sent_bytes: int) -> int:
+        """Take over a batch of whose ``data`` the kernel has accepted only ``sent_bytes``."""
 
     # ---- counts ---------------------------------------------------------------------------
 
@@ -179,12 +187,12 @@ class FastPath(ABC):
 
     @property
     def answered(self) -> int:
-        """Messages whose reply is whole (one way: that the kernel has taken whole)."""
+        """Messages whose reply is whole (one way: which the kernel has accepted whole)."""
         return self.counts()[1]
 
     @property
     def bytes_sent(self) -> int:
-        """Bytes that the kernel has taken."""
+        """Bytes that the kernel has accepted."""
         return self.counts()[2]
 
     @property

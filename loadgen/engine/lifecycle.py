@@ -1,20 +1,16 @@
-"""A connection's life, as a table.
+"""The states of a connection and its transitions, as a table.
 
-Facts. A connection is made, comes up, works, and ends; it can break wherever it is alive; where
-the user asked for it, a broken one starts over. Which of these it is decides what a readiness
-event, an alarm or the end of the run mean for it.
+A connection is new, connects, is ready, and ends; it may fail wherever it has a socket, and is
+opened again where the user asked for it. Its state decides what a readiness event, a timer or the
+end of the run mean for it. There is one state, one table of transitions, and one function that
+applies it, because separate flags would contradict each other sooner or later: a timer would close
+a closed connection, a late event revive a failed one. A step that the table does not have is a bug
+and raises at once.
 
-Danger. Spread over flags, such a life contradicts itself sooner or later: an alarm closes a
-connection that is closed, a late event revives a failed one.
+Whether a READY connection has messages in flight is no state: it would change twice with every
+message. It is derived from the count of messages in flight.
 
-Decision. One state, one table of what may follow what, one function that applies it. A step that
-the table does not know is a bug of ours and says so at once.
-
-Whether a READY connection has messages in flight (is *busy*) is not a state: it would change
-twice with every message. It is read off the count of messages in flight, which cannot disagree
-with itself.
-
-Cost. One dictionary look-up for each step; a connection takes about five in its life.
+A step costs one dictionary look-up; a connection takes about five in its life.
 """
 
 import enum
@@ -23,24 +19,24 @@ from loadgen.errors import LoadgenBug
 
 
 class State(enum.StrEnum):
-    """Where a connection stands."""
+    """The state of a connection."""
 
     NEW = "new"
     CONNECTING = "connecting"
-    GREETING = "greeting"  # the first message is out, its reply is awaited
+    GREETING = "greeting"  # the first message is sent, its reply awaited
     READY = "ready"
-    DRAINING = "draining"  # nothing more is submitted; what is in flight may come home
+    DRAINING = "draining"  # nothing more is submitted; the replies in flight are awaited
     CLOSED = "closed"
     FAILED = "failed"
 
     @property
     def is_live(self) -> bool:
-        """Whether there is a socket that must be closed one day."""
+        """Whether there is a socket that has to be closed."""
         return self in _LIVE
 
 
 class Event(enum.StrEnum):
-    """What happens to a connection."""
+    """What happens to a connection: a step from one state to the next."""
 
     CONNECT = "connect"
     GREET = "greet"

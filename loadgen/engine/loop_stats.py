@@ -1,17 +1,18 @@
-"""How the loop itself fares: how much of its time it waits, and when it was kept from running.
+"""Loop statistics: how much of its time the loop waits, and the pauses in which it did not run.
 
 Facts. A process is kept from running by others on its processor, by a quota of its control group,
 by a stop signal, a paused container or a hypervisor. While it computes, that shows as a long time
-between two looks at its sockets. Stopped in the midst of a wait it looks idle: a wait for a reply
-has no moment at which it must be over.
+between two polls. Stopped during a wait it looks idle: a wait for a reply has no moment at which it
+must be over.
 
 Decision. No wait lasts longer than `HEARTBEAT_NS`, so that each has a moment at which it is due to
-end; coming back later by more than `LATE_WAIT_NS` is a pause. That holds for every selector, pacing
-and load model, in any loop, and needs nothing of the platform. The clock of the processor time that
-was used cannot tell a pause from idleness, and the run-queue wait (``schedstat``, proc(5)) knows
-nothing of stop signals: it and the time throttled by a quota are recorded to explain pauses.
+end; a return that is later by more than `LATE_WAIT_NS` is a pause. That holds for every selector,
+pacing and load model, in any loop, and needs nothing of the platform. The clock of the processor
+time that was used cannot tell a pause from idleness, and the run-queue wait (``schedstat``,
+proc(5)) does not include stop signals: it and the time throttled by a quota are recorded to explain
+pauses.
 
-Danger. Nobody can tell how much of a wait a pause took before the moment at which the wait was due:
+Danger. How much of a wait a pause took before the moment at which the wait was due is unknown:
 pauses are known to within one heartbeat.
 
 Cost. A hundred wake-ups a second in an idle process, 0.3 % of a core; none in a busy one.
@@ -26,26 +27,27 @@ HEARTBEAT_NS: Final = 10_000_000
 """The longest wait."""
 
 LATE_WAIT_NS: Final = 20_000_000
-"""A wait that comes back later than that has not only been woken up late, as on a busy machine."""
+"""A wait that ends later than that was not merely woken up late, as on a busy machine."""
 
 LATE_NS: Final = 5_000_000
-"""A loop that looks at its sockets later than it was due to, by more, has lost the processor..."""
+"""A loop that polls later than it was due to by more than that has lost the processor..."""
 
 EVENT_NS: Final = 50_000
-"""...unless it had much to do: what an event may take on a slow machine, with its reply and the
+"""...or had many events to handle: what one may take on a slow machine, with its reply and the
 next send."""
 
 
 @dataclass(slots=True)
 class LoopStats:
-    """What the loop has done. Times in nanoseconds.
+    """Statistics of the loop. Times in nanoseconds.
 
-    polls: looks at the sockets; empty: those that found nothing; waited: the time spent in them, or
-    asleep in a loop around this one, pauses excluded.
-    gaps: pauses; gaps_total_ns: summed up; longest_gap_ns: the longest, or the longest time between
-    two signs of life where that is longer; longest_gap_from_ns: when that began.
-    pauses: where pauses are noted one by one, the latest by the end of each turn of the loop,
-    before anything is concluded from its times.
+    polls: calls of the selector; empty: those that returned nothing; waited_ns: the time spent in
+    them, or asleep in a loop around this one, pauses excluded.
+    gaps: the number of pauses; gaps_total_ns: their sum; longest_gap_ns: the longest pause, or the
+    longest time between two calls of these methods if that is longer; longest_gap_from_ns: when
+    that began.
+    pauses: the pauses one by one, up to date at the end of each turn of the loop, before anything
+    is computed from its times.
     """
 
     pauses: Pauses = field(default_factory=Pauses)
@@ -59,7 +61,7 @@ class LoopStats:
     _left_ns: int | None = None
 
     def polled(self, began_ns: int, due_ns: int, ended_ns: int, found: int) -> None:
-        """Note a look at the sockets that found ``found`` of them ready.
+        """Note a poll that found ``found`` sockets ready.
 
         It lasted from ``began_ns`` to ``ended_ns``, and was to be over at ``due_ns`` at the latest.
         """
@@ -71,24 +73,24 @@ class LoopStats:
         self._left_ns = ended_ns
 
     def worked(self, ended_ns: int, handled: int) -> None:
-        """Note that ``handled`` events have been dealt with since the last look."""
+        """Note that ``handled`` events have been handled since the last poll."""
         self._pass(ended_ns, handled)
 
     def slept(self, began_ns: int, due_ns: int, ended_ns: int) -> None:
-        """Note that a loop around this one waited, between two looks; times as in `polled`."""
+        """Note that a loop around this one slept between two polls; times as in `polled`."""
         self._pass(began_ns)
         self._wait(began_ns, due_ns, ended_ns)
         if self._left_ns is not None:
             self._left_ns = ended_ns
 
     def take_over(self, from_ns: int, pause_ns: int) -> None:
-        """Count a pause that was under way, and is noted already, when this began."""
+        """Count a pause that was under way when these statistics began, and is noted already."""
         if pause_ns > LATE_NS:
             self.gaps, self.gaps_total_ns = 1, pause_ns
             self.longest_gap_ns, self.longest_gap_from_ns = pause_ns, from_ns
 
     def _pass(self, now_ns: int, handled: int = 0) -> None:
-        """Note the time since the loop was last seen at work."""
+        """Note the time since the last call, in which the loop handled events."""
         if self._left_ns is not None:
             self._note(self._left_ns, now_ns, LATE_NS + handled * EVENT_NS)
             self._left_ns = now_ns

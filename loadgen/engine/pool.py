@@ -1,16 +1,16 @@
-"""Which connections there are, and how each comes and goes.
+"""The connection pool: which connections there are, how each is opened and how it ends.
 
-Facts. A connection opens when the pace of connecting allows, comes up or fails, is given up when
-nothing moves for too long, and where the user asked for it is opened again after a while.
+Facts. A connection opens when the connect pacer allows it, comes up or fails, is given up when
+nothing moves for too long, and where the user asked for it is opened again after a back-off.
 
-Danger. Each of these may happen in the midst of any other: an alarm for a connection that has just
-closed, an end of the run while connects are under way. And an exception that leaves the loop may
-stop whoever called it for good.
+Danger. Each of these may happen during any other: a timer for a connection that has just closed, an
+end of the run while connects are under way. And an exception that leaves the loop may end its
+caller for good.
 
 Decision. The state table of `loadgen.engine.lifecycle` says what may follow what; the sums kept
-here (undecided, live, backing off) are moved only where a state moves. A broken connection is an
-event: `ConnectionFailed` goes no further. What happens with messages is the business of
-`loadgen.engine.engine`, which drives this and is told of a connection that comes up.
+here (undecided, live, backing off) change only where a state changes. A broken connection is an
+event: `ConnectionFailed` is never passed on. Messages are the subject of `loadgen.engine.engine`,
+whose Engine extends the pool, and begins with a connection that has come up.
 """
 
 import selectors
@@ -40,12 +40,12 @@ _log = logger("loadgen.engine")
 WhenEnded = Callable[[Connection, Failure | None, int], None]
 
 
-def _nobody_asks(connection: Connection, failure: Failure | None, lost: int) -> None:
+def _ignore_end(connection: Connection, failure: Failure | None, lost: int) -> None:
     pass
 
 
 class PoolTotals(NamedTuple):
-    """What some connections have done so far, taken together; ``up`` counts those that are up."""
+    """Sums over connections of what they have done so far; ``up`` counts those that are up."""
 
     submitted: int
     answered: int
@@ -56,7 +56,7 @@ class PoolTotals(NamedTuple):
     @classmethod
     def of(cls, connections: Collection[Connection]) -> "PoolTotals":
         """Return the sums over ``connections``."""
-        # One pass: it holds up the loop for as long as it takes.
+        # One pass: the loop waits for as long as it takes.
         submitted = answered = bytes_sent = bytes_received = up = 0
         for connection in connections:
             counts = connection.counts()
@@ -73,7 +73,7 @@ class ConnectionPool(ABC):
 
     def __init__(
         self,
-        watch: BoundedSelector,
+        selector: BoundedSelector,
         dialer: Dialer,
         recorder: Recorder,
         clock: Clock,
@@ -82,27 +82,27 @@ class ConnectionPool(ABC):
         self.connections: list[Connection] = []
         self.opened = self.closed = 0  # sockets
         self.availability = Availability(clock)
-        self._watch = watch
+        self._selector = selector
         self._dialer = dialer
         self._recorder = recorder
         self._clock = clock
         self._policy = policy
         self._timers: TimerHeap[Connection] = TimerHeap()
-        self._opener = ConnectPacer(policy.connect_interval_ns)
+        self._pacer = ConnectPacer(policy.connect_interval_ns)
         self._undecided = 0  # connections that have neither come up nor failed yet
         self.cut_off = 0  # messages in flight on connections that were cut
-        self.when_ended: WhenEnded = _nobody_asks
-        """Hears of a connection that has lost its socket, how it failed (None: it did not), and how
-        many messages were lost with it. It is called in the midst of a turn, and must not raise."""
+        self.when_ended: WhenEnded = _ignore_end
+        """Called during a turn with a connection that has lost its socket, its failure (None: it
+        ended well), and the number of messages lost with it; must not raise."""
         self._live = 0  # connections with a socket
         self._backing_off = 0  # failed ones that will be opened again
 
     def add(self, conversation: Conversation, count: int = 1) -> list[Connection]:
-        """Add ``count`` connections; they open as the pace of connecting allows."""
+        """Add ``count`` connections; they open as the connect pacer allows."""
         indices = range(len(self.connections), len(self.connections) + count)
         added = [self._new(index, conversation) for index in indices]
         self.connections += added
-        self._opener.enqueue(added)
+        self._pacer.enqueue(added)
         self._undecided += count
         self.availability.add(Standing.OPENING, count)
         return added
@@ -114,14 +114,14 @@ class ConnectionPool(ABC):
         return Connection(index, conversation, self._clock)
 
     def drain(self) -> None:
-        """Let every connection close once nothing is in flight on it, and none open any more."""
-        for connection in self._opener.clear():
+        """Close every connection once nothing is in flight on it; open none any more."""
+        for connection in self._pacer.clear():
             self._decide(connection)
         for connection in self.connections:
             self.drain_one(connection)
 
     def drain_one(self, connection: Connection) -> None:
-        """Let ``connection`` close once nothing is in flight on it."""
+        """Close ``connection`` once nothing is in flight on it."""
         if connection.state is State.READY and connection.in_flight:
             connection.drain()
             return
@@ -129,10 +129,10 @@ class ConnectionPool(ABC):
         if connection.state is not State.DRAINING and connection.state.is_live:
             self._end(connection, Event.CLOSE)
             self.when_ended(connection, None, 0)
-        elif connection.state is State.FAILED and connection.alarm_ns is not None:
+        elif connection.state is State.FAILED and connection.timer_ns is not None:
             self._timers.set(connection, None)
             self._backing_off -= 1
-        elif self._opener.remove(connection):
+        elif self._pacer.remove(connection):
             self._decide(connection)
         if not connection.state.is_live:
             self._stand(connection, Standing.DONE)
@@ -150,7 +150,7 @@ class ConnectionPool(ABC):
         self.drain()
         for connection in self.connections:
             self.cut(connection)
-        self._watch.close()
+        self._selector.close()
 
     @property
     def is_opening(self) -> bool:
@@ -159,8 +159,8 @@ class ConnectionPool(ABC):
 
     @property
     def is_finished(self) -> bool:
-        """Whether no connection has a socket, or will have one again."""
-        return not (self._live or self._backing_off or self._opener.is_busy)
+        """Whether no connection has a socket, and none will have one again."""
+        return not (self._live or self._backing_off or self._pacer.is_busy)
 
     def totals(self) -> PoolTotals:
         """Return the sums over all connections."""
@@ -170,7 +170,7 @@ class ConnectionPool(ABC):
 
     @abstractmethod
     def _begin(self, connection: Connection) -> None:
-        """Let messages flow on ``connection``, which has come up, if they may flow already."""
+        """Start sending on ``connection``, which has come up, if the engine has started."""
 
     def _open(self, connection: Connection) -> None:
         self._live += 1
@@ -179,15 +179,15 @@ class ConnectionPool(ABC):
         except ConnectionFailed as broken:
             self._fail(connection, broken)
         else:
-            self._watch.begin(connection, selectors.EVENT_WRITE)
+            self._selector.register(connection, selectors.EVENT_WRITE)
             self._timers.set(connection, connection.dialled_ns + self._policy.connect_timeout_ns)
 
     def _connected(self, connection: Connection) -> None:
-        self._opener.settle()
+        self._pacer.settle()
         self.opened += 1
         self._recorder.record_connect(connection.connect_ns)
         _log.debug("connection %d: connected", connection.index)
-        self._timers.set(connection, self._clock() + self._policy.look_interval_ns)
+        self._timers.set(connection, self._clock() + self._policy.check_interval_ns)
         if connection.state is State.READY:
             self._come_up(connection)
         else:
@@ -197,7 +197,7 @@ class ConnectionPool(ABC):
     def _come_up(self, connection: Connection) -> None:
         self._decide(connection)
         self._stand(connection, Standing.UP)
-        self._watch.change(connection, READ)
+        self._selector.modify(connection, READ)
         self._begin(connection)
 
     def _stand(self, connection: Connection, standing: Standing) -> None:
@@ -208,10 +208,10 @@ class ConnectionPool(ABC):
         connection.is_decided = True
 
     def _end(self, connection: Connection, step: Event, standing: Standing = Standing.DONE) -> None:
-        """Unregister, then close: the selector must not hold a descriptor that is gone."""
-        self._watch.end(connection)
+        """Unregister, then close: the selector must not hold a closed descriptor."""
+        self._selector.unregister(connection)
         if connection.state is State.CONNECTING:
-            self._opener.settle()
+            self._pacer.settle()
         else:
             self.closed += 1
         self._decide(connection)
@@ -240,9 +240,9 @@ class ConnectionPool(ABC):
         self.when_ended(connection, broken.failure, lost)
 
     def _settle(self, connection: Connection, interest: int) -> None:
-        """Wait for other events than before; for none, draw the conclusion from the state."""
+        """Register for the events ``interest``; if there are none, come up or end."""
         if interest != NOTHING:
-            self._watch.change(connection, interest)
+            self._selector.modify(connection, interest)
         elif connection.state is State.GREETING:
             connection.come_up()
             self._come_up(connection)
@@ -251,47 +251,47 @@ class ConnectionPool(ABC):
             standing = Standing.RENEWING if is_renewed else Standing.DONE
             self._end(connection, Event.CLOSE, standing)
             if is_renewed:
-                self._opener.enqueue((connection,))
+                self._pacer.enqueue((connection,))
             self.when_ended(connection, None, 0)
 
-    # ---- what the clock says ---------------------------------------------------------------
+    # ---- timers ------------------------------------------------------------------------------
 
-    def _keep_time(self) -> None:
-        """Do what the clock says is due: open connections, look after those that wait."""
+    def _handle_due(self) -> None:
+        """Open the connections that are due, and handle the timers that have expired."""
         now_ns = self._clock()
-        for connection in self._opener.take(now_ns):
+        for connection in self._pacer.take(now_ns):
             self._open(connection)
         for connection in self._timers.due(now_ns, TURN_EVENTS):
-            self._look_after(connection, now_ns)
+            self._handle_timer(connection, now_ns)
 
-    def _look_after(self, connection: Connection, now_ns: int) -> None:
+    def _handle_timer(self, connection: Connection, now_ns: int) -> None:
         if connection.state is State.FAILED:
             self._backing_off -= 1
             self._stand(connection, Standing.OPENING)
-            self._opener.enqueue((connection,))
+            self._pacer.enqueue((connection,))
             return
-        look_ns = now_ns + self._policy.look_interval_ns
+        check_ns = now_ns + self._policy.check_interval_ns
         for since_ns, longest_ns, cause in self._policy.timeouts(connection):
-            # A process that stood still has not waited for the server.
-            paused_ns = self._watch.pauses.within_ns(since_ns, now_ns)
+            # A process that did not run has not waited for the server.
+            paused_ns = self._selector.pauses.within_ns(since_ns, now_ns)
             deadline_ns = since_ns + longest_ns + paused_ns
             if deadline_ns > now_ns:
-                look_ns = min(look_ns, deadline_ns)
-            elif connection.has_news_since(deadline_ns):
-                look_ns = now_ns + 1  # it is dealt with in the next turn
+                check_ns = min(check_ns, deadline_ns)
+            elif connection.has_event_since(deadline_ns):
+                check_ns = now_ns + 1  # it is handled in the next turn
             else:
                 failure = Failure(connection.waits_in, cause)
                 self._fail(connection, ConnectionFailed(failure))
                 return
-        self._timers.set(connection, look_ns)
+        self._timers.set(connection, check_ns)
 
-    def _alarm_ns(self) -> int:
-        """Return before when `_keep_time` has nothing to do, `NEVER_NS` if it never has."""
-        alarm_ns = self._timers.soonest_ns
-        if not self._opener.is_waited_for:
-            return alarm_ns
-        opening_ns = self._opener.next_ns()
-        return alarm_ns if opening_ns is None else min(alarm_ns, opening_ns)
+    def _timer_ns(self) -> int:
+        """Return before when `_handle_due` has nothing to do; `NEVER_NS`: nothing at all."""
+        timer_ns = self._timers.soonest_ns
+        if not self._pacer.has_waiting:
+            return timer_ns
+        opening_ns = self._pacer.next_ns()
+        return timer_ns if opening_ns is None else min(timer_ns, opening_ns)
 
 
 NONE = PoolTotals(0, 0, 0, 0, 0)

@@ -1,18 +1,18 @@
-"""What happened, kept as counts and histograms.
+"""The recorder of a run: rows in the hot path, added up in tallies in bulk.
 
-Facts. To bin a latency in a histogram the moment it is known costs more than half a microsecond in
+Facts. To add a latency to a histogram the moment it is known costs more than half a microsecond in
 Python. To append six integers to a list, in one call of C code, costs a tenth of that; numpy makes
-an array of them and bins it for another tenth.
+an array of them and adds it to a histogram for another tenth.
 
 Decision. The hot path leaves one row for each batch of replies, and in an open loop one for each
-message sent. `ROWS` of them, few enough to stay in the processor's cache, are binned at once: into
-the interval's histograms and, per connection, into exact sums and extremes and a coarse histogram.
-An interval that ends is merged into the run.
+message sent. `ROWS` of them, few enough to stay in the processor's cache, are added at once to two
+tallies: that of the interval, with histograms, and that of the connections, with exact sums and
+extremes and a coarse histogram for each. An interval that ends is merged into the run.
 
-Danger. A stamp is a time of the wall clock, which may be set in mid-run. What was in flight then is
-left out, and counted (`loadgen.net.wall_clock`). A stamp that does not lie between sent and read
-is counted too, and never becomes a duration. Nor does a time that is mostly a pause of this process
-(`loadgen.engine.pauses`).
+Danger. A stamp is a time of the wall clock, which may be set during a run. What was in flight then
+is left out, and counted (`loadgen.net.clock.WallClock`). A stamp that does not lie between sent and
+read is counted too, and never becomes a duration. Nor does a time of which more than half is pauses
+of this process (`loadgen.engine.pauses`): it is counted as delayed.
 
 Cost. A flush takes some 0.4 ms of the loop's time, once in 2048 replies; a connection costs 1.2 KB.
 """
@@ -24,8 +24,8 @@ from typing import Final
 import numpy as np
 
 from loadgen.engine.fast_path import (
+    CONNECTION,
     INTENDED_NS,
-    OWNER,
     READ_NS,
     REPLIES,
     SENT_NS,
@@ -33,8 +33,13 @@ from loadgen.engine.fast_path import (
     RecordReplies,
 )
 from loadgen.engine.pauses import Booleans, Pauses
-from loadgen.engine.per_connection import ConnectionTables, ConnectionTimes
-from loadgen.engine.tallies import SendGaps, TimesTally
+from loadgen.engine.tallies import (
+    ConnectionServiceTimes,
+    ConnectionTally,
+    FailureTally,
+    InterSendTally,
+    TimesTally,
+)
 from loadgen.net.clock import WallClock, WallClockStep
 from loadgen.net.failure import Failure
 from loadgen.net.timestamps import MISSING, NOT_ASKED, UPPER_BOUND
@@ -44,20 +49,11 @@ ROWS: Final = 2048
 FLUSH_NS: Final = 100_000_000
 """Rows wait no longer than this, so that a step of the wall clock costs few of them."""
 
-_COLUMNS: Final = 6  # of a row of replies
-_SEND_COLUMNS: Final = 3
+_COLUMNS: Final = 6  # of a row of replies, a `Row`
+_SEND_COLUMNS: Final = 3  # of a row of a scheduled send
 
-# The offset between the clocks is known this well: a stamp that is off by less is not implausible.
+# The offset between the clocks is known this well: a stamp that is off by less is plausible.
 _TOLERANCE_NS: Final = 1_000
-
-
-@dataclass(slots=True)
-class FailureCount:
-    """How often one kind of failure was met, and when first and last (clock nanoseconds)."""
-
-    count: int
-    first_ns: int
-    last_ns: int
 
 
 @dataclass(slots=True)
@@ -73,98 +69,98 @@ class MeasuredInterval:
 class Recorder:
     """Collects one run's connects, sends, replies and failures.
 
-    wall_clock: what stamps are converted by; None where there are none, and the time of reading
-    stands in for that of arrival.
+    wall_clock: converts stamps; None where there are none, and the time of reading is taken for
+    that of arrival.
     """
 
     def __init__(self, connections: int, wall_clock: WallClock | None = None) -> None:
         self.connect = Histogram()
         self.times = TimesTally()
-        self.failures: dict[Failure, FailureCount] = {}
+        self.failures: dict[Failure, FailureTally] = {}
         self.steps: list[WallClockStep] = []
-        self.send_gaps = SendGaps()
+        self.inter_send_times = InterSendTally()
         self.pauses = Pauses()
         self._last_sent_ns = 0
         self.due = 0  # scheduled messages sent that were due since `begin_measuring`
         self._due_from_ns = 0
         self._wall_clock = wall_clock
-        self._interval = TimesTally()
+        self._interval_tally = TimesTally()
         self._interval_failures = 0
         self._connects: list[int] = []
         self._rows: list[int] = []
         self._sends: list[int] = []
         self._flushed_ns = 0
         self.record: RecordReplies = self._rows.extend
-        """Takes a row of replies. The hot path: no Python call."""
+        """Adds a row of replies. The hot path: a call of C code."""
         self.record_send: Callable[[tuple[int, int, int]], None] = self._sends.extend
-        """Takes (intended_ns, free_ns, sent_ns) of a scheduled message: when it was to be sent,
-        when a connection had become free for it, and when it was sent."""
-        self._polls: list[tuple[int, int]] = []  # (rows so far, when their sockets were looked at)
-        self._tables = ConnectionTables(connections)
+        """Adds a row of a scheduled send, (intended_ns, free_ns, sent_ns): when it was due, when a
+        connection had become free for it, and when it took place."""
+        self._polls: list[tuple[int, int]] = []  # (length of _rows, polled_before_ns) by turn
+        self._connection_tally = ConnectionTally(connections)
 
     # ---- rare events ----------------------------------------------------------------------
 
     def record_connect(self, latency_ns: int) -> None:
-        """Note that a connection came up."""
+        """Note that a connect succeeded."""
         self._connects.append(latency_ns)
 
     def record_failure(self, failure: Failure, now_ns: int) -> None:
         """Note that a connection failed."""
         self._interval_failures += 1
-        known = self.failures.get(failure)
-        if known is None:
-            self.failures[failure] = FailureCount(1, now_ns, now_ns)
+        tally = self.failures.get(failure)
+        if tally is None:
+            self.failures[failure] = FailureTally(1, now_ns, now_ns)
         else:
-            known.count += 1
-            known.last_ns = now_ns
+            tally.count += 1
+            tally.last_ns = now_ns
 
     # ---- in bulk --------------------------------------------------------------------------
 
-    def end_turn(self, polled_ns: int, looked_ns: int) -> None:
-        """Bin the rows that are waiting, if they are many or old; to be called once in a turn.
+    def end_turn(self, polled_ns: int, polled_before_ns: int) -> None:
+        """Flush the rows if they are many or old; called once in a turn.
 
-        ``polled_ns`` is when the turn was told which sockets are ready, ``looked_ns`` when it was
-        told the time before: whatever it has read arrived since then.
+        ``polled_ns`` is when the poll of this turn ended, ``polled_before_ns`` when the last one
+        before it ended that returned all that was ready: what the turn has read arrived since.
         """
         if self._wall_clock is None:
-            self._polls.append((len(self._rows), looked_ns))
-        is_late = polled_ns - self._flushed_ns >= FLUSH_NS
-        if is_late or len(self._rows) + len(self._sends) >= ROWS * _COLUMNS:
+            self._polls.append((len(self._rows), polled_before_ns))
+        is_old = polled_ns - self._flushed_ns >= FLUSH_NS
+        if is_old or len(self._rows) + len(self._sends) >= ROWS * _COLUMNS:
             self._flushed_ns = polled_ns
             self.flush()
 
     def flush(self) -> None:
-        """Bin what is waiting."""
+        """Add all rows, and all connects, to the tallies."""
         self.connect.record(self._connects)
         self._connects.clear()
         if self._sends:
-            self._flush_sends(_table(self._sends, _SEND_COLUMNS))
+            self._flush_sends(_columns(self._sends, _SEND_COLUMNS))
             self._sends.clear()
         if self._rows:
-            rows = _table(self._rows, _COLUMNS)
+            rows = _columns(self._rows, _COLUMNS)
             self._rows.clear()
             self._flush_rows(rows)
         self._polls.clear()
 
     def _flush_rows(self, rows: Integers) -> None:
         sent_ns, read_ns, replies = rows[SENT_NS], rows[READ_NS], rows[REPLIES]
-        self._interval.user_space.record(read_ns - sent_ns, replies)
-        late = self.pauses.delay_reads(sent_ns, read_ns)
-        if late is not None:
-            self._interval.delayed_reads += int(replies[late].sum())
+        self._interval_tally.user_space.record(read_ns - sent_ns, replies)
+        delayed = self.pauses.delayed_reads(sent_ns, read_ns)
+        if delayed is not None:
+            self._interval_tally.delayed_reads += int(replies[delayed].sum())
         if self._wall_clock is None:
-            self._flush_read(rows, late)
+            self._flush_read(rows, delayed)
         else:
             self._flush_stamped(rows, self._wall_clock)
 
     def _flush_sends(self, sends: Integers) -> None:
-        interval, pauses = self._interval, self.pauses
+        interval, pauses = self._interval_tally, self.pauses
         intended_ns, free_ns, sent_ns = sends
         self.due += int(np.count_nonzero(intended_ns >= self._due_from_ns))
         pauses.catch_up(intended_ns, sent_ns, self._last_sent_ns)
         self._last_sent_ns = int(sent_ns[-1])
-        self.send_gaps.add(sent_ns)
-        delayed = pauses.delay_sends(intended_ns, sent_ns)
+        self.inter_send_times.add(sent_ns)
+        delayed = pauses.delayed_sends(intended_ns, sent_ns)
         if delayed is not None:
             interval.delayed_lag.record((sent_ns - intended_ns)[delayed])
             intended_ns, free_ns, sent_ns = sends[:, ~delayed]
@@ -174,110 +170,118 @@ class Recorder:
         interval.blocked.record(blocked_ns)
         interval.generator_lag.record(lag_ns - blocked_ns)
 
-    def _flush_read(self, rows: Integers, late: Booleans | None) -> None:
-        """Take the time of reading for that of arrival."""
+    def _flush_read(self, rows: Integers, delayed_reads: Booleans | None) -> None:
+        """Add rows without stamps: the time of reading is taken for that of arrival."""
         replies, read_ns = rows[REPLIES], rows[READ_NS]
-        ends, looked_ns = np.array(self._polls, np.int64).reshape(-1, 2).T
-        looked_ns = np.repeat(looked_ns, np.diff(ends // _COLUMNS, prepend=0))
-        doubt_ns = read_ns[: looked_ns.size] - looked_ns
-        self._interval.read_uncertainty.record(doubt_ns, replies[: looked_ns.size])
-        self._record_service(rows, read_ns, late)
-        self._record_response(rows, read_ns, late)
+        ends, polled_before_ns = np.array(self._polls, np.int64).reshape(-1, 2).T
+        polled_before_ns = np.repeat(polled_before_ns, np.diff(ends // _COLUMNS, prepend=0))
+        uncertainty_ns = read_ns[: polled_before_ns.size] - polled_before_ns
+        self._interval_tally.read_uncertainty.record(
+            uncertainty_ns, replies[: polled_before_ns.size]
+        )
+        self._record_service(rows, read_ns, delayed_reads)
+        self._record_response(rows, read_ns, delayed_reads)
 
     def _flush_stamped(self, rows: Integers, wall_clock: WallClock) -> None:
         offset_ns = wall_clock.offset_ns
         self._note_step(wall_clock.look())
-        rows = self._without_stepped(rows)
-        arrived_ns, good = arrivals(rows, offset_ns)
-        if not good.all() or rows[REPLIES].size != int(rows[REPLIES].sum()):
-            self._count_unstamped(rows, good)
-            rows, arrived_ns = rows[:, good], arrived_ns[good]
-            rows[REPLIES] = 1  # the stamp is that of the last of them
+        rows = self._without_clock_steps(rows)
+        arrived_ns, is_known = arrivals(rows, offset_ns)
+        if not is_known.all() or rows[REPLIES].size != int(rows[REPLIES].sum()):
+            self._count_unstamped(rows, is_known)
+            rows, arrived_ns = rows[:, is_known], arrived_ns[is_known]
+            rows[REPLIES] = 1  # the stamp belongs to the last reply of a row
         if not arrived_ns.size:
             return
         sent_ns = rows[SENT_NS]
-        self._interval.stamped += arrived_ns.size
-        self._interval.receive_lag.record(rows[READ_NS] - arrived_ns)
-        self.pauses.look_at_server(sent_ns, arrived_ns)
-        self._record_service(rows, arrived_ns, self.pauses.obscure_service(sent_ns, arrived_ns))
+        self._interval_tally.stamped += arrived_ns.size
+        self._interval_tally.receive_lag.record(rows[READ_NS] - arrived_ns)
+        self.pauses.note_arrivals(sent_ns, arrived_ns)
+        self._record_service(rows, arrived_ns, self.pauses.delayed_service(sent_ns, arrived_ns))
         self._record_response(rows, arrived_ns, None)
 
     def _record_service(
         self, rows: Integers, arrived_ns: Integers, delayed: Booleans | None
     ) -> None:
-        owners, replies, service_ns = rows[OWNER], rows[REPLIES], arrived_ns - rows[SENT_NS]
+        indices, replies, service_ns = rows[CONNECTION], rows[REPLIES], arrived_ns - rows[SENT_NS]
         if delayed is not None:
-            self._interval.delayed_service.record(service_ns[delayed], replies[delayed])
-            owners, replies, service_ns = owners[~delayed], replies[~delayed], service_ns[~delayed]
-        self._interval.service.record(service_ns, replies)
-        self._tables.record(owners, service_ns, replies)
+            self._interval_tally.delayed_service.record(service_ns[delayed], replies[delayed])
+            indices, replies, service_ns = (
+                indices[~delayed],
+                replies[~delayed],
+                service_ns[~delayed],
+            )
+        self._interval_tally.service.record(service_ns, replies)
+        self._connection_tally.record(indices, service_ns, replies)
 
-    def _record_response(self, rows: Integers, arrived_ns: Integers, late: Booleans | None) -> None:
-        """``late`` is what was delayed after it had been sent."""
+    def _record_response(
+        self, rows: Integers, arrived_ns: Integers, delayed_reads: Booleans | None
+    ) -> None:
+        """``delayed_reads``: which replies were delayed after their message had been sent."""
         intended_ns, replies = rows[INTENDED_NS], rows[REPLIES]
         if not intended_ns[0]:  # all are scheduled, or none
             return
         response_ns = np.maximum(arrived_ns - intended_ns, 0)
-        delayed = _either(late, self.pauses.delay_sends(intended_ns, rows[SENT_NS]))
+        delayed = _either(delayed_reads, self.pauses.delayed_sends(intended_ns, rows[SENT_NS]))
         if delayed is not None:
-            self._interval.delayed_response.record(response_ns[delayed], replies[delayed])
+            self._interval_tally.delayed_response.record(response_ns[delayed], replies[delayed])
             response_ns, replies = response_ns[~delayed], replies[~delayed]
-        self._interval.response.record(response_ns, replies)
+        self._interval_tally.response.record(response_ns, replies)
 
     def _note_step(self, step: WallClockStep | None) -> None:
         if step is not None:
             self.steps.append(step)
 
-    def _without_stepped(self, rows: Integers) -> Integers:
-        """Leave out, and count, what was in flight while the wall clock was being set."""
+    def _without_clock_steps(self, rows: Integers) -> Integers:
+        """Leave out, and count, what was in flight while the wall clock was set."""
         if not self.steps:
             return rows
         step = self.steps[-1]
-        clear = (rows[READ_NS] <= step.since_ns) | (rows[SENT_NS] >= step.until_ns)
-        self._interval.left_out += int(rows[REPLIES, ~clear].sum())
-        return rows[:, clear]
+        unaffected = (rows[READ_NS] <= step.since_ns) | (rows[SENT_NS] >= step.until_ns)
+        self._interval_tally.left_out += int(rows[REPLIES, ~unaffected].sum())
+        return rows[:, unaffected]
 
-    def _count_unstamped(self, rows: Integers, good: Booleans) -> None:
-        """Count the replies without a time of arrival of their own; ``good`` rows have one each."""
+    def _count_unstamped(self, rows: Integers, is_known: Booleans) -> None:
+        """Count replies without a time of arrival of their own; a row that ``is_known`` has one."""
         replies, stamp_ns = rows[REPLIES], rows[STAMP_NS]
-        interval = self._interval
-        interval.upper_bounds += int((replies[good] - 1).sum())
+        interval = self._interval_tally
+        interval.upper_bounds += int((replies[is_known] - 1).sum())
         interval.upper_bounds += int(replies[stamp_ns == UPPER_BOUND].sum())
         interval.missing += int(replies[stamp_ns == MISSING].sum())
         interval.unsampled += int(replies[stamp_ns == NOT_ASKED].sum())
-        interval.implausible += int(replies[~good & (stamp_ns > 0)].sum())
+        interval.implausible += int(replies[~is_known & (stamp_ns > 0)].sum())
 
     # ---- intervals ------------------------------------------------------------------------
 
     def end_interval(self, start_ns: int, end_ns: int) -> MeasuredInterval:
-        """Return what was recorded since the last call, and begin anew."""
+        """Return what was recorded since the last call, and begin a new interval."""
         self.flush()
-        ended = MeasuredInterval(start_ns, end_ns, self._interval, self._interval_failures)
-        self.times.merge(self._interval)
-        self._interval = TimesTally()
+        ended = MeasuredInterval(start_ns, end_ns, self._interval_tally, self._interval_failures)
+        self.times.merge(self._interval_tally)
+        self._interval_tally = TimesTally()
         self._interval_failures = 0
         return ended
 
     def begin_measuring(self, now_ns: int) -> None:
-        """Forget the times of the warm-up, whose last interval has ended."""
+        """Discard the times of the warm-up, whose last interval has ended."""
         self.times = TimesTally()
-        self.send_gaps = SendGaps()
+        self.inter_send_times = InterSendTally()
         self.due = 0
         self._due_from_ns = now_ns
-        self._tables = ConnectionTables(self._tables.connections)
+        self._connection_tally = ConnectionTally(self._connection_tally.connections)
 
-    def by_connection(self, connections: int = 0) -> ConnectionTimes:
-        """Return what each connection saw, of that many at least: its service times."""
+    def by_connection(self, connections: int = 0) -> ConnectionServiceTimes:
+        """Return the service times of each connection, of at least that many."""
         self.flush()
-        self._tables.make_room(connections)
-        return self._tables.summarise()
+        self._connection_tally.make_room(connections)
+        return self._connection_tally.summarise()
 
 
 def arrivals(rows: Integers, offset_ns: int) -> tuple[Integers, Booleans]:
-    """Return when the replies in a table of `Row` arrived, and of which that is known.
+    """Return when the replies in an array of `Row` arrived, and for which rows that is known.
 
-    offset_ns: what stamps are ahead of the clock that the other times are read off. A stamp that
-    does not lie between sent and read is no time.
+    offset_ns: how far stamps are ahead of the clock that the other times are read from. A stamp
+    that does not lie between sent and read is not a known time.
     """
     sent_ns, stamp_ns, read_ns = rows[SENT_NS], rows[STAMP_NS], rows[READ_NS]
     arrived_ns = stamp_ns - offset_ns
@@ -286,13 +290,13 @@ def arrivals(rows: Integers, offset_ns: int) -> tuple[Integers, Booleans]:
     return np.clip(arrived_ns, sent_ns, read_ns), is_known
 
 
-def _table(numbers: list[int], columns: int) -> Integers:
-    """Return rows of numbers as an array of columns."""
+def _columns(numbers: list[int], columns: int) -> Integers:
+    """Return rows of integers as an array of columns."""
     return np.fromiter(numbers, np.int64, len(numbers)).reshape(-1, columns).T
 
 
 def _either(one: Booleans | None, other: Booleans | None) -> Booleans | None:
-    """Return where one of the two holds; None holds nowhere."""
+    """Return where one of the two is true; None is true nowhere."""
     if one is None or other is None:
         return other if one is None else one
     return np.logical_or(one, other)

@@ -1,8 +1,8 @@
-"""What the engine waits for: the connections on one selector, and its answers in bounded portions.
+"""A selector that returns events in bounded portions, and measures the loop that calls it.
 
-A selector of the standard library may answer with everything that is ready, thousands of events.
-They are handed out `TURN_EVENTS` at a time; the rest comes first the next time, without waiting.
-A wait is cut into heartbeats: `loadgen.engine.loop_stats` says why.
+A selector of the standard library may return everything that is ready, thousands of events. They
+are returned `TURN_EVENTS` at a time; the rest is returned first the next time, without waiting. A
+wait is cut into heartbeats, for the reason that `loadgen.engine.loop_stats` gives.
 """
 
 import selectors
@@ -19,7 +19,7 @@ from loadgen.units import ns_to_seconds, seconds_to_ns
 
 
 class BoundedSelector:
-    """Keeps a selector and the `interest` of each connection in step; takes the selector over.
+    """Registers connections for their `interest` with a selector, which it owns and closes.
 
     pacing: a name of `loadgen.net.pacing.NAMES`. pauses: where those of this process are noted.
     """
@@ -32,10 +32,10 @@ class BoundedSelector:
         pauses: Pauses | None = None,
     ) -> None:
         self.pauses = Pauses() if pauses is None else pauses
-        self.pulse = LoopStats(self.pauses)
-        """Is told of every look at the sockets."""
+        self.loop_stats = LoopStats(self.pauses)
+        """The statistics of the loop since the last `take_loop_stats`."""
         self.polled_ns = self.polled_before_ns = clock()
-        """When the selector spoke last, and when it had named all that was ready before that."""
+        """When the last poll ended, and the last one before it that returned all that was ready."""
         self._selector: Any = selector
         self._clock = clock
         self._spins = pacing == "precise"
@@ -46,33 +46,33 @@ class BoundedSelector:
     def wait(self, timeout_s: float | None, moment_ns: int | None = None) -> Ready:
         """Return (key, events) pairs, at most `TURN_EVENTS`; ``key.data`` is the connection.
 
-        Waits ``timeout_s`` seconds at most, for ever if it is None, or else until ``moment_ns`` as
-        exactly as the pacing makes it; not at all if events are left over from before.
+        Waits until ``moment_ns``, as exactly as the pacing allows; where that is None, for
+        ``timeout_s`` seconds at most (None: no limit). Does not wait if events are left over.
         """
         if self._left_over:
-            # Since the selector spoke, a connection may have closed, or opened again.
+            # Since the poll, a connection may have closed, or been opened again.
             ready = [pair for pair in self._left_over if pair[0].fileobj is pair[0].data.socket]
         else:
-            ready = self._look(timeout_s, moment_ns)
+            ready = self._poll(timeout_s, moment_ns)
         self._left_over = ready[TURN_EVENTS:]
         return ready[:TURN_EVENTS] if self._left_over else ready
 
-    def take_pulse(self, since_ns: int | None = None) -> LoopStats:
-        """Return what the pulse has counted since the last call, and begin anew.
+    def take_loop_stats(self, since_ns: int | None = None) -> LoopStats:
+        """Return the statistics since the last call, and begin new ones.
 
-        What was a pause from ``since_ns`` on counts to what follows.
+        What was a pause from ``since_ns`` on counts in the new ones.
         """
         now_ns = self._clock()
-        taken, self.pulse = self.pulse, LoopStats(self.pauses, _left_ns=now_ns)
+        taken, self.loop_stats = self.loop_stats, LoopStats(self.pauses, _left_ns=now_ns)
         if since_ns is not None:
-            self.pulse.take_over(since_ns, self.pauses.within_ns(since_ns, now_ns))
+            self.loop_stats.take_over(since_ns, self.pauses.within_ns(since_ns, now_ns))
         return taken
 
     def end_turn(self, handled: int) -> None:
-        """Note that ``handled`` events of those that `wait` has returned are dealt with."""
-        self.pulse.worked(self._clock(), handled)
+        """Note that ``handled`` events of those that `wait` has returned have been handled."""
+        self.loop_stats.worked(self._clock(), handled)
 
-    def _look(self, timeout_s: float | None, moment_ns: int | None) -> Ready:
+    def _poll(self, timeout_s: float | None, moment_ns: int | None) -> Ready:
         began_ns = self._clock()
         end_ns = NEVER_NS if timeout_s is None else began_ns + seconds_to_ns(timeout_s)
         if moment_ns is not None:
@@ -89,7 +89,7 @@ class BoundedSelector:
                 due_ns = min(due_ns, moment_ns)
                 ready = self._wait_until(self._selector, due_ns)
             self.polled_ns = self._clock()
-            self.pulse.polled(began_ns, due_ns, self.polled_ns, len(ready))
+            self.loop_stats.polled(began_ns, due_ns, self.polled_ns, len(ready))
             self._may_have_more = len(ready) == TURN_EVENTS
             left_ns = min(left_ns - span_ns, end_ns - self.polled_ns)
             if ready or (left_ns <= 0 and not self._must_spin(moment_ns)):
@@ -104,19 +104,19 @@ class BoundedSelector:
         """Whether `wait` would return at once."""
         return bool(self._left_over)
 
-    def begin(self, connection: Connection, interest: int) -> None:
-        """Watch the socket of ``connection`` for the events ``interest``."""
+    def register(self, connection: Connection, interest: int) -> None:
+        """Register the socket of ``connection`` for the events ``interest``."""
         self._selector.register(connection.socket, interest, connection)
         connection.interest = interest
 
-    def change(self, connection: Connection, interest: int) -> None:
-        """Watch for other events than before."""
+    def modify(self, connection: Connection, interest: int) -> None:
+        """Change the events for which ``connection`` is registered to ``interest``."""
         if interest != connection.interest:
             self._selector.modify(connection.socket, interest, connection)
             connection.interest = interest
 
-    def end(self, connection: Connection) -> None:
-        """Stop watching, if it was watched; to be called while the socket is still open."""
+    def unregister(self, connection: Connection) -> None:
+        """Unregister ``connection`` if it is registered; its socket must still be open."""
         if connection.interest != NOTHING:
             self._selector.unregister(connection.socket)
             connection.interest = NOTHING

@@ -1,7 +1,7 @@
 """A connection whose replies carry the kernel's time of arrival.
 
-Cost. A read with its control message takes some 0.4 µs longer in the kernel and makes three objects
-more. Who needs the last tenth of the rate has every so many-th message stamped.
+A read with its control message takes some 0.4 µs longer in the kernel and makes three more objects.
+To save that at the highest rates, only every n-th reply is stamped.
 """
 
 import struct
@@ -9,7 +9,7 @@ from typing import Any
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.fast_path import NO_LAP, FastPath
+from loadgen.engine.fast_path import NO_BATCH, FastPath
 from loadgen.net.clock import Clock
 from loadgen.net.failure import ConnectionFailed, Failure, Phase
 from loadgen.net.timestamps import (
@@ -22,7 +22,7 @@ from loadgen.units import NS_PER_S
 
 
 class StampedConnection(Connection):
-    """Asks for a stamp with every ``stamp_every``-th reply."""
+    """Reads the kernel's time stamp with every ``stamp_every``-th reply."""
 
     __slots__ = ("_receive_message_into", "_unstamped_after", "_unstamped_left")
 
@@ -31,7 +31,9 @@ class StampedConnection(Connection):
     ) -> None:
         super().__init__(index, conversation, clock)
         self._unstamped_after = stamp_every - 1
-        self._unstamped_left = index % stamp_every  # so that not all take their turn at once
+        self._unstamped_left = (
+            index % stamp_every
+        )  # spreads the stamped replies over the connections
 
     def attach(self, sock: Any) -> None:
         """Exchange messages through ``sock`` from now on."""
@@ -39,7 +41,7 @@ class StampedConnection(Connection):
         self._receive_message_into = sock.recvmsg_into
 
     def receive(self, buffer: bytearray) -> bool:
-        """Read once, as `FastPath.receive` does, and the stamp with it where it is its turn."""
+        """Read once, as `FastPath.receive` does, with the stamp where one is due."""
         unstamped_left = self._unstamped_left
         if unstamped_left:
             if FastPath.receive(self, buffer):
@@ -61,7 +63,7 @@ class StampedConnection(Connection):
             stamp_ns = MISSING
         if size != self._awaited_bytes:
             return self._receive_stamped(memoryview(buffer), size, stamp_ns, read_ns)
-        self._awaited_bytes = NO_LAP
+        self._awaited_bytes = NO_BATCH
         replies = self.in_flight
         self.in_flight = 0
         self._unstamped_left = self._unstamped_after
@@ -69,7 +71,7 @@ class StampedConnection(Connection):
         return True
 
     def _receive_stamped(self, view: memoryview, size: int, stamp_ns: int, read_ns: int) -> bool:
-        if size == len(view):  # full: the stamp may be that of what is still to be read
+        if size == len(view):  # full: the stamp may belong to what is still to be read
             stamp_ns = bound_by(stamp_ns)
         has_reply = self._receive_general(view[:size], stamp_ns, read_ns)
         if has_reply:
@@ -77,6 +79,6 @@ class StampedConnection(Connection):
         return has_reply
 
     def detach(self) -> None:
-        """Give the socket up."""
+        """Release the socket."""
         super().detach()
         del self._receive_message_into

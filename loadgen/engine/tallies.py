@@ -1,20 +1,32 @@
-"""What the recorder adds up: histograms of the times of messages, and the times between sends."""
+"""The tallies of the recorder: times of messages, inter-send times, failures, and connections."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
-from loadgen.results.histogram import Histogram, Integers
+from loadgen.results.histogram import (
+    BUCKETS,
+    PRECISION_BITS,
+    Histogram,
+    Integers,
+    bucket_middle,
+    bucket_of,
+)
 from loadgen.units import NS_PER_S
+
+# The histogram of a connection has 8 buckets an octave: off by 6 % at most.
+_COARSE_SHIFT: Final = PRECISION_BITS - 3
+_COARSE_BUCKETS: Final = (BUCKETS >> _COARSE_SHIFT) + 1
 
 
 @dataclass(slots=True)
 class TimesTally:
-    """Histograms of what `loadgen.results.record.Times` names, and how many stamps there were.
+    """Histograms of the times of `loadgen.results.record.Times`, and counts of kernel time stamps.
 
     delayed_service, delayed_response, delayed_lag: what was left out of service time, of response
-    time and of the lags of the schedule, since it was mostly pauses of this process; delayed_reads:
-    of how many replies that holds until they were read.
+    time and of schedule lag, because more than half of it was pauses of this process.
+    delayed_reads: the number of replies of which that holds for the time until they were read.
     """
 
     service: Histogram = field(default_factory=Histogram)
@@ -37,7 +49,7 @@ class TimesTally:
     delayed_reads: int = 0
 
     def merge(self, other: "TimesTally") -> None:
-        """Add what ``other`` has counted."""
+        """Add the counts and histograms of ``other``."""
         for name in self.__slots__:
             mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, Histogram):
@@ -47,8 +59,8 @@ class TimesTally:
 
 
 @dataclass(slots=True)
-class SendGaps:
-    """The times between sends: their number, sum and sum of squares (seconds)."""
+class InterSendTally:
+    """The times between sends: their count, sum and sum of squares (seconds)."""
 
     count: int = 0
     sum_s: float = 0.0
@@ -58,15 +70,98 @@ class SendGaps:
     def add(self, sent_ns: Integers) -> None:
         """Add sends, in the order in which they took place."""
         first_ns = sent_ns[0] if self.last_ns is None else self.last_ns
-        gaps_s = np.diff(sent_ns, prepend=first_ns)[self.last_ns is None :] / NS_PER_S
-        self.count += gaps_s.size
-        self.sum_s += float(gaps_s.sum())
-        self.sum_of_squares += float(gaps_s @ gaps_s)
+        between_s = np.diff(sent_ns, prepend=first_ns)[self.last_ns is None :] / NS_PER_S
+        self.count += between_s.size
+        self.sum_s += float(between_s.sum())
+        self.sum_of_squares += float(between_s @ between_s)
         self.last_ns = int(sent_ns[-1])
 
     @property
     def variation(self) -> float | None:
-        """The squared coefficient of variation, variance over squared mean; None without gaps."""
+        """The squared coefficient of variation, variance over squared mean; None without times."""
         if not self.sum_s:
             return None
         return self.count * self.sum_of_squares / self.sum_s**2 - 1
+
+
+@dataclass(slots=True)
+class FailureTally:
+    """How often one kind of failure occurred, and when first and last (clock nanoseconds)."""
+
+    count: int
+    first_ns: int
+    last_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionServiceTimes:
+    """The service times of each connection, by index, in nanoseconds; 0 where there were none."""
+
+    replies: Integers
+    mean_ns: Integers
+    min_ns: Integers
+    max_ns: Integers
+    p50_ns: Integers
+    p99_ns: Integers
+
+
+@dataclass(slots=True)
+class ConnectionTally:
+    """Counts, sums and coarse histograms by connection; it grows as higher indices are recorded."""
+
+    connections: int
+    replies: Integers = field(init=False)
+    sum_ns: Integers = field(init=False)
+    min_ns: Integers = field(init=False)
+    max_ns: Integers = field(init=False)
+    coarse: np.ndarray[tuple[int, int], np.dtype[np.uint32]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.replies = np.zeros(self.connections, np.int64)
+        self.sum_ns = np.zeros(self.connections, np.int64)
+        self.min_ns = np.full(self.connections, np.iinfo(np.int64).max)
+        self.max_ns = np.zeros(self.connections, np.int64)
+        self.coarse = np.zeros((self.connections, _COARSE_BUCKETS), np.uint32)
+
+    def record(self, indices: Integers, service_ns: Integers, replies: Integers) -> None:
+        """Count service times, each for the connection of its index, ``replies`` times."""
+        if not indices.size:
+            return
+        self.make_room(int(indices.max()) + 1)
+        np.add.at(self.replies, indices, replies)
+        np.add.at(self.sum_ns, indices, service_ns * replies)
+        np.minimum.at(self.min_ns, indices, service_ns)
+        np.maximum.at(self.max_ns, indices, service_ns)
+        cells = indices * _COARSE_BUCKETS + (bucket_of(service_ns) >> _COARSE_SHIFT)
+        np.add.at(self.coarse.reshape(-1), cells, replies.astype(np.uint32))
+
+    def make_room(self, connections: int) -> None:
+        """Grow to at least that many connections."""
+        if connections <= self.connections:
+            return
+        connections = max(connections, 2 * self.connections)
+        wider = ConnectionTally(connections)
+        for name in ("replies", "sum_ns", "min_ns", "max_ns", "coarse"):
+            getattr(wider, name)[: self.connections] = getattr(self, name)
+            setattr(self, name, getattr(wider, name))
+        self.connections = connections
+
+    def summarise(self) -> ConnectionServiceTimes:
+        """Return the service times of each connection."""
+        is_silent = self.replies == 0
+        minimum = np.where(is_silent, 0, self.min_ns)
+        return ConnectionServiceTimes(
+            replies=self.replies,
+            mean_ns=self.sum_ns // np.maximum(self.replies, 1),
+            min_ns=minimum,
+            max_ns=self.max_ns,
+            p50_ns=np.clip(self._percentile(50), minimum, self.max_ns),
+            p99_ns=np.clip(self._percentile(99), minimum, self.max_ns),
+        )
+
+    def _percentile(self, percent: float) -> Integers:
+        rank = np.maximum(np.ceil(self.replies * (percent / 100)), 1)
+        cumulative = np.cumsum(self.coarse, axis=1, dtype=np.int64)
+        reached = np.argmax(cumulative >= rank[:, None], axis=1)
+        # The middle of a coarse bucket is the middle of the fine buckets that it joins.
+        return bucket_middle((reached << _COARSE_SHIFT) + (1 << (_COARSE_SHIFT - 1)) - 1)

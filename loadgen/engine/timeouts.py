@@ -1,4 +1,4 @@
-"""How long a connection may take, and how long it waits before it is tried again."""
+"""The time-outs of a connection, and the back-off before it is opened again."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -14,7 +14,7 @@ LONGEST_BACK_OFF_NS: Final = 5 * NS_PER_S
 
 
 class Timeout(NamedTuple):
-    """How long something may take, from which moment on, and the failure's cause if it does not."""
+    """How long something may take, from which moment on, and the cause of failure beyond that."""
 
     since_ns: int
     longest_ns: int
@@ -23,9 +23,9 @@ class Timeout(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionPolicy:
-    """When connections are opened and given up. Times in nanoseconds.
+    """When connections are opened, and when they are given up. Times in nanoseconds.
 
-    connect_interval_ns: between two connects; 0 for as fast as they come up.
+    connect_interval_ns: between two connects; 0 for as fast as they are established.
     connect_timeout_ns: for a connection to come up.
     io_timeout_ns: for a connection to make progress while it waits.
     reply_timeout_ns: for a reply to be whole, from the moment at which its message was sent.
@@ -39,9 +39,9 @@ class ConnectionPolicy:
     reconnect: bool = False
 
     def timeouts(self, connection: Connection) -> list[Timeout]:
-        """Return the time-outs that ``connection`` is under as things stand.
+        """Return the time-outs that ``connection`` is under in its present state.
 
-        Progress moves the beginning of one of them, and only a whole reply that of the other.
+        Any progress restarts the one; only a whole reply restarts the other.
         """
         since_ns = connection.waits_since_ns
         if since_ns is None:
@@ -55,15 +55,15 @@ class ConnectionPolicy:
         return timeouts
 
     @property
-    def look_interval_ns(self) -> int:
-        """How often a connection must be looked at for no time-out to be missed."""
+    def check_interval_ns(self) -> int:
+        """How often a connection must be checked for no time-out to be missed."""
         return min(self.io_timeout_ns, self.reply_timeout_ns)
 
 
 def next_back_off_ns(connection: Connection) -> int:
     """Return how long ``connection``, which has just failed, waits before it connects again.
 
-    Twice as long as the last time, unless the server has said something in between.
+    Twice as long as the last time, unless the server has sent something in between.
     """
-    doubled_ns = 0 if connection.was_heard else 2 * connection.back_off_ns
+    doubled_ns = 0 if connection.has_received else 2 * connection.back_off_ns
     return min(max(FIRST_BACK_OFF_NS, doubled_ns), LONGEST_BACK_OFF_NS)

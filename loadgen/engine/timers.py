@@ -1,10 +1,10 @@
-"""One alarm for each of many things, cheap where nearly all of them are put off again.
+"""A timer heap in which a timer is cheap to put off: one timer for each connection.
 
-A connection's deadline moves with every message, but a heap operation for every message would
-cost more than the message's bookkeeping. So a timer that goes off too early is fine: its owner
-looks at the truth, and sets it anew. A connection is then looked at once in a timeout, not once in
-a message. Entries are never searched for: one that has been replaced is recognised when it comes
-up, and dropped.
+A connection's deadline moves with every message, but a heap operation for every message would cost
+more than the rest of its bookkeeping. So a timer may expire too early: the caller checks the real
+deadline, and sets the timer again. A connection is then checked once in a time-out, not once in a
+message. Entries are never searched for: one that has been replaced is recognised, and dropped, when
+it reaches the front of the heap.
 """
 
 import heapq
@@ -15,49 +15,51 @@ from loadgen.net.clock import NEVER_NS
 
 
 class Timed(Protocol):
-    """Something with one alarm."""
+    """Something with one timer: ``timer_ns`` is when it expires, None if it is not set."""
 
-    alarm_ns: int | None
+    timer_ns: int | None
 
 
 T = TypeVar("T", bound=Timed)
 
 
 class TimerHeap(Generic[T]):
-    """The alarms of many `Timed` owners, in order."""
+    """The timers of many `Timed` objects, in the order in which they expire."""
 
     def __init__(self) -> None:
         self.soonest_ns = NEVER_NS
-        """No alarm goes off before; `NEVER_NS` if there is none. To be looked at in every turn."""
+        """No timer expires before; `NEVER_NS` if none is set. Cheap to read in every turn."""
         self._heap: list[tuple[int, int, T]] = []
         self._sequence = 0
 
-    def set(self, owner: T, alarm_ns: int | None) -> None:
-        """Make ``owner``'s one alarm go off at ``alarm_ns``; None silences it."""
-        owner.alarm_ns = alarm_ns
-        if alarm_ns is not None:
-            self._sequence += 1  # orders equal times by age, and keeps owners from being compared
-            heapq.heappush(self._heap, (alarm_ns, self._sequence, owner))
-            self.soonest_ns = min(self.soonest_ns, alarm_ns)
+    def set(self, timed: T, timer_ns: int | None) -> None:
+        """Make the timer of ``timed`` expire at ``timer_ns``; None cancels it."""
+        timed.timer_ns = timer_ns
+        if timer_ns is not None:
+            self._sequence += (
+                1  # equal times expire in the order of setting; objects are never compared
+            )
+            heapq.heappush(self._heap, (timer_ns, self._sequence, timed))
+            self.soonest_ns = min(self.soonest_ns, timer_ns)
 
     def next_ns(self) -> int | None:
-        """Return when the next alarm goes off, None if there is none."""
+        """Return when the next timer expires, None if none is set."""
         heap = self._heap
         while heap:
-            alarm_ns, _, owner = heap[0]
-            if owner.alarm_ns == alarm_ns:
-                self.soonest_ns = alarm_ns
-                return alarm_ns
+            timer_ns, _, timed = heap[0]
+            if timed.timer_ns == timer_ns:
+                self.soonest_ns = timer_ns
+                return timer_ns
             heapq.heappop(heap)
         self.soonest_ns = NEVER_NS
         return None
 
     def due(self, now_ns: int, at_most: int) -> Iterator[T]:
-        """Silence and yield the owners whose alarms are due at ``now_ns``, ``at_most`` of them."""
+        """Yield, ``at_most``, the objects whose timers have expired at ``now_ns``; cancel those."""
         for _ in range(at_most):
             next_ns = self.next_ns()
             if next_ns is None or next_ns > now_ns:
                 return
-            owner = heapq.heappop(self._heap)[2]
-            owner.alarm_ns = None
-            yield owner
+            timed = heapq.heappop(self._heap)[2]
+            timed.timer_ns = None
+            yield timed

@@ -67,7 +67,7 @@ class ClassRecord:
         self.state.recorder.failures.clear()
         self._processor_before = self._processor.use()
         self._availability_before = self._engine.availability.so_far(now_ns)
-        self._engine.take_pulse()
+        self._engine.take_loop_stats()
 
     def end_interval(self, now_ns: int) -> None:
         """End the current interval."""
@@ -132,7 +132,7 @@ class ClassRecord:
         state = self.state
         state.marks.load_ended_ns = now_ns
         state.at_load_end = self._totals
-        state.pulse = self._engine.pulse
+        state.pulse = self._engine.loop_stats
         state.connection_time = self._engine.availability.so_far(now_ns).since(
             self._availability_before
         )

@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 
 from loadgen.engine.fast_path import (
+    CONNECTION,
     INTENDED_NS,
-    OWNER,
     READ_NS,
     REPLIES,
     SENT_NS,
@@ -85,7 +85,7 @@ class NamingRecorder(CountingRecorder):
 
     def _record_named(self, row: Row) -> None:
         self._rows.extend(row)
-        self._row_names.append(self.name_by_owner[row[OWNER]])
+        self._row_names.append(self.name_by_owner[row[CONNECTION]])
 
     def _count(self, latency_ns: Integers, replies: Integers, seconds: Integers) -> None:
         names = np.array(self._row_names)

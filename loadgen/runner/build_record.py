@@ -5,10 +5,9 @@ from typing import Any
 
 from loadgen.engine.availability import ConnectionTime
 from loadgen.engine.connection import Connection
-from loadgen.engine.per_connection import ConnectionTimes
 from loadgen.engine.pool import PoolTotals
 from loadgen.engine.recorder import MeasuredInterval
-from loadgen.engine.tallies import TimesTally
+from loadgen.engine.tallies import ConnectionServiceTimes, TimesTally
 from loadgen.plan.redaction import as_recorded
 from loadgen.results.connections import described
 from loadgen.results.distribution import Distribution
@@ -140,7 +139,7 @@ def _requested_rate_per_s(findings: RunState) -> float | None:
 
 def _submitting_s(findings: RunState) -> float:
     """Return how long messages were submitted: where a limit of messages ended it, to the last."""
-    last_ns = findings.recorder.send_gaps.last_ns
+    last_ns = findings.recorder.inter_send_times.last_ns
     if not findings.left and last_ns is not None:
         return ns_to_seconds(last_ns - findings.marks.load_began_ns)
     return findings.load_s
@@ -195,7 +194,7 @@ def _connection_time(found: ConnectionTime) -> ConnectionTimeRecord:
         opening_s=ns_to_seconds(found.opening_ns),
         backing_off_s=ns_to_seconds(found.backing_off_ns),
         failed_s=ns_to_seconds(found.failed_ns),
-        nobody_up_s=ns_to_seconds(found.nobody_up_ns),
+        nobody_up_s=ns_to_seconds(found.none_up_ns),
     )
 
 
@@ -240,7 +239,7 @@ def _generator(findings: RunState) -> GeneratorRecord:
         run_queue_s=processor.run_queue_s,
         throttled_s=processor.throttled_s,
         suspended_s=processor.suspended_s,
-        send_gap_variation=findings.recorder.send_gaps.variation,
+        send_gap_variation=findings.recorder.inter_send_times.variation,
     )
 
 
@@ -259,7 +258,7 @@ def _shared_pauses_s(findings: RunState) -> float:
     if not service.count:
         return 0.0
     pauses, usual_ns = findings.recorder.pauses, service.percentile(50)
-    return ns_to_seconds(pauses.shared_ns(usual_ns, findings.marks.load_began_ns))
+    return ns_to_seconds(pauses.shared_with_server_ns(usual_ns, findings.marks.load_began_ns))
 
 
 def _failures(findings: RunState) -> list[FailureRecord]:
@@ -280,13 +279,15 @@ def _failures(findings: RunState) -> list[FailureRecord]:
 
 
 def connections_record(
-    connections: Sequence[Connection], times: ConnectionTimes
+    connections: Sequence[Connection], times: ConnectionServiceTimes
 ) -> ConnectionsRecord:
     """Return the record of ``connections``, and of the ``times`` that they saw."""
     return described(_ledger(connections, times))
 
 
-def _ledger(connections: Sequence[Connection], seen: ConnectionTimes) -> dict[str, list[Any]]:
+def _ledger(
+    connections: Sequence[Connection], seen: ConnectionServiceTimes
+) -> dict[str, list[Any]]:
     count = len(connections)
     return {
         "index": [connection.index for connection in connections],

@@ -222,10 +222,10 @@ class _Run:
         processor = Processor(self._surroundings.boot_clock)
         connected = engine.availability.so_far(marks.load_began_ns)
         before = processor.use()
-        engine.take_pulse(marks.load_began_ns)
+        engine.take_loop_stats(marks.load_began_ns)
         marks.load_ended_ns = self._submit_until(engine, end_ns, "loading")
         self.findings.processor = processor.use().since(before)
-        self.findings.pulse = engine.take_pulse()
+        self.findings.pulse = engine.take_loop_stats()
         self.findings.connection_time = engine.availability.so_far(marks.load_ended_ns).since(
             connected
         )

@@ -1,4 +1,4 @@
-"""For how long connections were up: the sums, and runs of servers that turn clients away."""
+"""How long connections were up: the sums, and runs against servers that close connections."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ SECOND = 1_000_000_000
 def test_time_adds_up_by_standing() -> None:
     clock = ManualClock(7)
     availability = Availability(clock)
-    clock.advance(SECOND)  # nobody was asked for yet
+    clock.advance(SECOND)  # no connection was asked for yet
     availability.add(Standing.OPENING, 3)
     clock.advance(SECOND)
     for after in (Standing.UP, Standing.FAILED):
         availability.move(Standing.OPENING, after)
     before = availability.so_far(clock())
-    assert before == ConnectionTime(opening_ns=3 * SECOND, nobody_up_ns=SECOND)
+    assert before == ConnectionTime(opening_ns=3 * SECOND, none_up_ns=SECOND)
     clock.advance(2 * SECOND)
     availability.move(Standing.OPENING, Standing.DONE)
     availability.move(Standing.UP, Standing.BACKING_OFF)
@@ -39,7 +39,7 @@ def test_time_adds_up_by_standing() -> None:
         renewing_ns=4 * SECOND,
         backing_off_ns=SECOND,
         failed_ns=7 * SECOND,
-        nobody_up_ns=SECOND,
+        none_up_ns=SECOND,
     )
 
 
@@ -61,7 +61,7 @@ def codes(record: RunRecord) -> list[str]:
     return [finding.code for finding in record.health.findings]
 
 
-def test_a_run_whose_connections_were_closed_is_not_to_be_believed() -> None:
+def test_a_run_whose_connections_were_closed_is_invalid() -> None:
     with ScriptedServer(keeps_the_first) as server:
         record = run(server, connections=20, rate=300)
     time = record.actual.connection_time
@@ -85,7 +85,7 @@ def test_the_back_off_is_named_where_it_is_the_limit() -> None:
     assert "server-behind" not in codes(record)
 
 
-def test_a_server_that_is_gone_leaves_seconds_in_which_nobody_was_connected() -> None:
+def test_a_server_that_is_gone_leaves_seconds_in_which_no_connection_was_up() -> None:
     with ScriptedServer(echoes) as server:
 
         def kill_it_under_load() -> bool:

@@ -3,9 +3,9 @@ from itertools import pairwise
 import pytest
 
 from loadgen.engine.connect_pacer import (
+    CATCH_UP_NS,
     CONNECTS_PER_TURN,
     CONNECTS_UNDER_WAY,
-    LATENESS_MADE_GOOD_NS,
     ConnectPacer,
 )
 from loadgen.engine.connection import Connection
@@ -21,150 +21,150 @@ CONVERSATION = Conversation(PayloadQueue((b"x",)), Echo())
 START_NS = 7 * NS_PER_S  # no clock's origin means anything
 
 
-def crowd(count: int) -> list[Connection]:
+def new_connections(count: int) -> list[Connection]:
     return [Connection(index, CONVERSATION, ManualClock()) for index in range(count)]
 
 
-def opener_with(connections: list[Connection], interval_ns: int = 0) -> ConnectPacer:
-    opener = ConnectPacer(interval_ns)
-    opener.enqueue(connections)
-    return opener
+def pacer_with(connections: list[Connection], interval_ns: int = 0) -> ConnectPacer:
+    pacer = ConnectPacer(interval_ns)
+    pacer.enqueue(connections)
+    return pacer
 
 
-def take(opener: ConnectPacer, now_ns: int) -> list[int]:
-    """Let out whoever may connect at ``now_ns``; every connect comes up at once."""
-    taken = [connection.index for connection in opener.take(now_ns)]
+def take(pacer: ConnectPacer, now_ns: int) -> list[int]:
+    """Return the connections that may connect at ``now_ns``; every connect succeeds at once."""
+    taken = [connection.index for connection in pacer.take(now_ns)]
     for _ in taken:
-        opener.settle()
+        pacer.settle()
     return taken
 
 
-def connect_times(opener: ConnectPacer, clock: ManualClock, until_ns: int) -> list[int]:
+def connect_times(pacer: ConnectPacer, clock: ManualClock, until_ns: int) -> list[int]:
     """Return when each connect began, for an engine that is awake every millisecond."""
     times = []
     while clock.now_ns < until_ns:
-        times += [clock.now_ns] * len(take(opener, clock.now_ns))
+        times += [clock.now_ns] * len(take(pacer, clock.now_ns))
         clock.advance(MS)
     return times
 
 
 class TestWithoutARate:
     def test_all_come_out_in_their_order(self) -> None:
-        opener = opener_with(crowd(50))
+        pacer = pacer_with(new_connections(50))
         taken: list[int] = []
-        while opener.is_busy:
-            taken += take(opener, START_NS)
+        while pacer.is_busy:
+            taken += take(pacer, START_NS)
         assert taken == list(range(50))
 
     def test_one_turn_begins_a_bounded_number(self) -> None:
-        assert len(take(opener_with(crowd(1000)), START_NS)) == CONNECTS_PER_TURN
+        assert len(take(pacer_with(new_connections(1000)), START_NS)) == CONNECTS_PER_TURN
 
     def test_a_bounded_number_is_under_way(self) -> None:
-        opener = opener_with(crowd(1000))
-        taken = [len(list(opener.take(START_NS))) for _ in range(1000)]
+        pacer = pacer_with(new_connections(1000))
+        taken = [len(list(pacer.take(START_NS))) for _ in range(1000)]
         assert sum(taken) == CONNECTS_UNDER_WAY
-        assert opener.next_ns() is None
+        assert pacer.next_ns() is None
 
     def test_each_that_settles_makes_room_for_another(self) -> None:
-        opener = opener_with(crowd(1000))
-        while list(opener.take(START_NS)):
+        pacer = pacer_with(new_connections(1000))
+        while list(pacer.take(START_NS)):
             pass
         for _ in range(3):
-            opener.settle()
-        assert len(list(opener.take(START_NS))) == 3
+            pacer.settle()
+        assert len(list(pacer.take(START_NS))) == 3
 
     def test_the_next_is_due_at_once(self) -> None:
-        opener = opener_with(crowd(1000))
-        take(opener, START_NS)
-        next_ns = opener.next_ns()
+        pacer = pacer_with(new_connections(1000))
+        take(pacer, START_NS)
+        next_ns = pacer.next_ns()
         assert next_ns is not None
         assert next_ns <= START_NS
 
 
 class TestWithARate:
     def test_connects_are_spaced_evenly(self) -> None:
-        opener = opener_with(crowd(100), interval_ns=10 * MS)
-        times = connect_times(opener, ManualClock(START_NS), START_NS + NS_PER_S)
+        pacer = pacer_with(new_connections(100), interval_ns=10 * MS)
+        times = connect_times(pacer, ManualClock(START_NS), START_NS + NS_PER_S)
         assert len(times) == 100
         assert {later - earlier for earlier, later in pairwise(times)} == {10 * MS}
 
     def test_the_first_is_due_at_once_and_alone(self) -> None:
-        assert take(opener_with(crowd(100), interval_ns=10 * MS), START_NS) == [0]
+        assert take(pacer_with(new_connections(100), interval_ns=10 * MS), START_NS) == [0]
 
     def test_several_may_be_due_between_two_turns(self) -> None:
-        opener = opener_with(crowd(1000), interval_ns=MS // 4)
+        pacer = pacer_with(new_connections(1000), interval_ns=MS // 4)
         clock = ManualClock(START_NS)
-        take(opener, clock())
-        times = connect_times(opener, clock, START_NS + 100 * MS)
+        take(pacer, clock())
+        times = connect_times(pacer, clock, START_NS + 100 * MS)
         assert len(times) == pytest.approx(400, abs=4)
 
-    def test_next_tells_when_to_come_back(self) -> None:
-        opener = opener_with(crowd(3), interval_ns=10 * MS)
-        take(opener, START_NS)
-        assert opener.next_ns() == START_NS + 10 * MS
-        assert take(opener, START_NS + 10 * MS - 1) == []
-        assert take(opener, START_NS + 10 * MS) == [1]
+    def test_next_is_when_the_next_connect_is_due(self) -> None:
+        pacer = pacer_with(new_connections(3), interval_ns=10 * MS)
+        take(pacer, START_NS)
+        assert pacer.next_ns() == START_NS + 10 * MS
+        assert take(pacer, START_NS + 10 * MS - 1) == []
+        assert take(pacer, START_NS + 10 * MS) == [1]
 
     def test_a_late_turn_makes_up_for_it(self) -> None:
-        opener = opener_with(crowd(100), interval_ns=10 * MS)
-        take(opener, START_NS)
-        assert len(take(opener, START_NS + 55 * MS)) == 5
+        pacer = pacer_with(new_connections(100), interval_ns=10 * MS)
+        take(pacer, START_NS)
+        assert len(take(pacer, START_NS + 55 * MS)) == 5
 
-    def test_a_very_late_turn_owes_no_burst(self) -> None:
-        opener = opener_with(crowd(1000), interval_ns=20 * MS)
-        take(opener, START_NS)
+    def test_a_very_late_turn_makes_no_burst(self) -> None:
+        pacer = pacer_with(new_connections(1000), interval_ns=20 * MS)
+        take(pacer, START_NS)
         late_ns = START_NS + 60 * NS_PER_S
-        made_good = [len(take(opener, late_ns)) for _ in range(10)]
-        assert sum(made_good) <= LATENESS_MADE_GOOD_NS // (20 * MS) + 1
+        made_good = [len(take(pacer, late_ns)) for _ in range(10)]
+        assert sum(made_good) <= CATCH_UP_NS // (20 * MS) + 1
 
-    def test_who_comes_after_idleness_finds_no_burst(self) -> None:
-        opener = opener_with(crowd(1), interval_ns=10 * MS)
-        take(opener, START_NS)
-        opener.enqueue(crowd(50))
+    def test_a_connection_after_idleness_finds_no_burst(self) -> None:
+        pacer = pacer_with(new_connections(1), interval_ns=10 * MS)
+        take(pacer, START_NS)
+        pacer.enqueue(new_connections(50))
         clock = ManualClock(START_NS + 60 * NS_PER_S)
-        times = connect_times(opener, clock, clock.now_ns + NS_PER_S // 4)
+        times = connect_times(pacer, clock, clock.now_ns + NS_PER_S // 4)
         assert {later - earlier for earlier, later in pairwise(times)} == {10 * MS}
 
-    def test_who_comes_before_the_interval_is_over_waits_for_its_end(self) -> None:
-        opener = opener_with(crowd(1), interval_ns=10 * MS)
-        take(opener, START_NS)
-        opener.enqueue(crowd(1))
-        assert take(opener, START_NS + 3 * MS) == []
-        assert opener.next_ns() == START_NS + 10 * MS
+    def test_a_connection_before_the_interval_is_over_waits_for_its_end(self) -> None:
+        pacer = pacer_with(new_connections(1), interval_ns=10 * MS)
+        take(pacer, START_NS)
+        pacer.enqueue(new_connections(1))
+        assert take(pacer, START_NS + 3 * MS) == []
+        assert pacer.next_ns() == START_NS + 10 * MS
 
 
 class TestWaiting:
-    def test_nobody_waits_to_begin_with(self) -> None:
-        opener = ConnectPacer(0)
-        assert not opener.is_busy
-        assert opener.next_ns() is None
-        assert list(opener.take(START_NS)) == []
+    def test_no_connection_waits_to_begin_with(self) -> None:
+        pacer = ConnectPacer(0)
+        assert not pacer.is_busy
+        assert pacer.next_ns() is None
+        assert list(pacer.take(START_NS)) == []
 
     def test_it_is_busy_until_the_last_connect_is_settled(self) -> None:
-        opener = opener_with(crowd(1))
-        assert opener.is_busy
-        assert len(list(opener.take(START_NS))) == 1
-        assert opener.is_busy
-        opener.settle()
-        assert not opener.is_busy
+        pacer = pacer_with(new_connections(1))
+        assert pacer.is_busy
+        assert len(list(pacer.take(START_NS))) == 1
+        assert pacer.is_busy
+        pacer.settle()
+        assert not pacer.is_busy
 
-    def test_clear_sends_all_away(self) -> None:
-        opener = opener_with(crowd(5))
-        opener.clear()
-        assert list(opener.take(START_NS)) == []
-        assert not opener.is_busy
+    def test_clear_removes_all(self) -> None:
+        pacer = pacer_with(new_connections(5))
+        pacer.clear()
+        assert list(pacer.take(START_NS)) == []
+        assert not pacer.is_busy
 
-    def test_remove_sends_one_away_and_is_fine_with_a_stranger(self) -> None:
-        connections = crowd(3)
-        opener = opener_with(connections)
-        opener.remove(connections[1])
-        opener.remove(connections[1])
-        assert take(opener, START_NS) == [0, 2]
+    def test_remove_removes_one_and_ignores_an_unknown_one(self) -> None:
+        connections = new_connections(3)
+        pacer = pacer_with(connections)
+        pacer.remove(connections[1])
+        pacer.remove(connections[1])
+        assert take(pacer, START_NS) == [0, 2]
 
 
 class TestBackOff:
     def test_doubles_with_each_failure_up_to_a_limit(self) -> None:
-        (connection,) = crowd(1)
+        (connection,) = new_connections(1)
         waits = []
         for _ in range(10):
             connection.back_off_ns = next_back_off_ns(connection)
@@ -173,8 +173,8 @@ class TestBackOff:
         assert waits[-1] == LONGEST_BACK_OFF_NS
         assert waits == sorted(waits)
 
-    def test_begins_anew_once_the_server_has_said_something(self) -> None:
-        (connection,) = crowd(1)
+    def test_begins_anew_once_the_server_has_sent_something(self) -> None:
+        (connection,) = new_connections(1)
         connection.back_off_ns = LONGEST_BACK_OFF_NS
         connection._received_before = -1  # fewer than now
         assert next_back_off_ns(connection) == FIRST_BACK_OFF_NS

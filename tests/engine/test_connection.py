@@ -2,7 +2,7 @@ import contextlib
 import random
 
 import pytest
-from stage import NOTHING, READ, Wire, conversation
+from stepped_engine import NOTHING, READ, Wire, conversation
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.lifecycle import Event, State
@@ -101,8 +101,8 @@ def test_each_reply_has_the_sent_time_of_its_own_batch(payloads: tuple[bytes, ..
         ]
 
 
-def test_sent_times_fit_whatever_the_server_answers_together() -> None:
-    """Against the simplest account there is: a queue with the sent time of each message."""
+def test_sent_times_fit_any_number_of_replies_read_together() -> None:
+    """Against the simplest model: a queue with the sent time of each message."""
     chance = random.Random(7)
     for pipeline in (2, 5, 64):
         with Wire(conversation(*GENERAL, pipeline=pipeline)) as wire:
@@ -147,7 +147,7 @@ def test_messages_end() -> None:
         assert wire.connection.transmit() == NOTHING
 
 
-def test_draining_submits_no_more_and_lets_replies_come_home() -> None:
+def test_draining_submits_no_more_and_waits_for_replies_in_flight() -> None:
     with Wire(conversation(pipeline=2)) as wire:
         wire.begin()
         wire.connection.drain()
@@ -230,7 +230,7 @@ def test_a_length_that_cannot_be_is_a_bad_frame() -> None:
             wire.reply(b"\0\1rest")
 
 
-# ---- the peer goes ------------------------------------------------------------------------
+# ---- the end of the stream ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("part", [b"", b"pi"])

@@ -1,10 +1,10 @@
-"""Partial sends, first messages, one-way messages, and the accounts over several sockets."""
+"""Partial sends, first messages, one-way messages, and the counts over several sockets."""
 
 import random
 import socket
 
 import pytest
-from stage import NOTHING, READ, READ_AND_WRITE, Wire, conversation
+from stepped_engine import NOTHING, READ, READ_AND_WRITE, Wire, conversation
 
 from loadgen.engine.lifecycle import Event, State
 from loadgen.net.failure import ConnectionFailed, Phase
@@ -40,7 +40,7 @@ def test_what_the_kernel_does_not_take_is_sent_later(
         assert wire.begin() == READ_AND_WRITE
         assert 0 < wire.connection.bytes_sent < len(expected)
         sent_bytes = wire.connection.bytes_sent
-        assert wire.connection.transmit() == READ_AND_WRITE  # and still nobody reads
+        assert wire.connection.transmit() == READ_AND_WRITE  # and the peer still does not read
         assert wire.connection.bytes_sent >= sent_bytes
         assert take(wire, len(expected)) == expected
         assert wire.connection.transmit() == READ
@@ -164,7 +164,7 @@ def test_a_one_way_message_counts_once_the_kernel_has_all_of_it() -> None:
 # ---- life ---------------------------------------------------------------------------------
 
 
-def test_repr_says_where_it_stands() -> None:
+def test_repr_shows_the_state() -> None:
     with Wire(conversation(pipeline=2)) as wire:
         assert repr(wire.connection) == "<Connection 0 ready>"
         wire.begin()
@@ -191,7 +191,7 @@ def test_closing_is_no_error_where_the_peer_was_faster() -> None:
 
 @pytest.mark.parametrize("payloads", [(b"ping",), (b"ping", b"pong")], ids=["steady", "general"])
 @pytest.mark.parametrize("pipeline", [1, 3])
-def test_the_accounts_balance_over_failures_and_new_sockets(
+def test_the_counts_balance_over_failures_and_new_sockets(
     payloads: tuple[bytes, ...], pipeline: int
 ) -> None:
     messages = 12

@@ -1,4 +1,4 @@
-"""The engine, stepped from outside: how connections come, work, break and go."""
+"""The engine, stepped by the test: connections that come up, work, fail and end."""
 
 import select
 import selectors
@@ -19,7 +19,7 @@ from servers import (
     resets_at_once,
     speaks_first,
 )
-from stage import Stage, conversation
+from stepped_engine import SteppedEngine, conversation
 
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.lifecycle import State
@@ -29,134 +29,136 @@ from loadgen.net.failure import Cause, Phase
 
 
 def test_connections_come_up_and_work_one_message_after_the_other() -> None:
-    with Stage() as stage:
-        connections = stage.open(3, conversation(messages=2))
-        assert stage.engine.totals().up == 3
-        stage.start()
+    with SteppedEngine() as stepped:
+        connections = stepped.open(3, conversation(messages=2))
+        assert stepped.engine.totals().up == 3
+        stepped.start()
         for _ in range(2):
-            for peer in stage.peers:
+            for peer in stepped.peers:
                 peer.sendall(peer.recv(64))
-            stage.turn_until(lambda: not any(c.in_flight and c.submitted < 2 for c in connections))
-        stage.turn_until(lambda: stage.engine.is_finished)
-        assert stage.engine.totals() == (6, 6, 24, 24, 0)
-        assert stage.failures() == {}
-        assert [peer.recv(64) for peer in stage.peers] == [b""] * 3
+            stepped.turn_until(
+                lambda: not any(c.in_flight and c.submitted < 2 for c in connections)
+            )
+        stepped.turn_until(lambda: stepped.engine.is_finished)
+        assert stepped.engine.totals() == (6, 6, 24, 24, 0)
+        assert stepped.failures() == {}
+        assert [peer.recv(64) for peer in stepped.peers] == [b""] * 3
 
 
 def test_nothing_is_sent_before_the_start() -> None:
-    with Stage() as stage:
-        stage.open(2)
+    with SteppedEngine() as stepped:
+        stepped.open(2)
         for _ in range(3):
-            stage.engine.turn(0)
-        assert stage.engine.totals().bytes_sent == 0
+            stepped.engine.turn(0)
+        assert stepped.engine.totals().bytes_sent == 0
 
 
 def test_the_first_message_is_exchanged_before_the_start() -> None:
-    with Stage() as stage:
-        [connection] = stage.engine.add(conversation(first_message=b"hello"))
-        stage.turn_until(lambda: bool(stage.peers))
-        stage.turn_until(lambda: connection.bytes_sent == 5)
-        assert stage.engine.is_opening
-        assert stage.peers[0].recv(64) == b"hello"
-        stage.peers[0].sendall(b"hello")
-        stage.turn_until(lambda: connection.is_up)
-        assert not stage.engine.is_opening
-        assert stage.engine.totals() == (0, 0, 5, 5, 1)
-        stage.start()
-        assert stage.peers[0].recv(64) == b"ping"
+    with SteppedEngine() as stepped:
+        [connection] = stepped.engine.add(conversation(first_message=b"hello"))
+        stepped.turn_until(lambda: bool(stepped.peers))
+        stepped.turn_until(lambda: connection.bytes_sent == 5)
+        assert stepped.engine.is_opening
+        assert stepped.peers[0].recv(64) == b"hello"
+        stepped.peers[0].sendall(b"hello")
+        stepped.turn_until(lambda: connection.is_up)
+        assert not stepped.engine.is_opening
+        assert stepped.engine.totals() == (0, 0, 5, 5, 1)
+        stepped.start()
+        assert stepped.peers[0].recv(64) == b"ping"
 
 
 def test_connections_are_added_while_others_run() -> None:
-    with Stage() as stage:
-        stage.open(1)
-        stage.start()
-        stage.open(2, conversation(b"other"))
-        stage.turn_until(lambda: stage.engine.totals().submitted == 3)
-        assert sorted(peer.recv(64) for peer in stage.peers) == [b"other", b"other", b"ping"]
+    with SteppedEngine() as stepped:
+        stepped.open(1)
+        stepped.start()
+        stepped.open(2, conversation(b"other"))
+        stepped.turn_until(lambda: stepped.engine.totals().submitted == 3)
+        assert sorted(peer.recv(64) for peer in stepped.peers) == [b"other", b"other", b"ping"]
 
 
 def test_one_connection_is_drained_while_others_run() -> None:
-    with Stage() as stage:
-        one, other = stage.open(2)
-        stage.start()
-        stage.engine.drain_one(one)
+    with SteppedEngine() as stepped:
+        one, other = stepped.open(2)
+        stepped.start()
+        stepped.engine.drain_one(one)
         assert one.state is State.DRAINING
         for connection in (one, other):
-            stage.peer_of(connection).sendall(b"ping")
-        stage.turn_until(lambda: one.state is State.CLOSED)
-        stage.turn_until(lambda: other.submitted == 2)
+            stepped.peer_of(connection).sendall(b"ping")
+        stepped.turn_until(lambda: one.state is State.CLOSED)
+        stepped.turn_until(lambda: other.submitted == 2)
         assert (one.submitted, one.answered, one.unanswered) == (1, 1, 0)
         assert other.state is State.READY
 
 
 def test_a_connection_with_nothing_in_flight_is_drained_at_once() -> None:
-    with Stage() as stage:
-        one, other = stage.open(2)
-        stage.engine.drain_one(one)
+    with SteppedEngine() as stepped:
+        one, other = stepped.open(2)
+        stepped.engine.drain_one(one)
         assert (one.state, other.state) == (State.CLOSED, State.READY)
-        stage.start()
+        stepped.start()
         assert one.submitted == 0
 
 
 def test_a_connection_that_waits_for_its_connect_is_drained() -> None:
-    with Stage() as stage:
-        first, second = stage.engine.add(conversation(), 2)
-        stage.engine.drain_one(first)
-        stage.turn_until(lambda: second.is_up)
+    with SteppedEngine() as stepped:
+        first, second = stepped.engine.add(conversation(), 2)
+        stepped.engine.drain_one(first)
+        stepped.turn_until(lambda: second.is_up)
         assert first.state is State.NEW
-        assert stage.engine.opened == 1
+        assert stepped.engine.opened == 1
 
 
-def test_all_are_drained_and_their_replies_come_home() -> None:
-    with Stage() as stage:
-        stage.open(3)
-        stage.start()
-        stage.engine.drain()
-        assert not stage.engine.is_finished
-        for peer in stage.peers:
+def test_all_are_drained_once_their_replies_have_arrived() -> None:
+    with SteppedEngine() as stepped:
+        stepped.open(3)
+        stepped.start()
+        stepped.engine.drain()
+        assert not stepped.engine.is_finished
+        for peer in stepped.peers:
             peer.sendall(peer.recv(64))
-        stage.turn_until(lambda: stage.engine.is_finished)
-        assert stage.engine.totals()[:2] == (3, 3)
+        stepped.turn_until(lambda: stepped.engine.is_finished)
+        assert stepped.engine.totals()[:2] == (3, 3)
 
 
 def test_what_is_in_flight_at_the_close_is_unanswered_and_no_failure() -> None:
-    with Stage() as stage:
-        connections = stage.open(2, conversation(pipeline=3))
-        stage.start()
-        stage.engine.close()
+    with SteppedEngine() as stepped:
+        connections = stepped.open(2, conversation(pipeline=3))
+        stepped.start()
+        stepped.engine.close()
         assert [c.state for c in connections] == [State.CLOSED] * 2
         assert [c.unanswered for c in connections] == [3, 3]
-        assert stage.failures() == {}
-        assert stage.selector.get_map() is None
+        assert stepped.failures() == {}
+        assert stepped.selector.get_map() is None
 
 
 def test_one_way_messages_flow_until_they_are_done() -> None:
-    with Stage() as stage:
-        [connection] = stage.open(1, conversation(reply="none", messages=5))
-        stage.start()
-        stage.turn_until(lambda: connection.state is State.CLOSED)
+    with SteppedEngine() as stepped:
+        [connection] = stepped.open(1, conversation(reply="none", messages=5))
+        stepped.start()
+        stepped.turn_until(lambda: connection.state is State.CLOSED)
         data = bytearray()
-        while more := stage.peers[0].recv(64):
+        while more := stepped.peers[0].recv(64):
             data += more
         assert data == b"ping" * 5
-        assert stage.engine.totals()[:2] == (5, 5)
+        assert stepped.engine.totals()[:2] == (5, 5)
 
 
 def test_a_reply_that_ends_the_connection_opens_the_next_at_once() -> None:
-    with Stage() as stage:
-        [connection] = stage.open(1, conversation(reply="eof", messages=3))
-        stage.start()
+    with SteppedEngine() as stepped:
+        [connection] = stepped.open(1, conversation(reply="eof", messages=3))
+        stepped.start()
         for number in range(3):
-            stage.turn_until(lambda number=number: len(stage.peers) == number + 1)  # type: ignore[misc]
-            stage.turn_until(lambda number=number: connection.submitted == number + 1)  # type: ignore[misc]
-            peer = stage.peers[number]
+            stepped.turn_until(lambda number=number: len(stepped.peers) == number + 1)  # type: ignore[misc]
+            stepped.turn_until(lambda number=number: connection.submitted == number + 1)  # type: ignore[misc]
+            peer = stepped.peers[number]
             assert peer.recv(64) == b"ping"
             peer.sendall(b"all of it")
             peer.close()
-        stage.turn_until(lambda: stage.engine.is_finished)
-        assert stage.engine.totals()[:2] == (3, 3)
-        assert stage.engine.opened == stage.engine.closed == connection.connects == 3
-        assert stage.failures() == {}
+        stepped.turn_until(lambda: stepped.engine.is_finished)
+        assert stepped.engine.totals()[:2] == (3, 3)
+        assert stepped.engine.opened == stepped.engine.closed == connection.connects == 3
+        assert stepped.failures() == {}
 
 
 # ---- what the engine is given -------------------------------------------------------------
@@ -174,38 +176,38 @@ def test_selector_and_sockets_are_those_it_was_given(monkeypatch: pytest.MonkeyP
         made.append(real(family, kind))
         return made[-1]
 
-    with Stage(factory=factory) as stage:
-        connections = stage.engine.add(conversation(), 3)
+    with SteppedEngine(factory=factory) as stepped:
+        connections = stepped.engine.add(conversation(), 3)
         with monkeypatch.context() as patch:
             patch.setattr(socket, "socket", _forbidden)
             for name in ("DefaultSelector", "EpollSelector", "PollSelector", "SelectSelector"):
                 patch.setattr(selectors, name, _forbidden, raising=False)
             while not all(connection.submitted for connection in connections):
-                stage.engine.turn(0)
-                if not stage.engine.is_opening:
-                    stage.engine.start()
+                stepped.engine.turn(0)
+                if not stepped.engine.is_opening:
+                    stepped.engine.start()
         assert [connection.socket for connection in connections] == made
-        keys = stage.selector.get_map().values()
+        keys = stepped.selector.get_map().values()
         assert {key.fileobj for key in keys} == set(made)
 
 
 @pytest.mark.skipif("epoll" not in backends.available(), reason="poll and select have none")
 def test_its_descriptor_is_readable_when_there_is_work() -> None:
-    with Stage(selector=backends.open_selector("epoll")) as stage:
-        stage.open(1)
-        stage.start()
-        assert stage.peers[0].recv(64) == b"ping"
-        assert select.select([stage.engine.fileno()], [], [], 0) == ([], [], [])
-        stage.peers[0].sendall(b"ping")
-        assert select.select([stage.engine.fileno()], [], [], 20)[0]
-        stage.engine.turn(0)
-        assert stage.engine.totals().answered == 1
+    with SteppedEngine(selector=backends.open_selector("epoll")) as stepped:
+        stepped.open(1)
+        stepped.start()
+        assert stepped.peers[0].recv(64) == b"ping"
+        assert select.select([stepped.engine.fileno()], [], [], 0) == ([], [], [])
+        stepped.peers[0].sendall(b"ping")
+        assert select.select([stepped.engine.fileno()], [], [], 20)[0]
+        stepped.engine.turn(0)
+        assert stepped.engine.totals().answered == 1
 
 
 # ---- misbehaving peers --------------------------------------------------------------------
 
 GONE = {
-    (Phase.CONNECT, Cause.RESET),  # it may be gone before we look how the connect ended
+    (Phase.CONNECT, Cause.RESET),  # it may be gone before the result of the connect is checked
     (Phase.RECEIVE, Cause.CLOSED),
     (Phase.RECEIVE, Cause.RESET),
     (Phase.SEND, Cause.RESET),
@@ -239,52 +241,55 @@ def test_a_peer_that_misbehaves_is_a_failure_and_nothing_leaves_the_turn(
     script: Script, talk: Conversation, expected: set[tuple[Phase, Cause]]
 ) -> None:
     with ScriptedServer(script) as server:
-        with Stage(endpoint=Endpoint(socket.AF_INET, server.name)) as stage:
-            stage.engine.add(talk, 20)
-            stage.engine.start()
-            stage.turn_until(lambda: stage.engine.is_finished)
-            assert sum(stage.failures().values()) == 20
-            assert set(stage.failures()) <= expected
-            assert {c.state for c in stage.engine.connections} == {State.FAILED}
+        with SteppedEngine(endpoint=Endpoint(socket.AF_INET, server.name)) as stepped:
+            stepped.engine.add(talk, 20)
+            stepped.engine.start()
+            stepped.turn_until(lambda: stepped.engine.is_finished)
+            assert sum(stepped.failures().values()) == 20
+            assert set(stepped.failures()) <= expected
+            assert {c.state for c in stepped.engine.connections} == {State.FAILED}
         server.settle(20)
 
 
 def test_a_greeting_to_a_peer_that_has_gone_is_counted_as_any_other(tmp_path: Path) -> None:
     listener = unix_listener(tmp_path / "socket")
-    with listener, Stage(endpoint=Endpoint(socket.AF_UNIX, listener.getsockname())) as stage:
-        [connection] = stage.engine.add(conversation(first_message=b"hello"))
-        stage.engine.turn(0)
+    with (
+        listener,
+        SteppedEngine(endpoint=Endpoint(socket.AF_UNIX, listener.getsockname())) as stepped,
+    ):
+        [connection] = stepped.engine.add(conversation(first_message=b"hello"))
+        stepped.engine.turn(0)
         listener.accept()[0].close()
-        stage.turn_until(lambda: connection.state is State.FAILED)
-        assert stage.failures() == {(Phase.SEND, Cause.RESET): 1}
-        # It did come up, and is counted when it goes: the stage compares opened with closed.
-        assert connection.connects == stage.engine.opened
+        stepped.turn_until(lambda: connection.state is State.FAILED)
+        assert stepped.failures() == {(Phase.SEND, Cause.RESET): 1}
+        # It did come up, and is counted when it ends: `SteppedEngine` compares opened with closed.
+        assert connection.connects == stepped.engine.opened
 
 
 def test_a_target_that_refuses() -> None:
     with refusing_address() as address:
         name = ("127.0.0.1", int(address.partition(":")[2]))
-        with Stage(endpoint=Endpoint(socket.AF_INET, name)) as stage:
-            stage.engine.add(conversation(), 5)
-            stage.turn_until(lambda: stage.engine.is_finished)
-            assert stage.failures() == {(Phase.CONNECT, Cause.REFUSED): 5}
-            assert stage.engine.opened == stage.engine.closed == 0
+        with SteppedEngine(endpoint=Endpoint(socket.AF_INET, name)) as stepped:
+            stepped.engine.add(conversation(), 5)
+            stepped.turn_until(lambda: stepped.engine.is_finished)
+            assert stepped.failures() == {(Phase.CONNECT, Cause.REFUSED): 5}
+            assert stepped.engine.opened == stepped.engine.closed == 0
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     endpoint = Endpoint(socket.AF_UNIX, str(tmp_path / "nobody"))
-    with Stage(endpoint=endpoint) as stage:
-        stage.engine.add(conversation(), 2)
-        stage.turn_until(lambda: stage.engine.is_finished)
-        assert stage.failures() == {(Phase.CONNECT, Cause.NOT_FOUND): 2}
+    with SteppedEngine(endpoint=endpoint) as stepped:
+        stepped.engine.add(conversation(), 2)
+        stepped.turn_until(lambda: stepped.engine.is_finished)
+        assert stepped.failures() == {(Phase.CONNECT, Cause.NOT_FOUND): 2}
 
 
 def test_one_that_breaks_leaves_the_others_alone() -> None:
-    with Stage() as stage:
-        broken, whole = stage.open(2)
-        stage.start()
-        stage.peer_of(broken).sendall(b"too much")
-        stage.peer_of(whole).sendall(b"ping")
-        stage.turn_until(lambda: broken.state is State.FAILED and whole.submitted == 2)
+    with SteppedEngine() as stepped:
+        broken, whole = stepped.open(2)
+        stepped.start()
+        stepped.peer_of(broken).sendall(b"too much")
+        stepped.peer_of(whole).sendall(b"ping")
+        stepped.turn_until(lambda: broken.state is State.FAILED and whole.submitted == 2)
         assert broken.failure == (Phase.RECEIVE, Cause.UNEXPECTED_BYTES)
         assert whole.failure is None

@@ -9,8 +9,8 @@ LIVE = {State.CONNECTING, State.GREETING, State.READY, State.DRAINING}
 ENDED = {State.CLOSED, State.FAILED}
 
 
-def ways(step: Event) -> dict[State, State]:
-    """Where ``step`` leads, from each state that it can be taken in."""
+def transitions_of(step: Event) -> dict[State, State]:
+    """Return the state to which ``step`` leads, by each state in which it is possible."""
     found = {}
     for state in State:
         with contextlib.suppress(LoadgenBug):
@@ -18,31 +18,33 @@ def ways(step: Event) -> dict[State, State]:
     return found
 
 
-def test_whoever_has_a_socket_is_live() -> None:
+def test_a_state_with_a_socket_is_live() -> None:
     assert {state for state in State if state.is_live} == LIVE
 
 
-def test_only_who_has_no_socket_takes_one() -> None:
-    assert ways(Event.CONNECT) == dict.fromkeys({State.NEW, *ENDED}, State.CONNECTING)
+def test_only_a_state_without_a_socket_connects() -> None:
+    assert transitions_of(Event.CONNECT) == dict.fromkeys({State.NEW, *ENDED}, State.CONNECTING)
 
 
-def test_only_who_is_about_to_come_up_does() -> None:
-    assert ways(Event.GREET) == {State.CONNECTING: State.GREETING}
-    assert ways(Event.COME_UP) == dict.fromkeys({State.CONNECTING, State.GREETING}, State.READY)
+def test_only_a_connecting_or_greeting_connection_comes_up() -> None:
+    assert transitions_of(Event.GREET) == {State.CONNECTING: State.GREETING}
+    assert transitions_of(Event.COME_UP) == dict.fromkeys(
+        {State.CONNECTING, State.GREETING}, State.READY
+    )
 
 
-def test_only_who_is_ready_drains() -> None:
-    assert ways(Event.DRAIN) == {State.READY: State.DRAINING}
+def test_only_a_ready_connection_drains() -> None:
+    assert transitions_of(Event.DRAIN) == {State.READY: State.DRAINING}
 
 
-def test_whoever_has_a_socket_may_lose_it() -> None:
-    assert ways(Event.FAIL) == dict.fromkeys(LIVE, State.FAILED)
+def test_every_state_with_a_socket_may_fail() -> None:
+    assert transitions_of(Event.FAIL) == dict.fromkeys(LIVE, State.FAILED)
 
 
-def test_whoever_has_not_ended_may_be_closed() -> None:
-    assert ways(Event.CLOSE) == dict.fromkeys({State.NEW, *LIVE}, State.CLOSED)
+def test_every_state_that_has_not_ended_may_be_closed() -> None:
+    assert transitions_of(Event.CLOSE) == dict.fromkeys({State.NEW, *LIVE}, State.CLOSED)
 
 
-def test_a_step_that_leads_nowhere_is_our_bug() -> None:
+def test_a_step_that_the_table_does_not_have_is_a_bug() -> None:
     with pytest.raises(LoadgenBug, match=r"^a connection that is closed cannot drain$"):
         advance(State.CLOSED, Event.DRAIN)

@@ -1,8 +1,8 @@
-"""Who may send, and when, without a schedule; the connections are up or down as the test says."""
+"""Which connections may send, and when, without a schedule; the test sets which are up."""
 
 import itertools
 
-from stage import MS, START_NS, crowd
+from stepped_engine import MS, START_NS, idle_connections
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.lifecycle import State
@@ -12,31 +12,31 @@ from loadgen.net.clock import ManualClock
 
 
 class TestClosedLoop:
-    def test_lets_whoever_was_answered_send_at_once(self) -> None:
-        replied = crowd(3, ManualClock())
+    def test_lets_a_connection_send_at_once_when_it_was_answered(self) -> None:
+        replied = idle_connections(3, ManualClock())
         assert ClosedLoop().next_senders(replied) == replied
 
-    def test_lets_newcomers_send_first_so_many_at_a_time(self) -> None:
+    def test_lets_admitted_connections_send_first_in_bounded_portions(self) -> None:
         model = ClosedLoop()
-        everyone = crowd(TURN_EVENTS + 2, ManualClock())
-        for connection in everyone[:-1]:
+        connections = idle_connections(TURN_EVENTS + 2, ManualClock())
+        for connection in connections[:-1]:
             model.admit(connection)
         assert model.next_ns() == 0
-        assert model.next_senders(everyone[-1:]) == everyone[:TURN_EVENTS]
+        assert model.next_senders(connections[-1:]) == connections[:TURN_EVENTS]
         assert model.next_ns() == 0
-        assert model.next_senders([]) == everyone[TURN_EVENTS:]
+        assert model.next_senders([]) == connections[TURN_EVENTS:]
         assert model.next_ns() is None
 
-    def test_passes_by_who_is_down(self) -> None:
+    def test_skips_a_connection_that_is_down(self) -> None:
         model = ClosedLoop()
-        gone, here = crowd(2, ManualClock())
+        gone, here = idle_connections(2, ManualClock())
         model.admit(gone)
         model.admit(here)
         gone.state = State.FAILED
         assert model.next_senders([]) == [here]
 
 
-class Thoughts:
+class ThinkTimes:
     """A `Thinking` model on a clock that the test moves."""
 
     def __init__(self, *think_ns: int) -> None:
@@ -50,23 +50,23 @@ class Thoughts:
 
 
 class TestThinking:
-    def test_begins_without_a_thought(self) -> None:
-        scene = Thoughts(5 * MS)
-        [newcomer] = crowd(1, scene.clock)
+    def test_begins_without_think_time(self) -> None:
+        scene = ThinkTimes(5 * MS)
+        [newcomer] = idle_connections(1, scene.clock)
         scene.model.admit(newcomer)
         assert scene.model.next_ns() == 0
         assert scene.senders_at(0) == [newcomer]
 
-    def test_forgets_the_thoughts_of_a_connection_that_is_opened_again(self) -> None:
-        scene = Thoughts(5 * MS)
-        [connection] = crowd(1, scene.clock)
+    def test_drops_the_think_time_of_a_connection_that_is_opened_again(self) -> None:
+        scene = ThinkTimes(5 * MS)
+        [connection] = idle_connections(1, scene.clock)
         assert scene.senders_at(0, connection) == []
         connection.connects += 1
         assert scene.senders_at(5 * MS) == []
 
     def test_lets_each_send_once_its_time_is_over_and_no_earlier(self) -> None:
-        scene = Thoughts(5 * MS, 3 * MS)
-        one, other = crowd(2, scene.clock)
+        scene = ThinkTimes(5 * MS, 3 * MS)
+        one, other = idle_connections(2, scene.clock)
         assert scene.senders_at(0, one, other) == []
         assert scene.model.next_ns() == START_NS + 3 * MS
         assert scene.senders_at(3 * MS - 1) == []
@@ -75,29 +75,29 @@ class TestThinking:
         assert scene.model.next_ns() is None
 
     def test_lets_equals_send_in_the_order_of_their_replies(self) -> None:
-        scene = Thoughts(MS)
-        everyone = crowd(5, scene.clock)[::-1]
-        scene.senders_at(0, *everyone)
-        assert scene.senders_at(MS) == everyone
+        scene = ThinkTimes(MS)
+        connections = idle_connections(5, scene.clock)[::-1]
+        scene.senders_at(0, *connections)
+        assert scene.senders_at(MS) == connections
 
-    def test_lets_so_many_send_at_a_time(self) -> None:
-        scene = Thoughts(MS)
-        everyone = crowd(TURN_EVENTS + 5, scene.clock)
-        scene.senders_at(0, *everyone)
-        assert scene.senders_at(MS) == everyone[:TURN_EVENTS]
+    def test_lets_a_bounded_number_send_at_a_time(self) -> None:
+        scene = ThinkTimes(MS)
+        connections = idle_connections(TURN_EVENTS + 5, scene.clock)
+        scene.senders_at(0, *connections)
+        assert scene.senders_at(MS) == connections[:TURN_EVENTS]
         assert scene.model.next_ns() == START_NS + MS
-        assert scene.senders_at(MS) == everyone[TURN_EVENTS:]
+        assert scene.senders_at(MS) == connections[TURN_EVENTS:]
 
-    def test_does_not_keep_back_who_has_nothing_more_to_say(self) -> None:
-        scene = Thoughts(MS)
-        [draining] = crowd(1, scene.clock)
+    def test_has_no_think_time_after_the_last_message(self) -> None:
+        scene = ThinkTimes(MS)
+        [draining] = idle_connections(1, scene.clock)
         draining.in_flight = 1
         draining.drain()
         assert scene.senders_at(0, draining) == [draining]
 
-    def test_passes_by_who_broke_while_it_thought(self) -> None:
-        scene = Thoughts(MS)
-        [broken] = crowd(1, scene.clock)
+    def test_skips_a_connection_that_broke_in_its_think_time(self) -> None:
+        scene = ThinkTimes(MS)
+        [broken] = idle_connections(1, scene.clock)
         scene.senders_at(0, broken)
         broken.state = State.FAILED
         assert scene.senders_at(MS) == []
@@ -114,37 +114,37 @@ class Owner:
         self.free.append(connection)
 
 
-class TestOnCall:
+class TestOnDemand:
     def test_tells_the_owner_of_each_connection_that_it_is_free(self) -> None:
         owners = [Owner(), Owner()]
         model = OnDemand(owners)
-        one, other = crowd(2, ManualClock(), scheduled=True)
+        one, other = idle_connections(2, ManualClock(), scheduled=True)
         model.admit(other)
         assert [owner.free for owner in owners] == [[], [other]]
-        assert model.offer(one)
+        assert model.note_free(one)
         assert [owner.free for owner in owners] == [[one], [other]]
 
-    def test_knows_the_owners_who_come_later(self) -> None:
+    def test_knows_owners_that_are_added_later(self) -> None:
         owners: list[Owner] = []
         model = OnDemand(owners)
-        [connection] = crowd(1, ManualClock(), scheduled=True)
+        [connection] = idle_connections(1, ManualClock(), scheduled=True)
         owners.append(Owner())
         model.admit(connection)
         assert owners[0].free == [connection]
 
-    def test_says_nothing_of_who_is_busy_or_may_say_no_more(self) -> None:
+    def test_tells_nothing_of_connections_that_are_busy_or_done(self) -> None:
         owner = Owner()
         model = OnDemand([owner, owner])
-        busy, silent = crowd(2, ManualClock(), scheduled=True)
+        busy, silent = idle_connections(2, ManualClock(), scheduled=True)
         busy.in_flight = 1
         silent.revoke()
-        assert not model.offer(busy)
-        assert not model.offer(silent)
+        assert not model.note_free(busy)
+        assert not model.note_free(silent)
         assert owner.free == []
 
     def test_sends_nothing_by_itself(self) -> None:
         model = OnDemand([Owner()])
-        [connection] = crowd(1, ManualClock(), scheduled=True)
+        [connection] = idle_connections(1, ManualClock(), scheduled=True)
         model.begin(START_NS)
         model.admit(connection)
         model.send_due(lambda *_: None, lambda *_: None)
@@ -152,6 +152,6 @@ class TestOnCall:
         assert model.next_ns() is None
         assert model.overdue(START_NS, START_NS + MS) == 0
 
-    def test_lets_those_conclude_who_have_something_to_conclude(self) -> None:
-        replied = crowd(2, ManualClock(), scheduled=True)
+    def test_lets_replied_connections_transmit_to_end(self) -> None:
+        replied = idle_connections(2, ManualClock(), scheduled=True)
         assert OnDemand([]).next_senders(replied) == replied

@@ -1,11 +1,11 @@
-"""A schedule and its connections, which are free, busy or gone as the test says."""
+"""A schedule and its connections; the test sets which are free, busy or closed."""
 
 import itertools
 from collections.abc import Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import MS, START_NS, crowd
+from stepped_engine import MS, START_NS, idle_connections
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.lifecycle import Event
@@ -25,38 +25,38 @@ class Schedule:
         self.settled: list[Connection] = []
         self.failed: list[tuple[Connection, ConnectionFailed]] = []
         self.model = OpenLoop(offsets_ns or offsets, self.clock, self.sends.append, warm_up)
-        self._crowd: list[Connection] = []
+        self._connections: list[Connection] = []
 
-    def crowd(self, count: int, pipeline: int = 1) -> list[Connection]:
-        """Let so many connections take part, and the schedule begin."""
-        self._crowd = crowd(count, self.clock, scheduled=True, pipeline=pipeline)
-        for connection in self._crowd:
+    def begin(self, count: int, pipeline: int = 1) -> list[Connection]:
+        """Add ``count`` free connections, and begin the schedule."""
+        self._connections = idle_connections(count, self.clock, scheduled=True, pipeline=pipeline)
+        for connection in self._connections:
             self.model.admit(connection)
         self.model.begin(START_NS)
-        return self._crowd
+        return self._connections
 
     def senders_at(self, offset_ns: int) -> list[Connection]:
-        """Return who sends when it is so long after the start, in the order of the messages."""
+        """Return which connections send so long after the start, in the order of messages."""
         self.clock.now_ns = START_NS + offset_ns
         before = len(self.sends)
-        submitted = [connection.submitted for connection in self._crowd]
+        submitted = [connection.submitted for connection in self._connections]
         self.model.send_due(
             lambda connection, _: self.settled.append(connection),
             lambda connection, broken: self.failed.append((connection, broken)),
         )
         senders = [
             connection
-            for connection, earlier in zip(self._crowd, submitted, strict=True)
+            for connection, earlier in zip(self._connections, submitted, strict=True)
             for _ in range(connection.submitted - earlier)
         ]
         assert len(senders) == len(self.sends) - before
         return senders
 
     def answer(self, *connections: Connection) -> None:
-        """Let the replies to all that is in flight on ``connections`` have come."""
+        """Answer all that is in flight on ``connections``."""
         for connection in connections:
             connection.in_flight = 0
-            self.model.offer(connection)
+            self.model.note_free(connection)
 
     def offsets(self) -> list[tuple[int, ...]]:
         """What was recorded, (intended, free, sent), counted from the start."""
@@ -66,14 +66,14 @@ class Schedule:
 class TestOpenLoop:
     def test_sends_nothing_before_it_begins(self) -> None:
         scene = Schedule(0)
-        [connection] = crowd(1, scene.clock, scheduled=True)
+        [connection] = idle_connections(1, scene.clock, scheduled=True)
         scene.model.admit(connection)
         assert scene.model.next_ns() is None
         assert scene.senders_at(10 * MS) == []
 
     def test_sends_at_the_intended_time_and_no_earlier(self) -> None:
         scene = Schedule(5 * MS)
-        [connection] = scene.crowd(1)
+        [connection] = scene.begin(1)
         assert scene.model.next_ns() == START_NS + 5 * MS
         assert scene.senders_at(5 * MS - 1) == []
         assert scene.senders_at(5 * MS) == [connection]
@@ -81,7 +81,7 @@ class TestOpenLoop:
 
     def test_has_nothing_to_wait_for_once_all_is_sent(self) -> None:
         scene = Schedule(5 * MS)
-        one, _ = scene.crowd(2)
+        one, _ = scene.begin(2)
         assert scene.senders_at(5 * MS) == [one]
         assert scene.model.next_ns() is None
         assert scene.senders_at(10**15) == []
@@ -89,25 +89,25 @@ class TestOpenLoop:
 
     def test_takes_free_connections_in_turn(self) -> None:
         scene = Schedule(*range(6), 10)
-        everyone = scene.crowd(3)
+        connections = scene.begin(3)
         order = [scene.senders_at(offset_ns) for offset_ns in range(3)]
-        assert order == [[connection] for connection in everyone]
-        scene.answer(*everyone[::-1])
+        assert order == [[connection] for connection in connections]
+        scene.answer(*connections[::-1])
         order = [scene.senders_at(offset_ns) for offset_ns in range(3, 6)]
-        assert order == [[connection] for connection in everyone[::-1]]
+        assert order == [[connection] for connection in connections[::-1]]
         assert scene.model.next_ns() is None
         assert scene.senders_at(10) == []
 
     def test_takes_those_with_room_in_turn_too(self) -> None:
         scene = Schedule(*range(6))
-        everyone = scene.crowd(3, pipeline=2)
+        connections = scene.begin(3, pipeline=2)
         order = [scene.senders_at(offset_ns) for offset_ns in range(6)]
-        assert order == 2 * [[connection] for connection in everyone]
+        assert order == 2 * [[connection] for connection in connections]
 
     def test_never_moves_an_intended_time(self) -> None:
         """Late as it may be: blocked at first, and then behind by itself."""
         scene = Schedule(0, MS, 2 * MS)
-        [connection] = scene.crowd(1)
+        [connection] = scene.begin(1)
         assert scene.senders_at(0) == [connection]
         assert scene.senders_at(MS) == []
         assert scene.model.next_ns() is None
@@ -126,21 +126,21 @@ class TestOpenLoop:
 
     def test_catches_up_in_portions(self) -> None:
         scene = Schedule(*range(SENDS_AT_ONCE + 3))
-        everyone = scene.crowd(SENDS_AT_ONCE + 3)
-        assert scene.senders_at(MS) == everyone[:SENDS_AT_ONCE]
-        assert scene.senders_at(MS) == everyone[SENDS_AT_ONCE:]
+        connections = scene.begin(SENDS_AT_ONCE + 3)
+        assert scene.senders_at(MS) == connections[:SENDS_AT_ONCE]
+        assert scene.senders_at(MS) == connections[SENDS_AT_ONCE:]
 
-    def test_gives_nobody_two_places_in_the_queue(self) -> None:
+    def test_queues_a_connection_only_once(self) -> None:
         scene = Schedule(*range(6))
-        one, other = scene.crowd(2, pipeline=3)
-        assert scene.model.offer(one)
+        one, other = scene.begin(2, pipeline=3)
+        assert scene.model.note_free(one)
         order = [scene.senders_at(offset_ns) for offset_ns in range(6)]
         assert order == [[one], [other]] * 3
-        assert not scene.model.offer(one)
+        assert not scene.model.note_free(one)
 
-    def test_passes_by_who_is_no_longer_free(self) -> None:
+    def test_skips_connections_that_are_no_longer_free(self) -> None:
         scene = Schedule(0, 0)
-        failed, draining, busy, free = scene.crowd(4)
+        failed, draining, busy, free = scene.begin(4)
         failed.close(Event.FAIL)
         draining.revoke()
         busy.in_flight = 1
@@ -148,16 +148,16 @@ class TestOpenLoop:
         scene.answer(busy)
         assert scene.senders_at(0) == [busy]
 
-    def test_lets_those_conclude_who_have_nothing_to_send(self) -> None:
+    def test_lets_connections_without_messages_transmit_to_end(self) -> None:
         scene = Schedule(0)
-        [done] = scene.crowd(1)
+        [done] = scene.begin(1)
         done.revoke()
-        assert not scene.model.offer(done)
+        assert not scene.model.note_free(done)
         assert scene.model.next_senders([done]) == [done]
 
-    def test_tells_of_a_connection_that_breaks_and_its_message_is_gone(self) -> None:
+    def test_fails_a_connection_that_breaks_with_its_message(self) -> None:
         scene = Schedule(0, 0)
-        broken, whole = scene.crowd(2)
+        broken, whole = scene.begin(2)
         broken.socket.is_broken = True
         assert scene.senders_at(0) == [broken, whole]
         [(connection, error)] = scene.failed
@@ -165,58 +165,58 @@ class TestOpenLoop:
         assert error.failure == (Phase.SEND, Cause.RESET)
         assert len(scene.offsets()) == 2
 
-    def test_moves_the_message_to_come_where_the_schedule_itself_has_changed(self) -> None:
+    def test_moves_the_next_message_where_the_schedule_itself_has_changed(self) -> None:
         scene = Schedule(10 * MS, 20 * MS, 30 * MS)
-        everyone = scene.crowd(3)
+        connections = scene.begin(3)
         scene.model.reschedule(4 * MS)
         assert scene.model.next_ns() == START_NS + 4 * MS
-        assert scene.senders_at(4 * MS) == everyone[:1]
+        assert scene.senders_at(4 * MS) == connections[:1]
         assert scene.model.next_ns() == START_NS + 20 * MS
         scene.model.reschedule(25 * MS)
         assert scene.senders_at(24 * MS) == []
-        assert scene.senders_at(25 * MS) == everyone[1:2]
+        assert scene.senders_at(25 * MS) == connections[1:2]
         assert [intended_ns for intended_ns, _, _ in scene.offsets()] == [4 * MS, 25 * MS]
 
-    def test_waits_for_ever_for_a_message_that_is_never_due(self) -> None:
+    def test_waits_without_limit_for_a_message_that_is_never_due(self) -> None:
         scene = Schedule(10 * MS)
-        everyone = scene.crowd(1)
+        connections = scene.begin(1)
         scene.model.reschedule(NEVER_NS)
         assert scene.model.next_ns() is None
         assert scene.senders_at(10**15) == []
         scene.model.reschedule(7 * MS)
         assert scene.model.next_ns() == START_NS + 7 * MS
-        assert scene.senders_at(10**15) == everyone
+        assert scene.senders_at(10**15) == connections
 
     def test_counts_what_is_overdue_and_ends_with_that(self) -> None:
         scene = Schedule(offsets=itertools.count(0, MS))
-        scene.crowd(2)
+        scene.begin(2)
         assert len(scene.senders_at(0)) == 1
         assert scene.model.overdue(0, START_NS + 10 * MS) == 9  # and not the one at its end
         assert scene.model.next_ns() is None
         assert scene.senders_at(100 * MS) == []
 
     def test_holds_the_load_back_until_the_warm_up_has_ended(self) -> None:
-        """Late as that may be, and then what is left of the warm-up comes first."""
+        """However late that is; what is left of the warm-up is sent first."""
         scene = Schedule(10 * MS, 11 * MS, warm_up=WarmUp(10 * MS, (0, 4 * MS, 8 * MS)))
-        everyone = scene.crowd(4)
-        assert scene.senders_at(5 * MS) == everyone[:2]
+        connections = scene.begin(4)
+        assert scene.senders_at(5 * MS) == connections[:2]
         assert scene.model.next_ns() == START_NS + 8 * MS
         scene.model.end_warm_up()
-        assert scene.senders_at(30 * MS) == everyone[2:]
-        scene.answer(everyone[0])
-        assert scene.senders_at(40 * MS) == everyone[:1]
+        assert scene.senders_at(30 * MS) == connections[2:]
+        scene.answer(connections[0])
+        assert scene.senders_at(40 * MS) == connections[:1]
         intended_ns = [intended_ns for intended_ns, _, _ in scene.offsets()]
         assert intended_ns == [0, 4 * MS, 8 * MS, 10 * MS, 11 * MS]
 
     def test_waits_for_the_end_of_the_warm_up_as_exactly_as_for_a_message(self) -> None:
         scene = Schedule(10 * MS, warm_up=WarmUp(10 * MS, (0,)))
-        everyone = scene.crowd(2)
-        assert scene.senders_at(0) == everyone[:1]
+        connections = scene.begin(2)
+        assert scene.senders_at(0) == connections[:1]
         assert scene.model.next_ns() == START_NS + 10 * MS
         assert scene.senders_at(10 * MS) == []
         scene.model.end_warm_up()
         assert scene.model.next_ns() == START_NS + 10 * MS
-        assert scene.senders_at(10 * MS) == everyone[1:]
+        assert scene.senders_at(10 * MS) == connections[1:]
         assert scene.model.next_ns() is None
 
     @given(
@@ -225,16 +225,16 @@ class TestOpenLoop:
         st.sampled_from([1, 3]),
     )
     def test_sends_every_message_once_in_order_never_early_whatever_happens(
-        self, offsets_ns: list[int], happenings: list[tuple[int, bool]], connections: int
+        self, offsets_ns: list[int], happenings: list[tuple[int, bool]], count: int
     ) -> None:
         scene = Schedule(*offsets_ns)
-        everyone = scene.crowd(connections)
+        connections = scene.begin(count)
         now_ns = 0
         for passed_ns, is_answered in happenings:
             now_ns += passed_ns
             while scene.senders_at(now_ns):
                 pass
-            scene.answer(*[it for it in everyone if it.in_flight][:is_answered])
+            scene.answer(*[it for it in connections if it.in_flight][:is_answered])
         sends = scene.offsets()
         assert [intended_ns for intended_ns, _, _ in sends] == offsets_ns[: len(sends)]
         assert all(max(intended_ns, free_ns) <= sent_ns for intended_ns, free_ns, sent_ns in sends)

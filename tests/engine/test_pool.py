@@ -1,9 +1,9 @@
-"""Connections that whoever embeds the engine opens, lets speak, cuts and hears the end of."""
+"""Connections that the caller of the engine opens, sends on, and cuts, and whose end it is told."""
 
 import socket
 
 import pytest
-from stage import MS, MakeModel, Stage, conversation, every
+from stepped_engine import MS, MakeModel, SteppedEngine, conversation, every
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import ONE_BY_ONE, Conversation
@@ -24,294 +24,294 @@ BIG = b"x" * 3_000_000
 Ended = tuple[int, Failure | None, int]
 
 
-def hearing(stage: Stage) -> list[Ended]:
-    """Return what the engine of ``stage`` tells from now on: (who, how it failed, what it lost)."""
+def noting_ends(stepped: SteppedEngine) -> list[Ended]:
+    """Return what `when_ended` is called with from now on."""
     heard: list[Ended] = []
 
     def hear(connection: Connection, failure: Failure | None, lost: int) -> None:
         assert not connection.state.is_live
         heard.append((connection.index, failure, lost))
 
-    stage.engine.when_ended = hear
+    stepped.engine.when_ended = hear
     return heard
 
 
 def narrow(connection: Connection) -> None:
-    """Let the kernel take little of what ``connection`` sends at a time."""
+    """Let the kernel accept little of what ``connection`` sends at a time."""
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
 
 
 class TestCut:
     def test_ends_a_connection_now_and_counts_what_is_in_flight(self) -> None:
-        with Stage() as stage:
-            one, other = stage.open(2, conversation(pipeline=3))
-            stage.start()
-            stage.engine.cut(one)
+        with SteppedEngine() as stepped:
+            one, other = stepped.open(2, conversation(pipeline=3))
+            stepped.start()
+            stepped.engine.cut(one)
             assert (one.state, one.unanswered) == (State.CLOSED, 3)
-            assert stage.engine.cut_off == 3
-            assert stage.peer_of(other).recv(64) == b"ping" * 3
-            stage.answer(other, b"ping" * 3)
+            assert stepped.engine.cut_off == 3
+            assert stepped.peer_of(other).recv(64) == b"ping" * 3
+            stepped.answer(other, b"ping" * 3)
             assert other.answered == 3
-            assert stage.failures() == {}
+            assert stepped.failures() == {}
 
     def test_twice_is_once(self) -> None:
-        with Stage() as stage:
-            [connection] = stage.open(1)
-            stage.start()
-            heard = hearing(stage)
-            stage.engine.cut(connection)
-            stage.engine.cut(connection)
+        with SteppedEngine() as stepped:
+            [connection] = stepped.open(1)
+            stepped.start()
+            heard = noting_ends(stepped)
+            stepped.engine.cut(connection)
+            stepped.engine.cut(connection)
             assert heard == [(0, None, 0)]
-            assert (stage.engine.cut_off, stage.engine.closed) == (1, 1)
+            assert (stepped.engine.cut_off, stepped.engine.closed) == (1, 1)
 
     def test_of_a_connection_that_drains_is_final(self) -> None:
-        with Stage() as stage:
-            [connection] = stage.open(1, conversation(pipeline=2))
-            stage.start()
-            stage.engine.drain_one(connection)
-            assert (connection.state, stage.engine.cut_off) == (State.DRAINING, 0)
-            stage.engine.cut(connection)
-            assert (connection.state, stage.engine.cut_off) == (State.CLOSED, 2)
+        with SteppedEngine() as stepped:
+            [connection] = stepped.open(1, conversation(pipeline=2))
+            stepped.start()
+            stepped.engine.drain_one(connection)
+            assert (connection.state, stepped.engine.cut_off) == (State.DRAINING, 0)
+            stepped.engine.cut(connection)
+            assert (connection.state, stepped.engine.cut_off) == (State.CLOSED, 2)
 
     def test_of_an_idle_connection_cuts_nothing_off(self) -> None:
-        with Stage() as stage:
-            [connection] = stage.open(1)
-            stage.engine.cut(connection)
-            assert (connection.state, stage.engine.cut_off) == (State.CLOSED, 0)
-            assert stage.engine.is_finished
+        with SteppedEngine() as stepped:
+            [connection] = stepped.open(1)
+            stepped.engine.cut(connection)
+            assert (connection.state, stepped.engine.cut_off) == (State.CLOSED, 0)
+            assert stepped.engine.is_finished
 
     def test_of_a_greeting_cuts_no_message_off(self) -> None:
-        with Stage() as stage:
-            [connection] = stage.engine.add(conversation(first_message=b"hello"))
-            stage.turn_until(lambda: connection.state is State.GREETING)
-            stage.engine.cut(connection)
-            assert (connection.state, stage.engine.cut_off) == (State.CLOSED, 0)
+        with SteppedEngine() as stepped:
+            [connection] = stepped.engine.add(conversation(first_message=b"hello"))
+            stepped.turn_until(lambda: connection.state is State.GREETING)
+            stepped.engine.cut(connection)
+            assert (connection.state, stepped.engine.cut_off) == (State.CLOSED, 0)
 
     def test_of_a_connect_under_way_ends_it(self) -> None:
-        with Stage() as stage:
-            [connection] = stage.engine.add(conversation())
-            stage.engine.turn(0)
-            stage.engine.cut(connection)
+        with SteppedEngine() as stepped:
+            [connection] = stepped.engine.add(conversation())
+            stepped.engine.turn(0)
+            stepped.engine.cut(connection)
             assert connection.state is State.CLOSED
-            assert stage.engine.is_finished
-            assert not stage.engine.is_opening
+            assert stepped.engine.is_finished
+            assert not stepped.engine.is_opening
 
     def test_of_one_that_has_not_begun_to_connect_leaves_nothing(self) -> None:
-        with Stage() as stage:
-            [connection] = stage.engine.add(conversation())
-            stage.engine.cut(connection)
-            assert stage.engine.is_finished
-            assert not stage.engine.is_opening
-            assert stage.engine.opened == 0
+        with SteppedEngine() as stepped:
+            [connection] = stepped.engine.add(conversation())
+            stepped.engine.cut(connection)
+            assert stepped.engine.is_finished
+            assert not stepped.engine.is_opening
+            assert stepped.engine.opened == 0
 
     def test_of_one_that_waits_to_be_opened_again_keeps_it_down(self) -> None:
-        with Stage(RECONNECT) as stage:
-            [connection] = stage.open(1)
-            stage.start()
-            stage.peer_of(connection).close()
-            stage.turn_until(lambda: connection.state is State.FAILED)
-            stage.engine.cut(connection)
-            assert stage.engine.is_finished
-            stage.turn_at(10 * FIRST_BACK_OFF_NS)
-            assert (connection.state, stage.engine.opened) == (State.FAILED, 1)
-            assert stage.engine.cut_off == 0  # it was lost, with the connection
+        with SteppedEngine(RECONNECT) as stepped:
+            [connection] = stepped.open(1)
+            stepped.start()
+            stepped.peer_of(connection).close()
+            stepped.turn_until(lambda: connection.state is State.FAILED)
+            stepped.engine.cut(connection)
+            assert stepped.engine.is_finished
+            stepped.turn_at(10 * FIRST_BACK_OFF_NS)
+            assert (connection.state, stepped.engine.opened) == (State.FAILED, 1)
+            assert stepped.engine.cut_off == 0  # it was lost, with the connection
 
     def test_of_a_message_that_is_half_sent_cuts_it_off(self) -> None:
-        with Stage() as stage:
-            [connection] = stage.open(1, conversation(BIG))
+        with SteppedEngine() as stepped:
+            [connection] = stepped.open(1, conversation(BIG))
             narrow(connection)
-            stage.engine.start()
-            stage.turn_until(lambda: connection.submitted == 1)
+            stepped.engine.start()
+            stepped.turn_until(lambda: connection.submitted == 1)
             assert 0 < connection.bytes_sent < len(BIG)
-            stage.engine.cut(connection)
-            assert (connection.state, stage.engine.cut_off) == (State.CLOSED, 1)
+            stepped.engine.cut(connection)
+            assert (connection.state, stepped.engine.cut_off) == (State.CLOSED, 1)
 
     def test_is_what_closing_the_engine_does_to_each(self) -> None:
-        with Stage() as stage:
-            stage.open(3, conversation(pipeline=2))
-            stage.start()
-            heard = hearing(stage)
-            stage.engine.close()
-            assert stage.engine.cut_off == 6
+        with SteppedEngine() as stepped:
+            stepped.open(3, conversation(pipeline=2))
+            stepped.start()
+            heard = noting_ends(stepped)
+            stepped.engine.close()
+            assert stepped.engine.cut_off == 6
             assert sorted(heard) == [(0, None, 0), (1, None, 0), (2, None, 0)]
 
 
 class TestWhenEnded:
-    def test_hears_of_a_break_with_what_was_lost(self) -> None:
-        with Stage() as stage:
-            one, _ = stage.open(2, conversation(pipeline=3))
-            stage.start()
-            heard = hearing(stage)
-            peer = stage.peer_of(one)
+    def test_is_called_for_a_break_with_what_was_lost(self) -> None:
+        with SteppedEngine() as stepped:
+            one, _ = stepped.open(2, conversation(pipeline=3))
+            stepped.start()
+            heard = noting_ends(stepped)
+            peer = stepped.peer_of(one)
             assert peer.recv(64) == b"ping" * 3
-            stage.answer(one)
+            stepped.answer(one)
             peer.close()
-            stage.turn_until(lambda: bool(heard))
+            stepped.turn_until(lambda: bool(heard))
             [(index, failure, lost)] = heard
             assert (index, lost) == (one.index, 3)
             assert failure == one.failure
             assert failure is not None
             assert failure.phase in {Phase.SEND, Phase.RECEIVE}
 
-    def test_hears_of_a_connect_that_failed(self) -> None:
-        with Stage() as stage:
-            heard = hearing(stage)
-            stage.listener.close()
-            stage.engine.add(conversation())
-            stage.turn_until(lambda: bool(heard))
+    def test_is_called_for_a_connect_that_failed(self) -> None:
+        with SteppedEngine() as stepped:
+            heard = noting_ends(stepped)
+            stepped.listener.close()
+            stepped.engine.add(conversation())
+            stepped.turn_until(lambda: bool(heard))
             assert heard == [(0, Failure(Phase.CONNECT, Cause.REFUSED), 0)]
 
-    def test_hears_of_a_timeout(self) -> None:
-        with Stage(ConnectionPolicy(io_timeout_ns=50 * MS)) as stage:
-            stage.open(1, conversation(pipeline=2))
-            stage.start()
-            heard = hearing(stage)
-            stage.clock.advance(50 * MS)
-            stage.turn_until(lambda: bool(heard))
+    def test_is_called_for_a_timeout(self) -> None:
+        with SteppedEngine(ConnectionPolicy(io_timeout_ns=50 * MS)) as stepped:
+            stepped.open(1, conversation(pipeline=2))
+            stepped.start()
+            heard = noting_ends(stepped)
+            stepped.clock.advance(50 * MS)
+            stepped.turn_until(lambda: bool(heard))
             assert heard == [(0, Failure(Phase.RECEIVE, Cause.TIMEOUT), 2)]
 
-    def test_hears_of_each_life_of_a_connection(self) -> None:
-        with Stage(RECONNECT) as stage:
-            [connection] = stage.open(1)
-            stage.start()
-            heard = hearing(stage)
+    def test_is_called_for_each_socket_of_a_connection(self) -> None:
+        with SteppedEngine(RECONNECT) as stepped:
+            [connection] = stepped.open(1)
+            stepped.start()
+            heard = noting_ends(stepped)
             for lives in range(1, 4):
-                stage.peer_of(connection).close()
-                stage.turn_until(lambda: len(heard) == lives)  # noqa: B023
-                stage.clock.advance(20 * FIRST_BACK_OFF_NS)
-                stage.turn_until(lambda: connection.is_up)
-                stage.turn_until(lambda: connection.in_flight == 1)
+                stepped.peer_of(connection).close()
+                stepped.turn_until(lambda: len(heard) == lives)  # noqa: B023
+                stepped.clock.advance(20 * FIRST_BACK_OFF_NS)
+                stepped.turn_until(lambda: connection.is_up)
+                stepped.turn_until(lambda: connection.in_flight == 1)
             assert [lost for _, _, lost in heard] == [1, 1, 1]
 
-    def test_hears_of_a_drain_once_the_last_reply_has_come(self) -> None:
-        with Stage() as stage:
-            busy, idle = stage.open(2)
-            heard = hearing(stage)
-            stage.engine.drain_one(idle)
+    def test_is_called_for_a_drain_once_the_last_reply_has_arrived(self) -> None:
+        with SteppedEngine() as stepped:
+            busy, idle = stepped.open(2)
+            heard = noting_ends(stepped)
+            stepped.engine.drain_one(idle)
             assert heard == [(idle.index, None, 0)]
-            stage.start()
-            stage.engine.drain_one(busy)
+            stepped.start()
+            stepped.engine.drain_one(busy)
             assert len(heard) == 1
-            stage.answer(busy)
-            stage.turn_until(lambda: len(heard) == 2)
+            stepped.answer(busy)
+            stepped.turn_until(lambda: len(heard) == 2)
             assert heard[1] == (busy.index, None, 0)
 
-    def test_hears_of_a_reply_that_ends_the_connection(self) -> None:
-        with Stage() as stage:
-            [connection] = stage.open(1, conversation(reply="eof"))
-            stage.start()
-            heard = hearing(stage)
-            peer = stage.peer_of(connection)
+    def test_is_called_for_a_reply_that_ends_the_connection(self) -> None:
+        with SteppedEngine() as stepped:
+            [connection] = stepped.open(1, conversation(reply="eof"))
+            stepped.start()
+            heard = noting_ends(stepped)
+            peer = stepped.peer_of(connection)
             assert peer.recv(64) == b"ping"
             peer.sendall(b"a page")
             peer.close()
-            stage.turn_until(lambda: bool(heard))
+            stepped.turn_until(lambda: bool(heard))
             assert heard == [(0, None, 0)]
             assert connection.answered == 1
 
-    def test_hears_nothing_of_who_never_had_a_socket(self) -> None:
-        with Stage() as stage:
-            heard = hearing(stage)
-            [connection] = stage.engine.add(conversation())
-            stage.engine.drain_one(connection)
+    def test_is_not_called_for_a_connection_that_never_had_a_socket(self) -> None:
+        with SteppedEngine() as stepped:
+            heard = noting_ends(stepped)
+            [connection] = stepped.engine.add(conversation())
+            stepped.engine.drain_one(connection)
             assert heard == []
 
 
 class OnRequest:
-    """An engine in which messages go out when the test says so, and the owner of a connection."""
+    """An engine that sends a message when the test says so, and the owner of a connection."""
 
     def __init__(self) -> None:
         self.free: list[Connection] = []
-        self.stage = Stage(RECONNECT, model=lambda *_: OnDemand([self]))
-        self.stage.engine.start()
+        self.stepped = SteppedEngine(RECONNECT, model=lambda *_: OnDemand([self]))
+        self.stepped.engine.start()
 
     def when_free(self, connection: Connection) -> None:
         self.free.append(connection)
 
     def open(self, talk: Conversation | None = None) -> Connection:
-        [connection] = self.stage.open(1, talk)
+        [connection] = self.stepped.open(1, talk)
         return connection
 
 
 class TestSendNow:
     def test_sends_one_message_each_time(self) -> None:
         scene = OnRequest()
-        with scene.stage as stage:
+        with scene.stepped as stepped:
             connection = scene.open(conversation(b"one", b"two"))
-            stage.turn_at(MS)
+            stepped.turn_at(MS)
             assert connection.submitted == 0
             for message in (b"one", b"two", b"one"):
                 assert connection.is_free
-                stage.engine.send_now(connection)
+                stepped.engine.send_now(connection)
                 assert not connection.is_free
-                assert stage.peer_of(connection).recv(64) == message
-                stage.answer(connection, message)
+                assert stepped.peer_of(connection).recv(64) == message
+                stepped.answer(connection, message)
             assert (connection.submitted, connection.answered) == (3, 3)
 
-    def test_tells_who_has_come_up_and_who_was_answered(self) -> None:
+    def test_tells_the_owner_of_a_connection_that_came_up_or_was_answered(self) -> None:
         scene = OnRequest()
-        with scene.stage as stage:
+        with scene.stepped as stepped:
             connection = scene.open()
             assert scene.free == [connection]
-            stage.engine.send_now(connection)
-            stage.turn_at(MS)
+            stepped.engine.send_now(connection)
+            stepped.turn_at(MS)
             assert scene.free == [connection]
-            stage.answer(connection)
+            stepped.answer(connection)
             assert scene.free == [connection] * 2
 
-    def test_tells_who_has_come_up_again(self) -> None:
+    def test_tells_the_owner_of_a_connection_that_came_up_again(self) -> None:
         scene = OnRequest()
-        with scene.stage as stage:
+        with scene.stepped as stepped:
             connection = scene.open()
-            heard = hearing(stage)
-            stage.engine.send_now(connection)
-            stage.peer_of(connection).close()
-            stage.turn_until(lambda: bool(heard))
+            heard = noting_ends(stepped)
+            stepped.engine.send_now(connection)
+            stepped.peer_of(connection).close()
+            stepped.turn_until(lambda: bool(heard))
             assert [lost for _, _, lost in heard] == [1]
             assert not connection.is_free
-            stage.clock.advance(FIRST_BACK_OFF_NS)
-            stage.turn_until(lambda: len(scene.free) == 2)
-            stage.engine.send_now(connection)
-            assert stage.peer_of(connection).recv(64) == b"ping"
+            stepped.clock.advance(FIRST_BACK_OFF_NS)
+            stepped.turn_until(lambda: len(scene.free) == 2)
+            stepped.engine.send_now(connection)
+            assert stepped.peer_of(connection).recv(64) == b"ping"
 
     def test_waits_for_room_where_the_kernel_does_not_take_all(self) -> None:
         scene = OnRequest()
-        with scene.stage as stage:
+        with scene.stepped as stepped:
             connection = scene.open(conversation(BIG, reply="none"))
             narrow(connection)
-            stage.engine.send_now(connection)
+            stepped.engine.send_now(connection)
             assert 0 < connection.bytes_sent < len(BIG)
             assert not connection.is_free
-            peer, received = stage.peer_of(connection), 0
+            peer, received = stepped.peer_of(connection), 0
             while received < len(BIG):
                 received += len(peer.recv(65536))
-                stage.engine.turn(0)
+                stepped.engine.turn(0)
             assert scene.free == [connection] * 2
             assert connection.answered == 1
 
     def test_on_a_broken_connection_is_an_event_and_no_exception(self) -> None:
         scene = OnRequest()
-        with scene.stage as stage:
+        with scene.stepped as stepped:
             connection = scene.open()
-            heard = hearing(stage)
-            stage.peer_of(connection).close()
+            heard = noting_ends(stepped)
+            stepped.peer_of(connection).close()
             connection.socket.shutdown(socket.SHUT_WR)  # so that the next send fails at once
-            stage.engine.send_now(connection)
+            stepped.engine.send_now(connection)
             assert heard == [(0, Failure(Phase.SEND, Cause.RESET), 1)]
             assert connection.state is State.FAILED
 
     def test_has_no_time_at_which_anything_is_due(self) -> None:
         scene = OnRequest()
-        with scene.stage as stage:
+        with scene.stepped as stepped:
             connection = scene.open()
-            assert stage.engine.model.next_ns() is None
-            stage.engine.send_now(connection)
-            assert stage.engine.model.next_ns() is None
-            assert stage.engine.overdue(0, stage.clock() + MS) == 0
+            assert stepped.engine.model.next_ns() is None
+            stepped.engine.send_now(connection)
+            assert stepped.engine.model.next_ns() is None
+            assert stepped.engine.overdue(0, stepped.clock() + MS) == 0
 
 
 class Failing:
-    """Payloads of which so many can be made, and no more."""
+    """Payloads of which a limited number can be made."""
 
     items: tuple[bytes, ...] = ()
 
@@ -332,36 +332,36 @@ def failing(at_first: int) -> Conversation:
 class TestMessagesThatCannotBeMade:
     @pytest.mark.parametrize("model", [None, every(MS)])
     def test_break_the_connection_and_are_not_sent(self, model: MakeModel | None) -> None:
-        with Stage(model=model) as stage:
-            [connection] = stage.open(1, failing(2))
-            heard = hearing(stage)
-            stage.engine.start()
+        with SteppedEngine(model=model) as stepped:
+            [connection] = stepped.open(1, failing(2))
+            heard = noting_ends(stepped)
+            stepped.engine.start()
             for number in range(1, 3):
-                stage.turn_at(number * MS)
-                stage.turn_until(lambda: connection.submitted == number)  # noqa: B023
-                stage.answer(connection)
-                stage.turn_at(number * MS)
-            stage.turn_at(3 * MS)
+                stepped.turn_at(number * MS)
+                stepped.turn_until(lambda: connection.submitted == number)  # noqa: B023
+                stepped.answer(connection)
+                stepped.turn_at(number * MS)
+            stepped.turn_at(3 * MS)
             assert heard == [(0, Failure(Phase.SEND, Cause.USER_CODE), 0)]
-            assert stage.failures() == {(Phase.SEND, Cause.USER_CODE): 1}
+            assert stepped.failures() == {(Phase.SEND, Cause.USER_CODE): 1}
             assert (connection.submitted, connection.answered, connection.unanswered) == (2, 2, 0)
 
     def test_have_no_schedule_lag(self) -> None:
-        with Stage(model=every(MS)) as stage:
-            [connection] = stage.open(1, failing(0))
-            stage.engine.start()
-            stage.turn_at(0)
+        with SteppedEngine(model=every(MS)) as stepped:
+            [connection] = stepped.open(1, failing(0))
+            stepped.engine.start()
+            stepped.turn_at(0)
             assert connection.state is State.FAILED
-            stage.recorder.flush()
-            assert stage.times().schedule_lag.count == connection.submitted == 0
-            assert stage.recorder.due == 0
+            stepped.recorder.flush()
+            assert stepped.times().schedule_lag.count == connection.submitted == 0
+            assert stepped.recorder.due == 0
 
     def test_do_not_stop_the_others(self) -> None:
-        with Stage() as stage:
-            [broken] = stage.open(1, failing(1))
-            [whole] = stage.open(1)
-            stage.start()
-            stage.answer(broken)
-            stage.turn_until(lambda: broken.state is State.FAILED)
-            stage.answer(whole)
+        with SteppedEngine() as stepped:
+            [broken] = stepped.open(1, failing(1))
+            [whole] = stepped.open(1)
+            stepped.start()
+            stepped.answer(broken)
+            stepped.turn_until(lambda: broken.state is State.FAILED)
+            stepped.answer(whole)
             assert (whole.submitted, whole.answered) == (2, 1)

@@ -70,11 +70,11 @@ class TestReplies:
         recorder.end_interval(0, 1)
         assert (recorder.times.user_space.count, recorder.times.user_space.overflow) == (2, 1)
 
-    def test_that_were_read_before_they_were_sent_are_our_bug(self) -> None:
+    def test_that_were_read_before_they_were_sent_are_a_bug(self) -> None:
         with pytest.raises(ValueError, match="negative"):
             recorded(-1).flush()
 
-    def test_do_not_wait_for_others_for_ever(self) -> None:
+    def test_do_not_wait_for_others_without_limit(self) -> None:
         recorder = recorded(1)
         recorder.record_connect(5)
         recorder.end_turn(FLUSH_NS - 1, 0)
@@ -92,7 +92,7 @@ class TestReplies:
     def test_of_a_closed_loop_have_none(self) -> None:
         assert recorded(5).end_interval(0, 1).times.response.count == 0
 
-    def test_without_timestamps_arrived_at_some_time_since_the_last_look(self) -> None:
+    def test_without_timestamps_arrived_at_some_time_since_the_last_poll(self) -> None:
         recorder = Recorder(1)
         recorder.record(reply(0, 1, 0, 150))
         recorder.record(reply(0, 3, 0, 170))
@@ -149,7 +149,7 @@ class TestWarmUp:
         recorder.end_interval(10, 20)
         assert warm.times.user_space.count == 1
         assert figures(recorder.times.user_space) == figures(histogram_of(7))
-        assert recorder.send_gaps.count == 0
+        assert recorder.inter_send_times.count == 0
         assert recorder.by_connection().replies.tolist() == [1]
 
     def test_is_what_a_message_belongs_to_that_was_due_in_it(self) -> None:
@@ -268,7 +268,7 @@ class TestConnections:
         assert [int(column[0]) for column in columns] == [123_457] * 5
 
     @pytest.mark.parametrize("index", [1, 2, 50])
-    def test_that_come_later_are_found_room_for_and_the_others_keep_theirs(
+    def test_of_higher_index_make_the_tally_grow_and_the_others_keep_theirs(
         self, index: int
     ) -> None:
         recorder = recorded(100, 300)
@@ -282,7 +282,7 @@ class TestConnections:
         assert int(found.replies.sum()) == 3
 
     @pytest.mark.parametrize("count", [1, 2, 3, 50])
-    def test_have_a_row_each_that_never_had_a_reply(self, count: int) -> None:
+    def test_have_figures_even_if_they_never_had_a_reply(self, count: int) -> None:
         found = recorded(100, 300).by_connection(count)
         assert found.replies[:count].tolist() == [2] + [0] * (count - 1)
         assert found.mean_ns[:count].tolist() == [200] + [0] * (count - 1)

@@ -1,4 +1,4 @@
-"""What the recorder makes of stamps: of good ones, of others, and while the wall clock is set."""
+"""How the recorder uses stamps: plausible ones, others, and while the wall clock is set."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ SERVICE_NS = 300 * US
 RECEIVE_LAG_NS = 50 * US
 
 
-class Bench:
+class StampedRecorder:
     """A recorder on clocks that only the test moves, and messages that all take the same time."""
 
     def __init__(self) -> None:
@@ -48,92 +48,92 @@ class Bench:
 
 class TestStamps:
     def test_knows_service_time_and_receive_lag(self) -> None:
-        bench = Bench()
-        bench.message()
-        times = bench.times()
+        scene = StampedRecorder()
+        scene.message()
+        times = scene.times()
         assert (times.stamped, times.service.sum_ns) == (1, SERVICE_NS)
         assert times.receive_lag.sum_ns == RECEIVE_LAG_NS
         assert times.user_space.sum_ns == SERVICE_NS + RECEIVE_LAG_NS
         assert times.read_uncertainty.count == 0
 
-    def test_leaves_out_what_was_read_between_two_looks_if_a_step_was_there(self) -> None:
-        bench = Bench()
+    def test_leaves_out_what_was_read_between_two_clock_reads_with_a_step_between(self) -> None:
+        scene = StampedRecorder()
         for _ in range(3):
-            bench.message()
-        bench.recorder.flush()
-        bench.message()
-        bench.message(steps_ns=(SECOND, 0))
-        bench.message(steps_ns=(0, 0))
-        times = bench.times()
+            scene.message()
+        scene.recorder.flush()
+        scene.message()
+        scene.message(steps_ns=(SECOND, 0))
+        scene.message(steps_ns=(0, 0))
+        times = scene.times()
         assert (times.stamped, times.left_out, times.implausible) == (3, 3, 0)
         assert times.user_space.count == 6
-        [step] = bench.recorder.steps
+        [step] = scene.recorder.steps
         assert step.step_ns == SECOND
 
     def test_counts_all_replies_that_it_leaves_out(self) -> None:
-        bench = Bench()
-        bench.advance(MS)
-        now_ns = bench.clock.now_ns
-        bench.wall.advance(SECOND)
-        bench.recorder.record((0, 4, 0, now_ns, bench.wall.now_ns, now_ns))
-        bench.recorder.record((0, 2, 0, now_ns, UPPER_BOUND, now_ns))
-        bench.advance(MS)
-        times = bench.times()
+        scene = StampedRecorder()
+        scene.advance(MS)
+        now_ns = scene.clock.now_ns
+        scene.wall.advance(SECOND)
+        scene.recorder.record((0, 4, 0, now_ns, scene.wall.now_ns, now_ns))
+        scene.recorder.record((0, 2, 0, now_ns, UPPER_BOUND, now_ns))
+        scene.advance(MS)
+        times = scene.times()
         assert (times.left_out, times.stamped, times.upper_bounds) == (6, 0, 0)
 
     def test_leaves_out_what_was_in_flight_although_it_is_read_later(self) -> None:
-        bench = Bench()
-        sent_ns = bench.clock.now_ns
-        bench.advance(MS)
-        bench.message(steps_ns=(HOUR, 0))
-        bench.recorder.flush()
-        bench.advance(MS)
-        bench.recorder.record((0, 1, 0, sent_ns, bench.wall.now_ns, bench.clock.now_ns))
-        assert bench.times().left_out == 2
+        scene = StampedRecorder()
+        sent_ns = scene.clock.now_ns
+        scene.advance(MS)
+        scene.message(steps_ns=(HOUR, 0))
+        scene.recorder.flush()
+        scene.advance(MS)
+        scene.recorder.record((0, 1, 0, sent_ns, scene.wall.now_ns, scene.clock.now_ns))
+        assert scene.times().left_out == 2
 
     @pytest.mark.parametrize("step_ns", [HOUR, -HOUR, 20 * US, -20 * US])
-    def test_goes_by_the_new_offset_from_then_on(self, step_ns: int) -> None:
-        bench = Bench()
-        bench.message()
-        bench.recorder.flush()
-        bench.wall.advance(step_ns)
-        bench.message()
-        bench.recorder.flush()
-        bench.message()
-        times = bench.times()
+    def test_uses_the_new_offset_from_then_on(self, step_ns: int) -> None:
+        scene = StampedRecorder()
+        scene.message()
+        scene.recorder.flush()
+        scene.wall.advance(step_ns)
+        scene.message()
+        scene.recorder.flush()
+        scene.message()
+        times = scene.times()
         assert (times.stamped, times.left_out) == (2, 1)
         assert (times.service.min_ns, times.service.max_ns) == (SERVICE_NS, SERVICE_NS)
 
     def test_never_takes_a_stamp_for_a_time_that_is_not_between_sent_and_read(self) -> None:
-        bench = Bench()
-        sent_ns = bench.clock.now_ns
-        bench.advance(MS)
+        scene = StampedRecorder()
+        sent_ns = scene.clock.now_ns
+        scene.advance(MS)
         for away_ns in (-SECOND, -MS - 2 * US, 2 * US, SECOND):
-            stamp_ns = bench.wall.now_ns + away_ns
-            bench.recorder.record((0, 3, 0, sent_ns, stamp_ns, bench.clock.now_ns))
-        times = bench.times()
+            stamp_ns = scene.wall.now_ns + away_ns
+            scene.recorder.record((0, 3, 0, sent_ns, stamp_ns, scene.clock.now_ns))
+        times = scene.times()
         assert (times.implausible, times.stamped, times.service.count) == (12, 0, 0)
         assert times.user_space.count == 12
 
-    def test_bears_with_what_the_offset_may_be_wrong_by(self) -> None:
-        bench = Bench()
-        sent_ns = bench.clock.now_ns
-        bench.advance(MS)
-        for stamp_ns in (bench.wall.now_ns - MS - 900, bench.wall.now_ns + 900):
-            bench.recorder.record((0, 1, 0, sent_ns, stamp_ns, bench.clock.now_ns))
-        times = bench.times()
+    def test_tolerates_the_error_of_the_offset(self) -> None:
+        scene = StampedRecorder()
+        sent_ns = scene.clock.now_ns
+        scene.advance(MS)
+        for stamp_ns in (scene.wall.now_ns - MS - 900, scene.wall.now_ns + 900):
+            scene.recorder.record((0, 1, 0, sent_ns, stamp_ns, scene.clock.now_ns))
+        times = scene.times()
         assert (times.service.min_ns, times.service.max_ns) == (0, MS)
         assert (times.receive_lag.min_ns, times.receive_lag.max_ns) == (0, MS)
 
     def test_has_one_stamp_for_the_last_of_several_replies(self) -> None:
-        bench = Bench()
-        now_ns = bench.clock.now_ns
+        scene = StampedRecorder()
+        now_ns = scene.clock.now_ns
         for replies, stamp_ns in (
-            *((5, bench.wall.now_ns), (4, UPPER_BOUND)),
+            *((5, scene.wall.now_ns), (4, UPPER_BOUND)),
             *((3, MISSING), (2, NOT_ASKED)),
         ):
-            bench.recorder.record((0, replies, 0, now_ns, stamp_ns, now_ns))
-        times = bench.times()
+            scene.recorder.record((0, replies, 0, now_ns, stamp_ns, now_ns))
+        times = scene.times()
         assert (times.stamped, times.upper_bounds) == (1, 8)
         assert (times.missing, times.unsampled) == (3, 2)
 
@@ -143,7 +143,7 @@ batches = st.lists(
     st.tuples(
         *(st.integers(0, 4), st.integers(0, 4)),  # messages before and after
         st.none() | st.tuples(steps, st.just(0)) | st.tuples(st.just(0), steps),
-        st.booleans(),  # whether the clock has moved since the last look
+        st.booleans(),  # whether the clock has moved since it was last read
     ),
     max_size=12,
 )
@@ -153,23 +153,23 @@ batches = st.lists(
 def test_whatever_steps_there_are_a_time_that_counts_is_true(
     batches: list[tuple[int, int, tuple[int, int] | None, bool]],
 ) -> None:
-    bench = Bench()
+    scene = StampedRecorder()
     for before, after, in_the_midst, waits in batches:
-        bench.advance(MS * waits)
+        scene.advance(MS * waits)
         for _ in range(before):
-            bench.message()
+            scene.message()
         if in_the_midst is not None:
-            bench.message(in_the_midst)
+            scene.message(in_the_midst)
         for _ in range(after):
-            bench.message()
-        bench.recorder.flush()
-    times = bench.times()
-    assert times.stamped + times.left_out == bench.messages
+            scene.message()
+        scene.recorder.flush()
+    times = scene.times()
+    assert times.stamped + times.left_out == scene.messages
     assert times.service.count == times.receive_lag.count == times.stamped
     if times.stamped:
         assert (times.service.min_ns, times.service.max_ns) == (SERVICE_NS, SERVICE_NS)
         assert times.receive_lag.sum_ns == RECEIVE_LAG_NS * times.stamped
-    assert len(bench.recorder.steps) == sum(step is not None for _, _, step, _ in batches)
+    assert len(scene.recorder.steps) == sum(step is not None for _, _, step, _ in batches)
 
 
 rows = st.tuples(
@@ -186,24 +186,24 @@ events = st.lists(
 def test_whatever_comes_no_time_is_negative_and_every_reply_is_accounted_for(
     events: list[tuple[int, int, int, int] | WallClockStep | None], is_open_loop: bool
 ) -> None:
-    bench = Bench()
+    scene = StampedRecorder()
     replies = 0
     for event in events:
         match event:
             case None:
-                bench.recorder.flush()
+                scene.recorder.flush()
             case WallClockStep(step_ns=step_ns):
-                bench.wall.advance(step_ns)
+                scene.wall.advance(step_ns)
             case (count, blocked_ns, latency_ns, stamp_ns):
-                intended_ns = bench.clock.now_ns
+                intended_ns = scene.clock.now_ns
                 sent_ns = intended_ns + blocked_ns
-                bench.advance(blocked_ns + latency_ns)
+                scene.advance(blocked_ns + latency_ns)
                 if stamp_ns not in (MISSING, NOT_ASKED, UPPER_BOUND):
-                    stamp_ns += bench.wall.now_ns
-                row = (0, count, intended_ns * is_open_loop, sent_ns, stamp_ns, bench.clock.now_ns)
-                bench.recorder.record(row)
+                    stamp_ns += scene.wall.now_ns
+                row = (0, count, intended_ns * is_open_loop, sent_ns, stamp_ns, scene.clock.now_ns)
+                scene.recorder.record(row)
                 replies += count
-    times = bench.times()
+    times = scene.times()
     for histogram in (times.service, times.response, times.receive_lag, times.user_space):
         assert histogram.min_ns >= 0
     accounted = times.stamped + times.upper_bounds + times.unsampled

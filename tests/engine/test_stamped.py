@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from stage import NOTHING, READ, conversation
 from stamping import BOTH_PATHS, StampedWire
+from stepped_engine import NOTHING, READ, conversation
 
 from loadgen.engine.lifecycle import Event
 from loadgen.net import timestamps
@@ -48,7 +48,7 @@ def test_nothing_to_read_is_no_reply() -> None:
         assert wire.rows == []
 
 
-# ---- whose stamp it is --------------------------------------------------------------------
+# ---- which reply a stamp belongs to -------------------------------------------------------
 
 
 @BOTH_PATHS
@@ -77,7 +77,7 @@ def test_the_stamp_belongs_to_the_batch_that_was_sent_last(payloads: tuple[bytes
 
 
 @BOTH_PATHS
-def test_the_stamp_of_a_read_that_ends_in_the_midst_of_a_reply_is_a_bound(
+def test_the_stamp_of_a_read_that_ends_within_a_reply_is_a_bound(
     payloads: tuple[bytes, ...],
 ) -> None:
     with StampedWire(conversation(*payloads, pipeline=2)) as wire:

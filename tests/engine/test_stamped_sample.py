@@ -1,11 +1,11 @@
-"""Stamps for every so many-th reply only."""
+"""Stamps for every n-th reply only."""
 
 import sys
 from collections.abc import Iterator
 
 import pytest
-from stage import conversation
 from stamping import BOTH_PATHS, StampedWire
+from stepped_engine import conversation
 
 from loadgen.net.clock import wall_ns
 from loadgen.net.timestamps import keeper
@@ -40,7 +40,7 @@ def stamped(wire: StampedWire) -> str:
         (100, 7, ".......x...."),
     ],
 )
-def test_every_so_many_th_reply_has_one_however_it_is_cut(
+def test_every_nth_reply_has_one_however_it_is_cut(
     payloads: tuple[bytes, ...], pieces: tuple[bytes, ...], every: int, index: int, expected: str
 ) -> None:
     with StampedWire(conversation(*payloads), stamp_every=every, index=index) as wire:
@@ -54,7 +54,9 @@ def test_every_so_many_th_reply_has_one_however_it_is_cut(
 
 
 @BOTH_PATHS
-def test_whoever_takes_two_reads_now_and_then_keeps_its_turn(payloads: tuple[bytes, ...]) -> None:
+def test_a_reply_in_two_reads_does_not_change_which_have_one(
+    payloads: tuple[bytes, ...],
+) -> None:
     with StampedWire(conversation(*payloads), stamp_every=2) as wire:
         wire.begin()
         for number in range(12):

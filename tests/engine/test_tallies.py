@@ -5,20 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.engine.tallies import SendGaps, TimesTally
+from loadgen.engine.tallies import InterSendTally, TimesTally
 from loadgen.results.histogram import Histogram, Integers
 
 START_NS = 10**15  # no clock's origin means anything
 
 
 def variation_of(*portions: Integers) -> float | None:
-    gaps = SendGaps()
+    tally = InterSendTally()
     for portion in portions:
-        gaps.add(portion)
-    return gaps.variation
+        tally.add(portion)
+    return tally.variation
 
 
-class TestSendGaps:
+class TestInterSendTimes:
     @given(
         st.lists(st.integers(1, 10**9), min_size=2, max_size=60),
         st.lists(st.integers(1, 60), max_size=6),
@@ -48,11 +48,11 @@ class TestSendGaps:
         assert variation_of(*[np.array([sent_ns]) for sent_ns in sends]) is None
 
     def test_are_one_fewer_than_the_sends(self) -> None:
-        gaps = SendGaps()
+        tally = InterSendTally()
         for number in range(5):
-            gaps.add(np.array([START_NS + number, START_NS + number]))
-        assert gaps.count == 9
-        assert math.isclose(gaps.sum_s, 4e-9)
+            tally.add(np.array([START_NS + number, START_NS + number]))
+        assert tally.count == 9
+        assert math.isclose(tally.sum_s, 4e-9)
 
 
 HISTOGRAMS = (

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from stage import DEADLINE_S, Wire
+from stepped_engine import DEADLINE_S, Wire
 
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.stamped import StampedConnection

@@ -156,28 +156,28 @@ def test_a_fine_selector_waits_by_itself_until_it_spins() -> None:
 
 @EVERY_NAME
 @EVERY_BACKEND
-def test_watching_ends_at_the_moment_or_shortly_before(name: str, backend: str) -> None:
-    """The precise way asks again and again by itself, so that it never ends before."""
+def test_a_wait_ends_at_the_moment_or_shortly_before(name: str, backend: str) -> None:
+    """The precise pacing polls again by itself, so that it never ends before."""
     with contextlib.closing(
         BoundedSelector(backends.open_selector(backend), monotonic_ns, name)
-    ) as watch:
+    ) as bounded:
         for _ in range(3):
             moment_ns = monotonic_ns() + MS
-            assert watch.wait(None, moment_ns) == []
+            assert bounded.wait(None, moment_ns) == []
             if name == "precise":
                 assert monotonic_ns() >= moment_ns
-        assert watch.pulse.polls == watch.pulse.empty >= 3
+        assert bounded.loop_stats.polls == bounded.loop_stats.empty >= 3
 
 
-def test_a_precise_watch_looks_until_the_moment_has_come() -> None:
+def test_a_precise_wait_polls_until_the_moment_has_come() -> None:
     ticks = itertools.count(SECOND, SPIN_NS // 8)
     with contextlib.closing(
         BoundedSelector(backends.open_selector("auto"), lambda: next(ticks), "precise")
-    ) as watch:
+    ) as bounded:
         moment_ns = next(ticks) + SPIN_NS
-        assert watch.wait(None, moment_ns) == []
-        assert watch.polled_ns >= moment_ns
-        assert watch.pulse.polls >= 2
+        assert bounded.wait(None, moment_ns) == []
+        assert bounded.polled_ns >= moment_ns
+        assert bounded.loop_stats.polls >= 2
 
 
 # ---- timer slack --------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from accounts import check, failures
 from servers import ScriptedServer, never_answers, reads_nothing
-from stage import Stage, conversation
+from stepped_engine import SteppedEngine, conversation
 
 import loadgen
 from loadgen.engine.timeouts import ConnectionPolicy
@@ -51,14 +51,14 @@ def test_a_request_to_stop_while_draining_ends_the_drain() -> None:
 
 
 def test_starting_twice_is_starting_once() -> None:
-    with Stage(POLICY) as stage:
-        [connection] = stage.open(1, conversation(messages=3))
-        stage.engine.start()
-        stage.engine.start()
+    with SteppedEngine(POLICY) as stepped:
+        [connection] = stepped.open(1, conversation(messages=3))
+        stepped.engine.start()
+        stepped.engine.start()
         for replies in (1, 2, 3):
-            stage.turn_until(lambda count=replies: connection.submitted == count)  # type: ignore[misc]
-            stage.peers[0].sendall(b"ping")
-        stage.turn_until(lambda: stage.engine.is_finished)
+            stepped.turn_until(lambda count=replies: connection.submitted == count)  # type: ignore[misc]
+            stepped.peers[0].sendall(b"ping")
+        stepped.turn_until(lambda: stepped.engine.is_finished)
         assert (connection.submitted, connection.answered) == (3, 3)
         assert connection.bytes_sent == connection.bytes_received == 12
 

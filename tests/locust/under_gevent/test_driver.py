@@ -449,16 +449,16 @@ class TestStarvation:
                 run.start(1)
                 engine = run.load_of(Busy).engine
                 wait_for(lambda: engine.totals().up == MANY)
-                answered, polls = engine.totals().answered, engine.pulse.polls
+                answered, polls = engine.totals().answered, engine.loop_stats.polls
                 turns_between: list[int] = []
                 while sum(turns_between) < 200:
-                    before = engine.pulse.polls
+                    before = engine.loop_stats.polls
                     gevent.sleep(0)
-                    turns_between.append(engine.pulse.polls - before)
+                    turns_between.append(engine.loop_stats.polls - before)
                 # At most one for the descriptor, and one for the timer.
                 assert max(turns_between) <= 2
                 answered = engine.totals().answered - answered
-                assert MANY < answered <= TURN_EVENTS * (engine.pulse.polls - polls)
+                assert MANY < answered <= TURN_EVENTS * (engine.loop_stats.polls - polls)
 
 
 class TestSeveral:

@@ -1,4 +1,4 @@
-"""Where core tests play: an engine stepped by hand, and connections whose other end is the test."""
+"""An engine stepped by the test, and connections whose other end is the test."""
 
 import contextlib
 import errno
@@ -44,7 +44,7 @@ def conversation(
     messages: int | None = None,
     scheduled: bool = False,
 ) -> Conversation:
-    """Return what connections say; ``reply`` may also be ``verify``, for a verified echo."""
+    """Return what connections send; ``reply`` may also be ``verify``, for a verified echo."""
     form = protocols.Echo(verify=True) if reply == "verify" else protocols.parse(reply)
     window = Window(pipeline, 1 if scheduled else pipeline)
     return Conversation(PayloadQueue(payloads or (b"ping",)), form, window, first_message, messages)
@@ -157,7 +157,7 @@ class SleepingClock(ManualClock):
             self.sleep(began_ns, now_ns, now_ns)
 
 
-class Stage:
+class SteppedEngine:
     """An engine on a clock that only the test moves, and a listener that the test accepts from."""
 
     def __init__(
@@ -177,10 +177,10 @@ class Stage:
         endpoint = endpoint or Endpoint(socket.AF_INET, self.listener.getsockname())
         self.dialer = Dialer(endpoint, SocketOptions(), factory or socket.socket)
         self.selector = selector or backends.open_selector("auto")
-        watch = BoundedSelector(self.selector, self.clock, pacing, self.recorder.pauses)
+        bounded = BoundedSelector(self.selector, self.clock, pacing, self.recorder.pauses)
         load = model(self.clock, self.recorder) if model else None
         policy = policy or ConnectionPolicy()
-        self.engine = Engine(watch, self.dialer, self.recorder, self.clock, policy, load)
+        self.engine = Engine(bounded, self.dialer, self.recorder, self.clock, policy, load)
         self.clock.sleep = self.engine.slept
 
     def __enter__(self) -> Self:
@@ -199,12 +199,12 @@ class Stage:
         """Take turns that do not wait, accepting meanwhile, until ``condition`` holds."""
         deadline_s = time.monotonic() + DEADLINE_S
         while not condition():
-            assert time.monotonic() < deadline_s, "it never came to that"
+            assert time.monotonic() < deadline_s, "the condition never held"
             self.engine.turn(0)
             self.accept()
 
     def accept(self) -> None:
-        """Accept everyone who waits at the listener, if it still listens."""
+        """Accept all connections that wait at the listener, if it still listens."""
         if self.listener.fileno() < 0:
             return
         with contextlib.suppress(BlockingIOError):
@@ -232,14 +232,14 @@ class Stage:
         return next(peer for peer in alive if peer.getpeername() == name)
 
     def turn_at(self, offset_ns: int) -> None:
-        """Let it be so long after the start of the scene, and take turns until all is quiet."""
+        """Set the clock to so long after the start, and take turns until nothing is due."""
         self.clock.now_ns = START_NS + offset_ns
         self.engine.turn(0)
         while self.engine.next_timeout() == 0:
             self.engine.turn(0)
 
     def answer(self, connection: Connection, data: bytes = b"ping") -> None:
-        """Let the peer of ``connection`` say ``data``, and the engine read it, now."""
+        """Let the peer of ``connection`` send ``data``, and the engine read it, now."""
         received = connection.bytes_received + len(data)
         self.peer_of(connection).sendall(data)
         self.turn_until(lambda: connection.bytes_received == received)
@@ -278,7 +278,7 @@ def tapping(note: Callable[[str], None]) -> SocketFactory:
 
 
 class Sink:
-    """A socket that takes everything, or breaks, and says nothing."""
+    """A socket that accepts everything, or breaks, and never replies."""
 
     def __init__(self) -> None:
         self.is_broken = False
@@ -289,7 +289,7 @@ class Sink:
         return len(data)
 
     def recv_into(self, buffer: bytearray) -> int:
-        raise AssertionError("nobody is to read here")
+        raise AssertionError("nothing is to be read here")
 
     def shutdown(self, how: int) -> None:
         pass
@@ -298,7 +298,7 @@ class Sink:
         pass
 
 
-def crowd(
+def idle_connections(
     count: int, clock: ManualClock, *, scheduled: bool = False, pipeline: int = 1
 ) -> list[Connection]:
     """Return connections that are up and have begun, and that nothing is in flight on."""
