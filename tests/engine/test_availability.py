@@ -69,8 +69,8 @@ def test_a_run_whose_connections_were_closed_is_invalid() -> None:
     assert record.health is not None
     assert record.health.verdict == "inconclusive"
     assert "connections-down" in codes(record)
-    assert time.had_s < 0.2 * time.asked_s
-    assert time.failed_s > 0.8 * time.asked_s
+    assert time.had_s < 0.5 * time.asked_s
+    assert time.failed_s > 0.5 * time.asked_s
     assert time.asked_s == pytest.approx(20 * record.actual.duration_s, rel=0.01)
     assert record.connections.fairness == pytest.approx(1 / 20, abs=0.01)
     assert record.connections.starved == 19
