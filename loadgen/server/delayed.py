@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from selectors import EVENT_READ, EVENT_WRITE
 
+from loadgen.net.pacing import Ready
 from loadgen.server.arrivals import Receive
 from loadgen.server.connections import (
     BUFFER_BYTES,
@@ -31,7 +32,6 @@ from loadgen.server.connections import (
 )
 from loadgen.server.delays import Sampler
 from loadgen.server.residence_log import ResidenceLog
-from loadgen.server.waiting import Ready
 
 
 class DelayedAnswers:

@@ -12,14 +12,14 @@ import errno
 import functools
 import os
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
 from typing import Final, Self
 
 from loadgen.errors import UsageError
-from loadgen.net import backends
+from loadgen.net import backends, pacing
+from loadgen.net.clock import monotonic_ns
 from loadgen.server.arrivals import receive_from
 from loadgen.server.connections import ServerConnection, ServerConnections, ServerCounts
 from loadgen.server.delayed import DelayedAnswers
@@ -28,13 +28,13 @@ from loadgen.server.listener import address_of, open_listener
 from loadgen.server.options import ServerOptions
 from loadgen.server.residence_log import ResidenceLog
 from loadgen.server.stalls import stalled_until_ns
-from loadgen.server.waiting import Ready, Waiter
 from loadgen.units import seconds_to_ns
 
 _ACCEPTS_PER_TURN: Final = 64  # so that a storm of connections does not stop the traffic
 
 # Out of descriptors or of memory for them (accept(2)): what is not accepted waits in the backlog.
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_LONGEST_WAIT_S: Final = 3600.0  # the system calls refuse to wait for years
 _EXHAUSTED_PAUSE_S: Final = 1.0  # then an idle server tries again, even if no connection closed
 
 
@@ -61,10 +61,10 @@ class EchoServer:
         if options.path:
             cleanup.callback(Path(options.path).unlink, missing_ok=True)
         self.address = address_of(self._listener)
-        self._waiter = Waiter(self._selector)
+        self._wait_until = pacing.waiting("precise", self._selector, monotonic_ns)
         # While it stands still, the server waits only for what tells it to stop.
         self._stop_selector = cleanup.enter_context(backends.open_selector(options.backend))
-        self._stop_waiter = Waiter(self._stop_selector)
+        self._wait_for_stop = pacing.waiting("precise", self._stop_selector, monotonic_ns)
         self._wake_receiver, self._wake_sender = socket.socketpair()
         cleanup.enter_context(self._wake_receiver)
         cleanup.enter_context(self._wake_sender).setblocking(False)
@@ -155,27 +155,29 @@ class EchoServer:
         """
         self._cleanup.close()
 
-    def _wait(self, timeout_s: float | None) -> Ready:
+    def _wait(self, timeout_s: float | None) -> pacing.Ready:
         if not self._accepting and (timeout_s is None or timeout_s > _EXHAUSTED_PAUSE_S):
             timeout_s = _EXHAUSTED_PAUSE_S
         if not self._due:
             return self._selector.select(timeout_s)
-        until_ns = self._due[0][0]
-        if timeout_s is not None:
-            until_ns = min(until_ns, time.monotonic_ns() + seconds_to_ns(timeout_s))
-        return self._waiter.until(until_ns)
+        longest_s = _LONGEST_WAIT_S if timeout_s is None else timeout_s
+        until_ns = min(self._due[0][0], monotonic_ns() + seconds_to_ns(longest_s))
+        while not (ready := self._wait_until(self._selector, until_ns)):
+            if monotonic_ns() >= until_ns:
+                break
+        return ready
 
     def _stalled_until_ns(self) -> int:
         """Return the monotonic time at which the present stall ends; 0 without one."""
         if self._first_accepted_ns is None:
             return 0
-        elapsed_ns = time.monotonic_ns() - self._first_accepted_ns
+        elapsed_ns = monotonic_ns() - self._first_accepted_ns
         until_ns = stalled_until_ns(self._stalls, elapsed_ns)
         return self._first_accepted_ns + until_ns if until_ns > elapsed_ns else 0
 
     def _sit_out_stall(self) -> None:
         while not self._stopping and (until_ns := self._stalled_until_ns()):
-            for key, _ in self._stop_waiter.until(until_ns):
+            for key, _ in self._wait_for_stop(self._stop_selector, until_ns):
                 self._handlers[key.fd]()
 
     def _look_for_end(self, descriptor: int) -> None:
@@ -203,7 +205,7 @@ class EchoServer:
                     return
                 continue  # the connection failed before it was accepted (accept(2))
             if self._first_accepted_ns is None:
-                self._first_accepted_ns = time.monotonic_ns()
+                self._first_accepted_ns = monotonic_ns()
             self._peers.admit(accepted)
 
     def _resume_accepting(self) -> None:

@@ -7,8 +7,8 @@ neither a clock read nor an object made.
 from collections.abc import Callable, Mapping
 from selectors import EVENT_WRITE
 
+from loadgen.net.pacing import Ready
 from loadgen.server.connections import BUFFER_BYTES, ServerConnection, ServerConnections
-from loadgen.server.waiting import Ready
 
 
 class ImmediateAnswers:
