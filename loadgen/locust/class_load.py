@@ -34,7 +34,7 @@ from loadgen.locust.request_counts import (
     RequestCounts,
 )
 from loadgen.net import backends, descriptors
-from loadgen.net.address import Endpoint, first_that_answers, resolve
+from loadgen.net.address import Endpoint, first_reachable, resolve
 from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
 from loadgen.net.failure import Failure
 from loadgen.net.target import Target
@@ -281,7 +281,7 @@ class ClassLoad:
 
 def _first(endpoints: list[Endpoint], patience_s: float) -> Endpoint:
     try:
-        return first_that_answers(endpoints, patience_s)
+        return first_reachable(endpoints, patience_s)
     except UnreachableError:
         return endpoints[0]  # it may come up yet, and users try again
 

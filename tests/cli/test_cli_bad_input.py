@@ -204,7 +204,7 @@ def test_one_line_says_what_was_wrong(
         (["--processes", "0"], ["--processes", "0", "1 or more"]),
         (["--delay", "later"], ["--delay", "'later'", "10ms"]),
         (["--backend", "magic"], ["--backend", "magic", "epoll"]),
-        (["--host", "192.0.2.1"], ["--host 192.0.2.1", "no address of this machine"]),
+        (["--host", "192.0.2.1"], ["--host 192.0.2.1", "not an address of this machine"]),
         (["--unix", "/nowhere/socket"], ["--unix /nowhere/socket", "no such directory"]),
         (["--json", "/nowhere/x"], ["--json", "'/nowhere/x'", "no directory"]),
         (["--frobnicate"], ["--frobnicate"]),
