@@ -31,7 +31,7 @@ def test_a_pipe_is_read_until_nobody_writes_to_it_any_more(tmp_path: Path) -> No
 def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(OSError, match="nobody writes to this pipe"):
+    with pytest.raises(OSError, match="no process writes to this pipe"):
         read_written(pipe)
 
 
