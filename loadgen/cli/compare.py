@@ -78,14 +78,14 @@ def main(arguments: list[str]) -> int:
     terms = Terms(tuple(chosen.gates), chosen.level, chosen.margin, also_unlike=chosen.force)
     base, head = compare_runs.made(chosen, terms) if chosen.commands else _kept(chosen)
     comparison = compare(base, head, terms)
-    for_people = sys.stderr if STDOUT in (chosen.json, chosen.markdown) else sys.stdout
+    text_stream = sys.stderr if STDOUT in (chosen.json, chosen.markdown) else sys.stdout
     with Attempts() as attempts:
         outputs = (
             Output("--json", chosen.json, comparison.to_json),
             Output("--markdown", chosen.markdown, lambda: utf_8(markdown(comparison))),
         )
         attempts.write(*sorted(outputs, key=lambda each: each.path == STDOUT))
-        attempts.make(print_lines, lines(comparison), for_people)
+        attempts.make(print_lines, lines(comparison), text_stream)
     outcomes = {gate.outcome for gate in comparison.gates}
     if "failed" in outcomes:
         return GATE_FAILED

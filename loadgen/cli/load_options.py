@@ -159,6 +159,10 @@ def add_schedule(group: Any) -> None:
         help="send on time however many messages are in flight, instead of waiting for a free "
         "connection",
     )
+    _add_timing(group)
+
+
+def _add_timing(group: Any) -> None:
     group.add_argument(
         "--think",
         metavar="TIME",
@@ -205,7 +209,9 @@ def add_measurement(group: Any) -> None:
         help="measure also from a second process, with one connection and some 300 requests per "
         "second (default: if the kernel gives no timestamps)",
     )
-    probe.add_argument("--no-probe", dest="probe", action="store_false", help="never do that")
+    probe.add_argument(
+        "--no-probe", dest="probe", action="store_false", help="never start that process"
+    )
     group.add_argument(
         "--check",
         dest="checks",

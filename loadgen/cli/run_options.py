@@ -195,6 +195,10 @@ def _add_connections(group: Any) -> None:
     group.add_argument(
         "--reconnect", action="store_true", help="open failed connections again, with back-off"
     )
+    _add_socket_options(group)
+
+
+def _add_socket_options(group: Any) -> None:
     group.add_argument(
         "--nagle", action="store_true", help="leave Nagle's algorithm on (no TCP_NODELAY)"
     )

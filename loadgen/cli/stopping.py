@@ -1,4 +1,4 @@
-"""Signals during a run: the first one ends the load in order, the second one at once."""
+"""Signals during a run: the first one ends the load in order, the next ones at once."""
 
 import os
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ class Stopping:
 
     The first signal is a request to end the load; the second one raises KeyboardInterrupt, a third
     one exits at once. While the run cannot see a request, since it has not begun (it reads a
-    payload or resolves a name) or is over, the first one raises. A hangup is only ever a request,
-    for it may come twice, or with a SIGTERM, and the results are still to be written. `finish` says
-    that the run is over.
+    payload or resolves a name) or is over, the first one raises. After another signal, or after the
+    run, a hangup is ignored: it may come twice, or with a SIGTERM, and the results are still to be
+    written. `finish` says that the run is over.
     """
 
     def __init__(self) -> None:

@@ -84,7 +84,7 @@ class TestWaiting:
         self, name: str, backend: str, late_ns: int
     ) -> None:
         with watched(backend) as (selector, peer):
-            clock = ManualClock(7200 * SECOND)  # whoever waits by it waits for ever
+            clock = ManualClock(7200 * SECOND)  # a wait on it would never end
             wait = waiting(name, selector, clock)
             assert wait(selector, clock() - late_ns) == []
             peer.sendall(b"x")
@@ -160,7 +160,7 @@ def test_a_fine_selector_waits_by_itself_until_it_spins() -> None:
 @EVERY_NAME
 @EVERY_BACKEND
 def test_watching_ends_at_the_moment_or_shortly_before(name: str, backend: str) -> None:
-    """The precise way asks again and again by itself, so that it never ends before."""
+    """The precise way polls by itself, so that it never ends before."""
     with contextlib.closing(
         BoundedSelector(backends.open_selector(backend), monotonic_ns, name)
     ) as watch:

@@ -98,17 +98,17 @@ def test_on_one_connection_a_later_answer_waits_for_the_one_before() -> None:
 
 @pytest.mark.parametrize("backend", backends.available())
 def test_the_residence_log_has_one_entry_for_each_message(tmp_path: Path, backend: str) -> None:
-    delay_ns, connections, laps = 300_000, 20, 10
+    delay_ns, connections, rounds = 300_000, 20, 10
     options = ServerOptions(delay=FixedDelay(delay_ns), ledger=tmp_path / "ledger", backend=backend)
     with serving(options) as server, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connect(server.address)) for _ in range(connections)]
-        for lap in range(laps):
+        for number in range(rounds):
             for client in clients:
-                client.sendall(b"%4d" % lap)
+                client.sendall(b"%4d" % number)
             for client in clients:
-                assert receive_exactly(client, 4) == b"%4d" % lap
+                assert receive_exactly(client, 4) == b"%4d" % number
     residences_ns = read_residence_log(tmp_path / "ledger")
-    assert len(residences_ns) == connections * laps
+    assert len(residences_ns) == connections * rounds
     assert min(residences_ns) >= delay_ns
 
 
