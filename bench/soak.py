@@ -31,7 +31,7 @@ from loadgen import RunRecord, from_json
 from loadgen.results.intervals import numbers_of, stages_of
 from loadgen.server.connections import ServerCounts
 from loadgen.server.embedded import EmbeddedServer
-from loadgen.server.residence_log import read_ledger
+from loadgen.server.residence_log import read_residence_log
 from loadgen.units import format_count, parse_duration_s
 
 MEMORY_PER_S: Final = 10_000.0
@@ -143,7 +143,7 @@ def soak(duration_s: float, rate_per_s: int, connections: int) -> Soaked:
             ]
             looks = list(_watched(command, duration_s))
         content = json.read_bytes()
-        return Soaked(from_json(content), looks, server.counts, len(read_ledger(ledger)))
+        return Soaked(from_json(content), looks, server.counts, len(read_residence_log(ledger)))
 
 
 def _watched(command: Sequence[str], duration_s: float) -> Iterator[Look]:

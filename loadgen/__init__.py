@@ -6,8 +6,8 @@
     record = loadgen.run(plan)
     record.latency.percentile(99)  # nanoseconds
 
-The names in ``__all__`` are the stable interface. They are imported when they are first used, so
-that a part of loadgen costs no more than itself.
+The names in ``__all__`` are the stable interface. Each is imported when it is first used, so that
+a program loads only what it needs.
 """
 
 from importlib import import_module
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from loadgen.runner.context import Progress, Surroundings
     from loadgen.runner.run import UnreachableTargetError, run
 
-_HOMES = {
+_MODULES = {
     "CheckResult": "results.verdict",
     "FilePayload": "plan.payloads",
     "Finding": "results.verdict",
@@ -85,9 +85,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used (PEP 562)."""
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'loadgen' has no attribute {name!r}")
-    return getattr(import_module(f"loadgen.{_HOMES[name]}"), name)
+    return getattr(import_module(f"loadgen.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

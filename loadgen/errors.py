@@ -1,4 +1,4 @@
-"""Exceptions, sorted by who can mend the matter: the user, the target, this machine, or us."""
+"""The exceptions of loadgen, by cause: wrong usage, the target, this machine, or a bug."""
 
 import os
 
@@ -8,8 +8,8 @@ from loadgen.text import escaped, quoted, readable
 class LoadgenError(Exception):
     """Base of everything that loadgen raises on purpose.
 
-    Its text is fit to be shown to a user, in one line, whatever it was made of. What else there is
-    to be seen are its notes (PEP 678), a line each.
+    Its text is one line that can be shown to a user, whatever it was made of. Further details are
+    its notes (PEP 678), a line each.
     """
 
     def __str__(self) -> str:
@@ -17,12 +17,12 @@ class LoadgenError(Exception):
 
     @property
     def notes(self) -> list[str]:
-        """The notes, as fit to be shown as the text."""
+        """The notes, as readable as the text."""
         return list(map(readable, getattr(self, "__notes__", ())))
 
 
 class UsageError(LoadgenError):
-    """The user asked for what cannot be done: a wrong value, a contradiction, a missing file."""
+    """What was asked for cannot be done: a wrong value, a contradiction, a missing file."""
 
     @classmethod
     def of(cls, option: str, value: object, accepted: str) -> "UsageError":
@@ -31,28 +31,28 @@ class UsageError(LoadgenError):
 
 
 class LocalLimitError(UsageError):
-    """This machine forbids what was asked (descriptors, backends); the text says how to go on."""
+    """A limit of this machine forbids it (descriptors, backends); the text says what to do."""
 
 
 class UnreachableError(LoadgenError):
-    """Nobody could connect to the target."""
+    """No connection to the target could be opened."""
 
 
 class RecordError(LoadgenError):
-    """A file is no RunRecord that this version can read, or records refuse to be merged."""
+    """A file is not a RunRecord that this version can read, or records cannot be merged."""
 
 
 class LoadgenBug(LoadgenError):  # noqa: N818 - a bug, not an error
-    """An invariant of loadgen's own is broken: please report it."""
+    """An internal invariant is broken: please report it."""
 
 
 def reason(error: OSError) -> str:
-    """Return why a system call failed, without the name of the file; not all errors have a text."""
+    """Return why a system call failed, without the name of the file, even if it has no text."""
     return error.strerror or str(error) or type(error).__name__
 
 
 def in_words(error: OSError) -> str:
-    """Return what an error was about, as far as it is known, and why."""
+    """Return the name of the file, if the error has one, and why it failed."""
     if isinstance(error.filename, str | bytes):
         return f"{escaped(os.fsdecode(error.filename))}: {reason(error)}"
     return reason(error)

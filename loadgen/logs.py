@@ -1,7 +1,7 @@
-"""Loggers whose lines are fit to be shown, whatever was put into them.
+"""Loggers whose lines are readable (`loadgen.text`), whatever they contain.
 
-Who shows them, and in which form, is up to others: the command line with ``--verbose``, Locust.
-So the lines are made readable before any handler has them.
+Handlers are not loadgen's own (``--verbose``, Locust's log), so that lines are made readable before
+any handler gets them.
 """
 
 import logging
@@ -12,7 +12,7 @@ from loadgen.text import as_line
 
 
 def logger(name: str) -> logging.Logger:
-    """Return the logger called ``name``, with lines that are as `loadgen.text.as_line` has them.
+    """Return the logger called ``name``, whose lines are made readable by `loadgen.text.as_line`.
 
     A traceback keeps its lines.
     """

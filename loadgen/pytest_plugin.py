@@ -1,11 +1,11 @@
-"""A load run as a test: the fixture ``loadrun`` of pytest.
+"""The pytest plugin: the fixture ``loadrun`` carries out load runs in tests.
 
     def test_holds_200_connections(loadrun):
         record = loadrun(target="localhost:9999", connections=200, duration_s=2)
         assert record.latency.percentile(99) < 5e6  # nanoseconds
 
-pytest imports this module in every suite of an environment that has loadgen installed; so it loads
-nothing else of loadgen before the first run.
+pytest imports this module in every suite of an environment that has loadgen installed; so it
+imports nothing else of loadgen before the first run.
 """
 
 import difflib
@@ -98,8 +98,8 @@ def figures(records: "list[RunRecord]") -> dict[str, Any]:
     """Return the figures of some runs of one plan, taken together, by name.
 
     Rates and processor time are medians of the runs; percentiles, in nanoseconds, are those of all
-    their messages, as far as they are carried by as many, and all are known. The verdict is the
-    gravest of theirs.
+    their messages, where these are enough for that percentile and all are known. The verdict is the
+    most severe one.
     """
     from statistics import median
 
@@ -185,7 +185,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _folder(config: pytest.Config) -> Path:
-    """Return where records go; a test may have changed the working directory."""
+    """Return where records go, independent of the present working directory."""
     named: Path | None = config.getoption("--loadgen-records")
     return config.rootpath / FOLDER if named is None else config.invocation_params.dir / named
 
@@ -200,7 +200,7 @@ def loadrun(request: pytest.FixtureRequest) -> LoadRun:
     """
 
     def extra_info() -> MutableMapping[str, Any] | None:
-        # Not asked for by name: a fixture called so may be another one, and use this one.
+        # Not requested by name: a fixture of that name may be another one, and use this one.
         found = getattr(request.node.funcargs.get("benchmark"), "extra_info", None)
         return found if isinstance(found, MutableMapping) else None
 
@@ -211,7 +211,7 @@ def loadrun(request: pytest.FixtureRequest) -> LoadRun:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Keep the records of a test that has failed, and let its report name them."""
+    """Save the records of a failed test, and name them in its report."""
     outcome: Any = yield
     report: pytest.TestReport = outcome.get_result()
     run = item.stash.get(_RUN, None)

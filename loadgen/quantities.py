@@ -1,12 +1,10 @@
-"""The types of what a record holds, with their ranges: what lies outside is refused when read.
+"""The types of a record's fields, with their ranges, which are checked when it is read.
 
-Facts. msgspec checks the ranges of annotated types when it decodes, and not when an object is made
+msgspec checks the ranges of annotated types when it decodes, and not when an object is made
 (https://jcristharif.com/msgspec/constraints.html): they cost a run nothing. A float with a range is
-neither NaN nor infinite. An integer of up to 2^63 - 1 fits in a column of numpy's int64.
-
-Decision. The ranges are wide: they keep out what no run can have found, and what would break the
-arithmetic, or the patience, of whoever reads, as texts and lists without end do. What is merely
-strange is not refused.
+neither NaN nor infinite. An integer of up to 2^63 - 1 fits in a column of numpy's int64. The ranges
+are wide: they exclude what no run can measure, and what would overflow the arithmetic or make
+reading endless, such as very long texts and lists. Merely unusual values are accepted.
 """
 
 from typing import Annotated, Final
@@ -16,7 +14,7 @@ from msgspec import Meta
 MOST_COUNTED: Final = 2**63 - 1
 
 MOST_IN_HISTOGRAM: Final = 2**53
-"""The most values of a histogram: floats hold every whole number up to it."""
+"""The most values of a histogram: floats represent every whole number up to it."""
 
 MOST_CHARACTERS: Final = 2**20
 MOST_PAYLOADS: Final = 2**20
@@ -24,7 +22,7 @@ MOST_WORKERS: Final = 65_536
 MOST_FINDINGS: Final = 2**20
 """Those of all workers together."""
 MOST_KINDS: Final = 1000
-"""Of failures, checks, addresses, libraries, limits: what has a row each in front of people."""
+"""Of failures, checks, addresses, libraries, limits: each has a row of its own in outputs."""
 MOST_INTERVALS: Final = 60 * 2**16
 """Those of 45 days, where each is a second."""
 
@@ -70,13 +68,13 @@ SignedAmount = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
 """By how much an amount differs from an earlier one."""
 
 Share = Annotated[float, Meta(ge=0, le=1 + 1e-6)]
-"""A part of a whole, from 0 to 1, but for rounding."""
+"""A fraction of a whole, from 0 to 1, but for rounding."""
 
 Text = Annotated[str, Meta(max_length=MOST_CHARACTERS)]
-"""A name, or a sentence; what was sent is no such text."""
+"""A name, or a sentence; not a payload."""
 
 Texts = Annotated[list[Text], Meta(max_length=MOST_KINDS)]
-"""Some of them, of which each has a row in front of people."""
+"""A list of texts that has a row for each in outputs."""
 
 Moment = Annotated[
     str,

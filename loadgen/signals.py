@@ -1,6 +1,6 @@
-"""The signals that ask a program to end, and a terminal that has gone.
+"""The signals that end a program, and output to a terminal that has closed.
 
-Facts. When a terminal closes, the kernel sends SIGHUP to the leader of its session, which passes it
+When a terminal closes, the kernel sends SIGHUP to the leader of its session, which passes it
 on: a process may get it twice. A process that was started by nohup(1) ignores it. From then on,
 writing to that terminal fails with EIO (tty_ioctl(4): hangup).
 """
@@ -20,7 +20,7 @@ Handler = Callable[[int, FrameType | None], Any]
 
 
 def asking_to_end() -> tuple[int, ...]:
-    """Return ^C, SIGTERM, and SIGHUP where the process does not ignore it."""
+    """Return SIGINT (^C), SIGTERM, and SIGHUP unless the process ignores it."""
     numbers = (int(signal.SIGINT), int(signal.SIGTERM))
     if HANGUP is None or signal.getsignal(HANGUP) is signal.SIG_IGN:
         return numbers
@@ -29,14 +29,14 @@ def asking_to_end() -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def handled(handler: Handler, *numbers: int) -> Iterator[None]:
-    """Have ``handler`` called for each of the signals ``numbers``; in the end all is as before.
+    """Call ``handler`` for each of the signals ``numbers``; the former handlers are restored.
 
-    To be called in the main thread. A hangup lets go of the terminal first (`leave_terminal`), and
-    from then on hangups are ignored for good: on the way out, one would take the exit code.
+    To be called in the main thread. A hangup first calls `leave_terminal`, and from then on hangups
+    are ignored for good: during the exit, another one would change the exit code.
     """
     has_hung_up = False
 
-    def hear(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         nonlocal has_hung_up
         if number == HANGUP:
             if has_hung_up:
@@ -46,7 +46,7 @@ def handled(handler: Handler, *numbers: int) -> Iterator[None]:
             leave_terminal()
         handler(number, frame)
 
-    previous = {number: signal.signal(number, hear) for number in numbers}
+    previous = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:
@@ -57,13 +57,13 @@ def handled(handler: Handler, *numbers: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred(*numbers: int) -> Iterator[None]:
-    """Have the signals ``numbers`` wait for the end of the ``with``, each once.
+    """Defer the signals ``numbers`` to the end of the ``with``, each once.
 
-    To be called in the main thread, for what takes a short time and must be done whole.
+    To be called in the main thread, for short work that must not be interrupted.
     """
-    heard: dict[int, None] = {}
+    received: dict[int, None] = {}
     previous = {
-        number: signal.signal(number, lambda number, frame: heard.setdefault(number))
+        number: signal.signal(number, lambda number, frame: received.setdefault(number))
         for number in numbers
     }
     try:
@@ -71,12 +71,12 @@ def deferred(*numbers: int) -> Iterator[None]:
     finally:
         for number, before in previous.items():
             signal.signal(number, before)
-        for number in heard:
+        for number in received:
             signal.raise_signal(number)
 
 
 def leave_terminal() -> bool:
-    """Let what is written to a terminal that has gone be lost; return whether one has."""
+    """Redirect output to a closed terminal to /dev/null; return whether there was any."""
     is_gone = [descriptor for descriptor in (1, 2) if _has_hung_up(descriptor)]
     for descriptor in is_gone:
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -86,7 +86,7 @@ def leave_terminal() -> bool:
 
 
 def _has_hung_up(descriptor: int) -> bool:
-    """Return whether ``descriptor`` is a terminal that has gone; other files have another error."""
+    """Return whether ``descriptor`` is a closed terminal; other files have other errors."""
     try:
         os.tcgetpgrp(descriptor)
     except OSError as error:
@@ -96,7 +96,7 @@ def _has_hung_up(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def outliving_terminal() -> Iterator[None]:
-    """Let output to a terminal that has gone be lost, and not be an error."""
+    """Discard output to a terminal that has closed, instead of raising an error."""
     try:
         yield
     except OSError as error:

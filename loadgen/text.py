@@ -1,20 +1,18 @@
-r"""Names of files and sockets, and other text, in a form that every output can hold.
+r"""Text that every output can hold: escaped names of files, and readable text of any origin.
 
 A name is bytes. Python decodes it, and a byte that cannot be decoded becomes a lone surrogate (PEP
 383), which no encoding takes: not that of JSON, of a page or of a terminal. Wherever text leaves
 this program such a byte is written as ``\xHH``. `escaped` is the form in which a Plan and a record
 keep a name: there a backslash that would read as such an escape is ``\x5c``, so that `unescaped`
-gives exactly the name back.
+restores the exact name.
 
-Danger. Names of processes, hosts and benchmarks, and all of a record, were chosen by others. A
-terminal obeys control characters (ECMA-48), XML 1.0 has none of them, and characters that turn the
-direction of text or have no width make it look like another one (Unicode Technical Report 36).
-
-Decision. Records keep text as it is. Every output shows it by way of one function, `readable`, or
-`as_line` where it is a line of its own; JSON, which can hold everything, has `encoded.as_json`.
-Each output applies it where its text passes last, so that no figure and no sentence can be
-forgotten: `summary_times.Line`, `errors.LoadgenError`, `logs.logger`, the page's templates, and
-what saves a figure.
+Names of processes, hosts and benchmarks, and all of a record, come from elsewhere. A terminal obeys
+control characters (ECMA-48), XML 1.0 allows none of them, and characters that change the direction
+of text or have no width make it look like other text (Unicode Technical Report 36). So records keep
+text as it is, and every output shows it by way of one function, `readable`, or `as_line` where it
+is a line of its own; JSON, which can hold everything, has `encoded.as_json`. Each output applies it
+at its last step, so that no text is missed: `lines.Line`, `errors.LoadgenError`, `logs.logger`, the
+page's templates, and the function that saves a figure.
 """
 
 import codecs
@@ -24,13 +22,13 @@ import unicodedata
 from typing import Final
 
 ERRORS: Final = "loadgen.readable"
-"""The error handler for all text that is encoded: what an encoding lacks is written otherwise.
+"""The error handler for all text that is encoded: characters that an encoding lacks are replaced.
 
 Registered when this module is imported (https://docs.python.org/3/library/codecs.html#error-handlers).
 """
 
 LONGEST: Final = 4096
-"""So many characters of a text are shown."""
+"""The most characters of a text that are shown."""
 
 _LONGEST_QUOTED: Final = 500
 _SHOWN_SPACES: Final = "Zs"  # the Unicode category of blanks that have a width
@@ -63,7 +61,7 @@ _PLAIN: Final = {
 
 
 def escaped(name: str) -> str:
-    r"""Return the name that the system knows as ``name``, such that any output can hold it."""
+    r"""Return the file name ``name`` in a form that any output can hold."""
     protected = _LIKE_AN_ESCAPE.sub(r"\\x5c", name)
     try:
         return os.fsencode(protected).decode("utf-8", "backslashreplace")
@@ -72,7 +70,7 @@ def escaped(name: str) -> str:
 
 
 def unescaped(text: str) -> str:
-    """Return the name that ``text`` is the `escaped` form of, as the system's calls take it."""
+    """Return the name whose `escaped` form is ``text``, as system calls take it."""
     try:
         content = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # no name of this system
@@ -86,13 +84,13 @@ def encodable(text: str) -> str:
 
 
 def readable(text: str, most_characters: int = LONGEST) -> str:
-    r"""Return ``text`` as every output may show it: in one line, and with nothing that acts.
+    r"""Return ``text`` as every output may show it: in one line, and without control characters.
 
     All that is not printable (`str.isprintable`) is written as an escape, such as ``\x1b``, ``\n``
-    and ``\u202e``: control characters (C0, DEL, C1), line and paragraph separators, what turns the
-    direction of text, what has no width, lone surrogates, private and unassigned characters.
+    and ``\u202e``: control characters (C0, DEL, C1), line and paragraph separators, changes of the
+    direction of text, characters without width, lone surrogates, private and unassigned ones.
     Blanks of any width stay. Of a text longer than ``most_characters`` its beginning and its end
-    are left, with an ellipsis between, so many together. What is readable stays as it is.
+    are kept, with an ellipsis between. What is readable stays as it is.
     """
     if len(text) > 2 * most_characters:
         text = text[:most_characters] + text[-most_characters:]
@@ -111,7 +109,7 @@ def is_shown(character: str) -> bool:
 def as_line(text: str) -> str:
     """Return ``text`` as `readable` does, for a line of its own.
 
-    In a log of GitHub's Actions it is no command.
+    In a log of GitHub Actions it is not taken for a command.
     """
     return _WORKFLOW_COMMAND.sub(lambda found: f"{found[1] or ''}\\{found[0][-1]}", readable(text))
 
@@ -122,9 +120,9 @@ def utf_8(text: str) -> bytes:
 
 
 def quoted(value: object) -> str:
-    """Return ``value`` as a complaint shows it: as `repr` does, and not endlessly long.
+    """Return ``value`` for an error message: its `repr`, shortened where it is long.
 
-    Bytes of a name are as `escaped` has them.
+    Bytes of a name are written as by `escaped`.
     """
     whole = repr(value)
     text = _SURROGATE_IN_QUOTES.sub(r"\1\\x\2", whole[: 2 * _LONGEST_QUOTED])
@@ -136,8 +134,8 @@ def quoted(value: object) -> str:
 def for_shell(word: str) -> str:
     """Return ``word`` quoted so that a shell takes it for one word, with every byte of it.
 
-    ``$'...'`` is a form of POSIX.1-2024 (Shell Command Language, 2.2.4), which bash, zsh and ksh
-    have had for long.
+    ``$'...'`` is defined by POSIX.1-2024 (Shell Command Language, 2.2.4), and known to bash, zsh
+    and ksh.
     """
     return "$'" + "".join(map(_in_shell, os.fsencode(word))) + "'"
 

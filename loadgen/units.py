@@ -1,7 +1,7 @@
-"""Durations, rates, sizes and counts, as people write them and as they like to read them.
+"""Parsing and formatting durations, rates, sizes, counts and escapes.
 
 Inside loadgen a duration is an integer of nanoseconds and its name ends in ``_ns``; only the
-edges (command line, Plan, summary) speak in seconds. This is the one module that converts.
+command line, the Plan and the outputs use seconds. Only this module converts between them.
 """
 
 import re
@@ -27,7 +27,7 @@ NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 _DURATION_PART = re.compile(NUMBER + r"\s*(ns|us|µs|ms|s|m|h)")
 _SCALED = re.compile(NUMBER + r"\s*([kmg]?)")
 
-# Far more than any count has; and `int` refuses more than 4300 (its limit is against endless work).
+# More than any count has; `int` itself refuses more than 4300, since its work is quadratic.
 _MOST_DIGITS = 100
 
 DURATION_FORM = "write a duration such as 500us, 10ms, 1.5s, 2m or 1h30m (a bare number is seconds)"
@@ -97,7 +97,7 @@ def _parse_whole(text: str, factors: dict[str, int], form: str) -> int:
     whole, _, decimals = number.partition(".")
     if len(whole + decimals) > _MOST_DIGITS:
         raise ValueError(form)
-    # Not by way of a float: it is exact up to 2^53 only, and 0.3k would come out as 299.99….
+    # Not by way of a float: it is exact up to 2^53 only, and 0.3k would be 299.99….
     one: int = 10 ** len(decimals)
     scaled, rest = divmod(int(whole + decimals) * factor, one)
     if rest:
@@ -115,7 +115,7 @@ def _split_scaled(text: str, factors: dict[str, int], form: str) -> tuple[str, i
 def parse_moment(text: str) -> datetime:
     """Return the moment that ``text`` names in the form of ISO 8601, in UTC.
 
-    Raises ValueError, with the accepted form as its text, if it is none or names no time zone.
+    Raises ValueError, with the accepted form as its text; one without a time zone is refused.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -123,7 +123,7 @@ def parse_moment(text: str) -> datetime:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise ValueError(f"{text!r} is no {MOMENT_FORM}")
+    raise ValueError(f"{text!r} is not a {MOMENT_FORM}")
 
 
 def format_duration_ns(nanoseconds: float) -> str:
@@ -136,7 +136,7 @@ def format_duration_ns(nanoseconds: float) -> str:
 
 
 def format_count(number: float) -> str:
-    """Return a count with thousands set apart: ``1 234 567``."""
+    """Return a count with its thousands separated: ``1 234 567``."""
     return f"{number:,.0f}".replace(",", "\N{NO-BREAK SPACE}")
 
 
@@ -173,7 +173,9 @@ def parse_escapes(text: str | bytes) -> bytes:
         if len(escape) == 3:
             return bytes([int(escape[1:], 16)])
         if escape not in _ESCAPED:
-            raise ValueError(f"{match[0].decode(errors='replace')} is no escape: {ESCAPES_FORM}")
+            raise ValueError(
+                f"{match[0].decode(errors='replace')} is not an escape: {ESCAPES_FORM}"
+            )
         return _ESCAPED[escape]
 
     encoded = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text

@@ -20,7 +20,7 @@ from bench.house import imports, trees
 TESTS: Final = Path(__file__).parent
 REPORTS: Final = house.ROOT / "reports"
 
-# Who may import what; what else needs it takes it as an argument.
+# Which packages may import which modules; others take them as arguments.
 DOORS: Final = {
     "socket": [
         *("net.address", "net.dialer", "net.timestamps", "engine.connection"),

@@ -26,7 +26,7 @@ exec "$@"
 
 
 def namespace() -> list[str]:
-    """Return the command that makes a mount namespace; empty where nobody may."""
+    """Return the command that makes a mount namespace; empty where that is not permitted."""
     for options in (["--mount"], ["--mount", "--map-root-user"]):
         command = ["unshare", *options]
         try_it = [*command, "bash", "-c", "mount -o remount,ro,bind /"]

@@ -181,7 +181,7 @@ class TestEscapes:
     def test_that_are_none_are_named(self, text: str, culprit: str) -> None:
         with pytest.raises(ValueError) as refusal:
             units.parse_escapes(text)
-        assert str(refusal.value) == f"{culprit} is no escape: {units.ESCAPES_FORM}"
+        assert str(refusal.value) == f"{culprit} is not an escape: {units.ESCAPES_FORM}"
 
     @given(st.binary())
     def test_can_write_any_bytes(self, wanted: bytes) -> None:

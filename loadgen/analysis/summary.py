@@ -7,7 +7,7 @@ from loadgen.analysis.lines import Line, format_rate, wrapped
 from loadgen.analysis.usage import Usage, usage_of
 from loadgen.analysis.verdict.run_rules import in_seconds
 from loadgen.net.failure import Cause
-from loadgen.net.target import with_numbers
+from loadgen.net.target import with_numeric_host
 from loadgen.plan import Plan
 from loadgen.plan.payloads import (
     FilePayload,
@@ -64,7 +64,7 @@ def _heading(record: RunRecord) -> Iterator[Line]:
 
 def target_in_words(target: TargetRecord) -> str:
     """Return the address that was asked for, and the one that was used where it had a name."""
-    return with_numbers(target.address, target.resolved, target.others)
+    return with_numeric_host(target.address, target.resolved, target.others)
 
 
 def plan_in_words(plan: Plan) -> str:

@@ -1,4 +1,4 @@
-"""The command line: which word does what, and errors for people."""
+"""The command line: choosing the command, printing errors, exit codes."""
 
 import contextlib
 import difflib
@@ -33,14 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except LoadgenError as error:
-        _complain(f"{prefix}: {error}", *(f"  | {note}" for note in error.notes))
+        _print_error(f"{prefix}: {error}", *(f"  | {note}" for note in error.notes))
         return UNREACHABLE if isinstance(error, UnreachableError) else USAGE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except OSError as error:
-        _complain(f"{prefix}: {in_words(error)}")
+        _print_error(f"{prefix}: {in_words(error)}")
         return USAGE
     finally:
         _discard_what_cannot_be_written()
@@ -56,7 +56,7 @@ def _perform(command: str, words: list[str]) -> int:
 
 
 def _main_of(command: str) -> Callable[[list[str]], int]:
-    """Return what carries out ``command``; a command that is not used costs no import."""
+    """Return the function of ``command``; only that command is imported."""
     match command:
         case "compare":
             from loadgen.cli.compare import main
@@ -69,13 +69,13 @@ def _main_of(command: str) -> Callable[[list[str]], int]:
     return main
 
 
-def _complain(*lines: str) -> None:
+def _print_error(*lines: str) -> None:
     with contextlib.suppress(OSError):  # the exit code remains
         print(*map(as_line, lines), sep="\n", file=sys.stderr, flush=True)
 
 
 def _discard_what_cannot_be_written() -> None:
-    """Let what is still buffered for an output that has failed not complain at exit."""
+    """Discard what is buffered for an output that has failed, so that exit raises no error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -84,7 +84,7 @@ def _discard_what_cannot_be_written() -> None:
 
 
 def _check_first_word(words: list[str]) -> None:
-    """Raise UsageError for a command that is misspelt; as a target it would only puzzle."""
+    """Raise UsageError for a misspelt command, which would be taken for a target."""
     if words and words[0].isalpha():
         for meant in difflib.get_close_matches(words[0], COMMANDS, n=1):
             raise UsageError(f"there is no command {words[0]!r}; did you mean `loadgen {meant}`?")

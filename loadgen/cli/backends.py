@@ -1,4 +1,4 @@
-"""``loadgen --backend epoll,poll``: backends beside each other on one server."""
+"""``loadgen --backend epoll,poll``: backends compared on the same server."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +33,7 @@ def compare_backends(
 ) -> BackendsRecord:
     """Make the runs, and ``say`` which round begins. Raises UsageError, UnreachableError.
 
-    Where this machine refuses all of it, the UsageError has the reasons.
+    If this machine cannot make any of them, the UsageError has the reasons.
     """
     items = payload.load(plan.payloads).items  # once: standard input can be read only once
     plans = {
@@ -69,7 +69,7 @@ def compare_backends(
 
 
 def table(record: BackendsRecord) -> Iterator[Line]:
-    """Say what was found, below the rounds."""
+    """Return the lines of the result, below those of the rounds."""
     yield Line("")
     yield from backends_text.table(record)
 
@@ -83,6 +83,6 @@ def _heading(plan: Plan, grid: Grid, target: str) -> Iterator[Line]:
 
 
 def _check_any(record: BackendsRecord) -> None:
-    """Raise UsageError if this machine has refused all of it."""
+    """Raise UsageError if this machine could make none of the runs."""
     if not record.is_interrupted and all(row.refused and not row.rounds for row in record.rows):
         raise UsageError("; ".join(dict.fromkeys(row.refused for row in record.rows)))

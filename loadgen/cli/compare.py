@@ -1,4 +1,4 @@
-"""``loadgen compare``: is the second slower than the first?"""
+"""``loadgen compare``: is B slower than A, by more than noise?"""
 
 import argparse
 import re
@@ -78,14 +78,14 @@ def main(arguments: list[str]) -> int:
     terms = Terms(tuple(chosen.gates), chosen.level, chosen.margin, also_unlike=chosen.force)
     base, head = compare_runs.made(chosen, terms) if chosen.commands else _kept(chosen)
     comparison = compare(base, head, terms)
-    for_people = sys.stderr if STDOUT in (chosen.json, chosen.markdown) else sys.stdout
+    text_stream = sys.stderr if STDOUT in (chosen.json, chosen.markdown) else sys.stdout
     with Attempts() as attempts:
         outputs = (
             Output("--json", chosen.json, comparison.to_json),
             Output("--markdown", chosen.markdown, lambda: utf_8(markdown(comparison))),
         )
         attempts.write(*sorted(outputs, key=lambda each: each.path == STDOUT))
-        attempts.make(print_lines, lines(comparison), for_people)
+        attempts.make(print_lines, lines(comparison), text_stream)
     outcomes = {gate.outcome for gate in comparison.gates}
     if "failed" in outcomes:
         return GATE_FAILED
@@ -101,7 +101,7 @@ def new_parser() -> options.Parser:
         nargs="*",
         type=Path,
         metavar="A B",
-        help="records of each: a file, or a folder with a .json file for each round",
+        help="records of A and of B: a file each, or a folder with a .json file for each round",
     )
     _add_runs(parser.add_argument_group("commands instead of records"))
     _add_judgement(parser.add_argument_group("judgement"))
@@ -110,18 +110,18 @@ def new_parser() -> options.Parser:
         "--markdown",
         type=options.output_file,
         metavar="FILE",
-        help="write a pull request's comment there; - is standard output",
+        help="write the comparison as Markdown, for a pull request's comment; - is standard output",
     )
     output.add_argument(
         "--redact",
         action="store_true",
-        help="tell of commands, and of what records say was sent, only length and digest",
+        help="show only length and digest of commands, and of the payloads of records",
     )
     output.add_argument(
         "--json",
         type=options.output_file,
         metavar="FILE",
-        help="write the comparison there; - is standard output",
+        help="write the comparison as JSON; - is standard output",
     )
     return parser
 
@@ -134,28 +134,29 @@ def _add_runs(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="COMMAND",
         type=CommandTemplate.parse,
-        help="twice: what makes a round of A and of B; {out} in it is where its JSON goes",
+        help="a command that makes a round; give it twice, for A and B; {out} in it becomes the "
+        "file that it must write its JSON to",
     )
     group.add_argument(
         "--rounds",
         type=options.count,
         metavar="N",
-        help=f"how often to run each ({DEFAULT_ROUNDS})",
+        help=f"how often to run each command (default {DEFAULT_ROUNDS})",
     )
     group.add_argument(
         "--run-timeout",
         dest="longest_s",
         type=options.duration_s,
         metavar="TIME",
-        help=f"how long one run may take ({LONGEST_S:g}s)",
+        help=f"the longest time of one run (default {LONGEST_S:g}s)",
     )
     group.add_argument(
         "--keep",
         type=Path,
         metavar="FOLDER",
-        help="keep the records there, for `loadgen compare FOLDER/A FOLDER/B`",
+        help="keep the records in FOLDER, for `loadgen compare FOLDER/A FOLDER/B`",
     )
-    group.add_argument("-q", "--quiet", action="store_true", help="do not tell of each run")
+    group.add_argument("-q", "--quiet", action="store_true", help="print no line for each run")
 
 
 def _add_judgement(group: argparse._ArgumentGroup) -> None:
@@ -166,10 +167,10 @@ def _add_judgement(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="FIGURE>PERCENT",
         type=gates.parse,
-        help="exit with 1 where B is worse by more, and not by chance; repeatable",
+        help="exit with 1 if B is worse than A by more, and noise is excluded; repeatable",
     )
     group.add_argument(
-        "--strict", action="store_true", help="exit with 4 where a --fail-on is undecided"
+        "--strict", action="store_true", help="exit with 4 if a --fail-on is undecided"
     )
     group.add_argument(
         "--same-within",
@@ -177,7 +178,7 @@ def _add_judgement(group: argparse._ArgumentGroup) -> None:
         type=_percent,
         default=DEFAULT_MARGIN,
         metavar="PERCENT",
-        help=f"how large a change does not matter ({100 * DEFAULT_MARGIN:g}%%)",
+        help=f"the largest change that counts as the same (default {100 * DEFAULT_MARGIN:g}%%)",
     )
     group.add_argument(
         "--confidence",
@@ -185,10 +186,12 @@ def _add_judgement(group: argparse._ArgumentGroup) -> None:
         type=_percent,
         default=DEFAULT_LEVEL,
         metavar="PERCENT",
-        help=f"how often all intervals together hold the truth ({100 * DEFAULT_LEVEL:g}%%)",
+        help=f"confidence level of all intervals together (default {100 * DEFAULT_LEVEL:g}%%)",
     )
     group.add_argument(
-        "--force", action="store_true", help="compare what is not alike, and say what is not"
+        "--force",
+        action="store_true",
+        help="compare records of different loads, and say what differs",
     )
 
 
@@ -245,7 +248,7 @@ def _check_outside(written: Iterable[tuple[str, Path | None]], read: Iterable[Pa
 
 
 def _all_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files that are read for ``paths``, as far as they are there."""
+    """Yield the files that are read for ``paths``, if they exist."""
     for path in paths:
         yield path
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""The rounds of two commands that ``loadgen compare --run`` carries out in turn."""
+"""``loadgen compare --run``: the rounds of two commands that are run in turn."""
 
 import argparse
 import contextlib
@@ -35,7 +35,7 @@ LONGEST_S: Final = 600.0
 
 
 def made(chosen: argparse.Namespace, terms: Terms) -> tuple[Rounds, Rounds]:
-    """Return both sides as just made. Raises UsageError, where that can be known after a round."""
+    """Run both commands and return their rounds. Raises UsageError, after one round if possible."""
     if chosen.files:
         raise UsageError(f"--run and {chosen.files[0]}: compare files, or commands, not both")
     if len(chosen.commands) != 2:
@@ -47,11 +47,11 @@ def made(chosen: argparse.Namespace, terms: Terms) -> tuple[Rounds, Rounds]:
             raise UsageError.of(option, f"{value:g}", "write more than 0")
     base, head = map(_redacted, chosen.commands) if chosen.redact else chosen.commands
     read = partial(_read, redact=chosen.redact)
-    tell = _silent if chosen.quiet else _telling(chosen)
+    announce = _silent if chosen.quiet else _announcing(chosen)
     with _ended_by_signals(), _folder(chosen.keep) as folder:
         series = Series(count, folder, longest_s)
         codes: dict[Side, list[int]] = {"A": [], "B": []}
-        for run in run_in_turn({"A": base, "B": head}, series, tell):
+        for run in run_in_turn({"A": base, "B": head}, series, announce):
             codes[run.side].append(run.code)
             if (run.round, run.side) == (1, "B"):
                 compare(read(base, folder / "A"), read(head, folder / "B"), terms)
@@ -65,7 +65,7 @@ def files_named(commands: Iterable[CommandTemplate]) -> Iterator[Path]:
 
 
 def _redacted(command: CommandTemplate) -> CommandTemplate:
-    """Return ``command`` with a text that does not tell what it is."""
+    """Return ``command`` with its text redacted."""
     return replace(command, text=repr(redacted(command.text.encode("utf-8", "surrogateescape"))))
 
 
@@ -83,7 +83,7 @@ def _read(
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end this process as ^C does, with all that it has begun."""
+    """Let SIGTERM and SIGHUP end this process and its children, as ^C does."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
@@ -95,7 +95,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
-    """Yield the folder for the records: ``keep``, or one that is gone in the end."""
+    """Yield the folder for the records: ``keep``, or a temporary one."""
     with contextlib.ExitStack() as cleanup:
         folder = _temporary(cleanup) if keep is None else _kept(keep)
         for side in ("A", "B"):
@@ -124,7 +124,7 @@ def _temporary(cleanup: contextlib.ExitStack) -> Path:
 
 
 def _kept(keep: Path) -> Path:
-    """Return ``keep`` such that it stays the same where a command changes to another folder."""
+    """Return ``keep`` as an absolute path, since a command may run in another folder."""
     try:
         return keep.absolute()
     except OSError as error:
@@ -134,11 +134,11 @@ def _kept(keep: Path) -> Path:
         ) from None
 
 
-def _telling(chosen: argparse.Namespace) -> Callable[[str], None]:
-    """Return what tells of each run; where files keep the results, nobody needs to listen."""
+def _announcing(chosen: argparse.Namespace) -> Callable[[str], None]:
+    """Return what prints a line for each run; it may fail if files keep the results."""
     is_kept = any((chosen.json, chosen.markdown, chosen.keep))
-    people = Announcer(sys.stderr, goes_on=is_kept)
-    return lambda text: people.say([Line(text)])
+    announcer = Announcer(sys.stderr, goes_on=is_kept)
+    return lambda text: announcer.say([Line(text)])
 
 
 def _silent(text: str) -> None:

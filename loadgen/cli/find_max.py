@@ -1,4 +1,4 @@
-"""``loadgen --find-max``: the highest rate that keeps a promise."""
+"""``loadgen --find-max``: the highest rate at which the conditions hold."""
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator
@@ -66,7 +66,7 @@ def search(
 
 
 def conclusion(record: MaxRecord, is_interrupted: bool) -> Iterator[Line]:
-    """Say what was found, below the steps."""
+    """Return the lines of the result, below those of the steps."""
     if is_interrupted:
         yield Line("the search was interrupted; until then:", "bad")
     yield Line("")

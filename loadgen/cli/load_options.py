@@ -1,4 +1,4 @@
-"""The options of ``loadgen run`` that say what load there is, and what its figures are worth."""
+"""Options of ``loadgen run``: the load, its schedule, its measurement, and resource use."""
 
 import argparse
 import difflib
@@ -21,7 +21,7 @@ ALL: Final = "all"
 
 
 def _several_counts(text: str) -> tuple[int, ...]:
-    """Return the numbers of ``10,100,1k``, rising. Raises argparse.ArgumentTypeError."""
+    """Return the numbers of ``10,100,1k``, in rising order. Raises argparse.ArgumentTypeError."""
     counts = sorted(parser.count(part) for part in text.split(","))
     for number, following in itertools.pairwise(counts):
         if number == following:
@@ -54,15 +54,15 @@ def _several_backends(text: str) -> tuple[str, ...]:
 
 
 def add_load(group: Any) -> None:
-    """Add how many, how long, how much at a time."""
+    """Add connections, duration, messages in flight, and backends."""
     group.add_argument(
         "-c",
         "--connections",
         "--conns",
         type=_several_counts,
         metavar="N",
-        help=f"connections open at the same time ({DEFAULT_CONNECTIONS}); several numbers, such as "
-        "10,100,1000, are run in turn, and end in one table",
+        help=f"connections open at the same time (default {DEFAULT_CONNECTIONS}); several numbers, "
+        "such as 10,100,1000, are run in turn and make one table",
     )
     group.add_argument(
         "-d",
@@ -70,8 +70,8 @@ def add_load(group: Any) -> None:
         dest="duration_s",
         type=parser.duration_s,
         metavar="TIME",
-        help=f"how long to load, such as 30s or 2m ({DEFAULT_DURATION_S:g}s, unless -n is given; "
-        f"{DURATION_S:g}s for each run that ends in a table)",
+        help=f"duration of the measured load, such as 500ms, 30s or 2m (default "
+        f"{DEFAULT_DURATION_S:g}s, unless -n is given; {DURATION_S:g}s for each run of a table)",
     )
     group.add_argument(
         "--warmup",
@@ -79,14 +79,15 @@ def add_load(group: Any) -> None:
         type=parser.duration_s,
         default=0.0,
         metavar="TIME",
-        help="load for that long before, recorded apart and left out of the figures (0s)",
+        help="load for that long before, recorded apart and not in the figures (default 0s)",
     )
     group.add_argument(
         "-n",
         "--messages",
         type=parser.count,
         metavar="N",
-        help="messages per connection; with -d, whichever ends first",
+        help="messages of each connection (default: as many as the duration allows); with -d, "
+        "whichever ends first",
     )
     _add_manner(group)
 
@@ -97,7 +98,7 @@ def _add_manner(group: Any) -> None:
         type=parser.count,
         default=1,
         metavar="K",
-        help="messages in flight per connection (1)",
+        help="messages in flight on each connection (default 1)",
     )
     group.add_argument(
         "--drain",
@@ -105,107 +106,120 @@ def _add_manner(group: Any) -> None:
         type=parser.duration_s,
         default=1.0,
         metavar="TIME",
-        help="how long replies may still come home after the end (1s)",
+        help="how long to wait for outstanding replies after the end (default 1s)",
     )
     group.add_argument(
         "--backend",
         type=_several_backends,
         default="auto",
         metavar="NAME",
-        help=f"I/O multiplexer: {', '.join(backends.NAMES)} (auto: the platform's best); several, "
-        f"such as poll,select, or {ALL}, are run in turn on the same server, with "
-        f"{','.join(map(str, CONNECTIONS))} connections unless -c is given, and end in one table",
+        help=f"I/O multiplexer: {', '.join(backends.NAMES)} (default auto: the platform's best); "
+        f"several, such as poll,select, or {ALL}, are run in turn on the same server, with "
+        f"{','.join(map(str, CONNECTIONS))} connections unless -c is given, and make one table",
     )
     group.add_argument(
         "--rounds",
         type=parser.count,
         metavar="N",
-        help=f"how often each is run for such a table, every other time backwards ({ROUNDS})",
+        help=f"how often each is run for such a table, in alternating order (default {ROUNDS})",
     )
 
 
 def add_schedule(group: Any) -> None:
-    """Add what makes an open loop, and what slows a closed one down."""
+    """Add the offered rate of an open loop, and the think time of a closed one."""
     group.add_argument(
         "--rate",
         metavar="RATE",
-        help="messages per second, over all connections together, such as 50k, or a ramp such as "
-        "0..50k/30s; each has an intended time, and waiting for a connection counts",
+        help="open loop: messages per second over all connections, such as 50k, or a ramp such as "
+        "0..50k/30s; each message has an intended time, from which its response time counts "
+        "(default: a closed loop)",
     )
     group.add_argument(
         "--rate-per-conn",
         dest="rate_per_connection",
         metavar="RATE",
-        help="the same per connection: --rate is that times --connections",
+        help="the same for each connection: it is multiplied by --connections",
     )
     group.add_argument(
         "--stages",
         metavar="STAGES",
-        help="ramps from one rate to the next, from 0 on, such as 10s:5k,20s:50k,10s:0",
+        help="open loop: ramps from one rate to the next, as DURATION:RATE, beginning at 0, "
+        "such as 10s:5k,20s:50k,10s:0",
     )
     group.add_argument(
         "--arrivals",
         default="constant",
         metavar="KIND",
-        help=f"how intended times are spread: {', '.join(ARRIVALS)} (constant)",
+        help=f"how intended times are spread: {', '.join(ARRIVALS)} (default constant)",
     )
     group.add_argument(
         "--open",
         dest="unlimited",
         action="store_true",
-        help="send on time whatever is in flight, instead of waiting for a free connection",
+        help="send on time however many messages are in flight, instead of waiting for a free "
+        "connection",
     )
+    _add_timing(group)
+
+
+def _add_timing(group: Any) -> None:
     group.add_argument(
         "--think",
         metavar="TIME",
-        help="closed loop: pause between a reply and the next message, such as 10ms, or exp:10ms "
-        "for random pauses of that mean",
+        help="closed loop: think time between a reply and the next message, such as 10ms, or "
+        "exp:10ms for exponentially distributed times of that mean (default none)",
     )
     group.add_argument(
         "--pacing",
         default="normal",
         metavar="HOW",
-        help=f"how exactly to send on time: {', '.join(pacing.NAMES)} (normal); eco is off by up "
-        "to a millisecond, precise spins and takes a core",
+        help=f"how exactly to send on time: {', '.join(pacing.NAMES)} (default normal: within tens "
+        "of microseconds); eco is up to a millisecond late, precise spins and takes a core",
     )
     group.add_argument(
-        "--seed", type=parser.count, default=1, metavar="N", help="of everything random (1)"
+        "--seed",
+        type=parser.count,
+        default=1,
+        metavar="N",
+        help="seed of all random numbers (default 1)",
     )
 
 
-def add_truth(group: Any) -> None:
-    """Add where times come from, and what is asked of them."""
+def add_measurement(group: Any) -> None:
+    """Add the source of times, and conditions on the figures."""
     group.add_argument(
         "--timestamps",
         default="auto",
         metavar="WHOSE",
-        help=f"who says when a reply arrived: {', '.join(TIMESTAMPS)} (auto: the kernel where it "
-        "can, so that a busy generator does not add its own queue)",
+        help=f"which clock says when a reply arrived: {', '.join(TIMESTAMPS)} (default auto: the "
+        "kernel's where it can, so that a busy generator does not add its own queue)",
     )
     group.add_argument(
         "--timestamp-sample",
         type=parser.count,
         default=1,
         metavar="K",
-        help="stamp every K-th reply, for the highest rates (1: all)",
+        help="take a kernel timestamp for every K-th reply only, for the highest rates (default 1)",
     )
     probe = group.add_mutually_exclusive_group()
     probe.add_argument(
         "--probe",
         action="store_true",
         default=None,
-        help="measure beside the load from a second process, with one connection and some 300 "
-        "requests a second (on by itself where the kernel gives no timestamps)",
+        help="measure also from a second process, with one connection and some 300 requests per "
+        "second (default: if the kernel gives no timestamps)",
     )
-    probe.add_argument("--no-probe", dest="probe", action="store_false", help="do not")
+    probe.add_argument(
+        "--no-probe", dest="probe", action="store_false", help="never start that process"
+    )
     group.add_argument(
         "--check",
         dest="checks",
         action="append",
         default=[],
         metavar="CONDITION",
-        help="such as 'service_p99<5ms', 'errors<0.1%%' or 'messages_per_s>=50k'; exit code 1 if "
-        "it fails, 4 if it cannot be decided; repeatable",
+        help="a condition such as 'service_p99<5ms', 'errors<0.1%%' or 'messages_per_s>=50k'; exit "
+        "code 1 if it fails, 4 if it cannot be decided; repeatable",
     )
     group.add_argument(
         "--strict",
@@ -215,27 +229,28 @@ def add_truth(group: Any) -> None:
     group.add_argument(
         "--find-max",
         metavar="CONDITIONS",
-        help="find the highest rate that keeps them, such as 'service_p99<=5ms,errors<0.1%%'; it "
-        "begins at --rate (1000), and a step lasts --duration (2s), or longer if its percentile "
-        "needs it",
+        help="find the highest rate at which conditions such as 'service_p99<=5ms,errors<0.1%%' "
+        "hold; the search begins at --rate (default 1000 per second), and a step lasts --duration "
+        "(default 2s), or longer if its percentile needs more messages",
     )
 
 
 def add_watch(group: Any) -> None:
-    """Add whose use of the machine is recorded."""
+    """Add which processes' use of the machine is recorded."""
     group.add_argument(
         "--watch",
         default="auto",
         metavar="WHOM",
-        help=f"whose use of the machine is recorded: {', '.join(WATCHED)} (auto: loadgen's own, "
-        "and that of who listens at the target, if that is here and may be seen)",
+        help=f"whose use of processor and memory is recorded: {', '.join(WATCHED)} (default auto: "
+        "loadgen's own, and that of the processes which listen at the target, if they are on this "
+        "machine and may be read)",
     )
     group.add_argument(
         "--watch-pid",
         dest="watch",
         type=parser.process,
         metavar="PID",
-        help="that process is the target, with its children",
+        help="the id of the target's process, which is recorded with its children",
     )
     group.add_argument(
         "--sample-interval",
@@ -243,5 +258,5 @@ def add_watch(group: Any) -> None:
         type=parser.duration_s,
         default=0.5,
         metavar="TIME",
-        help="how often it is looked at (500ms)",
+        help="how often that use is sampled (default 500ms)",
     )

@@ -1,4 +1,4 @@
-"""What a command writes: one that fails takes no other with it, and is complained about by name."""
+"""Writing a command's outputs: one that fails does not prevent the others."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from loadgen.text import escaped
 
 
 class Output(NamedTuple):
-    """What an option has written: its path, or None for none, and what makes the content."""
+    """An output: its option, its path (None: not asked for), and what makes the content."""
 
     option: str
     path: Path | None
@@ -20,10 +20,10 @@ class Output(NamedTuple):
 
 
 class Attempts:
-    """Several things to be done, of which none depends on another.
+    """Several independent actions; their errors are raised when all have been tried.
 
-    What fails is told of when all are over: leaving the ``with`` raises the one error, or a
-    LoadgenError that has the texts of all. ``already``: what had gone wrong before.
+    Leaving the ``with`` raises the one error, or a LoadgenError with the texts of all.
+    ``already``: earlier errors, which are raised with them.
     """
 
     def __init__(self, *already: LoadgenError) -> None:
@@ -37,10 +37,10 @@ class Attempts:
             raise _together(self._errors)
 
     def make(self, do: Callable[..., object], *arguments: Any) -> None:
-        """Call ``do``; an error waits for the end."""
+        """Call ``do``; an error is kept until the end."""
         try:
             do(*arguments)
-        except Exception as error:  # noqa: BLE001 - also a bug of ours must not lose the others
+        except Exception as error:  # noqa: BLE001 - even a bug must not prevent the others
             self._errors.append(error)
 
     def write(self, *outputs: Output) -> None:
@@ -53,7 +53,7 @@ class Attempts:
 def write(option: str, path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, ``-`` being standard output.
 
-    Raises UsageError; for standard output the OSError, which has its name.
+    Raises UsageError; for standard output the OSError, which names it.
     """
     if path == STDOUT:
         write_stdout(content)
@@ -69,10 +69,10 @@ def _write(option: str, path: Path, content: Callable[[], bytes]) -> None:
 
 
 def _together(errors: list[Exception]) -> Exception:
-    """Return one error for all; a reader of standard output who has gone says least."""
+    """Return one error for all: a bug first, a closed pipe on standard output last."""
     bugs = [error for error in errors if not isinstance(error, LoadgenError | OSError)]
-    weighty = [error for error in errors if not isinstance(error, BrokenPipeError)]
-    chosen = bugs or weighty or errors
+    others = [error for error in errors if not isinstance(error, BrokenPipeError)]
+    chosen = bugs or others or errors
     if bugs or len(chosen) == 1:
         return chosen[0]
     texts = (in_words(each) if isinstance(each, OSError) else str(each) for each in chosen)

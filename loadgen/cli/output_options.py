@@ -1,4 +1,4 @@
-"""The options of ``loadgen run`` that say what is written where."""
+"""Options of ``loadgen run``: files to write, and text on the terminal."""
 
 import argparse
 from typing import Any, Final
@@ -17,42 +17,42 @@ _FILES: Final = {
 
 
 def add_output(group: Any) -> None:
-    """Add them."""
+    """Add the options of output."""
     group.add_argument(
         "--json",
         type=parser.output_file,
         metavar="FILE",
-        help="write the whole record there; - is standard output",
+        help="write the whole record as JSON; - is standard output",
     )
     group.add_argument(
         "--connections-csv",
         type=parser.output_file,
         metavar="FILE",
-        help="write a line for each connection there; - is standard output",
+        help="write a CSV file with a line for each connection; - is standard output",
     )
     group.add_argument(
         "--hdr-log",
         type=parser.output_file,
         metavar="FILE",
-        help="write the latency of each second there as an HdrHistogram log; - is standard output",
+        help="write the latency of each second as an HdrHistogram log; - is standard output",
     )
     group.add_argument(
         "--report",
         type=parser.output_folder,
         metavar="FOLDER",
-        help="make a page with figures of the run, FOLDER/index.html (`loadgen report --help`)",
+        help="write a page with figures of the run, FOLDER/index.html (`loadgen report --help`)",
     )
     group.add_argument(
         "--redact",
         action="store_true",
-        help="keep of payloads, names of their files and first message only length and digest: in "
-        "the record, and in all that is made of it",
+        help="keep only length and digest of payloads, of the names of their files and of the "
+        "first message, in the record and in all that is made of it",
     )
     group.add_argument(
-        "-q", "--quiet", action="store_true", help="no live progress (there is none in a pipe)"
+        "-q", "--quiet", action="store_true", help="no live progress (a pipe never gets any)"
     )
     group.add_argument(
-        "-v", "--verbose", action="store_true", help="log each connection's life to standard error"
+        "-v", "--verbose", action="store_true", help="log events of connections to standard error"
     )
     group.add_argument(
         "--dump-one", action="store_true", help="show the bytes of one connection on standard error"
@@ -60,9 +60,9 @@ def add_output(group: Any) -> None:
 
 
 def check_files(chosen: argparse.Namespace, read: list[Named]) -> None:
-    """Raise UsageError if what the options name cannot be written, or not all of it.
+    """Raise UsageError if any of the outputs cannot be written.
 
-    read: the files that the run reads, which none of them may overwrite.
+    read: the files that the run reads, which no output may overwrite.
     """
     written: list[Named] = [(option, getattr(chosen, name)) for name, option in _FILES.items()]
     page: list[Named] = []
@@ -73,7 +73,7 @@ def check_files(chosen: argparse.Namespace, read: list[Named]) -> None:
         )
         page = [("--report", each) for each in made]
     if chosen.redact and chosen.dump_one:
-        raise UsageError("--dump-one shows the bytes that --redact keeps back; give one of them")
+        raise UsageError("--dump-one shows the bytes that --redact hides; give one of them")
     output_places.check_apart([*written, *page], read)
     if chosen.hdr_log is not None:
         hdr_log.require("--hdr-log")
@@ -86,5 +86,5 @@ def check_files(chosen: argparse.Namespace, read: list[Named]) -> None:
 
 
 def takes_stdout(chosen: argparse.Namespace) -> bool:
-    """Return whether a file goes to standard output, so that the words for people step aside."""
+    """Return whether a file goes to standard output, so that text goes to standard error."""
     return any(getattr(chosen, name) == STDOUT for name in _FILES)

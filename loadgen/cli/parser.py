@@ -1,4 +1,4 @@
-"""What the commands' parsers share: typed options, and complaints in one line."""
+"""Shared by the commands' parsers: typed options, and errors of one line."""
 
 import argparse
 import difflib
@@ -19,10 +19,10 @@ _STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises UsageError instead of leaving the program."""
+    """An ArgumentParser that raises UsageError instead of exiting."""
 
     def parse_args(self, words: list[str]) -> argparse.Namespace:  # type: ignore[override]
-        """Parse ``words``; a negative value is a value, so that the complaint is about it."""
+        """Parse ``words``; a negative number is a value, not an option, so that errors name it."""
         joined: list[str] = []
         for word in words:
             before = joined[-1] if "--" not in joined and joined else ""
@@ -33,17 +33,17 @@ class Parser(argparse.ArgumentParser):
         return super().parse_args(joined)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        """Take the value of ``--option=--`` for what it is; before 3.13, argparse drops it."""
+        """Keep the value of ``--option=--``, which argparse drops before Python 3.13."""
         if action.option_strings and arg_strings == ["--"]:
             return self._get_value(action, "--")
         return super()._get_values(action, arg_strings)
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        # argparse keeps silent where the output fails.
+        # argparse ignores errors of the output.
         (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
-        """Raise the complaint as a UsageError."""
+        """Raise a UsageError of one line."""
         message = message.removeprefix("argument ")
         if message.startswith("unrecognized"):
             wrong = message.partition(": ")[2].split()[0].partition("=")[0]
@@ -82,7 +82,7 @@ duration_s = _typed(units.parse_duration_s, units.DURATION_FORM)
 rate_per_s = _typed(units.parse_rate_per_s, units.RATE_FORM)
 count = _typed(units.parse_count, units.COUNT_FORM)
 size_bytes = _typed(units.parse_size_bytes, units.SIZE_FORM)
-process = _plain_count("write the number of a process, as ps shows it")
+process = _plain_count("write a process id, as ps shows it")
 port = _plain_count("write a whole number from 1 to 65535, or 0 for a free port")
 
 
@@ -107,7 +107,7 @@ def output_file(text: str) -> Path:
 
 
 def output_folder(text: str) -> Path:
-    """Return the path of a folder that is there, or can be made."""
+    """Return the path of a folder that exists, or can be made."""
     path = Path(text)
     if text == "-":
         raise argparse.ArgumentTypeError("'-' is standard output; name a folder")

@@ -1,4 +1,4 @@
-"""The way to reports, which need libraries that a load does not."""
+"""``loadgen report`` and ``--report``: loading the libraries that only reports need."""
 
 import contextlib
 import importlib.util
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
 
 
 def require(option: str) -> None:
-    """Raise UsageError, which names ``option``, if there are no libraries, or they cannot be used.
+    """Raise UsageError, which names ``option``, if the libraries are missing or unusable.
 
     matplotlib needs a folder for its list of fonts, and looks for one when it is imported
     (https://matplotlib.org/stable/install/environment_variables_faq.html).
@@ -49,11 +49,11 @@ def write(record: RunRecord, file: Path | None, out: Path) -> None:
 
 @contextlib.contextmanager
 def _drawing(option: str) -> Iterator[None]:
-    """Let ``option`` import what draws. Raises UsageError for what cannot be loaded."""
+    """Import within this for ``option``. Raises UsageError for what cannot be loaded."""
     for library in _LIBRARIES:
         if importlib.util.find_spec(library) is None:
             raise UsageError(f"{option} draws with {library}: pip install 'loadgen[report]'")
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # what it cannot do without is raised
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its real errors are raised
     try:
         yield
     except ImportError as error:
@@ -61,7 +61,7 @@ def _drawing(option: str) -> Iterator[None]:
             f"{option} draws with what cannot be loaded: {error}; "
             "pip install --force-reinstall 'loadgen[report]'"
         ) from None
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home (pathlib.Path.home)
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home directory (pathlib.Path.home)
         why = " ".join((in_words(error) if isinstance(error, OSError) else str(error)).split())
         raise UsageError(
             f"{option} draws with matplotlib, which finds no folder for its list of fonts; name "

@@ -1,4 +1,4 @@
-"""``loadgen [run]``: load a target and say what was found."""
+"""``loadgen [run]``: carry out the load, print the summary, write files, choose the exit code."""
 
 import argparse
 import contextlib
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 OK: Final = 0
 CHECK_FAILED: Final = 1
-NOT_TO_BE_BELIEVED: Final = 4
+NOT_TRUSTED: Final = 4
 INTERRUPTED: Final = 130
 
 _UNTRUSTWORTHY: Final = ("generator-bound", "inconclusive")
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _perform(chosen: argparse.Namespace, grid: Grid | None, plan: Plan) -> int:
-    for_people = _for_people(chosen)
+    text_stream = _text_stream(chosen)
     with stopping_on_signals() as should_stop:
         surroundings = Surroundings(
             should_stop=should_stop, socket_factory=_dumping() if chosen.dump_one else None
@@ -62,7 +62,7 @@ def _perform(chosen: argparse.Namespace, grid: Grid | None, plan: Plan) -> int:
         if chosen.find_max is not None:
             return _find_max(plan, chosen, surroundings)
         try:
-            record = _run(plan, surroundings, None if _is_silent(chosen) else for_people)
+            record = _run(plan, surroundings, None if _is_silent(chosen) else text_stream)
         except UnreachableTargetError as unreachable:
             with Attempts(unreachable) as attempts:
                 _write_files(unreachable.record, chosen, attempts)
@@ -70,25 +70,25 @@ def _perform(chosen: argparse.Namespace, grid: Grid | None, plan: Plan) -> int:
         should_stop.finish()
         with Attempts() as attempts:
             _write_files(record, chosen, attempts)
-            attempts.make(_print_summary, record, for_people)
+            attempts.make(_print_summary, record, text_stream)
     return _exit_code(record, chosen.strict)
 
 
 def _find_max(plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings) -> int:
     from loadgen.cli.find_max import conclusion, search
 
-    people = _announcer(chosen)
-    record = search(plan, chosen, surroundings, people.say)
+    announcer = _announcer(chosen)
+    record = search(plan, chosen, surroundings, announcer.say)
     is_interrupted = surroundings.should_stop()
     with Attempts() as attempts:
         attempts.write(Output("--json", chosen.json, record.to_json))
-        attempts.make(people.say, conclusion(record, is_interrupted))
-        attempts.make(people.close)
+        attempts.make(announcer.say, conclusion(record, is_interrupted))
+        attempts.make(announcer.close)
     if is_interrupted:
         return INTERRUPTED
     if record.found_per_s is not None:
         return OK
-    return CHECK_FAILED if record.limited_by == "server" else NOT_TO_BE_BELIEVED
+    return CHECK_FAILED if record.limited_by == "server" else NOT_TRUSTED
 
 
 def _compare_backends(
@@ -96,19 +96,19 @@ def _compare_backends(
 ) -> int:
     from loadgen.cli.backends import compare_backends, table
 
-    live = None if _is_silent(chosen) else _for_people(chosen)
-    people = _announcer(chosen)
+    live = None if _is_silent(chosen) else _text_stream(chosen)
+    announcer = _announcer(chosen)
     record = compare_backends(
         plan,
         grid,
         lambda each: _run(each, surroundings, live),
         surroundings.should_stop,
-        people.say,
+        announcer.say,
     )
     with Attempts() as attempts:
         attempts.write(Output("--json", chosen.json, record.to_json))
-        attempts.make(people.say, table(record))
-        attempts.make(people.close)
+        attempts.make(announcer.say, table(record))
+        attempts.make(announcer.close)
     if record.is_interrupted:
         return INTERRUPTED
     runs = [run for row in record.rows for run in row.runs]
@@ -126,12 +126,12 @@ def _exit_code(record: RunRecord, is_strict: bool) -> int:
     if "failed" in outcomes or (record.plan.verify and not is_verified):
         return CHECK_FAILED
     if "inconclusive" in outcomes or (is_strict and verdict in _UNTRUSTWORTHY):
-        return NOT_TO_BE_BELIEVED
+        return NOT_TRUSTED
     return OK
 
 
 def _is_verified(messages: int, failures: list[FailureRecord]) -> bool:
-    """Whether echoes came, and none of them had other bytes than were sent."""
+    """Whether there were replies, and none differed from what was sent."""
     wrong = (Cause.MISMATCH, Cause.UNEXPECTED_BYTES)
     return messages > 0 and not any(each.cause in wrong for each in failures)
 
@@ -146,15 +146,15 @@ def _run(plan: Plan, surroundings: Surroundings, live: TextIO | None) -> RunReco
         return run(plan, surroundings.observed_by(progress.show))
 
 
-def _for_people(chosen: argparse.Namespace) -> TextIO:
+def _text_stream(chosen: argparse.Namespace) -> TextIO:
     return sys.stderr if output_options.takes_stdout(chosen) else sys.stdout
 
 
 def _announcer(chosen: argparse.Namespace) -> "Announcer":
-    """Return what tells people of a work that goes on without them if its JSON is kept."""
+    """Return the printer of progress, whose errors do not end the work if its JSON is kept."""
     from loadgen.cli.terminal import Announcer
 
-    return Announcer(_for_people(chosen), goes_on=chosen.json is not None)
+    return Announcer(_text_stream(chosen), goes_on=chosen.json is not None)
 
 
 def _is_silent(chosen: argparse.Namespace) -> bool:
@@ -178,14 +178,14 @@ def _log_to_stderr() -> Iterator[None]:
 
 def _dumping() -> Callable[[int, int], Any]:
     def show(text: str) -> None:
-        with contextlib.suppress(OSError):  # else it would look like the socket's
+        with contextlib.suppress(OSError):  # otherwise it would be taken for an error of the socket
             print(text, file=sys.stderr)
 
     return dumping_first(socket.socket, show)
 
 
 def _write_files(record: RunRecord, chosen: argparse.Namespace, attempts: Attempts) -> None:
-    """Write what the options name; standard output, whose reader may be gone, comes last."""
+    """Write the outputs; standard output comes last, since its pipe may be closed."""
     outputs = (
         Output("--json", chosen.json, record.to_json),
         Output("--connections-csv", chosen.connections_csv, lambda: _csv(record)),

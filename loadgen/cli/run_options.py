@@ -1,4 +1,4 @@
-"""The options of ``loadgen run``: their parser, and the Plan that they make."""
+"""The parser of ``loadgen run``, and the Plan that its options make."""
 
 import argparse
 from pathlib import Path
@@ -64,12 +64,14 @@ examples:
   loadgen unix:///run/app.sock -n 100 --payload-lines requests.txt --reply length:u32
 
 exit codes: 0 ran, 1 a requested check failed (--check, --verify), 2 usage, 3 target
-unreachable, 4 a check could not be decided, or with --strict the numbers must not
-be believed, 130 interrupted: by ^C, SIGTERM or SIGHUP (the report is printed all the
-same, and every file is written; with nohup a closed terminal does not interrupt).
-`loadgen compare --help` says whether one is slower than another, `loadgen report
---help` draws what a run has found, `loadgen server --help` explains the embedded
-server."""
+unreachable, 4 a check could not be decided, or with --strict the figures cannot be
+trusted, 130 interrupted by ^C, SIGTERM or SIGHUP (the summary is still printed and
+every file written; with nohup a closed terminal does not interrupt).
+
+Other commands: `loadgen compare --help` (is one slower than another?), `loadgen
+report --help` (pages with figures), `loadgen server --help` (the embedded server).
+TIME is a number with ns, us, ms, s, m or h (alone: seconds); BYTES may end in k, m or
+g (1024), RATE in k, m or g (1000)."""
 
 
 def new_parser() -> options.Parser:
@@ -84,8 +86,8 @@ def new_parser() -> options.Parser:
     )
     parser.add_argument("--version", action="version", version=f"loadgen {__version__}")
     load_options.add_load(parser.add_argument_group("load"))
-    load_options.add_schedule(parser.add_argument_group("open loop, and time to think"))
-    load_options.add_truth(parser.add_argument_group("truth"))
+    load_options.add_schedule(parser.add_argument_group("open loop, and think time"))
+    load_options.add_measurement(parser.add_argument_group("measurement and checks"))
     load_options.add_watch(parser.add_argument_group("generator and target"))
     _add_payload(parser.add_argument_group("payload (the queue of each connection, in order)"))
     _add_reply(parser.add_argument_group("reply"))
@@ -102,7 +104,7 @@ def _add_payload(group: Any) -> None:
         default=[],
         metavar="TEXT",
         type=lambda text: ("text", text),
-        help=r"a payload; \r \n \t \0 \\ \xHH are understood; repeatable",
+        help=r"a payload, with the escapes \r \n \t \0 \\ \xHH; repeatable (default --size 64)",
     )
     group.add_argument(
         "--payload-file",
@@ -110,7 +112,7 @@ def _add_payload(group: Any) -> None:
         action="append",
         metavar="FILE",
         type=lambda text: ("file", text),
-        help="a payload: the whole file; - is standard input; repeatable",
+        help="a payload: the content of the file; - is standard input; repeatable",
     )
     group.add_argument(
         "--payload-lines",
@@ -118,7 +120,7 @@ def _add_payload(group: Any) -> None:
         action="append",
         metavar="FILE",
         type=lambda text: ("lines", text),
-        help="payloads: the lines of the file, without line ends, escapes understood; repeatable",
+        help="payloads: the lines of the file, without line ends, with escapes; repeatable",
     )
     group.add_argument(
         "--size",
@@ -126,14 +128,14 @@ def _add_payload(group: Any) -> None:
         action="append",
         metavar="BYTES",
         type=lambda text: ("size", options.size_bytes(text)),
-        help="a payload of that many bytes, such as 64, 64k or 1m (64); repeatable",
+        help="a payload of that many bytes, such as 64, 64k or 1m (default 64); repeatable",
     )
     group.add_argument("--raw", action="store_true", help="take backslashes in payloads literally")
     group.add_argument(
         "--first-message",
         default="",
         metavar="TEXT",
-        help="send this once after connecting; its reply is awaited, and not counted",
+        help="send this once after connecting, and wait for its reply; neither is counted",
     )
 
 
@@ -142,15 +144,15 @@ def _add_reply(group: Any) -> None:
         "--reply",
         default="echo",
         metavar="FORM",
-        help=f"when a reply is whole: {protocols.FORMS} (echo: as many bytes as were sent)",
+        help=f"when a reply is whole: {protocols.FORMS} (default echo: as many bytes as were sent)",
     )
     group.add_argument(
         "--max-reply",
         dest="max_reply_bytes",
         type=options.size_bytes,
         metavar="SIZE",
-        help="how long a reply may be that ends with a delimiter, a length's count or the stream; "
-        "the connection fails at a longer one (none)",
+        help="the longest reply that is accepted with --reply delimiter, length or eof; a longer "
+        "one is a failure of its connection (default: no limit)",
     )
     group.add_argument(
         "--verify", action="store_true", help="compare echoed bytes with what was sent"
@@ -163,7 +165,7 @@ def _add_connections(group: Any) -> None:
         dest="connect_rate_per_s",
         type=options.rate_per_s,
         metavar="RATE",
-        help="connections opened per second, in total (as fast as they come up)",
+        help="connections opened per second, in total (default: as fast as they come up)",
     )
     group.add_argument(
         "--connect-timeout",
@@ -171,7 +173,7 @@ def _add_connections(group: Any) -> None:
         type=options.duration_s,
         default=3.5,
         metavar="TIME",
-        help="for one connection to come up (3.5s)",
+        help="longest time for one connection to come up (default 3.5s)",
     )
     group.add_argument(
         "--io-timeout",
@@ -179,33 +181,40 @@ def _add_connections(group: Any) -> None:
         type=options.duration_s,
         default=5.5,
         metavar="TIME",
-        help="for one connection to make progress while it waits; it fails, others go on (5.5s)",
+        help="longest time without progress while a connection waits for the server; then it "
+        "fails, and others go on (default 5.5s)",
     )
     group.add_argument(
         "--reply-timeout",
         dest="reply_timeout_s",
         type=options.duration_s,
         metavar="TIME",
-        help="for a reply to be whole, from the moment its message was sent, whatever progress "
-        "there is; the connection fails (none)",
+        help="longest time from sending a message until its reply is whole; then the connection "
+        "fails, even if there is progress (default: no limit)",
     )
     group.add_argument(
         "--reconnect", action="store_true", help="open failed connections again, with back-off"
     )
-    group.add_argument("--nagle", action="store_true", help="leave Nagle's algorithm on")
+    _add_socket_options(group)
+
+
+def _add_socket_options(group: Any) -> None:
+    group.add_argument(
+        "--nagle", action="store_true", help="leave Nagle's algorithm on (no TCP_NODELAY)"
+    )
     group.add_argument(
         "--sndbuf",
         dest="send_buffer_bytes",
         type=options.size_bytes,
         metavar="BYTES",
-        help="size of the kernel's send buffer (SO_SNDBUF)",
+        help="size of the kernel's send buffer, SO_SNDBUF (default: the system's choice)",
     )
     group.add_argument(
         "--rcvbuf",
         dest="receive_buffer_bytes",
         type=options.size_bytes,
         metavar="BYTES",
-        help="size of the kernel's receive buffer (SO_RCVBUF)",
+        help="size of the kernel's receive buffer, SO_RCVBUF (default: the system's choice)",
     )
 
 
@@ -258,7 +267,7 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
 
 
 def plan_of_each_run(chosen: argparse.Namespace) -> Plan:
-    """Return the plan of the runs of a grid; they are shorter if nothing says how long."""
+    """Return the plan of the runs of a grid, which are shorter unless a duration is given."""
     plan = plan_of(chosen)
     profile = plan.profile()
     has_an_end = profile is not None and profile.duration_s

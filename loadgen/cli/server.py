@@ -1,4 +1,4 @@
-"""``loadgen server``: the embedded target, to be loaded or experimented with."""
+"""``loadgen server``: the embedded server as a command."""
 
 import sys
 from argparse import SUPPRESS
@@ -18,12 +18,11 @@ from loadgen.text import readable
 from loadgen.units import format_bytes, format_count
 
 _DESCRIPTION = """\
-A non-blocking echo server on one selector: the target to try loadgen on.
-It serves until it is interrupted (^C, SIGTERM, SIGHUP), and then says what it has
-counted.
+A non-blocking echo server on one selector, as a target to try loadgen on. It serves
+until it is interrupted (^C, SIGTERM, SIGHUP), and then prints its counts.
 
-With --delay, --stall and --ledger it is a target whose latency is known, to check
-what a load tool reports against the truth."""
+With --delay, --stall and --ledger its latency is known, so that the figures of a load
+generator can be compared with it."""
 
 _EPILOG = """\
 delays: an answer is due a delay after its request arrived: by the kernel's receive
@@ -34,17 +33,18 @@ connection keep the order of the requests; those of several do not.
                                  the 99th percentile is median * exp(2.33 * 0.5)
   --delay 99%:200us,1%:20ms      shares of the messages, 100 % together
 
-stalls: the server neither accepts nor reads nor sends, as a process that is stopped
-or collects its garbage; what became due meanwhile is sent right after. Times count
-from the first connection, with several processes from each one's own.
-  --stall 1s@5s                  for 1 s, once, 5 s after it
-  --stall 100ms/1s               for 100 ms in every second, the first time after one
+stalls: the server neither accepts nor reads nor sends, like a process that is stopped
+or collects garbage; answers that became due meanwhile are sent right after. Times
+count from the first connection, in each of several processes from its own.
+  --stall 1s@5s                  for 1 s, once, 5 s after the first connection
+  --stall 100ms/1s               for 100 ms in every second, first after one second
 
-ledger: a binary file without a header; for every answered message the nanoseconds
-from its arrival to just before its last byte was handed to send(), as a signed
-64-bit integer, little-endian. A message is what one read returns, for the server
-knows no framing. Several processes append to the same file, in chunks. Without
-kernel timestamps it counts from the reading, and misses a stall before that.
+ledger: a binary file without a header, with the residence time of every answered
+message: the nanoseconds from its arrival to just before its last byte was passed to
+send(), as a signed 64-bit integer, little-endian. A message is what one read returns,
+since the server knows no framing. Several processes append to the same file, in
+chunks. Without kernel timestamps, times count from the read, and a stall before it is
+not included.
   numpy.fromfile(FILE, "<i8")    reads it
 
 examples:
@@ -98,13 +98,15 @@ def main(arguments: list[str]) -> int:
 def _parser() -> options.Parser:
     parser = options.new_parser("server", _DESCRIPTION, _EPILOG)
     where = parser.add_argument_group("where it listens")
-    where.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    where.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)"
+    )
     where.add_argument(
         "--port",
         type=options.port,
         default=0,
         metavar="N",
-        help="port; 0, the default, takes a free one",
+        help="port to listen on (default 0: a free one)",
     )
     where.add_argument("--unix", metavar="PATH", help="listen on a UNIX socket instead")
     where.add_argument(
@@ -112,7 +114,7 @@ def _parser() -> options.Parser:
         type=options.count,
         default=4096,
         metavar="N",
-        help="connections that may wait to be accepted (4096; the system may allow fewer)",
+        help="connections that may wait to be accepted (default 4096; the system may allow fewer)",
     )
     _add_behaviour(parser.add_argument_group("how it behaves"))
     _add_output(parser.add_argument_group("output"))
@@ -125,14 +127,15 @@ def _add_behaviour(how: Any) -> None:
         type=parse_delay,
         default=NO_DELAY,
         metavar="DELAY",
-        help="hold each answer back that long after its request came, such as 1ms; see below",
+        help="send each answer that long after its request arrived, such as 1ms (default 0); see "
+        "below",
     )
     how.add_argument(
         "--seed",
         type=options.count,
         default=0,
         metavar="N",
-        help="of the random delays; the default is 0",
+        help="seed of the random delays (default 0)",
     )
     how.add_argument(
         "--stall",
@@ -140,7 +143,7 @@ def _add_behaviour(how: Any) -> None:
         action="append",
         default=[],
         metavar="WHEN",
-        help="stand still, such as 1s@5s or 100ms/1s; may be given several times; see below",
+        help="stall, such as 1s@5s or 100ms/1s; repeatable; see below",
     )
     how.add_argument("--sink", action="store_true", help="read everything, answer nothing")
     how.add_argument(
@@ -148,10 +151,10 @@ def _add_behaviour(how: Any) -> None:
         type=options.count,
         default=1,
         metavar="N",
-        help="processes that share the port (SO_REUSEPORT); 1",
+        help="processes that share the port by SO_REUSEPORT (default 1)",
     )
     how.add_argument(
-        "--backend", choices=backends.NAMES, default="auto", help="I/O multiplexer (auto)"
+        "--backend", choices=backends.NAMES, default="auto", help="I/O multiplexer (default auto)"
     )
 
 
@@ -160,18 +163,18 @@ def _add_output(output: Any) -> None:
         "--ready-file",
         type=Path,
         metavar="FILE",
-        help="write the address there once the server listens; removed at the end",
+        help="write the address to this file once the server listens; it is removed at the end",
     )
     output.add_argument(
         "--json",
         type=options.output_file,
         metavar="FILE",
-        help="write what was counted there at the end; - is standard output",
+        help="write the counts as JSON at the end; - is standard output",
     )
     output.add_argument(
         "--ledger",
         type=Path,
         metavar="FILE",
-        help="write there how long the server kept every message; see below",
+        help="write the residence time of every message to this file; see below",
     )
     output.add_argument("--until-stdin-closes", action="store_true", help=SUPPRESS)

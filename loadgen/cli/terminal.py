@@ -1,4 +1,4 @@
-"""What a person sees: the summary on a terminal or in a pipe, and one live line during the run.
+"""Text for the terminal: the lines of a summary, and one live line during the run.
 
 rich decides about colours: none in a pipe, none where NO_COLOR is set (https://no-color.org).
 """
@@ -25,7 +25,7 @@ _STYLES: Final = {"plain": "", "heading": "bold", "good": "green", "bad": "red",
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # the command line knows what to do; the default leaves the program
+        raise BrokenPipeError  # handled by the command line; rich would exit
 
 
 def _console(file: TextIO) -> Console:
@@ -36,7 +36,7 @@ def _console(file: TextIO) -> Console:
 
 
 def print_lines(lines: Iterable[Line], file: TextIO) -> None:
-    """Print ``lines`` to ``file``, in colour where it can show them."""
+    """Print ``lines`` to ``file``, in colour if it can show colours."""
     console = _console(file)
     with outliving_terminal():
         for line in lines:
@@ -44,10 +44,10 @@ def print_lines(lines: Iterable[Line], file: TextIO) -> None:
 
 
 class Announcer:
-    """Prints lines for people while the work goes on.
+    """Prints lines during a command's work.
 
-    Where a file keeps what is found (``goes_on``), an output that fails does not end the work:
-    nothing more is printed, and `close` raises the error.
+    If a file keeps the results (``goes_on``), an output that fails does not end the work: nothing
+    more is printed, and `close` raises the error.
     """
 
     def __init__(self, file: TextIO, *, goes_on: bool) -> None:
@@ -74,10 +74,10 @@ class Announcer:
 
 
 class LiveProgress:
-    """Shows each `Progress` in place of the one before; gone when it is over.
+    """Shows each `Progress` in place of the one before, and removes the line at the end.
 
-    It draws only when it is told of progress, in the loop's own thread: a thread that refreshes by
-    itself would fight the loop for the interpreter. A terminal that has gone does not end the run.
+    It draws only when it is given progress, in the loop's own thread: a refreshing thread would
+    compete with the loop for the interpreter. A terminal that closes does not end the run.
     """
 
     def __init__(self, plan: Plan, file: TextIO) -> None:
@@ -104,7 +104,7 @@ class LiveProgress:
             self._live.update(Text(progress_line(progress, self._plan)), refresh=True)
 
 
-_BEFORE_AND_AFTER: Final[dict[RunPhase, str]] = {
+_PHASES_WITHOUT_LOAD: Final[dict[RunPhase, str]] = {
     "opening": "opening",
     "warming": "warming up",
     "draining": "draining",
@@ -115,8 +115,8 @@ def progress_line(progress: Progress, plan: Plan) -> str:
     """Return ``progress`` as one line."""
     up = f"{format_count(progress.totals.up)} of {format_count(plan.connections)} connections up"
     failures = f", {format_count(progress.failures)} failures" if progress.failures else ""
-    if progress.stage in _BEFORE_AND_AFTER:
-        return f"{_BEFORE_AND_AFTER[progress.stage]}: {up}{failures}"
+    if progress.stage in _PHASES_WITHOUT_LOAD:
+        return f"{_PHASES_WITHOUT_LOAD[progress.stage]}: {up}{failures}"
     of = f" of {plan.duration_s:g}" if plan.duration_s is not None else ""
     rate = f", {format_count(progress.messages_per_s)} messages/s" if progress.elapsed_s else ""
     return f"{progress.elapsed_s:.0f}{of} s: {up}{rate}{failures}"

@@ -16,7 +16,7 @@ from loadgen.engine.conversation import Conversation
 from loadgen.engine.exchange import Exchange
 from loadgen.engine.fast_path import NOTHING, READ_AND_WRITE
 from loadgen.engine.lifecycle import Event, State, advance
-from loadgen.net.address import refuse_own_end
+from loadgen.net.address import refuse_self_connection
 from loadgen.net.clock import Clock
 from loadgen.net.dialer import Dialer
 from loadgen.net.failure import ConnectionFailed, Failure, Phase
@@ -79,7 +79,7 @@ class Connection(Exchange):
             code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:
                 raise OSError(code, os.strerror(code))
-            refuse_own_end(self.socket)
+            refuse_self_connection(self.socket)
         except OSError as error:
             raise ConnectionFailed(Failure.of(Phase.CONNECT, error), str(error)) from error
         self.connect_ns = self._clock() - self.dialled_ns

@@ -1,7 +1,8 @@
-"""What was found, as bytes; text that no encoding takes is made readable.
+"""Encoding objects as JSON and MessagePack; text that cannot be encoded is made readable.
 
-The usual case costs nothing more; the other one is noticed when encoding fails. JSON may end on a
-terminal: characters that are not printable are escapes in it, which mean the same (RFC 8259, 7).
+Such text is noticed when encoding fails, so that the usual case costs nothing more. JSON may be
+shown on a terminal: characters that are not printable are escaped, which means the same (RFC 8259,
+7).
 """
 
 import re
@@ -41,7 +42,7 @@ def as_msgpack(value: Any) -> bytes:
 
 
 def with_texts(plain: Any, change: Callable[[str], str]) -> Any:
-    """Return what ``plain`` consists of (dicts, lists, texts, numbers), with every text changed."""
+    """Return a copy of ``plain`` (dicts, lists, texts, numbers) with every text changed."""
     match plain:
         case str():
             return change(plain)
@@ -55,7 +56,7 @@ def with_texts(plain: Any, change: Callable[[str], str]) -> Any:
 
 
 def _in_json(found: re.Match[str]) -> str:
-    """Return a character as a string of JSON has it: an escape where it is not printable."""
+    """Return a character as in a JSON string: an escape where it is not printable."""
     if is_shown(found[0]):
         return found[0]
     units = found[0].encode("utf-16-be")

@@ -1,4 +1,4 @@
-"""Where outputs go, looked at before there is anything to lose."""
+"""Checks of output files and folders, made before a run, so that its results are not lost."""
 
 import stat
 import sys
@@ -14,22 +14,22 @@ Named = tuple[str, Path | None]
 """An option, and the file that it names, if it is given."""
 
 STDOUT: Final = Path("-")
-
+"""As an output."""
 
 STDIN: Final = Path("-")
-"""Among what is read."""
+"""As an input."""
 
 PAGE_MARK: Final = b'<meta name="generator" content="loadgen">'
-"""What the page of every report has in its head, and no other."""
+"""In the head of every report's page, and of no other page."""
 
 _HEAD_BYTES: Final = 4096
 _STREAMS: Final = {1: "standard output", 2: "standard error"}
 
 
 def check(written: Iterable[Named], read: Iterable[Named] = ()) -> None:
-    """Raise UsageError if the files ``written`` cannot all be written, each in a place of its own.
+    """Raise UsageError if the files ``written`` cannot all be written, each to a place of its own.
 
-    They are told apart however they are spelt, and from those that are ``read``; that each can be
+    Two names of one file are recognised, also where one of them is ``read``; whether each can be
     written is tried.
     """
     given = [(option, path) for option, path in written if path is not None]
@@ -39,7 +39,7 @@ def check(written: Iterable[Named], read: Iterable[Named] = ()) -> None:
 
 
 def check_apart(written: Iterable[Named], read: Iterable[Named] = ()) -> None:
-    """Raise UsageError if two options are to write to one place, or to what one of them reads.
+    """Raise UsageError if two options write to one place, or one overwrites what is read.
 
     ``-`` among what is ``read`` is standard input, which may be a file.
     """
@@ -70,7 +70,7 @@ def within(folder: Path, name: str) -> Path | None:
 
 
 def check_can_be_written(option: str, path: Path) -> None:
-    """Raise UsageError if nothing can be written to ``path``, for all that can be known before."""
+    """Raise UsageError if ``path`` cannot be written, as far as that can be known before."""
     if path == STDOUT:
         if streams.is_closed(sys.stdout):
             raise UsageError(f"{option} -: standard output is closed; name a file")
@@ -87,7 +87,7 @@ def check_can_be_written(option: str, path: Path) -> None:
 def check_folder(option: str, folder: Path, page: str) -> None:
     """Raise UsageError if ``folder`` cannot be made, or the file ``page`` not be written in it.
 
-    Nor may there be a ``page`` that no report has written.
+    A ``page`` that is there already must have been written by a report.
     """
     try:
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
@@ -102,8 +102,8 @@ def check_folder(option: str, folder: Path, page: str) -> None:
             raise UsageError(f"{option} {escaped(str(folder / page))}: it is a folder; remove it")
         elif _is_foreign(folder / page):
             raise UsageError(
-                f"{option} {escaped(str(folder / page))}: it is there already, and no report of "
-                "loadgen's; name another folder"
+                f"{option} {escaped(str(folder / page))}: it is there already, and is not a "
+                "report of loadgen's; name another folder"
             )
         else:
             writing.check_within(folder, page)

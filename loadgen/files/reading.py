@@ -1,4 +1,4 @@
-"""Files that a user names, read whole, and never without end."""
+"""Reading files that a user names: whole, with a limit of size, and never without end."""
 
 import errno
 import io
@@ -29,10 +29,9 @@ class TooLargeError(OSError):
 def read_whole(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
     """Return all that the file at ``path`` holds (``-``: standard input); pipes and devices, too.
 
-    A pipe is read until its last writer closes it, and a terminal until its user ends what is
-    typed. Nothing else is waited for: what never ends, such as /dev/zero, is read no further than
-    ``most_bytes``, or until nothing comes any more. Raises OSError, whose ``strerror`` is for the
-    user, and of which `TooLargeError` is one.
+    A pipe is read until its last writer closes it, a terminal until its user ends the input (^D).
+    Nothing else is waited for: what never ends, such as /dev/zero, is read up to ``most_bytes``
+    only. Raises OSError, whose ``strerror`` is for the user; `TooLargeError` is one.
     """
     if str(path) == "-":
         return _joined(stdin_portions(_PORTION_BYTES), most_bytes)
@@ -47,9 +46,9 @@ def read_whole(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
 
 
 def read_written(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
-    """Return the same of what has been written already: nobody is waited for to open a pipe.
+    """Return the same, but do not wait for a writer to open a pipe.
 
-    Raises OSError also for a pipe that nobody writes to: read(2) returns 0 where no process has it
+    Raises OSError for a pipe that no process writes to: read(2) returns 0 where no process has it
     open for writing, and EAGAIN where one has, but has written nothing yet (pipe(7)).
     """
     if str(path) == "-" or not Path(path).is_fifo():
@@ -58,16 +57,16 @@ def read_written(path: str | Path, most_bytes: int = LARGEST_BYTES) -> bytes:
     with os.fdopen(descriptor, "rb", buffering=0) as pipe:
         first = pipe.read(_PORTION_BYTES)
         if first == b"":
-            raise OSError(errno.ENXIO, "nobody writes to this pipe; start what does first")
+            raise OSError(errno.ENXIO, "no process writes to this pipe; start the writer first")
         rest = awaited_portions(descriptor, _PORTION_BYTES)
         return _joined(chain((first or b"",), rest), most_bytes)
 
 
 def _portions(file: io.FileIO) -> Iterator[bytes]:
-    """Yield what a file holds; of a log of the kernel's, such as /proc/kmsg, there is no end.
+    """Yield what a file holds; a log of the kernel, such as /proc/kmsg, has no end.
 
-    read(2) returns EAGAIN where that has no more for now, since it is open with O_NONBLOCK, which
-    changes nothing of a file on a disk (open(2)).
+    read(2) returns EAGAIN where such a log has no more for now, since it is opened with O_NONBLOCK,
+    which has no effect on regular files (open(2)).
     """
     while (portion := file.read(_PORTION_BYTES)) != b"":
         if portion is None:  # EAGAIN

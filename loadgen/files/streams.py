@@ -1,13 +1,13 @@
-"""Standard input, output and error, made fit for results.
+"""Standard input, output and error: output is complete or an error, and closed streams are safe.
 
-Facts. A raw or non-blocking output takes a part of what is written and says so, and Python's text
-layer does not look (PYTHONUNBUFFERED, ``python -u``, O_NONBLOCK). An encoding may lack what is to
-be said. And where a stream was closed by whoever started us (``>&-``), the kernel gives its number
-to the next socket or file (open(2): the lowest free one), which would get what is meant for people.
+A raw or non-blocking output may take only part of what is written, and Python's text layer ignores
+its return value (PYTHONUNBUFFERED, ``python -u``, O_NONBLOCK). An encoding may lack characters. And
+where a stream was closed by the parent process (``>&-``), the kernel gives its number to the next
+socket or file (open(2): the lowest free one), which would then get the program's output.
 
-Decision. `prepare` is called before anything else is opened. /dev/null takes the place of what is
-closed; the outputs write all or raise, with the name of the stream; characters that an encoding
-lacks are replaced (`loadgen.text.ERRORS`).
+So `prepare` is called before anything else is opened. /dev/null takes the place of what is closed;
+the outputs write all or raise, with the name of the stream; characters that an encoding lacks are
+replaced (`loadgen.text.ERRORS`).
 """
 
 import errno
@@ -27,7 +27,7 @@ _NAMES: Final = ("standard input", "standard output", "standard error")
 
 
 def prepare() -> None:
-    """Make the standard streams of this process fit; those that a host has replaced stay."""
+    """Prepare the standard streams; those that an embedding program has replaced stay."""
     _fill_closed()
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = getattr(sys, name)
@@ -38,7 +38,7 @@ def prepare() -> None:
 
 
 def is_closed(stream: TextIO) -> bool:
-    """Return whether ``stream`` stands for one that was closed when we were started."""
+    """Return whether ``stream`` replaces one that was closed when the process started."""
     return isinstance(getattr(stream, "buffer", None), _Nowhere)
 
 
@@ -48,7 +48,7 @@ def stdin_portions(size_bytes: int) -> Iterator[bytes]:
         raise OSError(errno.EBADF, "standard input is closed; name a file, or pipe something in")
     try:
         descriptor = sys.stdin.fileno()
-    except io.UnsupportedOperation:  # a host's own, in memory
+    except io.UnsupportedOperation:  # replaced by an embedding program, in memory
         yield from iter(lambda: sys.stdin.buffer.read(size_bytes), b"")
     else:
         yield from awaited_portions(descriptor, size_bytes)
@@ -58,7 +58,7 @@ def awaited_portions(descriptor: int, size_bytes: int) -> Iterator[bytes]:
     """Yield what comes on a pipe or terminal, at most ``size_bytes`` at a time, until its end.
 
     A signal that comes just before a system call that waits does not end that wait (pselect(2)
-    describes the race); so no call waits for long, and ^C is always heard. Raises OSError.
+    describes the race); so no call waits for long, and ^C takes effect. Raises OSError.
     """
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
@@ -82,7 +82,7 @@ def write_stdout(content: bytes) -> None:
 
 
 class _Whole(io.RawIOBase):
-    """The output with a ``number``. Its errors bear the name of the stream."""
+    """The output with the descriptor ``number``, written whole; errors name the stream."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class _Whole(io.RawIOBase):
 
 
 class _Nowhere(io.RawIOBase):
-    """In place of a stream that is closed: at its end, and takes everything."""
+    """Replaces a closed stream: reads as empty, and discards what is written."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class _Nowhere(io.RawIOBase):
 
 
 def _fill_closed() -> None:
-    """Open /dev/null in place of each closed standard descriptor, for us and our children."""
+    """Open /dev/null in place of each closed standard descriptor; children inherit it."""
     for number in range(len(_NAMES)):
         try:
             os.fstat(number)
@@ -144,7 +144,7 @@ def _fill_closed() -> None:
 
 
 def _made_whole(stream: TextIO, number: int) -> TextIO:
-    """Return what writes to the descriptor of ``stream`` as that does, but all of it."""
+    """Return a stream on the descriptor of ``stream`` that writes all of what it is given."""
     stream.flush()
     text: Any = stream
     whole = _as_text(_Whole(number), stream.encoding)
@@ -153,5 +153,5 @@ def _made_whole(stream: TextIO, number: int) -> TextIO:
 
 
 def _as_text(raw: Any, encoding: str) -> io.TextIOWrapper:
-    # A raw stream that writes all or nothing may stand where a buffered one is asked for.
+    # A raw stream that writes all or nothing may replace a buffered one.
     return io.TextIOWrapper(raw, encoding, ERRORS)

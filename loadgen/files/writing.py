@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and descriptors that get all of what is written."""
+"""Writing files atomically, and all of what is written to a descriptor."""
 
 import contextlib
 import errno
@@ -12,8 +12,8 @@ from typing import Final
 
 _PREFIX: Final = ".loadgen-"
 
-# A file that is mounted by itself cannot be replaced (rename(2), EBUSY), nor one in a folder that
-# may not be written to; it may still be written to as it is.
+# A file that is a mount point cannot be replaced (rename(2), EBUSY), nor one in a folder without
+# permission to write; it may still be possible to write to the file itself.
 _IRREPLACEABLE: Final = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS})
 
 _AS_IT_IS: Final = os.O_WRONLY | getattr(os, "O_NOCTTY", 0)
@@ -24,7 +24,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to a temporary file beside ``path`` and rename it. Raises OSError.
 
     A link is followed, since the user has named it; a device, a pipe, and a file that cannot be
-    replaced are written to as they are.
+    replaced are written in place.
     """
     if path.exists() and not path.is_file():
         _write_in_place(path, content)
@@ -67,7 +67,7 @@ def _check_no_link(folder: Path, name: str) -> None:
 
 
 def identity(path: Path) -> Hashable:
-    """Return what is the same for every way to spell ``path``, and for no other file."""
+    """Return a key that is the same for all names of the file ``path``, and for no other file."""
     try:
         real = Path(os.path.realpath(path))
         if real.exists():
@@ -75,7 +75,7 @@ def identity(path: Path) -> Hashable:
             return found.st_dev, found.st_ino
         folder = real.parent.stat()
         return folder.st_dev, folder.st_ino, real.name
-    except OSError:  # it cannot be written either, and that is told of where it is tried
+    except OSError:  # it cannot be written either, which is reported when that is tried
         return path
 
 
@@ -89,7 +89,7 @@ def identity_of_stream(number: int) -> Hashable:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether ``path`` leads to a file; what cannot be one by its name is none."""
+    """Whether ``path`` leads to a regular file; False for an impossible name."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -105,7 +105,7 @@ def _resolved(path: Path) -> Path:
 
 
 def _replace_if_possible(path: Path, content: bytes, more_flags: int = 0) -> None:
-    """Replace ``path``; a file that cannot be is written to as it is, opened with more flags."""
+    """Replace ``path``; a file that cannot be replaced is written in place, with more flags."""
     try:
         _replace(path, content)
     except OSError as error:
@@ -148,7 +148,7 @@ def _write_in_place(path: Path, content: bytes, more_flags: int = 0) -> None:
 
 
 def write_whole(descriptor: int, content: bytes | memoryview) -> None:
-    """Write all of ``content``: write(2) may take a part, or nothing from who would not wait.
+    """Write all of ``content``: write(2) may take a part, or nothing if it would block.
 
     Raises OSError.
     """
@@ -161,12 +161,12 @@ def write_whole(descriptor: int, content: bytes | memoryview) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Try whether `write_atomically` can write ``path``, and leave everything as it was.
+    """Try whether `write_atomically` can write ``path``, and change nothing.
 
-    Raises OSError. A full disk, and who reads from a pipe, cannot be known.
+    Raises OSError. A full disk, or a pipe without a reader, cannot be detected.
     """
     if path.exists() and not path.is_file():
-        if not path.is_fifo():  # its reader would take the closing for the end
+        if not path.is_fifo():  # closing it would look like the end to its reader
             _check_opens(path)
         return
     path = _resolved(path)
@@ -208,13 +208,13 @@ def _check_replaceable(path: Path) -> None:
     except OSError as error:
         folder, file = path.parent.stat(), path.stat()
         is_kept = folder.st_mode & stat.S_ISVTX and os.geteuid() not in (folder.st_uid, file.st_uid)
-        # Whoever may write to the folder may replace a file that is only read there.
+        # With permission to write to the folder, a read-only file in it may be replaced.
         if error.errno not in (errno.EACCES, errno.ETXTBSY) or is_kept:
             raise
 
 
 def text_of(path: Path) -> str:
-    """Return the text of a file of the system's; empty where it cannot be read."""
+    """Return the text of a system file, such as in /proc; empty where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

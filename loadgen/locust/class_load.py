@@ -31,7 +31,7 @@ from loadgen.locust.recorder import CONNECT, CountingRecorder, NamingRecorder
 from loadgen.locust.signals import Interrupts
 from loadgen.locust.stats import RequestCounts
 from loadgen.net import backends, descriptors
-from loadgen.net.address import Endpoint, first_that_answers, resolve
+from loadgen.net.address import Endpoint, first_reachable, resolve
 from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
 from loadgen.net.failure import Failure
 from loadgen.net.target import Target
@@ -279,7 +279,7 @@ class ClassLoad:
 
 def _first(endpoints: list[Endpoint], timeout_s: float) -> Endpoint:
     try:
-        return first_that_answers(endpoints, timeout_s)
+        return first_reachable(endpoints, timeout_s)
     except UnreachableError:
         return endpoints[0]  # it may come up later, and users retry
 

@@ -1,1 +1,1 @@
-"""Sockets, addresses, clocks, selectors and kernel timestamps; what a failure is. Knows no plan."""
+"""Sockets, addresses, clocks, selectors, kernel timestamps, and what a failure is."""

@@ -1,4 +1,4 @@
-"""Addresses of a target: resolved, tried, and told from the own end of a connection."""
+"""Addresses of a target: resolving its name, and finding the address that answers."""
 
 import errno
 import os
@@ -54,15 +54,15 @@ def resolve(target: Target) -> list[Endpoint]:
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        why = reason(error) if isinstance(error, OSError) else "it is no valid host name"
+        why = reason(error) if isinstance(error, OSError) else "it is not a valid host name"
         raise UnreachableError(f"cannot resolve {quoted(target.host)}: {why}") from None
     return [Endpoint(family, address) for family, _, _, _, address in found]
 
 
-def first_that_answers(endpoints: list[Endpoint], patience_s: float) -> Endpoint:
+def first_reachable(endpoints: list[Endpoint], patience_s: float) -> Endpoint:
     """Return the first of ``endpoints`` that accepts a connection, or the only one there is.
 
-    ``localhost`` is ::1 and 127.0.0.1, and many a server listens on one of them only. To find out
+    ``localhost`` is ::1 and 127.0.0.1, and many servers listen on one of them only. The attempt
     costs the server a connection that is closed at once. Raises UnreachableError if none accepts
     within ``patience_s`` seconds, which they share.
     """
@@ -75,7 +75,7 @@ def first_that_answers(endpoints: list[Endpoint], patience_s: float) -> Endpoint
             with socket.socket(endpoint.family, socket.SOCK_STREAM) as probe:
                 probe.settimeout(share_s)
                 probe.connect(endpoint.address)
-                refuse_own_end(probe)
+                refuse_self_connection(probe)
                 return endpoint
         except OSError as error:
             failure = Failure.of(Phase.CONNECT, error)
@@ -84,16 +84,17 @@ def first_that_answers(endpoints: list[Endpoint], patience_s: float) -> Endpoint
     raise UnreachableError(f"the target is unreachable: {'; '.join(refusals)}")
 
 
-def refuse_own_end(sock: Any) -> None:
-    """Raise ConnectionRefusedError if ``sock``, which has connected, is its own other end.
+def refuse_self_connection(sock: Any) -> None:
+    """Raise ConnectionRefusedError if ``sock`` has connected to itself.
 
-    Where nobody listens at a port of this machine from which connects come (ip(7),
-    ip_local_port_range), the kernel may choose that very port for the near end, and the socket's
-    SYN meets itself: a simultaneous open (RFC 9293, 3.5). It echoes what is sent, and is no server.
+    Where no process listens on a port of this machine within the range of ephemeral ports (ip(7),
+    ip_local_port_range), the kernel may choose that very port as the source port, and the socket's
+    SYN meets itself: a simultaneous open (RFC 9293, 3.5). Such a socket returns what is sent, as if
+    it were an echo server.
     """
     try:
         name, peer = sock.getsockname(), sock.getpeername()
-    except OSError:  # ENOTCONN: the server has reset it already, as the next read will say
+    except OSError:  # ENOTCONN: the server has reset it already; the next read reports that
         return
     # UNIX sockets have a path or nothing for a name, and both ends of a pair have nothing.
     if isinstance(name, tuple) and name == peer:

@@ -1,13 +1,13 @@
 """The I/O multiplexers by name, each as a selector of the standard library.
 
-Two things the standard selectors leave to be wished for, where thousands of sockets are ready at
-once. They return everything that is ready, so that one turn of a loop may take tens of
-milliseconds; and they build their answer with a Python call for every descriptor. The epoll class
-made here asks the kernel for at most `TURN_EVENTS` and answers a plain read without that call.
-The kernel rotates its ready list (epoll(7)), so a bounded answer starves nobody.
+The standard selectors have two drawbacks where thousands of sockets are ready at once. They return
+everything that is ready, so that one turn of a loop may take tens of milliseconds; and they build
+their answer with a Python call for every descriptor. The epoll class made here asks the kernel for
+at most `TURN_EVENTS` and answers a plain read without that call. The kernel rotates its ready list
+(epoll(7)), so a bounded answer starves no connection.
 
-Nothing is looked up before it is asked for: importing this module must not fix which selectors
-another library (gevent, say) has put in place of the original ones.
+Selectors are looked up when they are needed, not at import, since another library (gevent, for
+example) may replace them.
 """
 
 import functools
@@ -20,7 +20,7 @@ from loadgen.net.unpatched import has_original, original
 
 TURN_EVENTS: Final = 128
 """Events that one turn of a loop handles at most: long enough to spread the cost of the system
-call over, short enough that whatever else shares the loop is served within a millisecond."""
+call over, short enough that other tasks of the same loop are served within a millisecond."""
 
 FD_SETSIZE: Final = 1024
 """Descriptors from this number on cannot be given to select(2)."""
@@ -44,7 +44,7 @@ def available() -> tuple[str, ...]:
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError if ``name`` is no backend of any platform."""
+    """Raise UsageError if ``name`` is not a backend of any platform."""
     if name not in NAMES:
         raise UsageError.of("--backend", name, f"choose one of {', '.join(NAMES)}")
 
@@ -66,7 +66,7 @@ def resolve(name: str) -> str:
 
 
 def check_select_capacity(connections: int, free_descriptors: int) -> None:
-    """Raise LocalLimitError if select(2) cannot watch so many connections.
+    """Raise LocalLimitError if select(2) cannot handle so many connections.
 
     free_descriptors: how many numbers below `FD_SETSIZE` this process has not taken.
     """
@@ -74,7 +74,7 @@ def check_select_capacity(connections: int, free_descriptors: int) -> None:
         return
     others = ", ".join(other for other in available() if other != "select")
     raise LocalLimitError(
-        f"--backend select: {connections} connections are asked for, select(2) can watch "
+        f"--backend select: {connections} connections are asked for, select(2) can handle "
         f"{free_descriptors} here (descriptors below {FD_SETSIZE}); choose one of {others}, "
         "or fewer connections"
     )

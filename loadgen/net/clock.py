@@ -1,19 +1,19 @@
-"""Clocks: time as an argument, and the way from the wall clock to the monotonic one.
+"""Clocks: time as an argument, and conversion from the wall clock to the monotonic clock.
 
-Whatever needs the time takes a `Clock`, and tests hand in one that they move.
+What needs the time takes a `Clock`; tests pass one that they move by hand.
 
 Facts. On Linux CLOCK_REALTIME and CLOCK_MONOTONIC tick as one, whatever NTP does to their speed;
-they differ by an offset that changes only when somebody sets the wall clock (clock_gettime(2)).
+they differ by an offset that changes only when the wall clock is set (clock_gettime(2)).
 
-Danger. If it is set in mid-run, every stamp from then on is off by that step: negative latencies,
-or an hour's.
+Danger. If it is set during a run, every stamp from then on is off by that step: latencies become
+negative, or an hour too long.
 
-Decision. Only stamps are wall clock times; sent and read are monotonic and know nothing of steps.
-The offset is measured at the start and looked at again whenever stamps are converted. As long as it
-stays where it was, they are right. If it has moved, whatever was in flight between the two looks is
+Decision. Only stamps are wall clock times; times of sending and reading are monotonic and not
+affected. The offset is measured at the start and again whenever stamps are converted. As long as it
+has not changed, they are right. If it has, all that was in flight between the two measurements is
 left out, and counted.
 
-Cost. A look takes 1 to 2 µs; undisturbed, the offset moves by less than 0.1 µs.
+Cost. A measurement takes 1 to 2 µs; undisturbed, the offset moves by less than 0.1 µs.
 """
 
 import functools
@@ -28,8 +28,7 @@ monotonic_ns: Clock = time.monotonic_ns
 """Never runs backwards."""
 
 wall_ns: Clock = time.time_ns
-"""The time of day (since 1970), which may be set in mid-run."""
-
+"""The time of day (since 1970), which may be set during a run."""
 
 boot_ns: Clock | None = None
 """As `monotonic_ns`, but counts on while the machine is suspended (clock_gettime(2),
@@ -40,13 +39,13 @@ if hasattr(time, "CLOCK_BOOTTIME"):
 
 
 class ManualClock:
-    """A clock that stands still until it is told to move."""
+    """A clock that moves only when told to, for tests."""
 
     def __init__(self, now_ns: int = 0) -> None:
         self.now_ns = now_ns
 
     def __call__(self) -> int:
-        """Return the time it stands at."""
+        """Return its time."""
         return self.now_ns
 
     def advance(self, nanoseconds: int) -> None:
@@ -56,12 +55,10 @@ class ManualClock:
 
 NEVER_NS: Final = 2**62
 
-
 STEP_NS: Final = 10_000
-"""An offset that has moved by more was moved by somebody: measuring it is right within 0.1 µs."""
+"""An offset that has moved by more was set: the measurement is exact to 0.1 µs."""
 
-
-_LOOKS: Final = 5
+_MEASUREMENTS: Final = 5
 
 
 class WallClockStep(NamedTuple):
@@ -78,22 +75,22 @@ class WallClock:
     def __init__(self, clock: Clock, wall: Clock) -> None:
         self._clock = clock
         self._wall = wall
-        self.offset_ns, self._looked_ns, self._doubt_ns = self._look()
+        self.offset_ns, self._measured_ns, self._error_ns = self._measure()
 
     def look(self) -> WallClockStep | None:
-        """Look at the offset again; return the step, if there was one since the last look."""
-        offset_ns, now_ns, doubt_ns = self._look()
+        """Measure the offset again; return the step, if there was one since the last time."""
+        offset_ns, now_ns, error_ns = self._measure()
         moved_ns = offset_ns - self.offset_ns
-        since_ns, self._looked_ns = self._looked_ns, now_ns
-        if abs(moved_ns) <= STEP_NS + doubt_ns + self._doubt_ns:
+        since_ns, self._measured_ns = self._measured_ns, now_ns
+        if abs(moved_ns) <= STEP_NS + error_ns + self._error_ns:
             return None
-        self.offset_ns, self._doubt_ns = offset_ns, doubt_ns
+        self.offset_ns, self._error_ns = offset_ns, error_ns
         return WallClockStep(since_ns, now_ns, moved_ns)
 
-    def _look(self) -> tuple[int, int, int]:
-        """Return the offset, when it was measured, and by how much it may be wrong."""
+    def _measure(self) -> tuple[int, int, int]:
+        """Return the offset, when it was measured, and its largest error."""
         best_ns = None
-        for _ in range(_LOOKS):
+        for _ in range(_MEASUREMENTS):
             before_ns, wall_ns, after_ns = self._clock(), self._wall(), self._clock()
             if best_ns is None or after_ns - before_ns < best_ns:
                 best_ns = after_ns - before_ns

@@ -1,4 +1,4 @@
-"""The limit on open file descriptors: looked at, raised, or refused before the first socket."""
+"""The limit on open file descriptors: read, raised, or refused before the first socket."""
 
 import os
 import sys

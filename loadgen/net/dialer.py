@@ -1,7 +1,7 @@
-"""From a target to sockets: name resolution, socket options, the start of a connect.
+"""Opening sockets to a target: socket options, and the start of a non-blocking connect.
 
-The socket class comes in as an argument and is looked up nowhere: whoever embeds the engine may
-have replaced `socket.socket` with another.
+The socket class is an argument, since a program that embeds the engine (Locust under gevent) may
+have replaced `socket.socket`.
 """
 
 import errno
@@ -27,7 +27,7 @@ SocketFactory = Callable[[int, int], Any]
 class SocketOptions:
     """How each socket is set up; None leaves a buffer at the system's choice.
 
-    stamp_every: every so many-th reply is to have the kernel's time of arrival; 0 for none.
+    stamp_every: every how many-th reply gets a kernel timestamp; 0 for none.
     """
 
     nagle: bool = False
@@ -37,7 +37,7 @@ class SocketOptions:
 
 
 class Dialer:
-    """Makes configured, non-blocking sockets that are on their way to one endpoint."""
+    """Makes configured, non-blocking sockets whose connect to one endpoint has begun."""
 
     def __init__(
         self, endpoint: Endpoint, options: SocketOptions, socket_factory: SocketFactory
@@ -48,7 +48,7 @@ class Dialer:
         self._socket_factory = socket_factory
 
     def dial(self) -> Any:
-        """Return a socket whose connect has begun; writability will tell how it ended.
+        """Return a socket whose connect has begun; it becomes writable when that has ended.
 
         Raises ConnectionFailed if it could not begin.
         """
@@ -73,7 +73,7 @@ class Dialer:
         if self.endpoint.family != socket.AF_UNIX and not options.nagle:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if options.stamp_every:
-            timestamps.ask(sock)
+            timestamps.enable(sock)
         if options.send_buffer_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer_bytes)
         if options.receive_buffer_bytes is not None:

@@ -1,4 +1,4 @@
-"""The bytes of one connection, as they pass: a socket that shows what goes through it."""
+"""A socket wrapper that shows what one connection sends and receives (``--dump-one``)."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class DumpedSocket:
         return sent
 
     def recv_into(self, buffer: bytearray) -> int:
-        """Receive, and show what came; nothing came where the peer has closed."""
+        """Receive, and show what came; no bytes mean that the peer has closed."""
         received: int = self._inner.recv_into(buffer)
         self._report("<", bytes(buffer[:received]))
         return received

@@ -1,8 +1,8 @@
 """What can go wrong on one connection: a closed list, phase × cause.
 
-A system call's errno becomes a ``Failure`` once, where the call stands (`Failure.of`). From then on
-nobody compares error texts: reports count by phase and cause, and whoever wants to know more reads
-the log. A cause also says whose it is: a local limit is never blamed on the server.
+A system call's errno becomes a ``Failure`` once, where the call is made (`Failure.of`). Reports
+count by phase and cause, never by error text; details are in the log. A cause also says whether it
+lies on this machine, so that a local limit is not attributed to the server.
 """
 
 import enum
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Phase(enum.StrEnum):
-    """Where in a connection's life it went wrong."""
+    """The phase of a connection's life in which it failed."""
 
     CONNECT = "connect"
     SEND = "send"
@@ -20,7 +20,7 @@ class Phase(enum.StrEnum):
 
 
 class Cause(enum.StrEnum):
-    """What went wrong. ``text`` is for people."""
+    """What went wrong: ``text`` explains it; ``is_local`` if it lies on this machine."""
 
     text: str
     is_local: bool
@@ -32,7 +32,7 @@ class Cause(enum.StrEnum):
     REPLY_TIMEOUT = "reply_timeout", "the reply was not whole in time (--reply-timeout)"
     UNREACHABLE = "unreachable", "host or network unreachable"
     UNEXPECTED_BYTES = "unexpected_bytes", "bytes that no message asked for"
-    BAD_FRAME = "bad_frame", "bytes that are no reply of the expected form"
+    BAD_FRAME = "bad_frame", "bytes that are not a reply of the expected form"
     REPLY_TOO_LONG = "reply_too_long", "the reply is longer than --max-reply"
     MISMATCH = "mismatch", "the echo differs from what was sent"
     BACKLOG = "backlog", "the listener's backlog is full; --connect-rate opens more slowly"
@@ -45,7 +45,7 @@ class Cause(enum.StrEnum):
     OTHER = "other", "another error of the operating system; -v logs it"
 
     def __new__(cls, value: str, text: str, is_local: bool = False) -> "Cause":
-        """Make the string ``value`` carry its explanation and its blame."""
+        """Attach the explanation and ``is_local`` to the string ``value``."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.text = text
@@ -94,7 +94,7 @@ class Failure(NamedTuple):
 
 
 class ConnectionFailed(Exception):  # noqa: N818 - it reports a peer's failure, not an error of ours
-    """Carries a `Failure` from the system call that met it to the engine; never leaves the core."""
+    """Carries a `Failure` from the system call to the engine, which handles it."""
 
     def __init__(self, failure: Failure, detail: str = "") -> None:
         super().__init__(f"{failure} ({detail})" if detail else str(failure))

@@ -1,4 +1,4 @@
-"""How to wait for the moment to send.
+"""Three ways to wait until a moment: to the millisecond, to tens of microseconds, or spinning.
 
 Facts. epoll_wait(2) and poll(2) count in milliseconds, and Python rounds up: a message that is due
 in 100 µs goes out 900 µs late. select(2) counts in microseconds, and an epoll descriptor can be
@@ -10,9 +10,10 @@ Danger. select(2) refuses descriptors from 1024 on (FD_SETSIZE): the selector mu
 before the connections.
 
 Decision. Three ways to wait: ``eco`` takes the millisecond; ``normal`` waits in select(2), with
-the least slack; ``precise`` does so until `SPIN_NS` before the moment, and asks again and again
-from then on, which costs a core at high rates. kqueue(2) counts in nanoseconds by itself, select(2)
-in microseconds; poll(2) has nothing better than ``eco``, or to spin.
+the least slack; ``precise`` does so until `SPIN_NS` before the moment, and polls from then on,
+which costs a core at high rates. kqueue(2) counts in nanoseconds by itself, select(2) in
+microseconds; poll(2) has nothing better than ``eco``, or to spin. The load waits in the way that
+``--pacing`` names, the embedded server always in the precise one.
 
 Cost. A wait in select(2) is one system call more; it is made only where there is a moment to meet.
 """
@@ -32,16 +33,16 @@ from loadgen.units import ns_to_seconds
 NAMES: Final = ("eco", "normal", "precise")
 
 SPIN_NS: Final = 80_000
-"""Long enough to wake up in: what a wake-up takes at worst on an idle machine."""
+"""How long before the moment polling begins: the longest wake-up on an idle machine."""
 
 Ready = list[tuple[selectors.SelectorKey, int]]
 
 Wait = Callable[[Any, int], Ready]
-"""Asks a selector until it has something to say, or until a moment (nanoseconds of the clock); may
-come back somewhat earlier without anything to say."""
+"""Takes a selector and a moment (nanoseconds of the clock); returns what is ready as soon as
+something is, or nothing at that moment, or somewhat earlier: then the caller calls it again."""
 
 _EPOLL: Final = ("BoundedEpollSelector", "EpollSelector")
-_FINE: Final = ("KqueueSelector", "SelectSelector")  # their own wait counts in less
+_FINE: Final = ("KqueueSelector", "SelectSelector")  # they count in less than milliseconds
 _MILLISECOND_NS: Final = 1_000_000
 
 
@@ -74,9 +75,9 @@ def waiting(name: str, selector: Any, clock: Clock) -> Wait:
 
 @contextlib.contextmanager
 def least_timer_slack() -> Iterator[None]:
-    """Let this thread be woken up without delay; elsewhere than on Linux it does nothing.
+    """Set this thread's timer slack to 1 ns, and restore it; does nothing elsewhere than on Linux.
 
-    proc(5), /proc/[pid]/timerslack_ns; a thread's number is as good as a process's there.
+    proc(5), /proc/[pid]/timerslack_ns, where the id of a thread is accepted as well.
     """
     path = Path(f"/proc/{threading.get_native_id()}/timerslack_ns")
     try:

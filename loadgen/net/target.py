@@ -1,4 +1,4 @@
-"""Where the load goes: the forms in which a target may be written, and nothing of the network."""
+"""Targets as text: the accepted forms of a TCP address or a UNIX socket path."""
 
 import re
 from collections.abc import Iterable
@@ -56,14 +56,14 @@ class Target(NamedTuple):
         return f"{host}:{self.port}"
 
 
-def with_numbers(address: str, resolved: str, others: Iterable[str]) -> str:
-    """Return ``address``, and for a name where that led: ``localhost:80 (127.0.0.1, not ::1)``.
+def with_numeric_host(address: str, resolved: str, others: Iterable[str]) -> str:
+    """Return ``address``, a name with what is used for it: ``localhost:80 (127.0.0.1, not ::1)``.
 
-    resolved: what the name was taken for. others: what it might have been taken for as well.
+    resolved: the address that is used. others: what the name resolves to as well.
     """
     try:
         asked, used, *unused = map(Target.parse, (address, resolved, *others))
-    except UsageError:  # whatever a record may hold
+    except UsageError:  # a record may hold any text
         return address
     if used == asked:
         return address

@@ -1,4 +1,4 @@
-"""When a reply arrived, by the kernel's own clock.
+"""Kernel receive timestamps: when a reply arrived, by the kernel's own clock.
 
 Facts. Linux notes the time at which a segment comes in and hands it out with the bytes, where the
 socket asks for it (SO_TIMESTAMPNS, socket(7), as a control message of recvmsg(2)). However long the
@@ -7,14 +7,12 @@ stamp of the newest segment that it touched (net/ipv4/tcp.c), so that it belongs
 message of that read, if nothing follows it; for the messages before, it is an upper bound.
 
 Danger. The kernel switches stamping on when the first socket of the machine asks for it, and takes
-up to a millisecond; what arrives before has no stamp. `keeper` asks early, waits until a stamp
-comes, and holds the option for as long as the run lasts. UNIX sockets have no stamps. A control
-message may be missing or cut short; that is counted, and never mistaken for a time.
+up to a millisecond; what arrives before has no stamp. `keep_stamping` asks early, waits until a
+stamp comes, and holds the option for as long as the run lasts. UNIX sockets have no stamps. A
+control message may be missing or cut short; that is counted, and never mistaken for a time.
 
-Decision. A stamp travels as an integer: nanoseconds of the wall clock, or one of the three numbers
-below, which are no time.
-
-Seam. Whoever puts something in place of a socket (TLS, say, over a memory BIO) offers
+Decision. A stamp is an integer: nanoseconds of the wall clock, or one of the three constants below,
+which are not times. What replaces a socket (TLS over a memory BIO, for example) must offer
 ``recvmsg_into`` with the same result: the plain bytes, and the control messages of the raw read.
 """
 
@@ -46,11 +44,11 @@ _TRIES: Final = 10_000
 
 
 class NoStampsError(Exception):
-    """The kernel stamps nothing here; the text says why."""
+    """This kernel gives no timestamps; the text says why."""
 
 
-def ask(sock: Any) -> None:
-    """Let ``sock`` hand out stamps. Raises OSError where the system knows none."""
+def enable(sock: Any) -> None:
+    """Enable receive timestamps on ``sock``. Raises OSError where the system has none."""
     sock.setsockopt(socket.SOL_SOCKET, OPTION, 1)
 
 
@@ -65,13 +63,13 @@ def stamp_of(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
 
 
 def bound_by(stamp_ns: int) -> int:
-    """Return what ``stamp_ns`` is to a reply that may have come before it."""
+    """Return the stamp of a reply that arrived at ``stamp_ns`` or before."""
     return UPPER_BOUND if stamp_ns > 0 else stamp_ns
 
 
 @contextlib.contextmanager
-def keeper(wall_clock: Clock) -> Iterator[None]:
-    """Keep the kernel stamping for as long as the ``with`` lasts; it has been seen to do so.
+def keep_stamping(wall_clock: Clock) -> Iterator[None]:
+    """Keep the kernel's timestamps on for as long as the ``with`` lasts; a self-test comes first.
 
     Raises NoStampsError if no stamp comes between a send and its read within some 50 ms.
     """
@@ -80,7 +78,7 @@ def keeper(wall_clock: Clock) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             sender, receiver = _pair(stack)
-            ask(receiver)
+            enable(receiver)
             _wait_for_stamp(sender, receiver, wall_clock)
         except OSError as error:
             raise NoStampsError(f"the self-test could not be made: {error}") from error

@@ -1,12 +1,10 @@
-"""The standard library as it was before gevent put its own things in place of it.
+"""The standard library's own functions and classes, also where gevent has replaced them.
 
-Facts. ``gevent.monkey.patch_all`` replaces `socket.socket` and `select.select`, and takes
-`select.epoll` and `selectors.EpollSelector` away: what is left switches to another greenlet where
-it would block. The loop of ours never blocks; it needs the real ones, under gevent's loop too.
-
-Decision. They are asked for by name, when they are needed: what was looked up at import would
-depend on who was imported first. gevent is not imported here; who has not imported it has not
-patched anything.
+``gevent.monkey.patch_all`` replaces `socket.socket` and `select.select`, and removes `select.epoll`
+and `selectors.EpollSelector`: what is left switches to another greenlet where it would block. The
+engine's loop never blocks, and needs the originals, under gevent's loop too. They are looked up by
+name when they are needed, since a look-up at import would depend on the order of imports. gevent is
+not imported here: without it nothing is patched.
 """
 
 import importlib

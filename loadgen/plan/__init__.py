@@ -1,4 +1,4 @@
-"""What a run is to do."""
+"""What a run is to do: the Plan, its payloads, and when messages are sent."""
 
 from loadgen.plan.plan import Plan
 

@@ -1,25 +1,25 @@
-"""When messages are intended: arrivals drawn from the offered rate over time.
+"""Intended times of messages: arrivals drawn from the offered rate over time.
 
-Facts. A closed loop asks less of a server the slower it answers, so a stall hides itself: of a
-server that stops for 100 ms in each second, 20 busy connections report 0.22 ms at p99, where a
-user who comes at a time of his own waits 90 ms. Such users are an arrival process, and how it is
-spread matters as much as its rate: at 80 % of what a server with one queue can do, arrivals on an
-even grid see a median of 36 µs, random (Poisson) ones 65 µs, and both are true of that server.
+Facts. A closed loop sends less the slower the server answers, so a stall hides itself: of a server
+that stops for 100 ms in each second, 20 busy connections report 0.22 ms at p99, where users who
+arrive independently of it wait 90 ms. Such users are an arrival process, and how it is spread
+matters as much as its rate: at 80 % of the capacity of a server with one queue, arrivals on an even
+grid see a median of 36 µs, random (Poisson) ones 65 µs, and both are true of that server.
 
 Danger. Intended times follow from the profile, the kind of arrivals and the seed, and from nothing
-that happens in the run. To move them because the server, or the generator, is late is to drop just
-the waits that matter: coordinated omission (Gil Tene). To add up gaps of rounded nanoseconds is to
-drift. And to end a schedule when the loop looks at the clock is to send a message too many wherever
-the end falls on the grid: 1 s at 10/s are the messages of [0 s, 1 s), ten of them.
+that happens in the run. Moving them because the server, or the generator, is late would drop
+exactly the waits that matter: coordinated omission (Gil Tene). Adding up gaps of rounded
+nanoseconds would drift. Ending a schedule when the loop reads the clock would send a message too
+many wherever the end falls on the grid: 1 s at 10/s are the messages of [0 s, 1 s), ten of them.
 
 Decision. Gaps are drawn with a mean of 1 where the unit is the message, summed to counts, and
 mapped to time by the inverse of the profile's integral, which is the number of messages due so
 far. By the time-rescaling theorem (Papangelou 1972; Brown et al., Neural Computation 14, 2002)
 unit Poisson arrivals become those of the changing rate, exactly. From a knot on, where the rate is
 r + s·x, count n falls due at r·x + s·x²/2 = n; of the two forms of the root, 2n / (r + √(r² + 2sn))
-cancels nothing where the rate rises, and holds for s = 0. Counts and seconds are float64, exact to
-less than a nanosecond for weeks; only the result is rounded. What a run asks for is cut out of that
-by time, chunk by chunk, so that an end costs nothing for each message.
+loses no digits to cancellation where the rate rises, and holds for s = 0. Counts and seconds are
+float64, exact to less than a nanosecond for weeks; only the result is rounded. The portion that a
+run needs is cut out by time, chunk by chunk, so that an end costs nothing for each message.
 
 Cost. About 140 ns for each message, of which `next` itself is 20 ns; the rest is a pause of some
 0.1 ms in every `CHUNK` messages. The first chunks are smaller, for a quick start (0.1 ms):
@@ -40,7 +40,7 @@ from loadgen.plan.profile import Floats, Profile
 ARRIVALS: Final = ("constant", "poisson", "uniform")
 
 CHUNK: Final = 1024
-"""Arrivals that are computed at once: cheap for each of them, and yet a short pause."""
+"""Arrivals that are computed at once: cheap for each of them, and still a short pause."""
 
 
 def arrivals(profile: Profile, kind: str, seed: int) -> Iterator[int]:

@@ -1,7 +1,7 @@
-"""What is sent: the sources that a user names, and the queue of payloads made of them.
+"""Payloads: the sources that a user names, and the queue that is made of them.
 
-Every connection works through the same queue, in order and from its start again, each at its own
-position; so the queue is shared and holds no position. Names of files are kept as
+Every connection sends the same queue, in order and from its start again, each at its own position;
+so the queue is shared and holds no position. Names of files are kept as
 `loadgen.text.escaped` writes them.
 """
 
@@ -41,7 +41,7 @@ class SizePayload(msgspec.Struct, frozen=True, tag="size"):
 
 
 class MadePayload(msgspec.Struct, frozen=True, tag="made"):
-    """Payloads that code makes while the run goes on; ``by`` names it."""
+    """Payloads that user code makes during the run; ``by`` names it."""
 
     by: Text
 
@@ -50,7 +50,7 @@ RedactedPart = Literal["text", "file name", "file name, lines", "file name, raw 
 
 
 class RedactedPayload(msgspec.Struct, frozen=True, tag="redacted"):
-    """What is kept of a payload, or of a first message, that a record must not hold.
+    """The length and the digest of a payload, or a first message, that a record must not hold.
 
     part: what is redacted: the text that was sent, or the name of the file that it was read from.
     size_bytes: how long that was. sha256: the first digits of its digest, in hexadecimal
@@ -96,7 +96,7 @@ def first_message(given: bytes | RedactedPayload) -> bytes:
 
 
 def files_of(sources: Iterable[object]) -> Iterator[Path]:
-    """Yield the files that those of ``sources`` are read from which are files; ``-``: stdin."""
+    """Yield the files that ``sources`` are read from; ``-`` is standard input."""
     for source in sources:
         if isinstance(source, FilePayload | LinesPayload):
             yield Path(unescaped(source.path))
@@ -158,13 +158,12 @@ class Payloads(Protocol):
     """What a connection sends, one message after the other."""
 
     items: tuple[bytes, ...]
-    """All there are, over and over again; empty where each is only made when it is sent."""
+    """All of them, which repeat; empty where each is made when it is sent."""
 
     def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
         """Return ``count`` payloads from ``position`` on: their bytes in one, and their lengths.
 
-        ``position`` is the number of payloads sent before, or what is left of it after so many
-        turns through ``items``.
+        ``position`` is the number of payloads sent before, which may be modulo their number.
         """
         ...
 
@@ -181,9 +180,9 @@ class PayloadQueue:
         items = self.items
         if count == 1:
             return items[position], self._lengths[position : position + 1]
-        laps, end = divmod(position + count, len(items))
-        if laps == 0:
+        cycles, end = divmod(position + count, len(items))
+        if cycles == 0:
             return b"".join(items[position:end]), self._lengths[position:end]
-        chosen = items[position:] + items * (laps - 1) + items[:end]
-        lengths = self._lengths[position:] + self._lengths * (laps - 1) + self._lengths[:end]
+        chosen = items[position:] + items * (cycles - 1) + items[:end]
+        lengths = self._lengths[position:] + self._lengths * (cycles - 1) + self._lengths[:end]
         return b"".join(chosen), lengths

@@ -1,4 +1,4 @@
-"""The Plan: the frozen, validated description of one run, before any socket exists."""
+"""The Plan: the immutable, checked description of one run."""
 
 import functools
 import sys
@@ -18,8 +18,8 @@ from loadgen.quantities import MOST_KINDS, MOST_PAYLOADS, Text
 DEFAULT_DURATION_S: Final = 10.0
 DEFAULT_CONNECTIONS: Final = 100
 
-# Numbers that must be 1 or more, and the most that they may be: socket buffers are C integers, and
-# a pipeline deeper than a million is a slip of the keyboard.
+# Numbers that must be 1 or more, and their largest values: socket buffers are C integers, and a
+# pipeline deeper than a million is a typing error.
 _COUNTS: Final = {
     "connections": sys.maxsize,
     "messages": sys.maxsize,
@@ -50,7 +50,7 @@ Conditions = Annotated[tuple[Text, ...], msgspec.Meta(max_length=MOST_KINDS)]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one run does. Durations are seconds, sizes bytes; every value is checked on creation.
+    """The description of one run: durations in seconds, sizes in bytes, all checked on creation.
 
     Raises UsageError naming the option, the value and what is accepted.
 
@@ -69,39 +69,38 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     pipeline: messages in flight on each connection.
     rate: messages per second over all connections, ``50_000`` or ``"50k"``, or a ramp such as
         ``"0..50k/30s"``; makes an open loop, in which each message has an intended time.
-    rate_per_connection: the same for one connection; what counts is its product with
-        ``connections``.
+    rate_per_connection: the same for one connection; it is multiplied by ``connections``.
     stages: ramps from one rate to the next, ``"10s:5k,20s:50k,10s:0"``, from 0 on.
         Of these three, one at most.
     arrivals: how the intended times are spread: a name of `loadgen.plan.arrivals.ARRIVALS`.
-    unlimited: send on time whatever is in flight (the command line's ``--open``); otherwise a
-        message waits until a connection has room, and that wait counts.
+    unlimited: send on time however many messages are in flight (``--open``); otherwise a message
+        waits for a free connection, and that wait counts as response time.
     think: in a closed loop, the pause between a reply and the next message: ``"10ms"``, or
         ``"exp:10ms"`` for random ones of that mean.
-    seed: of everything random.
+    seed: of all random numbers.
     pacing: how exactly to wait for the moment to send: a name of `loadgen.net.pacing.NAMES`.
-    timestamps: who says when a reply arrived: ``kernel``, ``user``, or ``auto`` for the kernel
-        where it can.
-    timestamp_sample: every so many-th read that brings a reply is stamped.
+    timestamps: the clock that says when a reply arrived: ``kernel`` (receive timestamps), ``user``
+        (when it is read), or ``auto``: the kernel's where there are any.
+    timestamp_sample: every how many-th read that brings a reply gets a kernel timestamp.
     probe: whether a second process measures beside the load, with one connection; None: where the
-        kernel gives no timestamps and the load is more than a trickle.
-    checks: conditions such as ``"service_p99<5ms"`` (`loadgen.analysis.checks`, which reads them
-    when the
-        run begins); the record says what became of them.
+        kernel gives no timestamps and the load is not a light one.
+    checks: conditions such as ``"service_p99<5ms"``, in the form of `loadgen.analysis.checks`,
+        which parses them when the run begins; the record holds their outcomes.
     watch: the processes whose use of the machine is recorded as the target's: ``auto`` for those
-        that listen there, if that is on this machine; a process number; ``off`` for none, nor this
-        one's.
-    sample_interval_s: how often that is looked at.
+        that listen there, if that is on this machine; a process id; ``off`` for none, not even
+        this one.
+    sample_interval_s: how often their use of the machine is sampled.
     reply: when a reply is whole, in the form of `loadgen.net.protocols.FORMS`.
-    max_reply_bytes: how long a reply may be where the server decides that, by a delimiter, a
-        length or the end of the stream; a longer one is a failure. None: as long as it likes.
+    max_reply_bytes: the longest reply that is accepted where the server decides its length, by a
+        delimiter, a length prefix or the end of the stream; a longer one is a failure. None: no
+        limit.
     verify: compare echoed bytes with what was sent.
-    connect_rate_per_s: connections opened each second, over all; None: as fast as they come up.
+    connect_rate_per_s: connections opened each second, in total; None: as fast as they come up.
     connect_timeout_s: for one connection to come up.
     io_timeout_s: for one connection to make progress while it waits for the server.
-    reply_timeout_s: for a reply to be whole, counted from the moment at which its message was sent;
-        without replies, for a message to be taken whole. None: as long as there is progress.
-    drain_s: how long what is in flight may take to come home after the end.
+    reply_timeout_s: for a reply to be whole, counted from when its message was sent; without
+        replies, for a message to be sent whole. None: no limit, as long as there is progress.
+    drain_s: how long to wait for outstanding replies after the end.
     reconnect: open failed connections again, with back-off.
     nagle: leave Nagle's algorithm on (TCP_NODELAY is set otherwise).
     send_buffer_bytes, receive_buffer_bytes: SO_SNDBUF, SO_RCVBUF; None: the system's choice.

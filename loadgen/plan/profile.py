@@ -1,7 +1,6 @@
-"""The offered rate over time, and how many messages are due when; the time that users think.
+"""The offered rate over time, and how many messages are due when.
 
-How messages are spread at that rate is the business of `loadgen.plan.arrivals`, where the theory
-stands.
+How the messages are spread at that rate: `loadgen.plan.arrivals`.
 """
 
 import contextlib
@@ -20,7 +19,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 LONGEST_S: Final = 8760 * 3600.0
-"""Nothing lasts longer, nor is waited for longer: a year."""
+"""A year: the longest duration that is accepted."""
+
 _NEVER_S: Final = 1e9  # in nanoseconds, well within int64
 
 _RATE_FORM: Final = f"{units.RATE_FORM}, or a ramp such as 0..50k/30s"
@@ -39,7 +39,7 @@ class Profile:
     """The offered rate over time: from ``start_per_s`` through the stages; the last rate holds.
 
     Times are seconds from the start of the load; earlier ones count as the start. Raises
-    ValueError for what no load can follow: its text says what is accepted.
+    ValueError for values that are not accepted: its text says what is.
     """
 
     start_per_s: float
@@ -185,7 +185,7 @@ def _stage(duration: str, target: str) -> RateStage:
 
 @contextlib.contextmanager
 def refusing(option: str, value: object, accepted: str = "") -> Iterator[None]:
-    """Turn a ValueError into the UsageError that says what is ``accepted``, or else its text."""
+    """Turn a ValueError into a UsageError with what is ``accepted``, or with its own text."""
     try:
         yield
     except ValueError as error:

@@ -1,13 +1,11 @@
-"""What a record keeps of what nobody else may read: its length and its digest.
+"""Redaction (``--redact``): a record keeps only the length and the digest of what was sent.
 
-Facts. A record holds the payloads and the first message of its plan, and so does all that is made
-of it: pages, the command on them, comparisons. Tokens and passwords may be in there, and in the
-names of files.
-
-Decision. A digest is plain SHA-256, without a key: two records of the same payloads are still the
-same load, so that they can be compared, and merged where several processes have made them. The
-price: whoever can list what a short secret may be can find it by its digest. A key that is thrown
-away would prevent that, and make every two records unlike.
+A record holds the payloads and the first message of its plan, and so does all that is made of it:
+pages, the command on them, comparisons. They, and the names of files, may contain tokens and
+passwords. The digest is plain SHA-256, without a key: two records of the same payloads are still
+the same load, so that they can be compared, and merged where several processes have made them. The
+price: a short secret can be found by hashing all candidates. A key that is thrown away would
+prevent that, but would make all records differ.
 """
 
 import hashlib
@@ -25,16 +23,16 @@ from loadgen.plan.payloads import (
 from loadgen.plan.plan import Plan
 
 _DIGITS: Final = 16
-"""Of the digest in hexadecimal: 64 bits, so that two different texts hardly ever share them."""
+"""Digits of the digest in hexadecimal: 64 bits, so that collisions are very unlikely."""
 
 
 def redacted(content: bytes, part: RedactedPart = "text") -> RedactedPayload:
-    """Return what is kept of ``content``."""
+    """Return the length and the digest of ``content``."""
     return RedactedPayload(part, len(content), hashlib.sha256(content).hexdigest()[:_DIGITS])
 
 
 def redacted_plan(plan: Plan) -> Plan:
-    """Return ``plan`` as a record holds it that is to be redacted; it can no longer be run."""
+    """Return ``plan`` as a redacted record holds it; it can no longer be run."""
     first = plan.first_message
     return msgspec.structs.replace(
         plan,
@@ -50,7 +48,7 @@ def as_recorded(plan: Plan) -> Plan:
 
 
 def _source(source: PayloadSource) -> PayloadSource:
-    """Return what is kept of ``source``: of a file, by its name, for that may tell something."""
+    """Return ``source`` redacted; of a file, its name is, which may be confidential too."""
     match source:
         case bytes():
             return redacted(source)

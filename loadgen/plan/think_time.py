@@ -1,4 +1,4 @@
-"""How long a connection waits between a reply and its next message."""
+"""Think time: how long a connection waits between a reply and its next message."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ from loadgen.plan.profile import LONGEST_S, refusing
 
 ThinkKind = Literal["fixed", "exponential"]
 
-
 _THINK_FORM: Final = (
     "write a duration such as 10ms, or exp:10ms for random ones of that mean; "
     "more than 0, and at most 8760h"
@@ -21,9 +20,9 @@ _THINK_FORM: Final = (
 
 @dataclass(frozen=True)
 class ThinkTime:
-    """How long a connection waits between a reply and its next message: ``mean_ns``, or about.
+    """Think times that are all ``mean_ns``, or ``exponential``: random with that mean.
 
-    ``exponential`` times are random with that mean, as of users who keep no track of their waits.
+    An exponential distribution is that of waits which end independently of how long they lasted.
     """
 
     mean_ns: int

@@ -1,15 +1,15 @@
-"""The intended times of a crowd of users who come and go, each with a rate of their own.
+"""Intended times of a changing number of users, each with the same rate.
 
-Facts. What n users offer is one arrival process at n times the rate of one of them. n changes while
-the run goes on, and nobody knows beforehand when.
+Facts. What n users offer is one arrival process at n times the rate of one of them. n changes
+during the run, at times that are not known beforehand.
 
-Danger. A message that is due stays due: if the generator is late while somebody leaves, the times
+Danger. A message that is due stays due: if the generator is late while a user leaves, the times
 that are already past must not move.
 
 Decision. Arrivals are drawn as counts of messages, and a count falls due when the integral of the
 offered rate reaches it (as in `loadgen.plan.arrivals`). The integral is a chain of knots, one for
-each change; a change appends one, so that what lies before it stands, and only the message that
-comes next is asked for again.
+each change; a change appends one, so that the earlier ones stay as they are, and only the time of
+the next message is computed again.
 """
 
 from bisect import bisect_right
@@ -65,7 +65,7 @@ class _Knot(NamedTuple):
 
 
 class UserArrivals:
-    """Endless intended times, in nanoseconds from the beginning; nobody is there at first.
+    """Endless intended times, in nanoseconds from the beginning; there are no users at first.
 
     rate_per_s: of each user. kind: a name of `loadgen.plan.arrivals.ARRIVALS`. seed: not negative.
     Raises UsageError for another kind.
@@ -86,9 +86,9 @@ class UserArrivals:
         return self._due_ns()
 
     def resize(self, users: int, at_ns: int) -> int:
-        """Let there be so many users from ``at_ns`` on; return when the message to come is due.
+        """Set the number of users from ``at_ns`` on; return when the next message is due.
 
-        `NEVER_NS` if never. ``at_ns`` is not before that of the last call.
+        That is `NEVER_NS` without users. ``at_ns`` is not before that of the last call.
         """
         last = self._knots[-1]
         self._knots.append(_Knot(at_ns, last.due_at(at_ns), users * self._per_ns))

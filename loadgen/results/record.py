@@ -357,7 +357,7 @@ def from_json(text: bytes) -> RunRecord:
             try:
                 check(getattr(record, field))
             except ValueError as error:
-                complaint = f"{field}: {decoded.complaint(error)}"
+                complaint = f"{field}: {decoded.error_line(error)}"
                 raise RecordError(f"this is no {form}: {complaint}") from None
         return record
     finally:

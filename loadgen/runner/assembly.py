@@ -107,7 +107,7 @@ def kernel_timestamps(plan: Plan, endpoint: Endpoint, wall_clock: Clock) -> Iter
     with contextlib.ExitStack() as stack:
         if not reason:
             try:
-                stack.enter_context(timestamps.keeper(wall_clock))
+                stack.enter_context(timestamps.keep_stamping(wall_clock))
             except timestamps.NoStampsError as error:
                 reason = str(error)
                 if plan.timestamps == "kernel":

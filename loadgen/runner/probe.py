@@ -35,7 +35,7 @@ import msgspec
 
 from loadgen.files.encoded import as_json
 from loadgen.files.writing import write_whole
-from loadgen.net.address import Endpoint, refuse_own_end
+from loadgen.net.address import Endpoint, refuse_self_connection
 from loadgen.net.clock import NEVER_NS
 from loadgen.net.failure import Cause
 from loadgen.net.protocols import FramingError, UntilEof
@@ -285,7 +285,7 @@ class Prober:
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
-        refuse_own_end(sock)
+        refuse_self_connection(sock)
         if family != getattr(socket, "AF_UNIX", None) and not self._plan.nagle:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._decoder = self._framing.decoder()

@@ -17,7 +17,7 @@ from loadgen.engine.pool import NONE, PoolTotals
 from loadgen.engine.recorder import Recorder
 from loadgen.errors import UnreachableError
 from loadgen.net import backends, descriptors
-from loadgen.net.address import Endpoint, first_that_answers, resolve
+from loadgen.net.address import Endpoint, first_reachable, resolve
 from loadgen.net.clock import WallClock
 from loadgen.net.pacing import least_timer_slack
 from loadgen.net.target import Target
@@ -105,7 +105,7 @@ class _Run:
         """
         findings, surroundings = self.findings, self._surroundings
         endpoints = resolve(target)
-        endpoint = first_that_answers(endpoints, self._plan.connect_timeout_s)
+        endpoint = first_reachable(endpoints, self._plan.connect_timeout_s)
         from loadgen.runner.monitor import Monitor  # noqa: PLC0415 - with psutil
 
         monitor = Monitor(self._plan, endpoint, embedded_pid, self._clock)

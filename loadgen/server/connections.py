@@ -1,4 +1,4 @@
-"""The open connections of a server: what each has still to send, what it waits for, and its end."""
+"""The open connections of a server: what each has still to send, and what it waits for."""
 
 import socket
 from collections import deque
@@ -31,8 +31,8 @@ class ServerConnection:
     """One accepted socket.
 
     number: unique among the connections of a server.
-    pending_bytes: received and not yet sent; is_blocked: the kernel would not take some of them.
-    unsent: what an answer at once has left over; answers: (due_ns, arrived_ns, answer), in order.
+    pending_bytes: received and not yet sent; is_blocked: the kernel did not take some of them.
+    unsent: the rest of an immediate answer; answers: (due_ns, arrived_ns, answer), in order.
     ended: the peer will send no more; is_open: the socket is not closed yet.
     """
 
@@ -56,7 +56,7 @@ class ServerConnection:
 
 
 class ServerConnections:
-    """All peers of a server, watched on ``selector``; ``bytes_*`` are counted by who moves them."""
+    """All open connections of a server, on ``selector``; its users add to ``bytes_*``."""
 
     def __init__(self, selector: BaseSelector, *, is_tcp: bool) -> None:
         self._selector = selector
@@ -70,7 +70,7 @@ class ServerConnections:
         return ServerCounts(self.accepted, self.closed, self.bytes_received, self.bytes_sent)
 
     def admit(self, accepted: socket.socket) -> None:
-        """Take a new connection in, and wait for what it sends."""
+        """Add a new connection, and wait for what it sends."""
         self.accepted += 1
         peer = ServerConnection(accepted, self.accepted)
         self._open.add(peer)
@@ -83,7 +83,7 @@ class ServerConnections:
             self.drop(peer)
 
     def settle(self, peer: ServerConnection) -> None:
-        """Watch for whatever can move ``peer`` on; close it if nothing is left to do."""
+        """Register the events that ``peer`` needs now; close it if nothing is left to do."""
         if peer.is_blocked:
             interest = EVENT_WRITE
         elif peer.ended and not peer.pending_bytes:
@@ -93,12 +93,12 @@ class ServerConnections:
             full = peer.pending_bytes + BUFFER_BYTES > PENDING_BYTES
             interest = 0 if peer.ended or full else EVENT_READ
         if interest != peer.interest:
-            self._watch(peer, interest)
+            self._register(peer, interest)
 
     def drop(self, peer: ServerConnection) -> None:
         """Close ``peer``, whatever it has still to send."""
         if peer.interest:
-            self._watch(peer, 0)
+            self._register(peer, 0)
         peer.socket.close()
         peer.is_open = False
         peer.answers.clear()
@@ -110,7 +110,7 @@ class ServerConnections:
         for peer in list(self._open):
             self.drop(peer)
 
-    def _watch(self, peer: ServerConnection, interest: int) -> None:
+    def _register(self, peer: ServerConnection, interest: int) -> None:
         if not interest:
             self._selector.unregister(peer.socket)
         elif peer.interest:

@@ -1,20 +1,16 @@
-"""Answers at a known time: each held back until it is due, and its residence time noted down.
+"""Delayed answers: each is sent when it is due, and its residence time is logged.
 
-Facts. A message, to a server that knows no framing, is what one read returns. It is due a delay
-after its last byte arrived, and its residence time is from that arrival to just before the ``send``
+The server knows no framing: a message is what one read returns. Its answer is due a delay after its
+last byte arrived, and its residence time lasts from that arrival until just before the ``send``
 that took its last byte. On one connection the answers keep the order of the requests, as a byte
-stream must: an answer that is due before the one ahead of it waits, and the wait is part of its
-residence.
+stream must: an answer that is due before the one ahead of it waits, and that wait is part of its
+residence time.
 
-Danger. An answer that is late because this loop was busy with reading makes the truth less exact
-than it need be.
-
-Decision. What is due goes first, before anything is read, and is looked for again after every
-event. One heap holds, for each connection, when the first of its answers is due; whether later ones
-of the same connection are due is seen once that one is sent. A connection that the kernel takes no
-more from is not in the heap: it goes on when it is writable.
-
-Cost. Four clock reads, a copy and two heap steps a message.
+An answer must not be late because this loop is busy with reading. So what is due is sent before
+anything is read, and again after every event. One timer heap holds, for each connection, when the
+first of its answers is due; later ones are checked once that one is sent. A connection whose socket
+buffer is full is not in the heap: it goes on when it is writable. The cost is four clock reads, a
+copy and two heap operations a message.
 """
 
 import time
@@ -22,7 +18,7 @@ from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from selectors import EVENT_READ, EVENT_WRITE
 
-from loadgen.server.arrivals import Receive
+from loadgen.net.pacing import Ready
 from loadgen.server.connections import (
     BUFFER_BYTES,
     PENDING_BYTES,
@@ -30,14 +26,14 @@ from loadgen.server.connections import (
     ServerConnections,
 )
 from loadgen.server.delays import Sampler
+from loadgen.server.receiving import Receive
 from loadgen.server.residence_log import ResidenceLog
-from loadgen.server.waiting import Ready
 
 
 class DelayedAnswers:
     """Echoes on ``peers``, each answer after a delay; `due` holds (due_ns, number, peer), a heap.
 
-    ``handlers`` serve the descriptors that are no peer's.
+    ``handlers`` are called for all other descriptors.
     """
 
     def __init__(
@@ -47,13 +43,13 @@ class DelayedAnswers:
         *,
         receive: Receive,
         draw_delay_ns: Sampler,
-        ledger: ResidenceLog | None,
+        residence_log: ResidenceLog | None,
     ) -> None:
         self._peers = peers
         self._handlers = handlers
         self._receive_into = receive
         self._draw_delay_ns = draw_delay_ns
-        self._ledger = ledger
+        self._residence_log = residence_log
         self._buffers = [bytearray(BUFFER_BYTES)]
         self._view = memoryview(self._buffers[0])
         self.due: list[tuple[int, int, ServerConnection]] = []
@@ -103,7 +99,7 @@ class DelayedAnswers:
                 self._answer(peer)
 
     def _answer(self, peer: ServerConnection) -> None:
-        """Send what is due of one connection, in order; a blocked one may go on."""
+        """Send what is due on one connection, in order; a blocked one is tried again."""
         answers = peer.answers
         peer.is_blocked = False
         while answers and not peer.is_blocked:
@@ -126,7 +122,7 @@ class DelayedAnswers:
                 peer.is_blocked = True
             else:
                 answers.popleft()
-                if self._ledger is not None:
-                    self._ledger.append(now_ns - arrived_ns)
+                if self._residence_log is not None:
+                    self._residence_log.append(now_ns - arrived_ns)
         if peer.is_blocked or peer.interest != EVENT_READ:
             self._peers.settle(peer)

@@ -1,7 +1,7 @@
-"""How long a server holds its answers back: delays as pure values, and the texts they come from.
+"""Delays of the answers: fixed, lognormal or mixed, and how ``--delay`` is parsed.
 
-A delay is a value; its sampler draws one delay after another from a generator of its own, so that
-the same seed gives the same sequence.
+A delay is a value; its sampler draws from a random generator of its own, so that the same seed
+gives the same sequence.
 """
 
 import math
@@ -45,7 +45,7 @@ class FixedDelay:
             )
 
     def sampler(self, seed: int) -> Sampler:
-        """Return what returns ``delay_ns`` for ever."""
+        """Return a function that always returns ``delay_ns``."""
         delay_ns = self.delay_ns
         return lambda: delay_ns
 
@@ -71,7 +71,7 @@ class LognormalDelay:
             raise UsageError.of("--delay", self.sigma, f"give a sigma from 0 to {LARGEST_SIGMA:g}")
 
     def sampler(self, seed: int) -> Sampler:
-        """Return what draws one delay after another."""
+        """Return a function that draws the next delay."""
         median_ns, sigma, exp = self.median_ns, self.sigma, math.exp
         gauss = Random(seed).gauss  # noqa: S311 - a model, no secret
         return lambda: round(median_ns * exp(sigma * gauss(0.0, 1.0)))
@@ -106,7 +106,7 @@ class MixedDelay:
             )
 
     def sampler(self, seed: int) -> Sampler:
-        """Return what draws one delay after another."""
+        """Return a function that draws the next delay."""
         uniform = Random(seed).random  # noqa: S311 - a model, no secret
         delays_ns = [peak.delay_ns for peak in self.peaks]
         bounds = [percent / 100.0 for percent in accumulate(p.share_percent for p in self.peaks)]

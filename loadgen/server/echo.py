@@ -1,10 +1,9 @@
-"""The embedded target: an echo server on one selector, with known delays and stalls.
+"""The echo server on one selector, with known delays and stalls.
 
-Every byte received is sent back on the connection that it came by, in the order in which it came.
-What the kernel does not take waits in user space, and while anything does, nothing more is read
-from that connection: a peer that only sends is held up by TCP itself. `EchoServer` is one such
-server in this thread; several on one port are in `loadgen.server.processes`, the server as a
-program of its own in `loadgen.server.program`.
+Every byte received is sent back on the same connection, in order. What the kernel does not take is
+kept in user space, and meanwhile nothing more is read from that connection: TCP's back-pressure
+holds up a peer that only sends. `EchoServer` runs in this thread; several on one port are in
+`loadgen.server.processes`, the server as a program of its own in `loadgen.server.program`.
 """
 
 import contextlib
@@ -12,29 +11,29 @@ import errno
 import functools
 import os
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
 from typing import Final, Self
 
 from loadgen.errors import UsageError
-from loadgen.net import backends
-from loadgen.server.arrivals import receive_from
+from loadgen.net import backends, pacing
+from loadgen.net.clock import monotonic_ns
 from loadgen.server.connections import ServerConnection, ServerConnections, ServerCounts
 from loadgen.server.delayed import DelayedAnswers
 from loadgen.server.immediate import ImmediateAnswers
 from loadgen.server.listener import address_of, open_listener
 from loadgen.server.options import ServerOptions
+from loadgen.server.receiving import receive_from
 from loadgen.server.residence_log import ResidenceLog
 from loadgen.server.stalls import stalled_until_ns
-from loadgen.server.waiting import Ready, Waiter
 from loadgen.units import seconds_to_ns
 
-_ACCEPTS_PER_TURN: Final = 64  # so that a storm of connections does not stop the traffic
+_ACCEPTS_PER_TURN: Final = 64  # so that many new connections do not stop the traffic
 
 # Out of descriptors or of memory for them (accept(2)): what is not accepted waits in the backlog.
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_LONGEST_WAIT_S: Final = 3600.0  # the system calls refuse to wait for years
 _EXHAUSTED_PAUSE_S: Final = 1.0  # then an idle server tries again, even if no connection closed
 
 
@@ -42,8 +41,8 @@ class EchoServer:
     """An echo server in this thread; it listens from its construction on, at ``address``.
 
     It takes ``selector`` over and closes it; without one it opens the backend that the options
-    name. Raises UsageError if it cannot listen there or cannot write the ledger. Only `stop` and
-    `counts` are for others.
+    name. Raises UsageError if it cannot listen there or cannot write the residence log. Other
+    threads may call only `stop` and `counts`.
     """
 
     def __init__(self, options: ServerOptions, selector: BaseSelector | None = None) -> None:
@@ -61,10 +60,10 @@ class EchoServer:
         if options.path:
             cleanup.callback(Path(options.path).unlink, missing_ok=True)
         self.address = address_of(self._listener)
-        self._waiter = Waiter(self._selector)
-        # While it stands still, the server waits only for what tells it to stop.
+        self._wait_until = pacing.waiting("precise", self._selector, monotonic_ns)
+        # During a stall the server waits only for what tells it to stop.
         self._stop_selector = cleanup.enter_context(backends.open_selector(options.backend))
-        self._stop_waiter = Waiter(self._stop_selector)
+        self._wait_for_stop = pacing.waiting("precise", self._stop_selector, monotonic_ns)
         self._wake_receiver, self._wake_sender = socket.socketpair()
         cleanup.enter_context(self._wake_receiver)
         cleanup.enter_context(self._wake_sender).setblocking(False)
@@ -83,19 +82,19 @@ class EchoServer:
         options = self._options
         if not options.is_timed:
             return ImmediateAnswers(self._peers, self._handlers, sink=options.sink)
-        ledger = None
+        residence_log = None
         if options.ledger is not None:
-            ledger = ResidenceLog(options.ledger, is_shared=options.processes > 1)
-            cleanup.callback(ledger.close)
-        held = DelayedAnswers(
+            residence_log = ResidenceLog(options.ledger, is_shared=options.processes > 1)
+            cleanup.callback(residence_log.close)
+        delayed = DelayedAnswers(
             self._peers,
             self._handlers,
             receive=receive_from(self._listener, cleanup),
             draw_delay_ns=options.delay.sampler(options.seed),
-            ledger=ledger,
+            residence_log=residence_log,
         )
-        self._due = held.due
-        return held
+        self._due = delayed.due
+        return delayed
 
     def __enter__(self) -> Self:
         return self
@@ -105,11 +104,11 @@ class EchoServer:
 
     @property
     def counts(self) -> ServerCounts:
-        """What the server did so far; after `close` every accepted connection is closed too."""
+        """What the server did so far; after `close` every accepted connection counts as closed."""
         return self._peers.counts
 
     def serve(self) -> None:
-        """Serve until `stop` is called. Raises LoadgenError if the ledger cannot be written."""
+        """Serve until `stop` is called. Raises LoadgenError if the log cannot be written."""
         while not self._stopping:
             self.turn()
 
@@ -120,7 +119,7 @@ class EchoServer:
             self._wake_sender.send(b"\0")
 
     def stop_at_end_of(self, descriptor: int) -> None:
-        """Stop when ``descriptor``, a pipe or socket, is at its end; what comes by it is dropped.
+        """Stop when ``descriptor``, a pipe or socket, is at its end; its data is dropped.
 
         Raises UsageError for a file that cannot be waited for (epoll_ctl(2), EPERM).
         """
@@ -136,8 +135,7 @@ class EchoServer:
     def turn(self, timeout_s: float | None = None) -> None:
         """Wait up to ``timeout_s`` seconds (None: for ever), then handle what is ready, once.
 
-        If a stall has begun by then, the server stands still first, until the stall is over or it
-        is told to stop.
+        If a stall has begun by then, it is waited out first, unless the server is told to stop.
         """
         ready = self._wait(timeout_s)
         if self._stalls and self._stalled_until_ns():
@@ -151,31 +149,33 @@ class EchoServer:
     def close(self) -> None:
         """Close every connection, the listener and the selector; remove the UNIX socket's file.
 
-        What the ledger has not got yet is written. Raises LoadgenError if it cannot be.
+        The rest of the residence log is written. Raises LoadgenError if it cannot be.
         """
         self._cleanup.close()
 
-    def _wait(self, timeout_s: float | None) -> Ready:
+    def _wait(self, timeout_s: float | None) -> pacing.Ready:
         if not self._accepting and (timeout_s is None or timeout_s > _EXHAUSTED_PAUSE_S):
             timeout_s = _EXHAUSTED_PAUSE_S
         if not self._due:
             return self._selector.select(timeout_s)
-        until_ns = self._due[0][0]
-        if timeout_s is not None:
-            until_ns = min(until_ns, time.monotonic_ns() + seconds_to_ns(timeout_s))
-        return self._waiter.until(until_ns)
+        longest_s = _LONGEST_WAIT_S if timeout_s is None else timeout_s
+        until_ns = min(self._due[0][0], monotonic_ns() + seconds_to_ns(longest_s))
+        while not (ready := self._wait_until(self._selector, until_ns)):
+            if monotonic_ns() >= until_ns:
+                break
+        return ready
 
     def _stalled_until_ns(self) -> int:
         """Return the monotonic time at which the present stall ends; 0 without one."""
         if self._first_accepted_ns is None:
             return 0
-        elapsed_ns = time.monotonic_ns() - self._first_accepted_ns
+        elapsed_ns = monotonic_ns() - self._first_accepted_ns
         until_ns = stalled_until_ns(self._stalls, elapsed_ns)
         return self._first_accepted_ns + until_ns if until_ns > elapsed_ns else 0
 
     def _sit_out_stall(self) -> None:
         while not self._stopping and (until_ns := self._stalled_until_ns()):
-            for key, _ in self._stop_waiter.until(until_ns):
+            for key, _ in self._wait_for_stop(self._stop_selector, until_ns):
                 self._handlers[key.fd]()
 
     def _look_for_end(self, descriptor: int) -> None:
@@ -196,14 +196,14 @@ class EchoServer:
                 return
             except OSError as error:
                 if error.errno in _EXHAUSTED:
-                    # The listener stays readable: watched on, it would end every wait at once.
+                    # The listener stays readable: left registered, it would end every wait at once.
                     self._accepting = False
                     self._closed_when_exhausted = self._peers.closed
                     self._selector.unregister(self._listener)
                     return
                 continue  # the connection failed before it was accepted (accept(2))
             if self._first_accepted_ns is None:
-                self._first_accepted_ns = time.monotonic_ns()
+                self._first_accepted_ns = monotonic_ns()
             self._peers.admit(accepted)
 
     def _resume_accepting(self) -> None:

@@ -1,4 +1,4 @@
-"""The embedded target as a child of a load run."""
+"""The embedded server as a child process of a load run."""
 
 import contextlib
 import os
@@ -26,11 +26,10 @@ _log = logger("loadgen.server")
 class EmbeddedServer:
     """An echo server in a process and a session of its own, for as long as the ``with`` lasts.
 
-    In its own session a ^C at the terminal does not end it before the load has drained. It runs
+    In a session of its own, ^C at the terminal does not end it before the load has drained. It runs
     ``loadgen server`` with ``arguments``, such as ``("--delay", "1ms")``, and needs no file: its
-    address, its counts and its last words come through pipes. Entering raises
-    LoadgenError, with the last line that the server wrote to standard error, if it does not
-    listen within `START_S`.
+    address, its counts and its last error line come through pipes. Entering raises LoadgenError,
+    with that line, if it does not listen within `START_S`.
     """
 
     def __init__(self, arguments: tuple[str, ...] = ()) -> None:
@@ -59,7 +58,7 @@ class EmbeddedServer:
 
     @property
     def counts(self) -> ServerCounts:
-        """What the server did, once it has stopped. Raises LoadgenError if it ended by accident."""
+        """What the server did, once it has stopped. Raises LoadgenError if there are none."""
         if isinstance(self._outcome, str):
             raise LoadgenError(f"the embedded server left no counts: {self._outcome}")
         return self._outcome
@@ -67,7 +66,7 @@ class EmbeddedServer:
     def counts_if_known(self) -> dict[str, int] | None:
         """Return `counts` by name; None, with a warning, if there are none.
 
-        What its client has measured stands all the same.
+        The client's measurements are valid without them.
         """
         try:
             return msgspec.structs.asdict(self.counts)
@@ -87,7 +86,9 @@ class EmbeddedServer:
                     raise LoadgenError(f"the embedded server did not listen within {START_S:g} s")
                 data = os.read(output.fileno(), _READ_BYTES)
                 if not data:
-                    raise LoadgenError(f"the embedded server did not start: {self._last_words()}")
+                    raise LoadgenError(
+                        f"the embedded server did not start: {self._last_error_line()}"
+                    )
                 text += data
         return text.decode().partition("\n")[0].removeprefix("listening on ")
 
@@ -101,16 +102,16 @@ class EmbeddedServer:
         try:
             self._outcome = msgspec.json.decode(_rest_of(self._process.stdout), type=ServerCounts)
         except msgspec.DecodeError:
-            self._outcome = self._last_words()
+            self._outcome = self._last_error_line()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
             pipe.close()
 
-    def _last_words(self) -> str:
+    def _last_error_line(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_S)
-        said = _rest_of(self._process.stderr).decode(errors="replace").strip()
-        return said.rpartition("\n")[2] or f"exit code {self._process.returncode}"
+        written = _rest_of(self._process.stderr).decode(errors="replace").strip()
+        return written.rpartition("\n")[2] or f"exit code {self._process.returncode}"
 
 
 def _rest_of(pipe: IO[bytes] | None) -> bytes:

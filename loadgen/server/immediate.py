@@ -1,18 +1,18 @@
-"""Answers at once: what came is sent back before the next connection is read.
+"""Immediate answers: what a connection has sent goes back before the next connection is read.
 
-This is what a load generator is measured with: one ``recv_into`` and one ``send`` a message, and
-neither a clock read nor an object made.
+A load generator is measured with this, so it costs as little as possible: one ``recv_into`` and one
+``send`` a message, no clock read and no new object.
 """
 
 from collections.abc import Callable, Mapping
 from selectors import EVENT_WRITE
 
+from loadgen.net.pacing import Ready
 from loadgen.server.connections import BUFFER_BYTES, ServerConnection, ServerConnections
-from loadgen.server.waiting import Ready
 
 
 class ImmediateAnswers:
-    """Echoes on ``peers``; ``handlers`` serve the descriptors that are no peer's."""
+    """Echoes on ``peers``; ``handlers`` are called for all other descriptors."""
 
     def __init__(
         self, peers: ServerConnections, handlers: Mapping[int, Callable[[], None]], *, sink: bool
@@ -24,7 +24,7 @@ class ImmediateAnswers:
         self._view = memoryview(self._buffer)
 
     def handle(self, ready: Ready) -> None:
-        """Read what has come, and send it back; send on where the kernel had enough before."""
+        """Read what has come, and send it back; go on with answers that the kernel did not take."""
         peers, buffer, view = self._peers, self._buffer, self._view
         sink, send, write_event = self._sink, self._send, EVENT_WRITE
         for key, events in ready:

@@ -1,4 +1,4 @@
-"""The listening socket that the options ask for."""
+"""The listening socket of the server, and errors that say what to do."""
 
 import contextlib
 import errno
@@ -16,7 +16,7 @@ from loadgen.server.options import ServerOptions
 _ADVICE: Final = {
     errno.EADDRINUSE: "already in use; choose another port, or port 0 for a free one",
     errno.EACCES: "permission denied; choose a port from 1024 on, or a directory you may write to",
-    errno.EADDRNOTAVAIL: "no address of this machine; choose one that is, such as 127.0.0.1",
+    errno.EADDRNOTAVAIL: "not an address of this machine; choose one that is, such as 127.0.0.1",
     errno.ENOENT: "no such directory; create it or choose another path",
 }
 
@@ -36,8 +36,8 @@ def open_listener(options: ServerOptions) -> socket.socket:
 def bind_socket(options: ServerOptions) -> socket.socket:
     """Return a non-blocking socket that is bound where ``options`` say and does not listen yet.
 
-    A UNIX socket file that nobody listens on is replaced. Raises UsageError, with what was asked
-    and what to do, for a place that is taken, forbidden or unknown.
+    A UNIX socket file that no process listens on is replaced. Raises UsageError, with what was
+    asked and what to do, for an address that is taken, forbidden or unknown.
     """
     with _explained(options):
         family, address = _resolve(options)
@@ -83,7 +83,9 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise UsageError(f"--unix {path}: a file that is no socket; remove it or choose another")
+        raise UsageError(
+            f"--unix {path}: a file that is not a socket; remove it or choose another path"
+        )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         outcome = probe.connect_ex(path)

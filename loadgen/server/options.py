@@ -1,4 +1,4 @@
-"""What kind of server is wanted, and where."""
+"""The options of the embedded server, checked."""
 
 import socket
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from loadgen.server.stalls import Stall
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What kind of server, and where. Raises UsageError for values that cannot be served.
+    """Where the server listens and how it behaves. Raises UsageError for values it cannot have.
 
     ``port`` 0 takes a free one; ``path``, if given, is a UNIX socket instead of host and port.
-    Each answer is held back for ``delay`` after the arrival of its request; ``seed`` is that of
-    random delays. During each of ``stalls`` nothing is accepted, read or sent. The residence time
-    of every message is written to ``ledger``. A ``sink`` never answers. With ``processes`` above 1
-    the port is shared by SO_REUSEPORT (socket(7)), and the ledger too.
+    Each answer is sent ``delay`` after the arrival of its request; ``seed`` is that of random
+    delays. During each of ``stalls`` nothing is accepted, read or sent. The residence time of every
+    message is written to the file ``ledger``. A ``sink`` never answers. With ``processes`` above 1
+    the port is shared by SO_REUSEPORT (socket(7)), and so is the residence log.
     """
 
     host: str = "127.0.0.1"

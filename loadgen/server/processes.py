@@ -1,4 +1,4 @@
-"""Several echo servers that share one port, a process each, used as if they were one."""
+"""Several echo servers on one port, a process each, used as if they were one."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ from loadgen.server.connections import ServerCounts
 from loadgen.server.echo import EchoServer
 from loadgen.server.listener import address_of, bind_socket
 from loadgen.server.options import ServerOptions
-from loadgen.server.residence_log import empty_ledger
+from loadgen.server.residence_log import create_residence_log
 
 STOP_S: Final = 5.0
 """Seconds within which a server must stop when told to; after that it is killed."""
@@ -27,8 +27,8 @@ class ServerProcesses:
 
     Used as an `EchoServer` is. The kernel gives each new connection to one of them (socket(7)).
     Each draws its delays from a seed of its own, the given one and those after it, and counts its
-    stalls from its own first connection; all append to one ledger. Raises UsageError as
-    `EchoServer` does, LoadgenError if a process ends that was not told to.
+    stalls from its own first connection; all append to one residence log. Raises UsageError as
+    `EchoServer` does, LoadgenError if a process ends without being told to.
     """
 
     def __init__(self, options: ServerOptions) -> None:
@@ -45,7 +45,7 @@ class ServerProcesses:
         try:
             with stop_reader:
                 if options.ledger is not None:
-                    empty_ledger(options.ledger)
+                    create_residence_log(options.ledger)
                 for number in range(options.processes):
                     share = dataclasses.replace(options, port=port, seed=options.seed + number)
                     receiver, sender = context.Pipe(duplex=False)
@@ -93,7 +93,7 @@ class ServerProcesses:
     def stop(self) -> None:
         """Ask all processes to stop: safe in a signal handler, in another thread, repeatedly."""
         self._stopping = True
-        with contextlib.suppress(OSError):  # a second call, in the midst of the first
+        with contextlib.suppress(OSError):  # a second call, during the first
             self._stop_writer.close()
 
     def stop_at_end_of(self, descriptor: int) -> None:
@@ -130,7 +130,7 @@ class ServerProcesses:
 def _serve_share(
     options: ServerOptions, sender: connection.Connection, stop_reader: connection.Connection
 ) -> None:
-    # ^C and a signal to the group reach this process too; the counts are to come home all the same.
+    # ^C and a signal to the group reach this process too; it must still send its counts.
     for number in signals.asking_to_end():
         if number != signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)

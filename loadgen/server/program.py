@@ -1,7 +1,7 @@
-"""The embedded target as a program: in one process or several, until a signal.
+"""The server as a program: in one process or several, until a signal.
 
-No server outlives who started it: that process holds the writing end of a pipe, which the kernel
-closes with it, however it ends (_exit(2)), and the server stops at the end of the pipe.
+It does not outlive the process that started it: that one holds the writing end of a pipe, which the
+kernel closes however the process ends (_exit(2)), and the server stops at the end of the pipe.
 """
 
 import contextlib
@@ -35,11 +35,11 @@ def run_server(
 ) -> ServerCounts:
     """Serve until SIGTERM, SIGINT or SIGHUP, or until descriptor ``stop_on`` is at its end.
 
-    Once the server listens, its address and a newline are in ``ready_file``, whole from the first
-    moment, and ``on_ready(address)`` is called. At the end that file is removed, and the signal
-    handlers and the timer slack are those of before, but that a hangup is ignored once one came.
-    The limit of descriptors is raised to what the system allows. To be called in the main thread of
-    a process that does nothing else. Raises UsageError and LoadgenError, as the servers do.
+    Once the server listens, its address and a newline are written atomically to ``ready_file``, and
+    ``on_ready(address)`` is called. At the end that file is removed, and the signal handlers and
+    the timer slack are restored, except that after a hangup further ones are ignored. The limit of
+    descriptors is raised to what the system allows. To be called in the main thread of a process
+    that does nothing else. Raises UsageError and LoadgenError, as the servers do.
     """
     _raise_descriptor_limit(options.backend)
     server = EchoServer(options) if options.processes == 1 else ServerProcesses(options)
@@ -60,9 +60,9 @@ def _raise_descriptor_limit(backend: str) -> None:
     if sys.platform == "win32":
         return
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # With more than FD_SETSIZE, accept(2) returns descriptors that select(2) cannot watch.
+    # With more than FD_SETSIZE, accept(2) returns descriptors that select(2) cannot wait for.
     soft = backends.FD_SETSIZE if backends.resolve(backend) == "select" else hard
-    with contextlib.suppress(ValueError, OSError):  # macOS: the hard limit is no number
+    with contextlib.suppress(ValueError, OSError):  # macOS: the hard limit may not be a number
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
@@ -70,8 +70,8 @@ def _raise_descriptor_limit(backend: str) -> None:
 def _stopped_by_signals(server: EchoServer | ServerProcesses) -> Iterator[None]:
     """Stop ``server`` on a signal, also on one that comes just before it begins to wait.
 
-    Python calls a handler only when it gets to run again, and a system call that has yet to begin
-    is not interrupted; the byte that the signal leaves in a pipe ends any wait (set_wakeup_fd,
+    Python calls a handler only between bytecodes, and a system call that has yet to begin is not
+    interrupted; the byte that the signal leaves in a pipe ends any wait (set_wakeup_fd,
     https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd).
     """
     receiver, sender = socket.socketpair()
@@ -91,7 +91,9 @@ def _announced(address: str, ready_file: Path | None) -> Iterator[None]:
     if ready_file is None:
         yield
         return
-    written = Path(os.path.realpath(ready_file))  # of a link, the file: that is to be removed
+    written = Path(
+        os.path.realpath(ready_file)
+    )  # for a link, the file that it leads to, which is removed in the end
     try:
         write_atomically(written, os.fsencode(address) + b"\n")
     except OSError as error:

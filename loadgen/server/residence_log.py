@@ -1,9 +1,10 @@
-"""The ledger: how long the server itself kept every message, as the truth to compare with.
+"""The residence log (``--ledger``): how long the server itself kept every message.
 
-The file is a sequence of 64-bit integers, signed, little-endian, in nanoseconds, without a header:
-one for each answered message, in the order in which the answers were completed. It is written in
-chunks while the server runs; what is not yet written then is written at the end. Several processes
-append to one file, each chunk whole (write(2), O_APPEND), so that the order holds within a chunk.
+It is the reference for the latencies that a load generator reports. The file is a sequence of
+64-bit integers, signed, little-endian, in nanoseconds, without a header: one for each answered
+message, in the order in which the answers were completed. It is written in chunks while the server
+runs; the rest is written at the end. Several processes append to one file, each chunk whole
+(write(2), O_APPEND), so that the order holds within a chunk.
 """
 
 import sys
@@ -19,7 +20,7 @@ _ENTRY_BYTES: Final = 8
 
 
 class ResidenceLog:
-    """A ledger file being written: ``path`` is emptied, or, if shared, appended to.
+    """A residence log being written: ``path`` is emptied, or, if shared, appended to.
 
     Raises UsageError if the file cannot be opened, LoadgenError if it cannot be written later.
     """
@@ -35,7 +36,7 @@ class ResidenceLog:
             ) from error
 
     def append(self, residence_ns: int) -> None:
-        """Note down one message."""
+        """Log one message."""
         self._entries.append(residence_ns)
         if len(self._entries) == _CHUNK_ENTRIES:
             self._write()
@@ -56,16 +57,16 @@ class ResidenceLog:
             raise LoadgenError(f"--ledger {self._path}: {reason(error)}") from error
 
 
-def empty_ledger(path: Path) -> None:
-    """Create the ledger that several processes will append to, without an entry."""
+def create_residence_log(path: Path) -> None:
+    """Create the log that several processes will append to, without an entry."""
     ResidenceLog(path).close()
 
 
-def read_ledger(path: Path) -> "array[int]":
-    """Return the residence times in the ledger ``path``, in nanoseconds.
+def read_residence_log(path: Path) -> "array[int]":
+    """Return the residence times in the log ``path``, in nanoseconds.
 
     ``numpy.asarray`` takes the result without a copy. Raises UsageError for a file that cannot be
-    read, or whose size is no multiple of an entry's.
+    read, or whose size is not a multiple of 8 bytes.
     """
     try:
         content = path.read_bytes()
@@ -73,7 +74,7 @@ def read_ledger(path: Path) -> "array[int]":
         raise UsageError(f"{path}: {reason(error)}") from error
     if len(content) % _ENTRY_BYTES:
         raise UsageError(
-            f"{path}: not a ledger: {len(content)} bytes are no multiple of {_ENTRY_BYTES}"
+            f"{path}: not a ledger: {len(content)} bytes are not a multiple of {_ENTRY_BYTES}"
         )
     entries = array("q")
     entries.frombytes(content)

@@ -1,4 +1,4 @@
-"""When a server stands still: stalls as pure values, and the texts they come from.
+"""Stalls of the server: when and how long it neither accepts nor reads nor sends.
 
 Times are nanoseconds since the first connection was accepted.
 """

@@ -79,7 +79,7 @@ def test_payloads_without_end_are_refused(
     assert f"{option}: cannot read '/dev/zero': it has more than 1 MiB" in line
 
 
-def test_a_payload_that_nobody_writes_can_be_waited_for_no_longer(tmp_path: Path) -> None:
+def test_a_wait_for_a_payload_without_a_writer_can_be_interrupted(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with running("127.0.0.1:1", "--payload-file", str(pipe)) as process, pipe.open("wb") as writer:
@@ -198,7 +198,7 @@ def test_one_line_says_what_was_wrong(
         (["--processes", "0"], ["--processes", "0", "1 or more"]),
         (["--delay", "later"], ["--delay", "'later'", "10ms"]),
         (["--backend", "magic"], ["--backend", "magic", "epoll"]),
-        (["--host", "192.0.2.1"], ["--host 192.0.2.1", "no address of this machine"]),
+        (["--host", "192.0.2.1"], ["--host 192.0.2.1", "not an address of this machine"]),
         (["--unix", "/nowhere/socket"], ["--unix /nowhere/socket", "no such directory"]),
         (["--json", "/nowhere/x"], ["--json", "'/nowhere/x'", "no directory"]),
         (["--frobnicate"], ["--frobnicate"]),

@@ -62,7 +62,7 @@ def test_a_command_that_kills_its_supervisor_is_told_of() -> None:
     assert "the supervisor of a command was ended before it" in line
 
 
-def test_the_folder_that_nobody_keeps_goes_as_well(
+def test_a_folder_without_keep_is_removed_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))

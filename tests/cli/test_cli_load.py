@@ -1,4 +1,4 @@
-"""The options of the load and of its truth: each reaches the plan; what became of the checks."""
+"""The options of the load and of its measurement: each reaches the plan; outcomes of checks."""
 
 import re
 from typing import Any
@@ -126,11 +126,11 @@ def test_help_stays_within_a_hundred_columns_and_has_a_group_for_each_subject(
     groups = dict(re.findall(r"^(\w[^\n]*):\n((?:  .*\n)+)", text, re.MULTILINE))
     for group, options in {
         "load": ("--warmup", "--duration", "--pipeline"),
-        "open loop, and time to think": (
+        "open loop, and think time": (
             *("--rate", "--rate-per-conn", "--stages", "--arrivals", "--open", "--think"),
             *("--pacing", "--seed"),
         ),
-        "truth": (
+        "measurement and checks": (
             *("--timestamps", "--timestamp-sample", "--probe", "--no-probe"),
             *("--check", "--strict", "--find-max"),
         ),

@@ -10,7 +10,7 @@ import pytest
 from command import ended, loadgen, loadgen_here, running
 
 from loadgen.cli import main
-from loadgen.server.residence_log import read_ledger
+from loadgen.server.residence_log import read_residence_log
 
 
 def address_of(process: subprocess.Popen[bytes]) -> tuple[str, int]:
@@ -111,7 +111,7 @@ def test_with_delays_stalls_and_a_ledger(tmp_path: Path) -> None:
                 assert client.recv(64) == b"hello"
         process.terminate()
         assert ended(process).code == 0
-    residences_ns = read_ledger(ledger)
+    residences_ns = read_residence_log(ledger)
     assert len(residences_ns) == 10
     assert min(residences_ns) >= 1_000_000
 

@@ -32,7 +32,7 @@ def on_terminal(*arguments: str, **extra: str) -> tuple[int, bytes]:
     ):
         os.close(theirs)
         output = bytearray()
-        with contextlib.suppress(OSError):  # EIO is how Linux says that nobody writes any more
+        with contextlib.suppress(OSError):  # EIO on Linux: the other end is closed
             while data := terminal.read(65536):
                 output += data
         assert process.stderr is not None
@@ -78,7 +78,7 @@ def test_a_terminal_that_goes_does_not_take_the_run_with_it(tmp_path: Path) -> N
         os.read(ours, 1)  # it draws
         os.close(ours)
         _, stderr = process.communicate(timeout=TIMEOUT_S)
-    assert (process.returncode, stderr) == (0, b"")  # nobody is there to read it
+    assert (process.returncode, stderr) == (0, b"")  # there is no terminal to show it
     assert from_json(path.read_bytes()).outcome == "completed"
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module", autouse=True)
 def kept() -> Iterator[None]:
-    with timestamps.keeper(wall_ns):
+    with timestamps.keep_stamping(wall_ns):
         yield
 
 

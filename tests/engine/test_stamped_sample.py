@@ -8,7 +8,7 @@ from stamping import BOTH_PATHS, StampedWire
 from stepped_engine import conversation
 
 from loadgen.net.clock import wall_ns
-from loadgen.net.timestamps import keeper
+from loadgen.net.timestamps import keep_stamping
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux has stamps"
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module", autouse=True)
 def kept() -> Iterator[None]:
-    with keeper(wall_ns):
+    with keep_stamping(wall_ns):
         yield
 
 

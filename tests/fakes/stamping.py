@@ -42,7 +42,7 @@ class StampedWire(Wire):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             ours = socket.create_connection(listener.getsockname(), DEADLINE_S)
             peer = listener.accept()[0]
-        timestamps.ask(ours)
+        timestamps.enable(ours)
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return ours, peer
 

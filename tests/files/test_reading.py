@@ -19,7 +19,7 @@ def test_a_file_is_read_to_its_end(tmp_path: Path) -> None:
     assert read_whole("/dev/null") == b""
 
 
-def test_a_pipe_is_read_until_nobody_writes_to_it_any_more(tmp_path: Path) -> None:
+def test_a_pipe_is_read_until_its_last_writer_closes_it(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(CONTENT,))
@@ -28,10 +28,10 @@ def test_a_pipe_is_read_until_nobody_writes_to_it_any_more(tmp_path: Path) -> No
     writer.join(20)
 
 
-def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_without_a_writer_is_not_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(OSError, match="nobody writes to this pipe"):
+    with pytest.raises(OSError, match="no process writes to this pipe"):
         read_written(pipe)
 
 

@@ -10,7 +10,7 @@ import pytest
 from places import SelfConnected, unix_listener
 
 from loadgen.errors import UnreachableError
-from loadgen.net.address import Endpoint, first_that_answers, refuse_own_end, resolve
+from loadgen.net.address import Endpoint, first_reachable, refuse_self_connection, resolve
 from loadgen.net.dialer import Dialer, SocketOptions
 from loadgen.net.target import Target
 
@@ -56,25 +56,25 @@ def test_a_socket_that_met_itself_is_refused(family: int, host: str) -> None:
     with SelfConnected(family, socket.SOCK_STREAM) as own:
         own.connect((host, 1))
         with pytest.raises(ConnectionRefusedError, match="to itself") as caught:
-            refuse_own_end(own)
+            refuse_self_connection(own)
     assert caught.value.errno == errno.ECONNREFUSED
 
 
 def test_a_socket_with_another_end_is_not(endpoint: Endpoint, tmp_path: Path) -> None:
     with socket.create_connection(endpoint.address) as connected:
-        refuse_own_end(connected)
+        refuse_self_connection(connected)
     for pair in (socket.socketpair(), socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)):
         with pair[0], pair[1]:
-            refuse_own_end(pair[0])
+            refuse_self_connection(pair[0])
     with unix_listener(tmp_path / "echo") as listener, socket.socket(socket.AF_UNIX) as named:
         named.bind(str(tmp_path / "client"))
         named.connect(listener.getsockname())
-        refuse_own_end(named)
+        refuse_self_connection(named)
 
 
 def test_a_socket_that_is_gone_already_has_no_other_end_to_look_at() -> None:
     with socket.socket() as unconnected:
-        refuse_own_end(unconnected)
+        refuse_self_connection(unconnected)
 
 
 def test_of_several_addresses_none_answers_by_meeting_itself(
@@ -83,7 +83,7 @@ def test_of_several_addresses_none_answers_by_meeting_itself(
     endpoints = [Endpoint(socket.AF_INET, ("127.0.0.1", port)) for port in (1, 2)]
     monkeypatch.setattr(socket, "socket", SelfConnected)
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1: connection refused"):
-        first_that_answers(endpoints, 5.0)
+        first_reachable(endpoints, 5.0)
 
 
 @pytest.mark.parametrize(

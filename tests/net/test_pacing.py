@@ -81,7 +81,7 @@ class TestWaiting:
         self, name: str, backend: str, late_ns: int
     ) -> None:
         with watched(backend) as (selector, peer):
-            clock = ManualClock(7200 * SECOND)  # whoever waits by it waits for ever
+            clock = ManualClock(7200 * SECOND)  # a wait on it would never end
             wait = waiting(name, selector, clock)
             assert wait(selector, clock() - late_ns) == []
             peer.sendall(b"x")

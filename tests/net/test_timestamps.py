@@ -15,7 +15,7 @@ from loadgen.net.timestamps import (
     ANCILLARY_BYTES,
     MISSING,
     NoStampsError,
-    keeper,
+    keep_stamping,
     stamp_of,
 )
 from loadgen.units import NS_PER_S
@@ -48,20 +48,23 @@ class TestControlMessages:
 @on_linux
 class TestKeeper:
     def test_passes_its_self_test(self) -> None:
-        with keeper(wall_ns):
+        with keep_stamping(wall_ns):
             pass
 
     @pytest.mark.parametrize("error_ns", [-NS_PER_S, NS_PER_S], ids=["slow", "fast"])
     def test_does_not_believe_a_wall_clock_that_is_wrong(self, error_ns: int) -> None:
-        with pytest.raises(NoStampsError, match="self-test"), keeper(lambda: wall_ns() + error_ns):
+        with (
+            pytest.raises(NoStampsError, match="self-test"),
+            keep_stamping(lambda: wall_ns() + error_ns),
+        ):
             raise AssertionError("it was to refuse")
 
     def test_does_not_wait_for_ever_where_the_wall_clock_stands_still(self) -> None:
-        with pytest.raises(NoStampsError), keeper(ManualClock(5)):
+        with pytest.raises(NoStampsError), keep_stamping(ManualClock(5)):
             raise AssertionError("it was to refuse")
 
     def test_lets_the_errors_of_others_pass(self) -> None:
-        with pytest.raises(ZeroDivisionError), keeper(wall_ns):
+        with pytest.raises(ZeroDivisionError), keep_stamping(wall_ns):
             raise ZeroDivisionError
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -69,7 +72,7 @@ class TestKeeper:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         if family == socket.AF_INET6 and not socket.has_dualstack_ipv6():
             pytest.skip("there is no IPv6 here")
-        with keeper(wall_ns), socket.create_server((host, 0), family=family) as listener:
+        with keep_stamping(wall_ns), socket.create_server((host, 0), family=family) as listener:
             endpoint = Endpoint(family, listener.getsockname())
             dialer = Dialer(endpoint, SocketOptions(stamp_every=1), socket.socket)
             with dialer.dial() as ours, listener.accept()[0] as peer:
@@ -83,7 +86,7 @@ class TestKeeper:
 
 @on_linux
 def test_a_socket_that_was_not_asked_hands_out_none() -> None:
-    with keeper(wall_ns), socket.create_server(("127.0.0.1", 0)) as listener:
+    with keep_stamping(wall_ns), socket.create_server(("127.0.0.1", 0)) as listener:
         dialer = Dialer(
             Endpoint(socket.AF_INET, listener.getsockname()), SocketOptions(), socket.socket
         )
@@ -96,5 +99,5 @@ def test_a_socket_that_was_not_asked_hands_out_none() -> None:
 
 def test_other_systems_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(NoStampsError, match="darwin"), keeper(wall_ns):
+    with pytest.raises(NoStampsError, match="darwin"), keep_stamping(wall_ns):
         raise AssertionError("it was to refuse")

@@ -94,7 +94,7 @@ class TestRefusals:
     def test_a_wrong_escape_by_its_line_number(self, tmp_path: Path) -> None:
         refusal = refusal_of(LinesPayload(written(tmp_path, b"a\nb\nc\\q\n")))
         assert "line 3 of" in refusal
-        assert r"\q is no escape" in refusal
+        assert r"\q is not an escape" in refusal
 
 
 queues = st.lists(st.binary(min_size=1, max_size=5), min_size=1, max_size=6)

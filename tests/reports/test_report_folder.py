@@ -81,7 +81,7 @@ def test_a_page_of_somebody_else_stays(
 ) -> None:
     page = folder / "out" / "index.html"
     page.write_text("<!DOCTYPE html><title>my own</title>")
-    said = f"{words[0]} out/index.html: it is there already, and no report of loadgen's"
+    said = f"{words[0]} out/index.html: it is there already, and is not a report of loadgen's"
     if words[0] == "-o":
         done = loadgen_here(capfd, "report", "a.json", *words)
         assert (done.code, done.stdout) == (2, "")

@@ -77,7 +77,7 @@ def test_a_pipe_that_nobody_writes_to_is_refused_in_one_line(tmp_path: Path) -> 
     for command in (("report", str(pipe)), ("compare", str(pipe), str(pipe))):
         done = told(*command)
         assert (done.code, done.stderr.count("\n")) == (2, 1)
-        assert f"{pipe}: nobody writes to this pipe" in done.stderr
+        assert f"{pipe}: no process writes to this pipe" in done.stderr
 
 
 def changed(record: Any, change: Callable[[Any], object]) -> bytes:

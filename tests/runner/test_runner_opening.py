@@ -100,6 +100,6 @@ def test_select_takes_as_many_as_it_can() -> None:
 def test_select_refuses_one_more_than_it_can() -> None:
     with ScriptedServer(echoes) as server:
         one_more = descriptors.free_below(backends.FD_SETSIZE) + 1
-        with pytest.raises(loadgen.LocalLimitError, match=r"select\(2\) can watch"):
+        with pytest.raises(loadgen.LocalLimitError, match=r"select\(2\) can handle"):
             loadgen.run(loadgen.Plan(target=server.address, connections=one_more, backend="select"))
     assert server.accepted == 0

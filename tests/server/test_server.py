@@ -261,7 +261,7 @@ def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "precious"
     path.write_text("data")
-    with pytest.raises(UsageError, match=r"precious.*no socket"):
+    with pytest.raises(UsageError, match=r"precious.*not a socket"):
         EchoServer(ServerOptions(path=str(path)))
     assert path.read_text() == "data"
 
@@ -280,7 +280,7 @@ def test_a_port_in_use_is_named() -> None:
 
 def test_a_host_that_is_not_ours_is_named() -> None:
     # 192.0.2.0/24 is for documentation and no machine's address (RFC 5737).
-    with pytest.raises(UsageError, match=r"192\.0\.2\.1.*no address of this machine"):
+    with pytest.raises(UsageError, match=r"192\.0\.2\.1.*not an address of this machine"):
         EchoServer(ServerOptions(host="192.0.2.1"))
 
 

@@ -13,7 +13,7 @@ from echoing import TIMEOUT_S, connect, receive_exactly, serving
 from loadgen.errors import UsageError
 from loadgen.server import EchoServer, ServerOptions
 from loadgen.server.delays import FixedDelay
-from loadgen.server.residence_log import read_ledger
+from loadgen.server.residence_log import read_residence_log
 from loadgen.server.stalls import Stall, parse_stall, stalled_until_ns
 
 MS = 1_000_000
@@ -170,5 +170,5 @@ def test_the_residence_of_a_message_includes_the_stall(tmp_path: Path, delay_ns:
             sent_ns = time.monotonic_ns()
             assert receive_exactly(client, 5) == b"hello"
     # The stall is from some moment after the connect until stall_ns later.
-    (residence_ns,) = read_ledger(tmp_path / "ledger")
+    (residence_ns,) = read_residence_log(tmp_path / "ledger")
     assert residence_ns >= stall_ns - (sent_ns - before_ns)

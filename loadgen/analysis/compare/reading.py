@@ -13,7 +13,7 @@ from loadgen.analysis.compare.benchmark_rounds import Document, of_benchmarks
 from loadgen.analysis.compare.rounds import Rounds
 from loadgen.analysis.compare.run_rounds import of_records
 from loadgen.errors import LoadgenError, RecordError, UsageError, reason
-from loadgen.files.decoded import complaint
+from loadgen.files.decoded import error_line
 from loadgen.files.reading import read_written
 from loadgen.results import intervals
 from loadgen.results.record import (
@@ -165,7 +165,7 @@ def _documents(text: str, file: Path) -> Iterator[tuple[Any, str]]:
         try:
             document, end = decoder.raw_decode(text, position)
         except (ValueError, RecursionError) as error:  # such as integers of thousands of digits
-            raise RecordError(f"{file}: this is no JSON: {complaint(error)}; {_FORM}") from None
+            raise RecordError(f"{file}: this is no JSON: {error_line(error)}; {_FORM}") from None
         yield document, text[position:end]
         while end < len(text) and text[end].isspace():
             end += 1

@@ -1,4 +1,4 @@
-"""When is a reply whole? Framings by name; the contract is in `loadgen.net.protocols.base`."""
+"""Framings (when a reply is complete) by name; the interface is in `loadgen.net.protocols.base`."""
 
 import re
 from typing import Literal
@@ -36,7 +36,7 @@ _LENGTH = re.compile(r"u(8|16|32|64)(be|le)?(,header-included)?")
 def parse(text: str, max_reply_bytes: int = NO_LIMIT_BYTES) -> Framing:
     r"""Return the framing that ``text`` names: ``echo``, ``fixed:64``, ``delimiter:\r\n``…
 
-    ``max_reply_bytes`` is for those whose length the peer decides; others have the one asked for.
+    ``max_reply_bytes`` applies to those whose length the peer decides.
     Raises UsageError naming the text and the accepted forms.
     """
     name, colon, argument = text.partition(":")

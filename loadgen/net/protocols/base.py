@@ -1,7 +1,7 @@
-"""The contract between a connection and whatever knows when a reply is whole.
+"""The interface of framings: how a connection finds out when a reply is whole.
 
-A `Framing` is a value: the frozen description of a reply's form, the same for all connections. Its
-`Decoder` holds the state of one connection. Neither knows of sockets or time.
+A `Framing` is a value: the immutable description of a reply's form, the same for all connections.
+Its `Decoder` holds the state of one connection. Neither uses sockets or time.
 """
 
 import sys
@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from loadgen.net.failure import Cause
 
 NO_LIMIT_BYTES: Final = sys.maxsize
-"""The longest reply where no other limit is given."""
+"""The limit of a reply's length where none is given."""
 
 
 class FramingError(Exception):
@@ -23,13 +23,13 @@ class FramingError(Exception):
 
 
 class Decoder(Protocol):
-    """Finds whole replies in one connection's incoming bytes, however they are cut."""
+    """Finds whole replies in one connection's incoming bytes, however they are split."""
 
     partial: bool
     """Whether bytes of a reply that is not whole yet have been fed."""
 
     def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
-        """Take note that ``batch``, messages of ``lengths`` bytes, is about to be sent."""
+        """Note that ``batch``, messages of ``lengths`` bytes, is about to be sent."""
         ...
 
     def feed(self, view: memoryview) -> int:
@@ -45,7 +45,7 @@ class Decoder(Protocol):
 
 
 class Framing(Protocol):
-    """When is a reply whole?"""
+    """Says when a reply is whole."""
 
     one_way: bool
     """Whether messages have no reply at all."""
@@ -63,8 +63,8 @@ class Framing(Protocol):
         ...
 
 
-class QuietDecoder:
-    """What decoders share: most care for neither the messages sent nor the end of the stream."""
+class BaseDecoder:
+    """Base of decoders: by default, messages sent and the end of the stream do not matter."""
 
     def __init__(self) -> None:
         self.partial = False

@@ -1,4 +1,4 @@
-"""When a reply is whole: by its length, by a mark in it, at the end of the connection, or never."""
+"""The framings: echo, fixed length, delimiter, length prefix, end of stream, no reply."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from typing import Literal
 from loadgen.net.failure import Cause
 from loadgen.net.protocols.base import (
     NO_LIMIT_BYTES,
+    BaseDecoder,
     Decoder,
     FramingError,
-    QuietDecoder,
 )
 
 
@@ -30,7 +30,7 @@ class Fixed:
         return self.size_bytes
 
 
-class _FixedDecoder(QuietDecoder):
+class _FixedDecoder(BaseDecoder):
     def __init__(self, size_bytes: int) -> None:
         super().__init__()
         self._size_bytes = size_bytes
@@ -58,7 +58,7 @@ class Echo:
         return None if self.verify else message_bytes
 
 
-class _EchoDecoder(QuietDecoder):
+class _EchoDecoder(BaseDecoder):
     def __init__(self) -> None:
         super().__init__()
         self._awaited: deque[int] = deque()  # the lengths of the replies to come
@@ -113,7 +113,7 @@ class NoReply:
         return None
 
 
-class _NoReplyDecoder(QuietDecoder):
+class _NoReplyDecoder(BaseDecoder):
     def feed(self, view: memoryview) -> int:
         raise FramingError(Cause.UNEXPECTED_BYTES)
 
@@ -134,7 +134,7 @@ class UntilEof:
         return None
 
 
-class _UntilEofDecoder(QuietDecoder):
+class _UntilEofDecoder(BaseDecoder):
     def __init__(self, max_reply_bytes: int) -> None:
         super().__init__()
         self._room_bytes = max_reply_bytes
@@ -168,7 +168,7 @@ class Delimiter:
         return None
 
 
-class _DelimiterDecoder(QuietDecoder):
+class _DelimiterDecoder(BaseDecoder):
     def __init__(self, mark: bytes, max_reply_bytes: int) -> None:
         super().__init__()
         self._mark = mark
@@ -226,7 +226,7 @@ class LengthPrefix:
         return None
 
 
-class _LengthPrefixDecoder(QuietDecoder):
+class _LengthPrefixDecoder(BaseDecoder):
     def __init__(self, form: LengthPrefix) -> None:
         super().__init__()
         self._prefix_bytes = form.prefix_bytes

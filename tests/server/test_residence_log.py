@@ -9,7 +9,7 @@ from echoing import connect, echo, receive_exactly, serving
 from loadgen.errors import LoadgenError, UsageError
 from loadgen.server import ServerOptions
 from loadgen.server.processes import ServerProcesses
-from loadgen.server.residence_log import ResidenceLog, empty_ledger, read_ledger
+from loadgen.server.residence_log import ResidenceLog, create_residence_log, read_residence_log
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 
@@ -22,20 +22,20 @@ def test_what_is_noted_down_is_read_back(tmp_path: Path, count: int) -> None:
         ledger.append(number * 1_000_000_007)
     ledger.close()
     expected = [number * 1_000_000_007 for number in range(count)]
-    assert list(read_ledger(path)) == expected
+    assert list(read_residence_log(path)) == expected
     assert np.fromfile(path, "<i8").tolist() == expected
-    assert np.asarray(read_ledger(path)).tolist() == expected
+    assert np.asarray(read_residence_log(path)).tolist() == expected
 
 
 def test_a_new_ledger_replaces_an_old_one_and_a_shared_one_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     path.write_bytes(bytes(80))
-    empty_ledger(path)
+    create_residence_log(path)
     for residence_ns in (1, 2):
         ledger = ResidenceLog(path, is_shared=True)
         ledger.append(residence_ns)
         ledger.close()
-    assert list(read_ledger(path)) == [1, 2]
+    assert list(read_residence_log(path)) == [1, 2]
 
 
 def test_a_ledger_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
@@ -71,10 +71,10 @@ def test_a_process_whose_ledger_is_full_says_so() -> None:
 def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     with pytest.raises(UsageError, match="No such file"):
-        read_ledger(path)
+        read_residence_log(path)
     path.write_bytes(bytes(9))
     with pytest.raises(UsageError, match="not a ledger: 9 bytes"):
-        read_ledger(path)
+        read_residence_log(path)
 
 
 def test_several_processes_write_one_ledger(tmp_path: Path) -> None:
@@ -89,6 +89,6 @@ def test_several_processes_write_one_ledger(tmp_path: Path) -> None:
                 assert receive_exactly(client, 5) == b"hello"
         server.stop()
         thread.join()
-    residences_ns = read_ledger(path)
+    residences_ns = read_residence_log(path)
     assert len(residences_ns) == 20
     assert min(residences_ns) > 0

@@ -1,17 +1,13 @@
-"""When a request arrived: by the kernel's own receive timestamp, where there is one.
+"""Reading a request and when it arrived: by the kernel's receive timestamp, where there is one.
 
-Facts. A request that waits in the socket's queue has arrived long before a busy or stalled server
-reads it. The kernel's stamp (`loadgen.net.timestamps`) says when the last byte of what a read
-returns came in. Accepted sockets inherit the option from the listener.
+A request may wait in the socket's queue long before a busy or stalled server reads it. The kernel's
+timestamp (`loadgen.net.timestamps`) says when the last byte of what a read returns came in;
+accepted sockets inherit the option from the listener. It is a wall clock time, so its age is
+computed at once and taken off the monotonic clock: only requests that are in the queue while the
+wall clock is set get a wrong arrival time. Without a timestamp, a request arrives when it is read.
 
-Danger. Stamps are wall clock times, and somebody may set that clock.
-
-Decision. A stamp is turned into an age at once and taken off the monotonic clock: only requests
-that wait to be read while the clock is set get a wrong arrival. Without a stamp, a request arrives
-when it is read.
-
-Cost. A read with a stamp takes about 0.6 microseconds longer than one without; only servers that
-need to know the arrival ask for it.
+A read with a timestamp takes about 0.6 microseconds longer; only servers with delays or a residence
+log ask for it.
 """
 
 import contextlib
@@ -29,13 +25,13 @@ of them arrived. Raises OSError as ``recv_into`` does."""
 def receive_from(listener: socket.socket, cleanup: contextlib.ExitStack) -> Receive:
     """Return how to read from the connections that ``listener`` will accept.
 
-    With arrival times by the kernel if it gives them, of reading if not. What keeps the kernel
-    stamping lasts until ``cleanup``.
+    Arrival times are the kernel's if it gives them, otherwise those of reading. The kernel's
+    timestamps stay on until ``cleanup``.
     """
     if listener.family in (socket.AF_INET, socket.AF_INET6):
         with contextlib.suppress(timestamps.NoStampsError):
-            cleanup.enter_context(timestamps.keeper(time.time_ns))
-            timestamps.ask(listener)
+            cleanup.enter_context(timestamps.keep_stamping(time.time_ns))
+            timestamps.enable(listener)
             return _receive_stamped
     return _receive_now
 
@@ -47,6 +43,6 @@ def _receive_now(connection: socket.socket, buffers: list[bytearray]) -> tuple[i
 def _receive_stamped(connection: socket.socket, buffers: list[bytearray]) -> tuple[int, int]:
     received, ancillary, _, _ = connection.recvmsg_into(buffers, timestamps.ANCILLARY_BYTES)
     stamp_ns = timestamps.stamp_of(ancillary)
-    # The wall clock first: what comes between the two makes an answer later, never too early.
+    # The wall clock first: a pause between the two makes the arrival later, never earlier.
     age_ns = 0 if stamp_ns == timestamps.MISSING else max(0, time.time_ns() - stamp_ns)
     return received, time.monotonic_ns() - age_ns
