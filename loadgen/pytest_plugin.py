@@ -139,7 +139,7 @@ def _percentiles(name: str, records: "list[RunRecord]") -> dict[str, int]:
 
 
 def _in_short(record: "RunRecord") -> Iterator[str]:
-    from loadgen.analysis.lines import format_rate
+    from loadgen.units import format_rate
 
     rate = format_rate(record.actual.messages_per_s)
     verdict = record.health.verdict if record.health else "not judged"

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loadgen.analysis.compare import reading
-from loadgen.analysis.lines import Line, format_rate
+from loadgen.analysis.lines import Line
 from loadgen.analysis.time_metric import TimeMetric
 from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 from loadgen.text import escaped, readable
-from loadgen.units import format_count, format_duration_ns
+from loadgen.units import format_count, format_duration_ns, format_rate
 from reports.sections import began, latency_kind
 
 HEADINGS = (

@@ -9,10 +9,10 @@ from loadgen.analysis.backends import (
     Grid,
     Spread,
 )
-from loadgen.analysis.lines import Line, Style, format_rate, wrapped
+from loadgen.analysis.lines import Line, Style, wrapped
 from loadgen.net.failure import Failure
 from loadgen.plan import Plan
-from loadgen.units import format_count, format_duration_ns, seconds_to_ns
+from loadgen.units import format_count, format_duration_ns, format_duration_s, format_rate
 
 _NAME_COLUMNS: Final = 10
 _COLUMNS: Final = (
@@ -33,7 +33,7 @@ def announcement(grid: Grid, plan: Plan, runnable: int) -> Iterator[Line]:
     about = ""
     if plan.duration_s is not None:
         at_most = "at most " if plan.messages is not None else ""
-        each = f"{at_most}{_span(plan.duration_s)}"
+        each = f"{at_most}{format_duration_s(plan.duration_s)}"
         runs = grid.rounds * len(counts) * runnable
         about = f": {at_most}{_about((plan.warmup_s + plan.duration_s) * runs)}" if runs else ""
     words = (
@@ -206,10 +206,6 @@ def _from_to(figure: Spread, in_words: Callable[[float], str]) -> str:
 
 def _several(number: int, noun: str) -> str:
     return f"{format_count(number)} {noun}{'s' if number != 1 else ''}"
-
-
-def _span(seconds: float) -> str:
-    return format_duration_ns(seconds_to_ns(seconds))
 
 
 def _about(seconds: float) -> str:

@@ -49,8 +49,3 @@ def wrapped(text: str, indent_columns: int = 2, style: Style = "plain") -> Itera
     width = _WIDTH - indent_columns
     for part in wrap(readable(text), width, break_long_words=False, break_on_hyphens=False):
         yield Line(" " * indent_columns + part, style)
-
-
-def format_rate(per_s: float) -> str:
-    """Return events per second: ``50 000/s``, ``0.5/s``."""
-    return f"{format_count(per_s) if per_s >= 100 else f'{per_s:.3g}'}/s"

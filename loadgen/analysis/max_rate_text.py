@@ -4,9 +4,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
-from loadgen.analysis.lines import Line, Style, format_rate, wrapped
+from loadgen.analysis.lines import Line, Style, wrapped
 from loadgen.analysis.max_rate import LoadStep, MaxRecord, StepResult
-from loadgen.units import format_duration_ns
+from loadgen.units import format_duration_ns, format_rate
 
 _GROUPS: Final = ("", "", "", "service time", "response time")
 _GROUP_WIDTHS: Final = (11, 12, 10, 16, 16)

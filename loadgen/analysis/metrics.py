@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from loadgen.net.failure import Phase
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Health
-from loadgen.units import format_count
+from loadgen.units import format_count, format_rate, format_share
 
 OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt,
@@ -88,7 +88,8 @@ class ErrorShare:
     def in_words(self, record: RunRecord) -> str:
         """Return the share, and what it is a share of, for people."""
         errors, tried = _errors(record), _tried(record)
-        return f"{100 * errors / tried:.3g} % ({format_count(errors)} of {format_count(tried)})"
+        share = format_share(errors / tried)
+        return f"{share} ({format_count(errors)} of {format_count(tried)})"
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why there is no share, or why it might have become higher."""
@@ -109,8 +110,7 @@ class MessageRate:
 
     def in_words(self, record: RunRecord) -> str:
         """Return the rate for people."""
-        rate_per_s = record.actual.messages_per_s
-        return f"{format_count(rate_per_s) if rate_per_s >= 100 else f'{rate_per_s:.3g}'}/s"
+        return format_rate(record.actual.messages_per_s)
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why the rate says nothing, or why the server might do more."""

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from loadgen.analysis import censoring, summary_times
-from loadgen.analysis.lines import Line, format_rate, wrapped
+from loadgen.analysis.lines import Line, wrapped
 from loadgen.analysis.usage import Usage, usage_of
-from loadgen.analysis.verdict.run_rules import in_seconds
 from loadgen.net.failure import Cause
 from loadgen.net.target import with_numbers
 from loadgen.plan import Plan
@@ -21,7 +20,13 @@ from loadgen.plan.think_time import ThinkTime
 from loadgen.results.instruments import ProcessSamples
 from loadgen.results.intervals import total_of
 from loadgen.results.record import ConnectionRecord, RunRecord, TargetRecord
-from loadgen.units import format_bytes, format_count, format_duration_ns
+from loadgen.units import (
+    format_bytes,
+    format_count,
+    format_duration_ns,
+    format_duration_s,
+    format_rate,
+)
 
 _SLOWEST_SHOWN = 3
 _FAR_FROM_USUAL = 1.5
@@ -109,20 +114,20 @@ def _payloads_in_words(sources: tuple[PayloadSource, ...]) -> str:
 def _load(record: RunRecord) -> Iterator[Line]:
     requested, actual = record.requested, record.actual
     # Inside Locust they open all the time, as users come.
-    opening = f" in {in_seconds(actual.opening_s)}" if actual.opening_s else ""
+    opening = f" in {format_duration_s(actual.opening_s)}" if actual.opening_s else ""
     yield Line(
         f"  connections  {format_count(actual.connections)} of "
         f"{format_count(requested.connections)} up{opening}{_downtime(record)}"
     )
     asked = []
     if requested.duration_s is not None:
-        asked.append(in_seconds(requested.duration_s))
+        asked.append(format_duration_s(requested.duration_s))
     if requested.messages_per_connection is not None:
         asked.append(f"{format_count(requested.messages_per_connection)} messages each")
     wish = f", asked for {' or '.join(asked)}" if asked else ""
     yield Line(
-        f"  duration     {in_seconds(actual.duration_s)}{wish}"
-        f"; then {in_seconds(actual.drain_s)} to drain"
+        f"  duration     {format_duration_s(actual.duration_s)}{wish}"
+        f"; then {format_duration_s(actual.drain_s)} to drain"
     )
     if not actual.connections:
         return
@@ -131,7 +136,7 @@ def _load(record: RunRecord) -> Iterator[Line]:
         return
     if actual.warmup_s:
         yield Line(
-            f"  warm-up      {in_seconds(actual.warmup_s)}, "
+            f"  warm-up      {format_duration_s(actual.warmup_s)}, "
             f"{format_count(actual.warmup_messages)} messages, left out below"
         )
     yield Line(
@@ -154,7 +159,7 @@ def _downtime(record: RunRecord) -> str:
         return ""
     mean = found.had_s / duration_s
     shown = format_count(mean) if mean >= 10 else f"{mean:.2g}"
-    nobody = f"; nobody for {in_seconds(found.nobody_up_s)}" if found.nobody_up_s else ""
+    nobody = f"; nobody for {format_duration_s(found.nobody_up_s)}" if found.nobody_up_s else ""
     return f", {shown} on average of the load{nobody}"
 
 

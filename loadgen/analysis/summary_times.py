@@ -9,7 +9,7 @@ from loadgen.analysis.verdict.judging import prints_response_time
 from loadgen.results.distribution import Distribution
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Health, Verdict
-from loadgen.units import format_count, format_duration_ns
+from loadgen.units import format_count, format_duration_ns, format_share
 
 _MEANINGS: Final[dict[Verdict, str]] = {
     "valid": "the figures may be believed",
@@ -211,6 +211,6 @@ def _source(record: RunRecord) -> str:
         share = f", for 1 read in {stamps.sample_every}"
     if stamps.stamped < known:
         whose = "their replies" if share else "the replies"
-        share += f", for {100 * stamps.stamped / known:.3g} % of {whose}"
+        share += f", for {format_share(stamps.stamped / known)} of {whose}"
         share += "; the others have no time of their own"
     return f"service time: from send to arrival, by the kernel's clock{share}; user space: to read"

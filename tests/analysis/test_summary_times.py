@@ -15,12 +15,13 @@ from records import (
 )
 from test_summary import one_way
 
-from loadgen.analysis.lines import Line, format_rate
+from loadgen.analysis.lines import Line
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.verdict import judging
 from loadgen.results.instruments import ProbeRecord
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Finding, Health, Verdict
+from loadgen.units import format_rate
 
 WIDEST = 105
 NO_STAMPS = "UNIX sockets have none"

@@ -12,9 +12,9 @@ from loadgen.analysis.compare.gates import (
     Word,
     amount,
 )
-from loadgen.analysis.lines import Line, Style, format_rate, wrapped
+from loadgen.analysis.lines import Line, Style, wrapped
 from loadgen.text import as_line, readable
-from loadgen.units import format_duration_ns
+from loadgen.units import format_duration_ns, format_rate, format_share
 
 _STYLES: Final[dict[Word, Style]] = {
     "slower": "bad",
@@ -36,7 +36,7 @@ _SIGNS: Final[dict[Word, str]] = {
 _WRITERS: Final[dict[Unit, Callable[[float], str]]] = {
     "ns": format_duration_ns,
     "per_s": format_rate,
-    "share": lambda share: f"{100 * share:.3g} %",
+    "share": format_share,
 }
 _APART: Final = "&#8203;"
 _MARKED: Final = {

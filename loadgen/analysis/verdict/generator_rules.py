@@ -4,17 +4,11 @@ from typing import Final
 
 from loadgen.analysis import censoring
 from loadgen.analysis.censoring import TOLERANCE
-from loadgen.analysis.verdict.run_rules import (
-    ENOUGH_POLLS,
-    Remark,
-    Remarks,
-    is_one_way,
-    percent,
-)
+from loadgen.analysis.verdict.run_rules import ENOUGH_POLLS, Remark, Remarks, is_one_way
 from loadgen.results.instruments import GeneratorRecord
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import SEVERITY, Verdict
-from loadgen.units import NS_PER_S, format_count, format_duration_ns
+from loadgen.units import NS_PER_S, format_count, format_duration_ns, format_share
 
 AMPLE_WAITING: Final = 0.30
 """A generator that waits for this share of its time reads replies soon after they arrive."""
@@ -58,10 +52,10 @@ def _grade(share: float, scant: float, ample: float) -> Verdict:
 def waiting(record: RunRecord) -> Remarks:
     """Say how much of its time the generator had nothing to do."""
     generator, leisure = record.generator, _leisure(record.generator)
-    evidence = f"the generator waited for {percent(generator.waiting_share)} of the time"
+    evidence = f"the generator waited for {format_share(generator.waiting_share)} of the time"
     if generator.pacing == "precise":
         empty = generator.empty_polls / max(1, generator.polls)
-        evidence += f", and {percent(empty)} of its looks at the sockets found nothing"
+        evidence += f", and {format_share(empty)} of its looks at the sockets found nothing"
     if leisure == "generator-bound":
         yield Remark.of(leisure, "generator-saturated", evidence, _relief(record))
     elif leisure == "busy":
@@ -121,7 +115,7 @@ def rate(record: RunRecord) -> Remarks:
         done = f"{format_count(actual.messages_per_s)} of {format_count(asked)}/s were answered"
     else:
         return
-    waited = f"the generator waited for {percent(record.generator.waiting_share)} of the time"
+    waited = f"the generator waited for {format_share(record.generator.waiting_share)} of the time"
     evidence = f"{done}{overdue}; {waited}"
     leisure = _leisure(record.generator)
     if leisure == "inconclusive":
@@ -208,8 +202,8 @@ def user_space(record: RunRecord) -> Remarks:
     advice = (
         "the generator's own delay is in every latency, and was small"
         if leisure == "valid"
-        else f"trust {trusted} of this run; a generator that waits for {percent(AMPLE_WAITING)} of "
-        "the time and has a core of its own adds little"
+        else f"trust {trusted} of this run; a generator that waits for "
+        f"{format_share(AMPLE_WAITING)} of the time and has a core of its own adds little"
     )
     yield Remark.of(leisure, "user-space", evidence, advice)
 

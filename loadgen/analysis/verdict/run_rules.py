@@ -10,7 +10,12 @@ from loadgen.analysis import censoring
 from loadgen.analysis.censoring import TOLERANCE
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Finding, Verdict
-from loadgen.units import NS_PER_S, format_count, format_duration_ns
+from loadgen.units import (
+    format_count,
+    format_duration_ns,
+    format_duration_s,
+    format_share,
+)
 
 ENOUGH_POLLS: Final = 20
 """With fewer looks at the sockets, one hiccup moves a share from one side of a limit to another."""
@@ -43,7 +48,7 @@ Remarks = Iterator[Remark]
 
 def outcome(record: RunRecord) -> Remarks:
     """Say that the run did not end as planned."""
-    after = in_seconds(record.actual.duration_s)
+    after = format_duration_s(record.actual.duration_s)
     match record.outcome:
         case "unreachable":
             evidence, advice = "no connection came up", "is the server up, and the target right?"
@@ -52,7 +57,7 @@ def outcome(record: RunRecord) -> Remarks:
             advice = "the failures say how; --reconnect opens connections again"
         case "interrupted":
             asked = record.requested.duration_s
-            of = f" of {in_seconds(asked)}" if asked is not None else ""
+            of = f" of {format_duration_s(asked)}" if asked is not None else ""
             evidence = f"interrupted after {after}{of}"
             advice = "the figures cover the time until then; let a run end by itself"
         case _:
@@ -94,14 +99,14 @@ def downtime(record: RunRecord) -> Remarks:
     parts = {"backing off": found.backing_off_s, "failed": found.failed_s}
     parts["opening"] = found.opening_s
     shares = ", ".join(
-        f"{name} {percent(part_s / found.asked_s)}" for name, part_s in parts.items() if part_s
+        f"{name} {format_share(part_s / found.asked_s)}" for name, part_s in parts.items() if part_s
     )
-    alone = f"; for {in_seconds(found.nobody_up_s)} none was up" if found.nobody_up_s else ""
+    alone = f"; for {format_duration_s(found.nobody_up_s)} none was up" if found.nobody_up_s else ""
     is_own = found.backing_off_s > found.failed_s + found.opening_s
     yield Remark.of(
         "inconclusive" if share > TOLERANCE else "valid",
         "backing-off" if is_own else "connections-down",
-        f"connections were up for {percent(found.had_s / found.asked_s)} of the time that was "
+        f"connections were up for {format_share(found.had_s / found.asked_s)} of the time that was "
         f"asked for ({shares}{alone})",
         _advice_on_downtime(record, is_own=is_own),
     )
@@ -167,7 +172,7 @@ def clock(record: RunRecord) -> Remarks:
         "inconclusive" if share > TOLERANCE else "valid",
         "clock-set",
         f"the wall clock was set {steps}{more}; replies left out: {format_count(found.left_out)} "
-        f"({percent(share)})",
+        f"({format_share(share)})",
         "run again; a time service that only slews the clock does not set it",
     )
 
@@ -182,7 +187,7 @@ def stamps(record: RunRecord) -> Remarks:
         yield Remark.of(
             "inconclusive" if share > TOLERANCE else "valid",
             "stamps-missing",
-            f"{percent(share)} of the replies lack an arrival time: the kernel gave none to "
+            f"{format_share(share)} of the replies lack an arrival time: the kernel gave none to "
             f"{format_count(found.missing)}, an impossible one to "
             f"{format_count(found.implausible)}",
             "another program may be switching timestamps; compare with times of user space",
@@ -191,8 +196,8 @@ def stamps(record: RunRecord) -> Remarks:
         yield Remark.of(
             "valid",
             "upper-bounds",
-            f"{percent(found.stamped / asked)} of the replies have an arrival time of their own; "
-            f"{format_count(found.upper_bounds)} were read together with a later one",
+            f"{format_share(found.stamped / asked)} of the replies have an arrival time of "
+            f"their own; {format_count(found.upper_bounds)} were read together with a later one",
             "service and response time are of the former only, and replies that waited out a stall "
             "are mostly among the others; fewer messages in flight on a connection have more",
         )
@@ -203,14 +208,14 @@ def preemption(record: RunRecord) -> Remarks:
     generator, duration_s = record.generator, record.actual.duration_s
     if not generator.gaps or not duration_s:
         return
-    longest = in_seconds(generator.longest_gap_s)
+    longest = format_duration_s(generator.longest_gap_s)
     if generator.longest_gap_at_s is not None:
         longest += f" at {generator.longest_gap_at_s:.2f} s"
     causes = [
         f"involuntary context switches: {generator.involuntary_switches}"
         if generator.involuntary_switches is not None
         else "",
-        f"it waited {in_seconds(generator.run_queue_s)} for a processor"
+        f"it waited {format_duration_s(generator.run_queue_s)} for a processor"
         if generator.run_queue_s is not None
         else "",
         _delayed(record),
@@ -219,8 +224,9 @@ def preemption(record: RunRecord) -> Remarks:
         _weight(generator.gaps_s / duration_s),
         "preempted",
         f"times that the generator stood still for more than 5 ms: {generator.gaps}, together "
-        f"{in_seconds(generator.gaps_s)} ({percent(generator.gaps_s / duration_s)} of the load), "
-        f"the longest {longest}{''.join(f'; {cause}' for cause in causes if cause)}",
+        f"{format_duration_s(generator.gaps_s)} "
+        f"({format_share(generator.gaps_s / duration_s)} of the load), the "
+        f"longest {longest}{''.join(f'; {cause}' for cause in causes if cause)}",
         "end what else runs on this machine, or give the generator a core of its own; a stopped "
         "process or a paused container stands still, too",
     )
@@ -240,7 +246,8 @@ def shared_pauses(record: RunRecord) -> Remarks:
             "inconclusive",
             "stopped-together",
             f"generator and server stood still at the same time for "
-            f"{in_seconds(record.generator.shared_pauses_s)}: nothing in flight was answered then",
+            f"{format_duration_s(record.generator.shared_pauses_s)}: nothing in flight was "
+            "answered then",
             "this machine was paused or overloaded, or both containers were; run again",
         )
 
@@ -259,8 +266,8 @@ def throttling(record: RunRecord) -> Remarks:
         _weight(explained_s / record.actual.duration_s),
         "throttled",
         f"the quota{of} of its control group throttled the generator for "
-        f"{in_seconds(generator.throttled_s)}, added up over processors; that explains up to "
-        f"{in_seconds(explained_s)} of standing still",
+        f"{format_duration_s(generator.throttled_s)}, added up over processors; that explains "
+        f"up to {format_duration_s(explained_s)} of standing still",
         "lift the quota (docker --cpus, a pod's limits.cpu, CPUQuota=), or ask for less load",
     )
 
@@ -272,7 +279,7 @@ def suspension(record: RunRecord) -> Remarks:
         yield Remark.of(
             "inconclusive",
             "suspended",
-            f"this machine was suspended for {in_seconds(suspended_s)} during the load",
+            f"this machine was suspended for {format_duration_s(suspended_s)} during the load",
             "run again, and keep the machine awake",
         )
 
@@ -292,13 +299,3 @@ def _to_be_stamped(record: RunRecord) -> int:
     stamps = record.timestamps
     without = stamps.upper_bounds + stamps.missing + stamps.implausible + stamps.left_out
     return stamps.stamped + without
-
-
-def percent(share: float) -> str:
-    """Return a share from 0 to 1 as ``12.3 %``."""
-    return f"{100 * share:.3g} %"
-
-
-def in_seconds(seconds: float) -> str:
-    """Return a duration in seconds in words: ``2.50 s``."""
-    return format_duration_ns(seconds * NS_PER_S)

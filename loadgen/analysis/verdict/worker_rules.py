@@ -14,10 +14,10 @@ all it found, does so only if that much of the load was never made for it.
 from collections.abc import Iterable, Iterator, Sequence
 
 from loadgen.analysis.censoring import TOLERANCE
-from loadgen.analysis.verdict.run_rules import Remark, Remarks, percent
+from loadgen.analysis.verdict.run_rules import Remark, Remarks
 from loadgen.results.record import RunRecord
 from loadgen.results.worker_records import AbsenceRecord, DroppedRecord
-from loadgen.units import format_count
+from loadgen.units import format_count, format_share
 
 # ---- what was asked of all ----------------------------------------------------------------
 
@@ -44,12 +44,16 @@ def _lost(absences: Sequence[AbsenceRecord]) -> Iterator[Remark]:
     is_little = None not in shares and sum(share or 0.0 for share in shares) <= TOLERANCE
     for absence in absences:
         share, messages = absence.load_share, absence.message_share
-        load = "an unknown share of the load" if share is None else f"{percent(share)} of the load"
+        load = (
+            "an unknown share of the load"
+            if share is None
+            else f"{format_share(share)} of the load"
+        )
         part = (
             "nothing is known of its part"
             if messages is None
-            else f"{percent(messages)} of the messages until then; what it found since its last "
-            "report is missing"
+            else f"{format_share(messages)} of the messages until then; what it found since "
+            "its last report is missing"
         )
         yield Remark.of(
             "valid" if is_little else "inconclusive",
@@ -79,7 +83,7 @@ def _ended_early(absences: Iterable[AbsenceRecord], load_s: float) -> Iterator[R
         share, until_s = absence.load_share, absence.relieved_at_s
         gap_s = (load_s if until_s is None else until_s) - absence.at_s
         is_little = share is not None and share * gap_s <= TOLERANCE * load_s
-        load = "" if share is None else f", with {percent(share)} of the load"
+        load = "" if share is None else f", with {format_share(share)} of the load"
         yield Remark.of(
             "valid" if is_little else "inconclusive",
             "worker-ended-early",
