@@ -88,7 +88,7 @@ class TestOnePart:
         assert merge({"alone": healthy(health=judged)}).health == judged
 
     def test_is_needed(self) -> None:
-        with pytest.raises(ValueError, match="no parts"):
+        with pytest.raises(ValueError, match="no records"):
             merge({})
 
 
@@ -96,10 +96,10 @@ class TestRefusing:
     @pytest.mark.parametrize(
         ("changes", "named"),
         [
-            ({"plan": plan(pipeline=2)}, "plan.pipeline is 1 in the one and 2 in the other"),
+            ({"plan": plan(pipeline=2)}, "plan.pipeline is 1 in one and 2 in the other"),
             ({"plan": plan(target="10.0.0.6:9999")}, "plan.target"),
             ({"plan": plan(payloads=(b"x",))}, "plan.payloads"),
-            ({"backend": "poll"}, "backend is 'epoll' in the one and 'poll' in the other"),
+            ({"backend": "poll"}, "backend is 'epoll' in one and 'poll' in the other"),
             (
                 {"target": msgspec.structs.replace(HEALTHY.target, address="10.0.0.6:9999")},
                 "target.address is '10.0.0.5:9999'",

@@ -145,7 +145,7 @@ class TestWaiting:
         spinning = waiting(0.1, pacing="precise", empty_polls=100)
         evidence = found(open_loop(generator=spinning))["generator-saturated"].evidence
         assert "10 % of the time" in evidence
-        assert "1 % of its looks" in evidence
+        assert "1 % of its polls" in evidence
 
     def test_looks_that_find_nothing_mean_nothing_where_it_does_not_spin(self) -> None:
         slow = waiting(0.1, empty_polls=9_000)
