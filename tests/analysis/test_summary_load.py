@@ -106,7 +106,7 @@ def test_tells_of_failures_before_the_load() -> None:
     ("record", "words"),
     [
         (healthy(actual=NOT_ANSWERED), "the server sent nothing"),
-        (healthy(actual=actual(messages=0)), "no reply was whole: --reply echo waits for more"),
+        (healthy(actual=actual(messages=0)), "no reply was complete: --reply echo waits for more"),
         (healthy(failures=[failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES)]), "--dump-one shows"),
     ],
 )
@@ -172,7 +172,7 @@ def test_of_a_run_that_reached_nobody_has_no_messages_to_speak_of() -> None:
         service_time_ns=distribution(),
         failures=[failure(Phase.CONNECT, Cause.REFUSED)],
     )
-    assert "nobody could connect" in lines_of(record, "bad")
+    assert "no connection came up" in lines_of(record, "bad")
     assert "  messages " not in summary_of(record)
     assert "fairness" not in summary_of(record)
 

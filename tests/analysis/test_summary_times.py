@@ -111,7 +111,7 @@ def test_times_of_user_space_are_called_that_with_their_error_bar() -> None:
     record = judged(closed_loop(**USER_SPACE))
     assert (
         "(service time: user-space, from send to read on this process's clock; no timestamps of "
-        f"the kernel: {NO_STAMPS}; a reply may have come up to 75 µs (p99) sooner)"
+        f"the kernel: {NO_STAMPS}; a reply may have arrived up to 75 µs (p99) earlier)"
     ) in prose(record)
     assert not has_row(record, "receive lag")
     assert not has_row(record, "user space"), "it would be the row of service time again"
@@ -172,16 +172,14 @@ def test_a_one_way_run_has_the_times_of_its_schedule_alone() -> None:
 def test_the_probe_has_a_row_of_its_own() -> None:
     record = closed_loop(**USER_SPACE, probe=PROBE)
     assert row(record, "probe")[2:5] == ["200 µs", "210 µs", "290 µs"]
-    assert "(probe: from send to read in a second process, which has time to spare)" in prose(
-        record
-    )
+    assert "(probe: from send to read in a second process, which has little to do)" in prose(record)
 
 
 @pytest.mark.parametrize("changes", [{}, USER_SPACE])
 def test_a_probe_that_failed_says_so(changes: dict[str, object]) -> None:
     record = judged(closed_loop(**changes, probe=NEVER_ASKED))
     assert not has_row(record, "probe")
-    assert "time to spare)" not in prose(record)
+    assert "little to do)" not in prose(record)
     assert Line("  probe: it ended early: connection refused", "bad") in summarise(record)
 
 
