@@ -134,7 +134,7 @@ def _percentiles(name: str, records: "list[RunRecord]") -> dict[str, int]:
         for short, percent in percents.items()
         if found.carries(percent)
         and (value := found.percentile(percent)) is not None
-        and not any(TimeMetric(name, percent).silence(record) for record in records)
+        and not any(TimeMetric(name, percent).why_unanswered(record) for record in records)
     }
 
 

@@ -169,7 +169,7 @@ def _remarks(records: Sequence[RunRecord], disturbances: Sequence[str]) -> Itera
             yield f"{verdict} in {verdicts[verdict]} of {len(records)} rounds: {meaning}"
     for reason, count in Counter(filter(None, map(_died, records))).items():
         yield f"{reason} in {count} of {len(records)} rounds: its messages count over all the time"
-    hidden = sum(bool(_P99.obscurity(record)) for record in records)
+    hidden = sum(bool(_P99.why_unstamped(record)) for record in records)
     if hidden:
         yield (
             f"in {hidden} of {len(records)} rounds many replies were read together with a later "
