@@ -56,7 +56,7 @@ def has_row(record: RunRecord, name: str) -> bool:
 
 
 def judged(record: RunRecord, verdict: Verdict | None = None, *findings: Finding) -> RunRecord:
-    """The record with a verdict: that one, or what `health.judge` says."""
+    """The record with a verdict: that one, or what `judge` returns."""
     found = Health(verdict=verdict, findings=list(findings)) if verdict else judging.judge(record)
     return msgspec.structs.replace(record, health=found)
 
@@ -65,7 +65,7 @@ def finding(evidence: str, advice: str = "do something", code: str = "a-code") -
     return Finding(code=code, evidence=evidence, advice=advice)
 
 
-# ---- percentiles that nobody knows --------------------------------------------------------
+# ---- percentiles that are not known -------------------------------------------------------
 
 TOO_FEW = "(-: too few values for that percentile)"
 UNANSWERED = "(-: too many messages had no answer for that percentile to be known)"

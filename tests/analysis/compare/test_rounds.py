@@ -126,7 +126,7 @@ class TestOfRecords:
 
     def test_say_that_replies_read_together_hide_their_times(self) -> None:
         hidden = closed_loop(timestamps=timestamps(upper_bounds=5_000))
-        assert "a stall may hide there" in of_records("base", [hidden]).remarks[0]
+        assert "a stall may be hidden there" in of_records("base", [hidden]).remarks[0]
 
 
 def benchmarks(label: str, documents: list[dict[str, Any]]) -> Rounds:
