@@ -13,7 +13,7 @@ from loadgen.analysis.summary import (
     plan_in_words,
     target_in_words,
 )
-from loadgen.analysis.summary_times import meaning_of
+from loadgen.analysis.summary_verdict import meaning_of
 from loadgen.analysis.time_metric import TimeMetric
 from loadgen.analysis.verdict.judging import prints_response_time
 from loadgen.files.encoded import as_json

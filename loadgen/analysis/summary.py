@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from loadgen.analysis import censoring, summary_times
+from loadgen.analysis import censoring, summary_times, summary_verdict
 from loadgen.analysis.lines import Line, aligned, labelled, wrapped
 from loadgen.analysis.usage import Usage, usage_of
 from loadgen.net.failure import Cause
@@ -38,8 +38,8 @@ def summarise(record: RunRecord) -> list[Line]:
     return [
         *_heading(record),
         Line(""),
-        *summary_times.verdict(record),
-        *summary_times.checks(record),
+        *summary_verdict.verdict(record),
+        *summary_verdict.checks(record),
         *_load(record),
         Line(""),
         *summary_times.table(record),

@@ -1,91 +1,14 @@
-"""The times of a run, its verdict and its checks, as lines for people."""
+"""The times of a run, as a table for people, and what the figures leave out."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from loadgen.analysis import censoring
-from loadgen.analysis.lines import (
-    LABEL_COLUMNS,
-    MOST_SHOWN,
-    Line,
-    Style,
-    aligned,
-    first,
-    labelled,
-    wrapped,
-)
+from loadgen.analysis.lines import Line, Style, aligned, wrapped
 from loadgen.analysis.verdict.judging import prints_response_time
 from loadgen.results.distribution import Distribution
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import Health, Verdict
 from loadgen.units import format_count, format_duration_ns, format_share
-
-_MEANINGS: Final[dict[Verdict, str]] = {
-    "valid": "the figures may be believed",
-    "busy": "the times hold, except for the tail of user space, which is this process's own",
-    "generator-bound": "service time holds for the load delivered; this process was the limit",
-    "server-bound": "the server did not keep up with what was asked; what it answered holds",
-    "inconclusive": "it cannot be said what the figures are worth; the main reason first",
-}
-_USER_SPACE_MEANINGS: Final[dict[Verdict, str]] = {
-    "busy": "the times are partly this process's own queue",
-    "generator-bound": "the times are mostly this process's own queue; it was the limit",
-}
-_ONE_WAY_MEANINGS: Final[dict[Verdict, str]] = {
-    "busy": "the rate holds; this process had little time to spare",
-    "generator-bound": "the rate is this process's own; it was the limit",
-}
-
-
-def meaning_of(verdict: Verdict, record: RunRecord) -> str:
-    """Return what ``verdict`` on ``record`` means for its figures."""
-    meaning = _MEANINGS[verdict]
-    if record.plan.is_one_way:
-        return _ONE_WAY_MEANINGS.get(verdict, meaning)
-    if record.timestamps.mode == "user":
-        return _USER_SPACE_MEANINGS.get(verdict, meaning)
-    return meaning
-
-
-def verdict(record: RunRecord) -> Iterator[Line]:
-    """Yield the verdict on the figures below, and its findings."""
-    health = record.health
-    if health is None:
-        return
-    meaning = meaning_of(health.verdict, record)
-    style: Style = "good" if health.verdict in ("valid", "server-bound") else "bad"
-    yield labelled("verdict", f"{health.verdict}: {meaning}", style)
-    yield from _findings(health)
-    yield Line("")
-
-
-def _findings(health: Health) -> Iterator[Line]:
-    said = set()
-    shown, more = first(health.findings)
-    for finding in shown:
-        yield from wrapped(finding.evidence, LABEL_COLUMNS)
-        if finding.advice not in said and health.verdict != "valid":
-            said.add(finding.advice)
-            yield from wrapped(finding.advice, LABEL_COLUMNS + 2, "faint")
-    yield from wrapped(more, LABEL_COLUMNS, "faint")
-
-
-def checks(record: RunRecord) -> Iterator[Line]:
-    """Yield the outcome of each check; findings shown with the verdict are not repeated."""
-    findings = record.health.findings[:MOST_SHOWN] if record.health else []
-    for result in record.checks:
-        found = "" if result.measured is None else f": {result.measured}"
-        style: Style = "good" if result.outcome == "passed" else "bad"
-        yield labelled("check", f"{result.check}   {result.outcome}{found}", style)
-        reason = result.reason
-        for finding in findings:
-            reason = reason.replace(f": {finding.evidence}", "")
-        yield from wrapped(reason, LABEL_COLUMNS)
-    if record.checks:
-        yield Line("")
-
-
-# ---- the table ----------------------------------------------------------------------------
 
 _COLUMNS: Final = ("", "min", "mean", "p50", "p90", "p99", "p99.9", "max")
 _SIDES: Final = "<>>>>>>>"

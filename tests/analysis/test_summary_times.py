@@ -21,7 +21,6 @@ from loadgen.analysis.verdict import judging
 from loadgen.results.instruments import ProbeRecord
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Finding, Health, Verdict
-from loadgen.units import format_rate
 
 WIDEST = 105
 NO_STAMPS = "UNIX sockets have none"
@@ -221,10 +220,3 @@ def test_an_option_stays_whole_at_the_end_of_a_line() -> None:
         lines = texts(judged(closed_loop(), "busy", finding("why", advice)))
         found = {word for line in lines for word in line.split() if word.startswith("--")}
         assert found == {"--connect-rate", "--timestamp-sample"}
-
-
-@pytest.mark.parametrize(
-    ("per_s", "text"), [(0.0, "0/s"), (0.5, "0.5/s"), (99.94, "99.9/s"), (1234.5, "1 234/s")]
-)
-def test_a_rate_in_words(per_s: float, text: str) -> None:
-    assert format_rate(per_s).replace("\N{NO-BREAK SPACE}", " ") == text

@@ -182,7 +182,7 @@ def _is_record(document: Any, file: Path) -> bool:
             return False
         if schema is not None:
             raise RecordError(f"{file}: {_mismatch(escaped(str(schema))[:_LONGEST_SCHEMA])}")
-    raise RecordError(f"{file}: it contains no round of either kind; {_FORM}")
+    raise RecordError(f"{file}: it holds no round of either kind; {_FORM}")
 
 
 def _mismatch(schema: str) -> str:

@@ -60,7 +60,7 @@ def saturation(record: RunRecord) -> RuleResults:
     if by_waiting == "generator-bound":
         yield RuleResult.of(by_waiting, "generator-saturated", evidence, _advice_at_limit(record))
     elif by_waiting == "busy":
-        advice = "do not rely on the tail of user-space latency, or ask for less load"
+        advice = "leave the tail of user-space latency alone, or ask for less"
         yield RuleResult.of(by_waiting, "generator-busy", evidence, advice)
 
 
@@ -85,7 +85,7 @@ def receive_lag(record: RunRecord) -> RuleResults:
             "receive-lag-tail",
             f"the p99 of receive lag is {format_duration_ns(lag_p99)}, that of service time "
             f"{format_duration_ns(service_p99)}",
-            "do not rely on the tail of user-space latency; a core of its own helps the generator",
+            "leave the tail of user-space latency alone; a core of its own helps the generator",
         )
 
 
