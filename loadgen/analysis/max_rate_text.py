@@ -47,9 +47,9 @@ def step_line(step: LoadStep) -> Line:
     outcome, style = _OUTCOMES[step.outcome]
     why = f": {'; '.join(_reasons(step))}" if _reasons(step) else ""
     tries = f", {step.tries} tries" if step.tries > 1 else ""
-    said = textwrap.shorten(f"{outcome}{why}", _OUTCOME_COLUMNS, placeholder=" …")
-    said += tries if len(said + tries) <= _OUTCOME_COLUMNS else ""
-    return Line(f"{_row(cells, _WIDTHS)}  {said}", style)
+    reason = textwrap.shorten(f"{outcome}{why}", _OUTCOME_COLUMNS, placeholder=" …")
+    reason += tries if len(reason + tries) <= _OUTCOME_COLUMNS else ""
+    return Line(f"{_row(cells, _WIDTHS)}  {reason}", style)
 
 
 def conclusion(record: MaxRecord) -> Iterator[Line]:

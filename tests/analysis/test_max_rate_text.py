@@ -17,7 +17,7 @@ PROMISE = "service_p99<5ms"
 WIDEST = 105
 BROKEN = CheckResult(check=PROMISE, outcome="failed", measured="7.50 ms", reason="")
 REASON = (
-    "the run is inconclusive: pauses of the generator of more than 5 ms: 12, "
+    "the run is inconclusive: pauses of the generator longer than 5 ms: 12, "
     "together 1.20 s (12 % of the load), the longest 400 ms; involuntary context switches: 1234"
 )
 UNCLEAR = CheckResult(check=PROMISE, outcome="inconclusive", measured="1 ms", reason=REASON)

@@ -102,17 +102,17 @@ def conclusion(comparison: Comparison) -> str:
     by_word: dict[Word, list[str]] = {}
     for change in comparison.changes:
         by_word.setdefault(change.word, []).append(change.title)
-    said = [
+    clauses = [
         f"{word}: {', '.join(by_word[word])}" for word in ("slower", "faster") if word in by_word
     ]
     undecided = len(by_word.get("inconclusive", ()))
     if undecided == len(comparison.changes):
         return "inconclusive"
-    if not said:
-        said = ["the same" if not undecided else "the same where it can be told"]
+    if not clauses:
+        clauses = ["the same" if not undecided else "the same where it can be told"]
     if undecided:
-        said.append(f"inconclusive: {undecided} of {len(comparison.changes)}")
-    return "; ".join(said)
+        clauses.append(f"inconclusive: {undecided} of {len(comparison.changes)}")
+    return "; ".join(clauses)
 
 
 def rounds_in_words(comparison: Comparison) -> str:
@@ -147,8 +147,8 @@ def cells(change: Change) -> tuple[str, ...]:
         worse = amount(change.unit, change.worse)
         low, high = (amount(change.unit, end) for end in (change.worse_low, change.worse_high))
         interval = f"{low} to {high}"
-    said = change.word + _needed(change)
-    return readable(change.title), write(change.base), write(change.head), worse, interval, said
+    result = change.word + _needed(change)
+    return readable(change.title), write(change.base), write(change.head), worse, interval, result
 
 
 def _needed(change: Change) -> str:

@@ -35,7 +35,7 @@ def pauses(record: RunRecord) -> RuleResults:
     yield RuleResult.of(
         _verdict_on(generator.gaps_s / duration_s),
         "preempted",
-        f"pauses of the generator of more than 5 ms: {generator.gaps}, together "
+        f"pauses of the generator longer than 5 ms: {generator.gaps}, together "
         f"{format_duration_s(generator.gaps_s)} "
         f"({format_share(generator.gaps_s / duration_s)} of the load), the "
         f"longest {longest}{''.join(f'; {cause}' for cause in causes if cause)}",
