@@ -25,8 +25,8 @@ from typing import Final
 
 from bench.yardstick import heading, print_title
 from loadgen import RunRecord
-from loadgen.analysis.verdict.run_rules import percent
 from loadgen.results.record import from_json
+from loadgen.units import format_share
 
 FROZEN_S: Final = 1.0
 LOAD: Final = ("-c", "50", "--rate", "1000", "-d", "4s")
@@ -248,7 +248,7 @@ def _is_healthy(runs: int) -> bool:
     if runs:
         print(
             f"{f'healthy server, {runs} runs':46} {runs - len(alarms)} valid; pauses took up to "
-            f"{percent(max(shares))} of the load"
+            f"{format_share(max(shares))} of the load"
         )
     for evidence in alarms:
         print(f"{'':46} FALSE ALARM: {evidence}")

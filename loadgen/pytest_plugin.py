@@ -134,12 +134,12 @@ def _percentiles(name: str, records: "list[RunRecord]") -> dict[str, int]:
         for short, percent in percents.items()
         if found.carries(percent)
         and (value := found.percentile(percent)) is not None
-        and not any(TimeMetric(name, percent).silence(record) for record in records)
+        and not any(TimeMetric(name, percent).why_unanswered(record) for record in records)
     }
 
 
 def _in_short(record: "RunRecord") -> Iterator[str]:
-    from loadgen.analysis.lines import format_rate
+    from loadgen.units import format_rate
 
     rate = format_rate(record.actual.messages_per_s)
     verdict = record.health.verdict if record.health else "not judged"

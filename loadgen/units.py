@@ -135,6 +135,21 @@ def format_duration_ns(nanoseconds: float) -> str:
     return f"{_three_digits(nanoseconds / NS_PER_S)} s"
 
 
+def format_duration_s(seconds: float) -> str:
+    """Return the same of a duration in seconds."""
+    return format_duration_ns(seconds * NS_PER_S)
+
+
+def format_rate(per_s: float) -> str:
+    """Return events per second: ``50 000/s``, ``0.5/s``."""
+    return f"{format_count(per_s) if per_s >= 100 else f'{per_s:.3g}'}/s"
+
+
+def format_share(share: float) -> str:
+    """Return a share from 0 to 1: ``12.3 %``."""
+    return f"{100 * share:.3g} %"
+
+
 def format_count(number: float) -> str:
     """Return a count with its thousands separated: ``1 234 567``."""
     return f"{number:,.0f}".replace(",", "\N{NO-BREAK SPACE}")

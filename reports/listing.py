@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loadgen.analysis.compare import reading
-from loadgen.analysis.lines import Line, format_rate
+from loadgen.analysis.lines import Line, aligned
 from loadgen.analysis.time_metric import TimeMetric
 from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 from loadgen.text import escaped, readable
-from loadgen.units import format_count, format_duration_ns
+from loadgen.units import format_count, format_duration_ns, format_rate
 from reports.sections import began, latency_kind
 
 HEADINGS = (
@@ -39,10 +39,9 @@ def find(folder: Path) -> tuple[list[Listed], list[str]]:
 def lines(found: list[Listed]) -> Iterator[Line]:
     """Yield a heading, and a line for each run."""
     rows = [HEADINGS, *(tuple(map(readable, _row(each))) for each in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for number, row in enumerate(rows):
-        text = "  ".join(map(str.ljust, row, widths)).rstrip()
-        yield Line(text, "plain" if number else "faint")
+    heading, *others = aligned(rows, "<" * len(HEADINGS))
+    yield Line(heading, "faint")
+    yield from map(Line, others)
 
 
 def _row(found: Listed) -> tuple[str, ...]:

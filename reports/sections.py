@@ -6,21 +6,27 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from loadgen.analysis.lines import first, format_rate
+from loadgen.analysis.lines import first
 from loadgen.analysis.summary import (
     end_of_target,
     moment,
     plan_in_words,
     target_in_words,
 )
-from loadgen.analysis.summary_times import meaning_of
+from loadgen.analysis.summary_verdict import meaning_of
 from loadgen.analysis.time_metric import TimeMetric
 from loadgen.analysis.verdict.judging import prints_response_time
-from loadgen.analysis.verdict.run_rules import in_seconds
 from loadgen.files.encoded import as_json
 from loadgen.results.record import ConnectionRecord, RunRecord
 from loadgen.results.verdict import SEVERITY, Finding, Verdict
-from loadgen.units import format_bytes, format_count, format_duration_ns, parse_moment
+from loadgen.units import (
+    format_bytes,
+    format_count,
+    format_duration_ns,
+    format_duration_s,
+    format_rate,
+    parse_moment,
+)
 from reports import command_line
 
 _SIGNS: Final[dict[Verdict, str]] = {
@@ -104,7 +110,7 @@ def latency_kind(record: RunRecord) -> str:
 def beside(record: RunRecord) -> Iterator[Beside]:
     """Yield what was requested beside what came of it."""
     requested, actual = record.requested, record.actual
-    opening = f" in {in_seconds(actual.opening_s)}" if actual.opening_s else ""
+    opening = f" in {format_duration_s(actual.opening_s)}" if actual.opening_s else ""
     yield Beside(
         "connections",
         format_count(requested.connections),
@@ -114,11 +120,16 @@ def beside(record: RunRecord) -> Iterator[Beside]:
         asked, got = requested.connect_rate_per_s, actual.connect_rate_per_s
         yield Beside("connects", format_rate(asked), format_rate(got))
     if requested.warmup_s:
-        yield Beside("warm-up", in_seconds(requested.warmup_s), in_seconds(actual.warmup_s))
+        yield Beside(
+            "warm-up", format_duration_s(requested.warmup_s), format_duration_s(actual.warmup_s)
+        )
     yield Beside(
         "duration",
-        "until all are done" if requested.duration_s is None else in_seconds(requested.duration_s),
-        f"{in_seconds(actual.duration_s)}, then {in_seconds(actual.drain_s)} to drain",
+        "until all are done"
+        if requested.duration_s is None
+        else format_duration_s(requested.duration_s),
+        f"{format_duration_s(actual.duration_s)}, "
+        f"then {format_duration_s(actual.drain_s)} to drain",
     )
     each = requested.messages_per_connection
     yield Beside(

@@ -186,3 +186,21 @@ class TestEscapes:
     @given(st.binary())
     def test_can_write_any_bytes(self, wanted: bytes) -> None:
         assert units.parse_escapes("".join(f"\\x{byte:02x}" for byte in wanted)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("per_s", "text"), [(0.0, "0/s"), (0.5, "0.5/s"), (99.94, "99.9/s"), (1234.5, "1 234/s")]
+)
+def test_rates_are_whole_from_100_on(per_s: float, text: str) -> None:
+    assert units.format_rate(per_s) == text.replace(" ", NO_BREAK_SPACE)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0, "0 %"), (0.1234, "12.3 %"), (1.0, "100 %"), (0.00012345, "0.0123 %")]
+)
+def test_shares_are_per_cent_with_three_digits(share: float, text: str) -> None:
+    assert units.format_share(share) == text
+
+
+def test_durations_of_seconds_are_written_as_those_of_nanoseconds() -> None:
+    assert [units.format_duration_s(seconds) for seconds in (2.5, 0.0413)] == ["2.50 s", "41.3 ms"]

@@ -1,16 +1,12 @@
-"""Backends beside each other on one server: their runs in turn, and what is made of them.
+"""Backends compared on one server: runs in turn, and figures over the rounds.
 
-Facts. On a machine that others share, two runs of the same thing differ by several per cent, and
-the machine is now faster, now slower, for minutes.
-
-Danger. Whoever runs one backend after the other measures the hour of the day. Figures of runs that
-found out nothing (every connection failed) make a median look worse or better than it is.
-
-Decision. In each round every backend runs once with every number of connections; the next round is
-the same backwards, so that what drifts hits all alike. Only runs that ended as planned have a say
-in the medians; beside them stand the lowest and the highest.
-
-Cost. A round has a run for each pair, so runs are few and short: they tell a factor, no per cent.
+On a shared machine, two runs of the same program differ by several per cent, and the machine is
+faster or slower for minutes; with one backend after the other, the difference may be that of the
+machine. So in each round every backend runs once with every number of connections, and the next
+round is in reverse order: drift affects all alike. Only runs that ended as planned count in the
+medians, since runs in which every connection failed would distort them; the lowest and the highest
+are given, too. A round has a run for each pair, so runs are few and short: they show a factor, not
+a few per cent.
 """
 
 from collections.abc import Callable, Iterable
@@ -41,7 +37,7 @@ MeasureBackend = Callable[[str, int], RunRecord]
 
 
 class Grid(msgspec.Struct, frozen=True, kw_only=True):
-    """What is compared: names of backends, each with numbers of connections (rising); how often."""
+    """What is compared: backends, each with rising numbers of connections, in so many rounds."""
 
     backends: tuple[str, ...]
     connections: tuple[Count, ...]
@@ -59,7 +55,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 class BackendRun(msgspec.Struct, frozen=True, kw_only=True):
     """One run; times in nanoseconds, null where it has too few values.
 
-    evidence: what weighs most in the verdict; empty if nothing does.
+    evidence: that of the most severe finding; empty without findings.
     connections_up: how many came up, once at least.
     cpu_per_message_ns: processor time of this process, its own code and the kernel's, within the
     time of the load, over the messages answered (one way: sent) in it; null without any, and where
@@ -87,7 +83,7 @@ class BackendRun(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, record: RunRecord, number: int) -> Self:
-        """Return what the run of round ``number`` has found."""
+        """Return the figures of the run of round ``number``."""
         actual, health = record.actual, record.health
         findings = health.findings if health else []
         return cls(
@@ -113,7 +109,7 @@ class BackendRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnreachableRound(msgspec.Struct, frozen=True, kw_only=True):
-    """A round in which nobody could connect, and why."""
+    """A round in which no connection came up, and why."""
 
     round: Count
     reason: Text
@@ -128,10 +124,10 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def over(cls, values: Iterable[float | None]) -> Self | None:
-        """Return the spread of ``values``; None if there are none, or one of them is not known."""
-        every = list(values)
-        known = [value for value in every if value is not None]
-        if not known or len(known) < len(every):
+        """Return the spread of ``values``; None if there are none, or one of them is unknown."""
+        listed = list(values)
+        known = [value for value in listed if value is not None]
+        if not known or len(known) < len(listed):
             return None
         return cls(median=float(np.median(known)), lowest=min(known), highest=max(known))
 
@@ -139,10 +135,10 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
     """One backend with one number of connections.
 
-    refused: why this machine cannot do it; empty where it can.
-    verdict: the gravest of the runs; null without any.
-    The figures are over the runs that ended as planned; null where there are none, or one of them
-    has too few values.
+    refused: why this machine cannot do it; empty if it can.
+    verdict: the most severe of the runs; null without any.
+    The figures are over the runs that ended as planned; null if there are none, or one of them has
+    too few values.
     rate_share: the median of the messages per second, over that of the best backend with as many
     connections. cpu_growth: the median of the processor time per message, over that of the same
     backend with the fewest connections that have one.
@@ -163,7 +159,7 @@ class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rounds(self) -> int:
-        """How many rounds there were, those included in which nobody could connect."""
+        """How many rounds there were, those without any connection included."""
         return len(self.runs) + len(self.unreachable)
 
     def with_figures(self) -> "BackendRow":
@@ -178,9 +174,9 @@ class BackendRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackendsRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
-    """What a comparison of backends has found.
+    """The result of a comparison of backends.
 
-    plan: that of every run, but for its backend and its connections.
+    plan: that of every run, except its backend and its connections.
     target: what was loaded; server: the embedded server's own counts, null if that was not it.
     rows: by number of connections, each backend in the order asked for.
     """
@@ -204,7 +200,7 @@ def from_json(text: bytes) -> BackendsRecord:
 
 
 class BackendRuns:
-    """Makes the runs of a grid; `run` does it, `rows` is what there is so far."""
+    """Makes the runs of a grid: `run` makes them, `rows` has the figures so far."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
@@ -215,10 +211,11 @@ class BackendRuns:
     def run(
         self, measure: MeasureBackend, should_stop: Callable[[], bool], show: Callable[[int], None]
     ) -> None:
-        """Make all runs, or those until ``should_stop`` says so; ``show`` hears of each round.
+        """Make all runs, or those until ``should_stop`` says so; ``show`` is called with each
+        round.
 
-        What this machine refuses is not tried again. Raises UnreachableError if nobody could
-        connect in the very first run.
+        What this machine refuses is not tried again. Raises UnreachableError if no connection came
+        up in the very first run.
         """
         for number in range(1, self._grid.rounds + 1):
             if all(row.refused for row in self._rows.values()):
@@ -253,13 +250,13 @@ class BackendRuns:
             row = replace(row, unreachable=[*row.unreachable, missed])
         else:
             if should_stop():
-                return  # it was cut short, and shows nothing
+                return  # the run was cut short, and means nothing
             row = replace(row, runs=[*row.runs, BackendRun.of(record, number)])
         self._rows[pair] = row
 
 
 def _related(rows: list[BackendRow]) -> Iterable[BackendRow]:
-    """Yield ``rows``, by number of connections, with what follows from one beside another."""
+    """Yield ``rows``, by number of connections, with the figures relative to other rows."""
     best_per_s: dict[int, float] = {}
     first_cpu_ns: dict[str, float] = {}
     for row in rows:
@@ -281,6 +278,6 @@ def _ratio(figure: Spread | None, base: float | None) -> float | None:
 
 
 def _known(record: RunRecord, percent: float) -> float | None:
-    """Return that percentile of service time; None if the values do not tell it."""
+    """Return that percentile of service time; None if it is not known."""
     figure = TimeMetric("service", percent)
     return None if figure.why_missing(record) else figure.measure(record)

@@ -1,7 +1,7 @@
-"""Backends beside each other, as a table for people."""
+"""The comparison of backends, as a table for people."""
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from loadgen.analysis.backends import (
     BackendRow,
@@ -9,22 +9,21 @@ from loadgen.analysis.backends import (
     Grid,
     Spread,
 )
-from loadgen.analysis.lines import Line, Style, format_rate, wrapped
+from loadgen.analysis.lines import Line, Style, aligned, wrapped
 from loadgen.net.failure import Failure
 from loadgen.plan import Plan
-from loadgen.units import format_count, format_duration_ns, seconds_to_ns
+from loadgen.units import format_count, format_duration_ns, format_duration_s, format_rate
 
-_NAME_COLUMNS: Final = 10
 _COLUMNS: Final = (
-    *("messages/s", "of best", "service p50", "service p99", "CPU/message", "growth"),
+    *("", "messages/s", "of best", "service p50", "service p99", "CPU/message", "growth"),
     "verdict",
 )
-_WIDTHS: Final = (16, 9, 16, 16, 16, 8)
+_SIDES: Final = "<>>>>>><"
 _REMARK_INDENT: Final = 4
 
 
 def announcement(grid: Grid, plan: Plan, runnable: int) -> Iterator[Line]:
-    """Say what is going to be run, and how long that takes.
+    """Yield what is going to be run, and how long that takes.
 
     runnable: how many of the backends this platform has.
     """
@@ -33,7 +32,7 @@ def announcement(grid: Grid, plan: Plan, runnable: int) -> Iterator[Line]:
     about = ""
     if plan.duration_s is not None:
         at_most = "at most " if plan.messages is not None else ""
-        each = f"{at_most}{_span(plan.duration_s)}"
+        each = f"{at_most}{format_duration_s(plan.duration_s)}"
         runs = grid.rounds * len(counts) * runnable
         about = f": {at_most}{_about((plan.warmup_s + plan.duration_s) * runs)}" if runs else ""
     words = (
@@ -52,7 +51,7 @@ def announcement(grid: Grid, plan: Plan, runnable: int) -> Iterator[Line]:
 
 
 def round_line(grid: Grid, number: int) -> Line:
-    """Say which round begins, and in which order the backends run in it."""
+    """Return which round begins, and in which order the backends run in it."""
     names = list(dict.fromkeys(backend for backend, _ in grid.order(number)))
     return Line(f"  round {number} of {grid.rounds}: {', '.join(names)}", "faint")
 
@@ -64,24 +63,44 @@ def table(record: BackendsRecord) -> Iterator[Line]:
         so_far = "; until then:" if shown else " before a run was over"
         yield Line(f"interrupted{so_far}", "bad")
     if shown:
-        header = _cells(_COLUMNS[:-1])
-        yield Line(f"  {'':{_NAME_COLUMNS}}{header}  {_COLUMNS[-1]}", "faint")
-    for count in record.grid.connections:
-        block = [row for row in shown if row.connections == count]
-        if block:
-            yield Line(f"  {_several(count, 'connection')}", "heading")
-        for row in block:
-            yield from _row(row, record.grid.rounds)
+        yield from _in_columns(list(_blocks(shown, record.grid)))
     yield from _refused(record.rows)
     if shown:
         yield Line("")
         yield from _notes(record, shown)
 
 
+class _Cells(NamedTuple):
+    """A row of the table, before it is known how wide its columns are."""
+
+    cells: tuple[str, ...]
+    style: Style
+
+
+def _in_columns(entries: list[_Cells | Line]) -> Iterator[Line]:
+    """Yield ``entries`` with the cells of all rows in columns."""
+    rows = [entry.cells for entry in entries if isinstance(entry, _Cells)]
+    lines = iter(aligned(rows, _SIDES))
+    for entry in entries:
+        yield Line(f"  {next(lines)}", entry.style) if isinstance(entry, _Cells) else entry
+
+
+def _blocks(shown: list[BackendRow], grid: Grid) -> Iterator[_Cells | Line]:
+    """Yield the names of the columns, and a block of rows for each number of connections."""
+    yield _Cells(_COLUMNS, "faint")
+    for count in grid.connections:
+        block = [row for row in shown if row.connections == count]
+        if block:
+            yield Line(f"  {_several(count, 'connection')}", "heading")
+        for row in block:
+            yield from _row(row, grid.rounds)
+
+
 # ---- a row --------------------------------------------------------------------------------
 
 
-def _row(row: BackendRow, rounds: int) -> Iterator[Line]:
+def _row(row: BackendRow, rounds: int) -> Iterator[_Cells | Line]:
+    """Yield the medians of a row, below them the lowest and the highest, and what went wrong."""
     figures: tuple[tuple[Spread | None, Callable[[float], str]], ...] = (
         (row.messages_per_s, _number),
         (row.service_p50_ns, format_duration_ns),
@@ -95,29 +114,28 @@ def _row(row: BackendRow, rounds: int) -> Iterator[Line]:
     growth = "-" if row.cpu_growth is None else f"{row.cpu_growth:.2f}"
     remarks = list(_remarks(row))
     style: Style = "bad" if remarks else "plain"
-    cells = _cells((rate, share, p50, p99, cpu, growth))
     fewer = f", {row.rounds} of {_several(rounds, 'round')}" if row.rounds < rounds else ""
-    yield Line(f"  {row.backend:{_NAME_COLUMNS}}{cells}  {_verdict(row)}{fewer}", style)
+    verdict = _verdict(row) + fewer
+    yield _Cells((row.backend, rate, share, p50, p99, cpu, growth, verdict), style)
     if row.messages_per_s is not None and len(row.runs) > 1:
         rate, p50, p99, cpu = (
             "" if figure is None else _from_to(figure, in_words) for figure, in_words in figures
         )
-        ranges = _cells((rate, "", p50, p99, cpu, "")).rstrip()
-        yield Line(f"  {'':{_NAME_COLUMNS}}{ranges}", "faint")
+        yield _Cells(("", rate, "", p50, p99, cpu, "", ""), "faint")
     for remark in remarks:
         yield from wrapped(remark, _REMARK_INDENT, "bad")
 
 
 def _verdict(row: BackendRow) -> str:
-    """Return the gravest verdict, with how many of the rounds have it unless all do."""
+    """Return the most severe verdict, with how many of the rounds have it unless all do."""
     if row.verdict is None:
         return "-"
-    so_many = sum(run.verdict == row.verdict for run in row.runs)
-    return row.verdict + (f" {so_many}/{row.rounds}" if so_many < row.rounds else "")
+    count = sum(run.verdict == row.verdict for run in row.runs)
+    return row.verdict + (f" {count}/{row.rounds}" if count < row.rounds else "")
 
 
 def _remarks(row: BackendRow) -> Iterator[str]:
-    """Say what went wrong in some of the rounds, or in all."""
+    """Yield what went wrong in some of the rounds, or in all."""
     made = _several(row.rounds, "round")
     if row.refused:
         yield f"then refused: {row.refused}"
@@ -142,28 +160,28 @@ def _remarks(row: BackendRow) -> Iterator[str]:
 
 
 def _refused(rows: list[BackendRow]) -> Iterator[Line]:
-    """List what this machine would not do, each reason once."""
+    """Yield what this machine refused, each reason once."""
     reasons = dict.fromkeys(row.refused for row in rows if row.refused and not row.rounds)
     for reason in reasons:
         counts: dict[str, list[str]] = {}
         for row in rows:
             if row.refused == reason:
                 counts.setdefault(row.backend, []).append(format_count(row.connections))
-        who = "; ".join(f"{name} with {', '.join(each)}" for name, each in counts.items())
-        yield from wrapped(f"refused: {who} connections", style="bad")
+        pairs = "; ".join(f"{name} with {', '.join(each)}" for name, each in counts.items())
+        yield from wrapped(f"refused: {pairs} connections", style="bad")
         yield from wrapped(reason, _REMARK_INDENT)
 
 
 def _notes(record: BackendsRecord, shown: list[BackendRow]) -> Iterator[Line]:
-    """Say what the columns mean, and what they do not say."""
+    """Yield what the columns mean, and what they do not show."""
     runs = [run for row in shown for run in row.runs]
     if any(run.timestamps == "user" for run in runs):
-        yield Line("  times are user-space: this process's own queue is in them", "bad")
+        yield Line("  times are user-space: they contain this process's own queue", "bad")
     notes = []
     if record.grid.rounds > 1:
         notes.append(
             "medians of the rounds; below them the lowest and the highest: where these overlap, no "
-            "difference was seen"
+            "difference was measured"
         )
     notes.append(
         "CPU: user and system time of this process; growth: over that of the same backend with the "
@@ -186,10 +204,6 @@ def _notes(record: BackendsRecord, shown: list[BackendRow]) -> Iterator[Line]:
 # ---- words --------------------------------------------------------------------------------
 
 
-def _cells(cells: tuple[str, ...]) -> str:
-    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, _WIDTHS, strict=True))
-
-
 def _number(per_s: float) -> str:
     return format_rate(per_s).removesuffix("/s")
 
@@ -208,12 +222,8 @@ def _several(number: int, noun: str) -> str:
     return f"{format_count(number)} {noun}{'s' if number != 1 else ''}"
 
 
-def _span(seconds: float) -> str:
-    return format_duration_ns(seconds_to_ns(seconds))
-
-
 def _about(seconds: float) -> str:
-    """Return a time as one says it: about 20 s, about a minute, about 5 minutes."""
+    """Return a duration, rounded: about 20 s, about a minute, about 5 minutes."""
     if seconds < 45:
         return f"about {max(1, round(seconds))} s"
     minutes = max(1, round(seconds / 60))

@@ -1,15 +1,15 @@
-"""Checks: limits that a run must keep, such as ``service_p99<=5ms``, and what became of them.
+"""Checks: limits that a run must keep, such as ``service_p99<=5ms``, and their outcomes.
 
-A check passes or fails only where its figure means something; otherwise it is inconclusive, and the
+A check passes or fails only where its figure is meaningful; otherwise it is inconclusive, and the
 result says why:
 
-- The figure is not there, or has too few values for that percentile (`Distribution.carries`).
-- The verdict is inconclusive: so is every check of a time or a rate. What was counted until then
-  can only grow: ``errors`` that break a limit, and connections that came up, stay what they are.
+- The figure is missing, or has too few values for that percentile (`Distribution.carries`).
+- The verdict is inconclusive: so is every check of a time or a rate. Counts can only grow:
+  ``errors`` that break a limit, and connections that came up, remain decided.
 - The verdict is generator-bound: response time, schedule lag and blocked time are those of the
-  generator's own queue. ``messages_per_s`` is the least that the server can do, so only an answer
-  that a higher rate would not change stands.
-- The verdict is generator-bound or busy: user-space latency holds the generator's own queue;
+  generator's own queue. ``messages_per_s`` is a lower bound of what the server can do, so only an
+  outcome that a higher rate would not change is decided.
+- The verdict is generator-bound or busy: user-space latency contains the generator's own queue;
   without kernel timestamps, service time and response time do, too.
 """
 
@@ -65,7 +65,7 @@ FIGURES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A limit that a figure is to keep. ``text`` is what the user wrote."""
+    """A limit that a figure must keep. ``text`` is what the user wrote."""
 
     text: str
     figure: Metric
@@ -107,16 +107,16 @@ def parse_for(plan: Plan, text: str) -> Check:
 
 def parse_all(text: str, option: str = "--check") -> tuple[Check, ...]:
     """Return the checks that ``text`` means, separated by commas. Raises UsageError."""
-    return tuple(parse(part, option) for part in text.split(","))
+    return tuple(parse(item, option) for item in text.split(","))
 
 
 def check(record: RunRecord, text: str) -> CheckResult:
-    """Return what became of the check that ``text`` means in ``record``. Raises UsageError."""
+    """Return the outcome in ``record`` of the check that ``text`` means. Raises UsageError."""
     return evaluate(parse(text), record)
 
 
 def evaluate(check: Check, record: RunRecord) -> CheckResult:
-    """Return what became of ``check`` in ``record``, which is judged if it has not been."""
+    """Return the outcome of ``check`` in ``record``, which is judged if it has no verdict."""
     judged = record.health or judging.judge(record)
     measured = check.figure.measure(record)
     doubt = check.figure.doubt(check.limit, record, judged)

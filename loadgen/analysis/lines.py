@@ -1,4 +1,4 @@
-"""Text for people, in lines: a line with its style, long text wrapped, a list cut short."""
+"""Lines of text for people: a line with its style, long text wrapped, tables in columns."""
 
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
@@ -9,12 +9,15 @@ from loadgen.units import format_count
 
 Item = TypeVar("Item")
 
-
 Style = Literal["plain", "heading", "good", "bad", "faint"]
-
 
 MOST_SHOWN: Final = 1000
 """So many findings are shown, and on a page so many payloads; a record has all of them."""
+
+LABEL_COLUMNS: Final = 15
+"""What a labelled line says begins after so many columns."""
+
+_WIDTH: Final = 99
 
 
 class _Line(NamedTuple):
@@ -23,7 +26,7 @@ class _Line(NamedTuple):
 
 
 class Line(_Line):
-    """One line of output, and how it is meant; fit to be shown, whatever it was made of."""
+    """One line of output and its style; safe to show, whatever text it contains."""
 
     __slots__ = ()
 
@@ -32,10 +35,9 @@ class Line(_Line):
         return super().__new__(cls, as_line(text), style)
 
 
-_INDENT_COLUMNS: Final = 15
-
-
-_WIDTH: Final = 99
+def labelled(label: str, text: str, style: Style = "plain") -> Line:
+    """Return an indented line: a label, and beside it what it stands for."""
+    return Line(f"  {label:<{LABEL_COLUMNS - 3}} {text}", style)
 
 
 def first(items: Sequence[Item]) -> tuple[Sequence[Item], str]:
@@ -45,12 +47,32 @@ def first(items: Sequence[Item]) -> tuple[Sequence[Item], str]:
 
 
 def wrapped(text: str, indent_columns: int = 2, style: Style = "plain") -> Iterator[Line]:
-    """Yield ``text`` as indented lines that are not too wide; names of options stay whole."""
+    """Yield ``text`` as indented lines of at most 99 columns; names of options stay whole."""
     width = _WIDTH - indent_columns
-    for part in wrap(readable(text), width, break_long_words=False, break_on_hyphens=False):
-        yield Line(" " * indent_columns + part, style)
+    for piece in wrap(readable(text), width, break_long_words=False, break_on_hyphens=False):
+        yield Line(" " * indent_columns + piece, style)
 
 
-def format_rate(per_s: float) -> str:
-    """Return events per second: ``50 000/s``, ``0.5/s``."""
-    return f"{format_count(per_s) if per_s >= 100 else f'{per_s:.3g}'}/s"
+def aligned(
+    rows: Sequence[Sequence[str]],
+    sides: str,
+    least_widths: Sequence[int] = (),
+    gap_columns: int = 2,
+) -> list[str]:
+    """Return each row of cells as a line in which the columns are equally wide.
+
+    A column is as wide as its widest cell, or as its ``least_widths`` if that is more: so do tables
+    keep their columns whose rows are printed one by one, or whose figures differ from run to run.
+
+    sides: for each column ``<`` or ``>``, the side on which its cells are aligned.
+    """
+    widths = list(least_widths) or [0] * len(sides)
+    for row in rows:
+        widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
+    gap = " " * gap_columns
+    return [
+        gap.join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,16 +1,13 @@
-"""The highest rate that keeps a promise, and the whole curve of load against latency on the way.
+"""The search for the highest rate that keeps a promise, with the curve of load against latency.
 
-Facts. Latency rises slowly with the load and then like a wall. One run says on which side of the
-wall its rate is, and only if it is long enough for the percentile that was promised.
+Latency rises slowly with the load, then steeply. One run shows on which side of that rise its rate
+is, if it is long enough for the percentile that was promised. The rate is doubled until a step does
+not keep the promise, then the gap is halved (geometrically) until it is narrower than `PRECISION`.
 
-Danger. Near its own limit the generator sends late, and the server looks slow or gets less than was
-asked. Such a step says nothing about the server, good or bad. And a step that has just kept the
-promise, or just missed it, may do the other next time.
-
-Decision. The rate is doubled until a step does not keep the promise, then the gap is halved
-(geometrically) until it is narrower than `PRECISION`. A step that came close, or that cannot be
-decided, is repeated, and the majority counts; without one, nobody is blamed. Where the generator
-was the limit, the answer is "at least" and says so.
+A step that came close to a limit may fall on the other side next time. It is repeated, as is one
+that is undecided, and the majority counts; without a majority, the step is unclear. Near its own
+limit the generator sends late, and the server looks slow; such a step says nothing about the
+server, and the result is "at least".
 """
 
 import math
@@ -40,17 +37,17 @@ MOST_STEPS: Final = 40
 MOST_TRIES: Final = 3
 
 CLOSE: Final = 0.10
-"""A figure within this share of its limit might have fallen on the other side."""
+"""A figure within this share of its limit might be on the other side of it next time."""
 
 AMPLE: Final = 4
-"""A step has so many times the values that its highest percentile needs."""
+"""A step has this many times the values that its highest percentile needs."""
 
 SHORTEST_STEP_S: Final = 2.0
 LONGEST_STEP_S: Final = 60.0
 
 StepResult = Literal["kept", "broken", "generator", "unclear"]
-"""What became of the promise: kept; broken by the server; the generator was the limit, so that
-nobody knows; or undecided for another reason."""
+"""The outcome of a step: promise kept; broken by the server; unknown, since the generator was the
+limit; or undecided for another reason."""
 
 LimitedBy = Literal["server", "generator", "unclear", "nothing"]
 """What stopped the search: the server; the generator, so that the server may be able to do more;
@@ -64,14 +61,14 @@ _LIMITS: Final[dict[StepResult, LimitedBy]] = {
 }
 
 MeasureRate = Callable[[float, float], RunRecord]
-"""Carries out one step: (rate per second, seconds) to its record."""
+"""Carries out one step: from (rate per second, seconds) to its record."""
 
 
 class LoadStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One point of the curve; times in nanoseconds, null where the step has too few values.
+    """One point of the curve; times in nanoseconds, null if the step has too few values.
 
-    tries: how often it was made; the outcome is that of most, the figures are those of the last
-    of these.
+    tries: how often it was run; the outcome is that of most tries, the figures are those of the
+    last of these.
     """
 
     rate_per_s: Amount
@@ -91,11 +88,11 @@ class LoadStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MaxRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
-    """What a search has found.
+    """The result of a search.
 
     found_per_s: the highest rate asked for that kept the promise; null if none did.
     limited_by: what kept a higher rate from being found.
-    steps: in the order in which they were made.
+    steps: in the order in which they were run.
     """
 
     promise: Texts
@@ -116,9 +113,9 @@ def from_json(text: bytes) -> MaxRecord:
 
 
 class Search:
-    """Looks for the highest rate; `run` does it, ``steps`` is the curve so far.
+    """Searches for the highest rate: `run` does so, ``steps`` is the curve so far.
 
-    promise: the checks that must hold. first_per_s: the rate to begin with, or a higher one if the
+    promise: the checks that must pass. first_per_s: the rate to begin with, or a higher one if the
     longest step at that rate would be too short for the highest percentile.
     shortest_s: how long a step lasts at least. timestamp_sample: that of the plan.
     """
@@ -146,14 +143,14 @@ class Search:
         should_stop: Callable[[], bool],
         show: Callable[[LoadStep], None],
     ) -> None:
-        """Make steps until the answer is precise enough, or ``should_stop`` says so.
+        """Run steps until the result is precise enough, or ``should_stop`` returns true.
 
-        ``show`` hears of each.
+        ``show`` is called with each.
         """
         while self._rate_per_s is not None and len(self.steps) < MOST_STEPS:
             step = self._step(measure, self._rate_per_s, should_stop)
             if should_stop():
-                return  # it was cut short, and shows nothing
+                return  # the step was cut short, and means nothing
             self.steps.append(step)
             show(step)
             self._rate_per_s = self._next_rate(step)
@@ -165,7 +162,7 @@ class Search:
 
     @property
     def limited_by(self) -> LimitedBy:
-        """What became of the lowest rate that did not keep the promise."""
+        """What was the limit at the lowest rate that did not keep the promise."""
         for step in self.steps:
             if step.rate_per_s == self._missed_per_s:
                 return _LIMITS[step.outcome]
@@ -181,7 +178,7 @@ class Search:
     def _step(
         self, measure: MeasureRate, rate_per_s: float, should_stop: Callable[[], bool]
     ) -> LoadStep:
-        """Measure at one rate, and again where that is not clear; the majority counts."""
+        """Measure at one rate, again if the outcome is not clear; the majority counts."""
         tries: list[LoadStep] = []
         is_settled = False
         while not is_settled and len(tries) < MOST_TRIES and not (tries and should_stop()):
@@ -190,7 +187,7 @@ class Search:
             outcomes = [each.outcome for each in tries]
             is_clear = outcomes[0] in ("kept", "broken") and not self._is_close(record)
             is_settled = is_clear if len(tries) == 1 else len(set(outcomes)) < len(outcomes)
-        common = max(reversed(_LIMITS), key=outcomes.count)  # of equals, what blames nobody
+        common = max(reversed(_LIMITS), key=outcomes.count)  # of equals, the least certain
         last = next(each for each in reversed(tries) if each.outcome == common)
         return msgspec.structs.replace(last, tries=len(tries))
 
@@ -216,7 +213,7 @@ class Search:
         )
 
     def _is_close(self, record: RunRecord) -> bool:
-        """Whether a figure is so near to its limit that the next try might decide otherwise."""
+        """Return whether a figure is so close to its limit that the next try may differ."""
         for check in self._promise:
             measured = check.figure.measure(record)
             limit = check.limit.value
@@ -225,7 +222,7 @@ class Search:
         return False
 
     def _next_rate(self, step: LoadStep) -> float | None:
-        """Return the rate to go on with, None if the answer is precise enough."""
+        """Return the next rate; None if the result is precise enough."""
         if step.outcome == "kept":
             self._kept_per_s = max(self._kept_per_s, step.rate_per_s)
         elif self._missed_per_s is None or step.rate_per_s < self._missed_per_s:
@@ -241,7 +238,7 @@ class Search:
 
 
 def _values_needed(promise: Sequence[Check]) -> float:
-    """Return how many values the highest percentile of ``promise`` needs, and any verdict."""
+    """Return how many values the highest percentile of ``promise``, and any verdict, needs."""
     statistics = [getattr(check.figure, "statistic", None) for check in promise]
     percents = [each for each in statistics if isinstance(each, float)]
     highest = max((each for each in percents if each < 100), default=0.0)
@@ -249,7 +246,7 @@ def _values_needed(promise: Sequence[Check]) -> float:
 
 
 def _outcome(verdict: Verdict, outcomes: set[str]) -> StepResult:
-    """Return what became of the promise; a rate that the server could not take breaks it."""
+    """Return the outcome of a step; a rate that the server did not keep up with breaks it."""
     if verdict == "generator-bound":
         return "generator"
     if "failed" in outcomes or verdict == "server-bound":
@@ -264,14 +261,14 @@ def _carried(distribution: Distribution | None, percent: float) -> int | None:
 
 
 def plan_of_step(plan: Plan, rate_per_s: float, duration_s: float) -> Plan:
-    """Return ``plan`` at another rate, and for as long as a step lasts."""
+    """Return ``plan`` with the rate and the duration of a step."""
     return msgspec.structs.replace(
         plan, rate=rate_per_s, rate_per_connection=None, duration_s=duration_s
     )
 
 
 def check_promise(promise: Sequence[Check]) -> None:
-    """Raise UsageError for a promise that no rate is too high for."""
+    """Raise UsageError for a promise that every rate would keep."""
     for check in promise:
         counts_errors = isinstance(check.figure, ErrorCount | ErrorShare)
         upper = ("<", "<=", "==") if counts_errors else ("<", "<=")  # errors==0
@@ -282,7 +279,7 @@ def check_promise(promise: Sequence[Check]) -> None:
 def check_plan(plan: Plan) -> float:
     """Return the rate per second that the search for ``plan`` begins with.
 
-    Raises UsageError where the plan leaves no rate to be found.
+    Raises UsageError if the plan leaves no rate to search for.
     """
     refused = {"--stages": plan.stages, "--think": plan.think, "--messages": plan.messages}
     for option, value in refused.items():

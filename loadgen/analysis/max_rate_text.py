@@ -1,17 +1,19 @@
-"""The curve of load against latency, as lines for people."""
+"""The search for the highest rate, as lines for people."""
 
 import textwrap
 from collections.abc import Iterator
 from typing import Final
 
-from loadgen.analysis.lines import Line, Style, format_rate, wrapped
+from loadgen.analysis.lines import Line, Style, aligned, wrapped
 from loadgen.analysis.max_rate import LoadStep, MaxRecord, StepResult
-from loadgen.units import format_duration_ns
+from loadgen.units import format_duration_ns, format_rate
 
 _GROUPS: Final = ("", "", "", "service time", "response time")
-_GROUP_WIDTHS: Final = (11, 12, 10, 16, 16)
+_GROUP_WIDTHS: Final = (11, 11, 9, 15, 15)
 _COLUMNS: Final = ("asked", "got", "in flight", "p50", "p99", "p50", "p99")
-_WIDTHS: Final = (11, 12, 10, 8, 8, 8, 8)
+_WIDTHS: Final = (11, 11, 9, 7, 7, 7, 7)
+"""Fixed, since each step is printed when it is over."""
+
 _OUTCOME_COLUMNS: Final = 38
 
 _OUTCOMES: Final[dict[StepResult, tuple[str, Style]]] = {
@@ -23,7 +25,7 @@ _OUTCOMES: Final[dict[StepResult, tuple[str, Style]]] = {
 
 
 def heading(promise: str) -> list[Line]:
-    """Return what stands above the steps."""
+    """Return the lines above the steps."""
     return [
         Line(f"looking for the highest rate with {promise}", "heading"),
         Line(_row(_GROUPS, _GROUP_WIDTHS), "faint"),
@@ -32,7 +34,7 @@ def heading(promise: str) -> list[Line]:
 
 
 def step_line(step: LoadStep) -> Line:
-    """Return one step; a long reason is cut short, `conclusion` has those that count whole."""
+    """Return one step as a line; long reasons are cut short, `conclusion` has them in full."""
     cells = (
         format_rate(step.rate_per_s),
         format_rate(step.messages_per_s),
@@ -42,19 +44,19 @@ def step_line(step: LoadStep) -> Line:
         _duration(step.response_p50_ns),
         _duration(step.response_p99_ns),
     )
-    word, style = _OUTCOMES[step.outcome]
+    outcome, style = _OUTCOMES[step.outcome]
     why = f": {'; '.join(_reasons(step))}" if _reasons(step) else ""
     tries = f", {step.tries} tries" if step.tries > 1 else ""
-    said = textwrap.shorten(f"{word}{why}", _OUTCOME_COLUMNS, placeholder=" …")
-    said += tries if len(said + tries) <= _OUTCOME_COLUMNS else ""
-    return Line(f"{_row(cells, _WIDTHS)}  {said}", style)
+    reason = textwrap.shorten(f"{outcome}{why}", _OUTCOME_COLUMNS, placeholder=" …")
+    reason += tries if len(reason + tries) <= _OUTCOME_COLUMNS else ""
+    return Line(f"{_row(cells, _WIDTHS)}  {reason}", style)
 
 
 def conclusion(record: MaxRecord) -> Iterator[Line]:
-    """Say what was found, and what it is worth."""
+    """Yield what was found, and what it is worth."""
     promise = ", ".join(record.promise)
     if not record.steps:
-        yield Line("the search was ended before a rate was tried", "bad")
+        yield Line("the search was ended before any rate was tried", "bad")
         return
     if record.found_per_s is None:
         yield Line(f"no rate that was tried keeps {promise}", "bad")
@@ -63,7 +65,7 @@ def conclusion(record: MaxRecord) -> Iterator[Line]:
         found = format_rate(record.found_per_s)
         yield Line(f"highest rate that keeps {promise}: {at_least}{found}", "heading")
     if any(step.timestamps == "user" for step in record.steps):
-        yield Line("  times are user-space: this process's own queue is in them", "bad")
+        yield Line("  times are user-space: they contain this process's own queue", "bad")
     missed = [step for step in record.steps if step.outcome != "kept"]
     if missed:
         yield from _limit(min(missed, key=lambda step: step.rate_per_s))
@@ -72,23 +74,24 @@ def conclusion(record: MaxRecord) -> Iterator[Line]:
 
 
 def _limit(step: LoadStep) -> Iterator[Line]:
-    """Say what kept a higher rate than that of ``step`` from being found."""
+    """Yield why no rate as high as that of ``step`` was found."""
     rate, reasons = format_rate(step.rate_per_s), "; ".join(_reasons(step))
     match step.outcome:
         case "generator":
             text = (
                 f"at {rate} the generator was the limit, not the server: share the load between "
-                "machines to learn more"
+                "machines to find a higher rate"
             )
             yield from wrapped(text, style="bad")
         case "unclear":
-            yield from wrapped(f"nobody can say whether {rate} keeps it: {reasons}", style="bad")
+            yield from wrapped(f"inconclusive at {rate}: {reasons}", style="bad")
         case _:
             yield from wrapped(f"{rate} broke it: {reasons}")
 
 
 def _row(cells: tuple[str, ...], widths: tuple[int, ...]) -> str:
-    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+    (line,) = aligned([cells], ">" * len(cells), widths, gap_columns=1)
+    return line
 
 
 def _number(in_flight: float | None) -> str:

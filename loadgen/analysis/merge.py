@@ -1,18 +1,18 @@
-"""One record of a run that several processes carried out together.
+"""One record made of those of the workers of a distributed run.
 
-Facts. Histograms of one layout add up without loss; percentiles, means and rates do not. Each part
-counts its moments from the start of its own load; what the parts have in common is the wall clock.
+Facts. Histograms of one layout add up without loss; percentiles, means and rates do not. Each
+worker counts moments from the start of its own load; what workers share is the wall clock.
 
-Danger. Where one generator is at its limit and another has time to spare, their sums look like two
-that keep up. The wall clocks of two machines differ, and by as much their moments are moved against
-each other, and the run is the longer. A process may end in mid-run, and its part with it.
+Danger. Where one generator is at its limit and another is nearly idle, their sums look like two
+that keep up. The wall clocks of two machines differ; by as much their moments are shifted against
+each other, and the run looks longer. A process may end during the run, and its figures with it.
 
-Decision. What was counted is added up, and every figure is made anew of the sums. Moments count
+Decision. Counts and histograms are added, and every figure is computed from the sums. Moments count
 from the start of the earliest load, and rates are over the time from there to the end of the last
-one. The verdict is not made of sums: each part is judged by itself, and so are
-the workers that are missing (`loadgen.analysis.verdict.worker_rules`); the gravest stands.
+one. The verdict is not computed from sums: each worker's record is judged by itself, and so are
+missing workers (`loadgen.analysis.verdict.worker_rules`); the most severe verdict stands.
 
-Cost. The rates of workers that did not load at the same time come out lower than they saw them.
+Cost. Rates of workers that did not load at the same time are lower than each worker measured them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,28 +61,28 @@ _RATES: Final = (
 )
 
 
-def merge(parts: Mapping[str, RunRecord], team: Team | None = None) -> RunRecord:
-    """Return the record of the run whose ``parts`` its workers, by name, have found.
+def merge(of_workers: Mapping[str, RunRecord], team: Team | None = None) -> RunRecord:
+    """Return the record of the run whose workers, by name, made ``of_workers``.
 
-    ``team`` says how many were to take part, and who was not there to the end; None, that nobody
-    kept count of them.
+    ``team`` says how many workers were to take part, and which were missing at the end; None where
+    that was not counted.
 
-    The rates in its plan are those of each worker; ``requested`` has their sums. Workers stand in
-    the order of their names, and so do their connections; the environment is that of the first.
+    The rates in its plan are those of each worker; ``requested`` has their sums. Workers and their
+    connections are in the order of the workers' names; the environment is that of the first.
 
-    Raises ValueError without parts, and RecordError where they are not of one run: where plans
-    differ in more than connections, duration and messages, or targets or backends differ.
+    Raises ValueError without records, and RecordError if they are not of one run: if plans differ
+    in more than connections, duration and messages, or targets or backends differ.
     """
-    if not parts:
-        raise ValueError("there is no record of no parts")
-    aligned = merge_intervals.aligned(parts)
+    if not of_workers:
+        raise ValueError("there are no records to merge")
+    aligned = merge_intervals.aligned(of_workers)
     _check_same_run(aligned)
-    records = [part.record for part in aligned]
+    records = [worker.record for worker in aligned]
     judged = [record.health or judging.judge(record) for record in records]
-    load_s = ns_to_seconds(max(part.load_ended_ns for part in aligned))
+    load_s = ns_to_seconds(max(worker.load_ended_ns for worker in aligned))
     times = merge_intervals.times(records)
     record = RunRecord(
-        started_at=min(aligned, key=lambda part: part.began_ns).record.started_at,
+        started_at=min(aligned, key=lambda worker: worker.began_ns).record.started_at,
         outcome=min((record.outcome for record in records), key=OUTCOMES.index),
         plan=_plan([record.plan for record in records], load_s),
         target=_target([record.target for record in records]),
@@ -97,7 +97,7 @@ def merge(parts: Mapping[str, RunRecord], team: Team | None = None) -> RunRecord
         failures=merge_intervals.failures(aligned),
         intervals=packed(merge_intervals.intervals(aligned)),
         connections=connections.joined([record.connections for record in records]),
-        workers=[_worker(part, found) for part, found in zip(aligned, judged, strict=True)],
+        workers=[_worker(worker, found) for worker, found in zip(aligned, judged, strict=True)],
         team=None if team is None else team_of_workers.team_record(team, aligned),
     )
     return msgspec.structs.replace(record, health=_health(record, aligned, judged))
@@ -115,18 +115,16 @@ def _check_same_run(aligned: Sequence[WorkerPart]) -> None:
 
 
 def unlike(one: RunRecord, other: RunRecord) -> str:
-    """Return what makes two records no parts of one run, in words; empty if they are."""
+    """Return why two records are not of one run, in words; empty if they are."""
     known = _identity(one)
     for what, value in _identity(other).items():
         if value != known[what]:
-            return (
-                f"{what} is {shortened(known[what])} in the one and {shortened(value)} in the other"
-            )
+            return f"{what} is {shortened(known[what])} in one and {shortened(value)} in the other"
     return ""
 
 
 def _identity(record: RunRecord) -> dict[str, object]:
-    """Return what all parts of one run have in common, by its name."""
+    """Return what the records of all workers of one run have in common, by its name."""
     return {
         **{f"plan.{field}": value for field, value in plan_in_common(record.plan).items()},
         "target.address": record.target.address,
@@ -135,7 +133,7 @@ def _identity(record: RunRecord) -> dict[str, object]:
 
 
 def plan_in_common(plan: Plan) -> dict[str, object]:
-    """Return the fields of ``plan`` that the plans of all parts of one run have in common."""
+    """Return the fields of ``plan`` that the plans of all workers of one run have in common."""
     fields = msgspec.structs.asdict(plan)
     return {field: value for field, value in fields.items() if field not in _MAY_DIFFER}
 
@@ -146,7 +144,7 @@ def plan_in_common(plan: Plan) -> dict[str, object]:
 def _plan(plans: Sequence[Plan], load_s: float) -> Plan:
     """Return the plan of all. Its duration, where any has one, is how long the load was.
 
-    A load of no length leaves the longest that was asked for.
+    If the load had no duration, it is the longest that was asked for.
     """
     asked_s = where_known(max, (plan.duration_s for plan in plans))
     return msgspec.structs.replace(
@@ -158,49 +156,49 @@ def _plan(plans: Sequence[Plan], load_s: float) -> Plan:
 
 
 def _requested(aligned: Sequence[WorkerPart], team: Team | None, load_s: float) -> Requested:
-    parts = [part.record.requested for part in aligned]
+    wanted = [worker.record.requested for worker in aligned]
     asked = team_of_workers.asked_share(team, aligned)
     return Requested(
-        connections=round(asked * sum(part.connections for part in parts)),
-        duration_s=where_known(max, (part.duration_s for part in parts)),
-        messages_per_connection=_loosest([part.messages_per_connection for part in parts]),
-        connect_rate_per_s=where_known(sum, (part.connect_rate_per_s for part in parts)),
-        warmup_s=parts[0].warmup_s,
+        connections=round(asked * sum(each.connections for each in wanted)),
+        duration_s=where_known(max, (each.duration_s for each in wanted)),
+        messages_per_connection=_loosest([each.messages_per_connection for each in wanted]),
+        connect_rate_per_s=where_known(sum, (each.connect_rate_per_s for each in wanted)),
+        warmup_s=wanted[0].warmup_s,
         rate_per_s=team_of_workers.asked_per_s(team, aligned, load_s),
     )
 
 
 def _loosest(limits: Sequence[int | None]) -> int | None:
-    """Return the highest limit; None, which is no limit, where any part has none."""
+    """Return the highest limit; None, which is no limit, where any plan has none."""
     return None if None in limits else where_known(max, limits)
 
 
-def _target(parts: Sequence[TargetRecord]) -> TargetRecord:
-    """Return the target; one server was loaded, so that counts of its own are no sums."""
+def _target(records: Sequence[TargetRecord]) -> TargetRecord:
+    """Return the target; all workers loaded one server, so its own counts are not added."""
     return msgspec.structs.replace(
-        parts[0],
-        embedded=any(part.embedded for part in parts),
-        server=next((part.server for part in parts if part.server is not None), None),
+        records[0],
+        embedded=any(each.embedded for each in records),
+        server=next((each.server for each in records if each.server is not None), None),
     )
 
 
-# ---- what came of it ----------------------------------------------------------------------
+# ---- what was measured --------------------------------------------------------------------
 
 
-def _actual(parts: Sequence[Actual], load_s: float, service: Distribution) -> Actual:
-    fields: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in _SUMS}
+def _actual(records: Sequence[Actual], load_s: float, service: Distribution) -> Actual:
+    fields: dict[str, Any] = {name: sum(getattr(each, name) for each in records) for name in _SUMS}
     for name in _SUMS_WHERE_KNOWN:
-        fields[name] = where_known(sum, (getattr(part, name) for part in parts))
+        fields[name] = where_known(sum, (getattr(each, name) for each in records))
     for name in _LONGEST:
-        fields[name] = max(getattr(part, name) for part in parts)
+        fields[name] = max(getattr(each, name) for each in records)
     for name in _RATES:
-        amount = sum(getattr(part, name) * part.duration_s for part in parts)
+        amount = sum(getattr(each, name) * each.duration_s for each in records)
         fields[name] = amount / load_s if load_s else 0.0
-    opened_in_time = sum(part.connect_rate_per_s * part.opening_s for part in parts)
+    opened_in_time = sum(each.connect_rate_per_s * each.opening_s for each in records)
     opening_s = fields["opening_s"]
     return Actual(
         **fields,
-        connection_time=where_known(_connection_time, (part.connection_time for part in parts)),
+        connection_time=where_known(_connection_time, (each.connection_time for each in records)),
         connect_rate_per_s=opened_in_time / opening_s if opening_s else 0.0,
         duration_s=load_s,
         in_flight_at_server=None
@@ -209,95 +207,94 @@ def _actual(parts: Sequence[Actual], load_s: float, service: Distribution) -> Ac
     )
 
 
-def _connection_time(parts: Sequence[ConnectionTimeRecord]) -> ConnectionTimeRecord:
-    """Return what all had together. That no worker had any is known of the least time alone."""
+def _connection_time(records: Sequence[ConnectionTimeRecord]) -> ConnectionTimeRecord:
+    """Return the sums. For how long no worker had a connection up is at most the least of them."""
     names = ConnectionTimeRecord.__struct_fields__
-    sums = {name: sum(getattr(part, name) for part in parts) for name in names}
-    sums["nobody_up_s"] = min(part.nobody_up_s for part in parts)
+    sums = {name: sum(getattr(each, name) for each in records) for name in names}
+    sums["nobody_up_s"] = min(each.nobody_up_s for each in records)
     return ConnectionTimeRecord(**sums)
 
 
 def _generator(aligned: Sequence[WorkerPart]) -> GeneratorRecord:
-    records = [part.record for part in aligned]
-    parts = [record.generator for record in records]
-    durations_s = [record.actual.duration_s for record in records]
-    submitted = [record.actual.submitted for record in records]
+    generators = [worker.record.generator for worker in aligned]
+    durations_s = [worker.record.actual.duration_s for worker in aligned]
+    submitted = [worker.record.actual.submitted for worker in aligned]
     return GeneratorRecord(
-        pacing=parts[0].pacing,
-        polls=sum(part.polls for part in parts),
-        empty_polls=sum(part.empty_polls for part in parts),
-        waiting_share=_mean([part.waiting_share for part in parts], durations_s) or 0.0,
-        gaps=sum(part.gaps for part in parts),
-        gaps_s=sum(part.gaps_s for part in parts),
-        longest_gap_s=max(part.longest_gap_s for part in parts),
+        pacing=generators[0].pacing,
+        polls=sum(each.polls for each in generators),
+        empty_polls=sum(each.empty_polls for each in generators),
+        waiting_share=_mean([each.waiting_share for each in generators], durations_s) or 0.0,
+        gaps=sum(each.gaps for each in generators),
+        gaps_s=sum(each.gaps_s for each in generators),
+        longest_gap_s=max(each.longest_gap_s for each in generators),
         longest_gap_at_s=_longest_gap_at_s(aligned),
-        shared_pauses_s=sum(part.shared_pauses_s for part in parts),
-        delayed=where_known(_delayed, (part.delayed for part in parts)),
-        involuntary_switches=where_known(sum, (part.involuntary_switches for part in parts)),
-        run_queue_s=where_known(sum, (part.run_queue_s for part in parts)),
-        throttled_s=where_known(max, (part.throttled_s for part in parts)),
-        suspended_s=where_known(max, (part.suspended_s for part in parts)),
-        send_gap_variation=_mean([part.send_gap_variation for part in parts], submitted),
+        shared_pauses_s=sum(each.shared_pauses_s for each in generators),
+        delayed=where_known(_delayed, (each.delayed for each in generators)),
+        involuntary_switches=where_known(sum, (each.involuntary_switches for each in generators)),
+        run_queue_s=where_known(sum, (each.run_queue_s for each in generators)),
+        throttled_s=where_known(max, (each.throttled_s for each in generators)),
+        suspended_s=where_known(max, (each.suspended_s for each in generators)),
+        send_gap_variation=_mean([each.send_gap_variation for each in generators], submitted),
     )
 
 
-def _delayed(parts: Sequence[DelayedRecord]) -> DelayedRecord:
+def _delayed(records: Sequence[DelayedRecord]) -> DelayedRecord:
     return DelayedRecord(
-        service_ns=Distribution.of_all(part.service_ns for part in parts),
-        response_ns=Distribution.of_all(part.response_ns for part in parts),
-        schedule_lag_ns=Distribution.of_all(part.schedule_lag_ns for part in parts),
-        reads=sum(part.reads for part in parts),
+        service_ns=Distribution.of_all(each.service_ns for each in records),
+        response_ns=Distribution.of_all(each.response_ns for each in records),
+        schedule_lag_ns=Distribution.of_all(each.schedule_lag_ns for each in records),
+        reads=sum(each.reads for each in records),
     )
 
 
 def _longest_gap_at_s(aligned: Sequence[WorkerPart]) -> float | None:
-    longest = max(aligned, key=lambda part: part.record.generator.longest_gap_s)
+    longest = max(aligned, key=lambda worker: worker.record.generator.longest_gap_s)
     at_s = longest.record.generator.longest_gap_at_s
     return None if at_s is None else longest.moment_s(at_s)
 
 
-# ---- what it is worth ---------------------------------------------------------------------
+# ---- timestamps and verdict ---------------------------------------------------------------
 
 
 def _timestamps(aligned: Sequence[WorkerPart]) -> TimestampsRecord:
-    """Return where arrival times come from: the kernel only where it gave them to all."""
-    parts = [part.record.timestamps for part in aligned]
-    are_kernel = all(part.mode == "kernel" for part in parts)
+    """Return where arrival times come from: the kernel only if all workers had them from it."""
+    stamps = [worker.record.timestamps for worker in aligned]
+    are_kernel = all(each.mode == "kernel" for each in stamps)
     return TimestampsRecord(
         mode="kernel" if are_kernel else "user",
         reason=_reason(aligned),
-        sample_every=max(part.sample_every for part in parts),
-        stamped=sum(part.stamped for part in parts),
-        upper_bounds=sum(part.upper_bounds for part in parts),
-        missing=sum(part.missing for part in parts),
-        implausible=sum(part.implausible for part in parts),
-        unsampled=sum(part.unsampled for part in parts),
-        left_out=sum(part.left_out for part in parts),
+        sample_every=max(each.sample_every for each in stamps),
+        stamped=sum(each.stamped for each in stamps),
+        upper_bounds=sum(each.upper_bounds for each in stamps),
+        missing=sum(each.missing for each in stamps),
+        implausible=sum(each.implausible for each in stamps),
+        unsampled=sum(each.unsampled for each in stamps),
+        left_out=sum(each.left_out for each in stamps),
         clock_steps=merge_intervals.clock_steps(aligned),
         read_uncertainty_ns=where_known(
-            Distribution.of_all, (part.read_uncertainty_ns for part in parts)
+            Distribution.of_all, (each.read_uncertainty_ns for each in stamps)
         ),
     )
 
 
 def _reason(aligned: Sequence[WorkerPart]) -> str:
     """Return why the kernel gave no timestamps; with names, unless it is the same for all."""
-    reasons = [(part.name, part.record.timestamps.reason) for part in aligned]
+    reasons = [(worker.name, worker.record.timestamps.reason) for worker in aligned]
     if len({reason for _, reason in reasons}) == 1:
         return reasons[0][1]
-    every = "; ".join(f"worker {name}: {reason}" for name, reason in reasons if reason)
-    return every[:MOST_CHARACTERS]
+    named = "; ".join(f"worker {name}: {reason}" for name, reason in reasons if reason)
+    return named[:MOST_CHARACTERS]
 
 
 def _health(record: RunRecord, aligned: Sequence[WorkerPart], judged: Sequence[Health]) -> Health:
-    """Return the gravest verdict, and all findings, those of the gravest first."""
-    found = [(remark.verdict, [remark.finding]) for remark in worker_rules.remarks(record)]
-    for part, health_of_part in zip(aligned, judged, strict=True):
+    """Return the most severe verdict, and all findings, the most severe first."""
+    found = [(result.verdict, [result.finding]) for result in worker_rules.workers(record)]
+    for worker, own_health in zip(aligned, judged, strict=True):
         named = [
-            finding if len(aligned) == 1 else _named(part.name, finding)
-            for finding in health_of_part.findings
+            finding if len(aligned) == 1 else _named(worker.name, finding)
+            for finding in own_health.findings
         ]
-        found.append((health_of_part.verdict, named))
+        found.append((own_health.verdict, named))
     found.sort(key=lambda pair: SEVERITY.index(pair[0]))
     return Health(
         verdict=found[0][0],
@@ -310,10 +307,10 @@ def _named(worker: str, finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, evidence=evidence[:MOST_CHARACTERS])
 
 
-def _worker(part: WorkerPart, judged: Health) -> WorkerRecord:
-    record = part.record
+def _worker(worker: WorkerPart, judged: Health) -> WorkerRecord:
+    record = worker.record
     return WorkerRecord(
-        name=part.name,
+        name=worker.name,
         host=record.environment.machine,
         connections=record.actual.connections,
         messages=record.actual.messages,
@@ -325,7 +322,7 @@ def _worker(part: WorkerPart, judged: Health) -> WorkerRecord:
 
 
 def _mean(values: Sequence[float | None], weights: Sequence[float]) -> float | None:
-    """Return the weighted mean of the values that are there; None if they weigh nothing."""
+    """Return the weighted mean of the values that are known; None if their weights are 0."""
     known = [
         (value, weight) for value, weight in zip(values, weights, strict=True) if value is not None
     ]

@@ -1,4 +1,4 @@
-"""The figures of a record that a limit can be set to, and what keeps each from meaning anything."""
+"""The counts and rates that a check can set a limit to, and when they are in doubt."""
 
 import operator
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from loadgen.net.failure import Phase
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Health
-from loadgen.units import format_count
+from loadgen.units import format_count, format_rate, format_share
 
 OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     "<": operator.lt,
@@ -21,7 +21,7 @@ OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A relation of `OPERATORS`, and the value that a figure is to have it to."""
+    """A limit: one of `OPERATORS`, and the value that a figure is compared with."""
 
     relation: str
     value: float
@@ -31,28 +31,28 @@ class Threshold:
         return OPERATORS[self.relation](measured, self.value)
 
     def is_settled(self, least: float) -> bool:
-        """Return whether the answer is the same for all that is more than ``least``."""
+        """Return whether the outcome is the same for every value from ``least`` on."""
         if self.relation in (">", ">="):
             return self.keeps(least)
         return least >= self.value and not self.keeps(least)
 
 
 class Metric(Protocol):
-    """Something that a limit can be set to."""
+    """A figure that a limit can be set to."""
 
     def measure(self, record: RunRecord) -> float | None:
-        """Return the figure, None where there is none."""
+        """Return the figure; None if there is none."""
 
     def in_words(self, record: RunRecord) -> str:
-        """Return the figure, which must be there, for people."""
+        """Return the figure, which must exist, in words."""
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
-        """Return why nobody can say whether it keeps ``limit``; empty where one can."""
+        """Return why it is unknown whether the figure keeps ``limit``; empty if it is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorCount:
-    """Failures of any phase and cause but this machine's own limits, which say nothing of a server.
+    """Failures of any phase and cause, except limits of this machine, which are not the server's.
 
     Failed connects, resets, timeouts, bytes that do not fit and echoes that differ count once
     each, however many messages were lost with the connection; those of the warm-up count, too.
@@ -63,18 +63,18 @@ class ErrorCount:
         return _errors(record)
 
     def in_words(self, record: RunRecord) -> str:
-        """Return the count for people."""
+        """Return the count in words."""
         return format_count(_errors(record))
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
-        """Return why more errors might have come."""
+        """Return why there might have been more errors."""
         settled = limit.is_settled(_errors(record))
         return because(judged) if judged.verdict == "inconclusive" and not settled else ""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorShare:
-    """The failures of `ErrorCount` over what was tried: messages submitted, and failed connects."""
+    """The failures of `ErrorCount` over all attempts: messages submitted, and failed connects."""
 
     def measure(self, record: RunRecord) -> float | None:
         """Return the share, from 0 to 1; None if nothing was tried."""
@@ -82,13 +82,14 @@ class ErrorShare:
         return _errors(record) / tried if tried else None
 
     def why_missing(self, record: RunRecord) -> str:
-        """Return why there is no share; empty where there is one."""
+        """Return why there is no share; empty if there is one."""
         return "" if _tried(record) else "nothing was tried"
 
     def in_words(self, record: RunRecord) -> str:
-        """Return the share, and what it is a share of, for people."""
+        """Return the share, and of how many, in words."""
         errors, tried = _errors(record), _tried(record)
-        return f"{100 * errors / tried:.3g} % ({format_count(errors)} of {format_count(tried)})"
+        share = format_share(errors / tried)
+        return f"{share} ({format_count(errors)} of {format_count(tried)})"
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why there is no share, or why it might have become higher."""
@@ -108,12 +109,11 @@ class MessageRate:
         return record.actual.messages_per_s
 
     def in_words(self, record: RunRecord) -> str:
-        """Return the rate for people."""
-        rate_per_s = record.actual.messages_per_s
-        return f"{format_count(rate_per_s) if rate_per_s >= 100 else f'{rate_per_s:.3g}'}/s"
+        """Return the rate in words."""
+        return format_rate(record.actual.messages_per_s)
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
-        """Return why the rate says nothing, or why the server might do more."""
+        """Return why the rate means nothing, or why the server may be able to do more."""
         if judged.verdict == "inconclusive":
             return because(judged)
         if judged.verdict == "generator-bound" and not limit.is_settled(
@@ -132,17 +132,17 @@ class ConnectionCount:
         return record.actual.connections
 
     def in_words(self, record: RunRecord) -> str:
-        """Return the count for people."""
+        """Return the count in words."""
         return format_count(record.actual.connections)
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
-        """Return what but the server kept others from coming up."""
+        """Return what other than the server kept connections from coming up."""
         asked, up = record.requested.connections, record.actual.connections
         if up >= asked or limit.is_settled(up):
             return ""
         if record.outcome == "interrupted":
             return "the run was interrupted"
-        local = [one for one in record.failures if one.is_local and one.phase is Phase.CONNECT]
+        local = [each for each in record.failures if each.is_local and each.phase is Phase.CONNECT]
         return local[0].cause.text if local else ""
 
 
@@ -160,6 +160,6 @@ def _tried(record: RunRecord) -> int:
 
 
 def because(judged: Health) -> str:
-    """Return the verdict with the finding that weighs most."""
+    """Return the verdict with its most severe finding."""
     evidence = f": {judged.findings[0].evidence}" if judged.findings else ""
     return f"the run is {judged.verdict}{evidence}"

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from loadgen.analysis import censoring, summary_times
-from loadgen.analysis.lines import Line, format_rate, wrapped
+from loadgen.analysis import censoring, summary_times, summary_verdict
+from loadgen.analysis.lines import Line, aligned, labelled, wrapped
 from loadgen.analysis.usage import Usage, usage_of
-from loadgen.analysis.verdict.run_rules import in_seconds
 from loadgen.net.failure import Cause
 from loadgen.net.target import with_numeric_host
 from loadgen.plan import Plan
@@ -21,7 +20,13 @@ from loadgen.plan.think_time import ThinkTime
 from loadgen.results.instruments import ProcessSamples
 from loadgen.results.intervals import total_of
 from loadgen.results.record import ConnectionRecord, RunRecord, TargetRecord
-from loadgen.units import format_bytes, format_count, format_duration_ns
+from loadgen.units import (
+    format_bytes,
+    format_count,
+    format_duration_ns,
+    format_duration_s,
+    format_rate,
+)
 
 _SLOWEST_SHOWN = 3
 _FAR_FROM_USUAL = 1.5
@@ -33,8 +38,8 @@ def summarise(record: RunRecord) -> list[Line]:
     return [
         *_heading(record),
         Line(""),
-        *summary_times.verdict(record),
-        *summary_times.checks(record),
+        *summary_verdict.verdict(record),
+        *summary_verdict.checks(record),
         *_load(record),
         Line(""),
         *summary_times.table(record),
@@ -59,7 +64,7 @@ def _heading(record: RunRecord) -> Iterator[Line]:
         case "lost":
             yield Line("  every connection had failed before the end", "bad")
         case "unreachable":
-            yield Line("  nobody could connect", "bad")
+            yield Line("  no connection came up", "bad")
 
 
 def target_in_words(target: TargetRecord) -> str:
@@ -96,8 +101,8 @@ def _payloads_in_words(sources: tuple[PayloadSource, ...]) -> str:
             return f"payloads from the lines of {path}"
         case MadePayload(by):
             return f"payloads made by {by}"
-        case RedactedPayload(part, size_bytes):
-            sent = format_bytes(size_bytes) if part == "text" else "a file's"
+        case RedactedPayload(what, size_bytes):
+            sent = format_bytes(size_bytes) if what == "text" else "a file's"
             return f"{sent} payload (redacted)"
         case SizePayload(size_bytes):
             pass
@@ -108,21 +113,23 @@ def _payloads_in_words(sources: tuple[PayloadSource, ...]) -> str:
 
 def _load(record: RunRecord) -> Iterator[Line]:
     requested, actual = record.requested, record.actual
-    # Inside Locust they open all the time, as users come.
-    opening = f" in {in_seconds(actual.opening_s)}" if actual.opening_s else ""
-    yield Line(
-        f"  connections  {format_count(actual.connections)} of "
-        f"{format_count(requested.connections)} up{opening}{_downtime(record)}"
+    # Inside Locust connections open all the time, as users are spawned.
+    opening = f" in {format_duration_s(actual.opening_s)}" if actual.opening_s else ""
+    yield labelled(
+        "connections",
+        f"{format_count(actual.connections)} of "
+        f"{format_count(requested.connections)} up{opening}{_downtime(record)}",
     )
     asked = []
     if requested.duration_s is not None:
-        asked.append(in_seconds(requested.duration_s))
+        asked.append(format_duration_s(requested.duration_s))
     if requested.messages_per_connection is not None:
         asked.append(f"{format_count(requested.messages_per_connection)} messages each")
-    wish = f", asked for {' or '.join(asked)}" if asked else ""
-    yield Line(
-        f"  duration     {in_seconds(actual.duration_s)}{wish}"
-        f"; then {in_seconds(actual.drain_s)} to drain"
+    wanted = f", asked for {' or '.join(asked)}" if asked else ""
+    yield labelled(
+        "duration",
+        f"{format_duration_s(actual.duration_s)}{wanted}"
+        f"; then {format_duration_s(actual.drain_s)} to drain",
     )
     if not actual.connections:
         return
@@ -130,66 +137,69 @@ def _load(record: RunRecord) -> Iterator[Line]:
         yield Line("  it ended before the warm-up did", "bad")
         return
     if actual.warmup_s:
-        yield Line(
-            f"  warm-up      {in_seconds(actual.warmup_s)}, "
-            f"{format_count(actual.warmup_messages)} messages, left out below"
+        yield labelled(
+            "warm-up",
+            f"{format_duration_s(actual.warmup_s)}, "
+            f"{format_count(actual.warmup_messages)} messages, left out below",
         )
-    yield Line(
-        f"  messages     {format_count(actual.messages)}"
-        f"   {format_rate(actual.messages_per_s)}{_asked(record)}{_unfinished(record)}"
+    yield labelled(
+        "messages",
+        f"{format_count(actual.messages)}"
+        f"   {format_rate(actual.messages_per_s)}{_asked(record)}{_unfinished(record)}",
     )
     if actual.in_flight_at_server is not None and not censoring.falls_behind(record):
-        yield Line(f"  in flight    {_in_flight(record)}")
+        yield labelled("in flight", _in_flight(record))
     sent = total_of(record.intervals, "bytes_sent", "loading", "draining")
     received = total_of(record.intervals, "bytes_received", "loading", "draining")
-    yield Line(f"  sent         {_traffic(sent, actual.bytes_sent_per_s)}")
-    yield Line(f"  received     {_traffic(received, actual.bytes_received_per_s)}")
+    yield labelled("sent", _traffic(sent, actual.bytes_sent_per_s))
+    yield labelled("received", _traffic(received, actual.bytes_received_per_s))
     yield from _usage(record)
 
 
 def _downtime(record: RunRecord) -> str:
-    """Say how many connections were up on average, where some were down."""
+    """Return how many connections were up on average, where some were down."""
     found, duration_s = record.actual.connection_time, record.actual.duration_s
     if found is None or not duration_s or found.had_s > _ALL_UP * found.asked_s:
         return ""
     mean = found.had_s / duration_s
     shown = format_count(mean) if mean >= 10 else f"{mean:.2g}"
-    nobody = f"; nobody for {in_seconds(found.nobody_up_s)}" if found.nobody_up_s else ""
-    return f", {shown} on average of the load{nobody}"
+    none_up_s = found.nobody_up_s
+    none_up = f"; none for {format_duration_s(none_up_s)}" if none_up_s else ""
+    return f", {shown} on average of the load{none_up}"
 
 
 def _usage(record: RunRecord) -> Iterator[Line]:
-    """Say what this process and the target took of their machine."""
+    """Yield what this process and the target used."""
     actual, monitor = record.actual, record.monitor
     own = Usage(actual.cpu_s / actual.duration_s, actual.cpu_per_message_ns, None)
-    whose = "workers     " if len(record.workers) > 1 else "this process"
+    whose = "workers" if len(record.workers) > 1 else "this process"
     if monitor is not None:
         memory = usage_of(record, monitor.generator, monitor).bytes_per_connection
         own = own._replace(bytes_per_connection=memory)
-    yield Line(f"  {whose} {_usage_in_words(own)}", "faint")
+    yield labelled(whose, _usage_in_words(own), "faint")
     if monitor is None or monitor.target is None:
         return
     target = monitor.target
     used = _usage_in_words(usage_of(record, target, monitor)) or "too little to tell"
-    yield Line(f"  the target   {used} ({_processes(target)})", "faint")
+    yield labelled("the target", f"{used} ({_processes(target)})", "faint")
     if monitor.target_ended_at_s is not None:
         yield Line(f"  {end_of_target(monitor.target_ended_at_s)}", "bad")
 
 
 def end_of_target(at_s: float) -> str:
-    """Return the words for a target that ended in the midst of a run."""
+    """Return the words for a target that ended during a run."""
     return f"the target ended {at_s:.1f} s after the start"
 
 
 def _usage_in_words(usage: Usage) -> str:
-    parts = []
+    words = []
     if usage.cpu_share is not None:
-        parts.append(f"{100 * usage.cpu_share:.0f} % of one core")
+        words.append(f"{100 * usage.cpu_share:.0f} % of one core")
     if usage.cpu_per_message_ns is not None:
-        parts.append(f"{format_duration_ns(usage.cpu_per_message_ns)} a message")
+        words.append(f"{format_duration_ns(usage.cpu_per_message_ns)} a message")
     if usage.bytes_per_connection is not None:
-        parts.append(f"{format_bytes(usage.bytes_per_connection)} of memory a connection")
-    return ", ".join(parts)
+        words.append(f"{format_bytes(usage.bytes_per_connection)} of memory a connection")
+    return ", ".join(words)
 
 
 def _processes(samples: ProcessSamples) -> str:
@@ -206,7 +216,7 @@ def _asked(record: RunRecord) -> str:
 
 
 def _in_flight(record: RunRecord) -> str:
-    """Say how many messages were at the server at a time, and for how many there was room."""
+    """Return the mean number of messages at the server, and the most that may be in flight."""
     actual, plan = record.actual, record.plan
     number = actual.in_flight_at_server or 0.0
     shown = format_count(number) if number >= 10 else f"{number:.2g}"
@@ -221,12 +231,12 @@ def _in_flight(record: RunRecord) -> str:
 def _unfinished(record: RunRecord) -> str:
     actual = record.actual
     lost = actual.submitted - actual.warmup_messages - actual.messages - actual.cut_off
-    parts = []
+    words = []
     if actual.cut_off:
-        parts.append(f"{format_count(actual.cut_off)} cut off by the end")
+        words.append(f"{format_count(actual.cut_off)} cut off by the end")
     if lost:
-        parts.append(f"{format_count(lost)} lost with failed connections")
-    return f"   ({', '.join(parts)})" if parts else ""
+        words.append(f"{format_count(lost)} lost with failed connections")
+    return f"   ({', '.join(words)})" if words else ""
 
 
 def _traffic(size_bytes: int, bytes_per_s: float) -> str:
@@ -235,23 +245,26 @@ def _traffic(size_bytes: int, bytes_per_s: float) -> str:
 
 def _failures(record: RunRecord) -> Iterator[Line]:
     if not record.failures:
-        yield Line("  failures     none")
+        yield labelled("failures", "none")
         return
     total = sum(failure.count for failure in record.failures)
-    yield Line(f"  failures     {format_count(total)}", "bad")
-    for failure in record.failures:
+    yield labelled("failures", format_count(total), "bad")
+    counts = aligned([[format_count(each.count)] for each in record.failures], ">", (9,))
+    for failure, count in zip(record.failures, counts, strict=True):
         first, last = moment(failure.first_s), moment(failure.last_s)
         when = f"at {first}" if failure.count == 1 else f"from {first} to {last}"
-        count = f"    {format_count(failure.count):>9}  "
-        head, *others = wrapped(f"{failure.phase}: {failure.cause.text}  {when}", len(count), "bad")
-        yield Line(count + head.text.lstrip(), "bad")
+        prefix = f"    {count}  "
+        head, *others = wrapped(
+            f"{failure.phase}: {failure.cause.text}  {when}", len(prefix), "bad"
+        )
+        yield Line(prefix + head.text.lstrip(), "bad")
         yield from others
         if failure.is_local:
-            yield Line(f"{' ' * len(count)}(this machine's limit, not the server's)", "bad")
+            yield Line(f"{' ' * len(prefix)}(this machine's limit, not the server's)", "bad")
 
 
 def _advice(record: RunRecord) -> Iterator[Line]:
-    """Say what is probably amiss where replies and ``--reply`` do not fit together."""
+    """Yield the likely mistake where replies and ``--reply`` do not fit together."""
     actual, reply = record.actual, record.plan.reply
     if any(failure.cause is Cause.UNEXPECTED_BYTES for failure in record.failures):
         yield Line(
@@ -262,7 +275,7 @@ def _advice(record: RunRecord) -> Iterator[Line]:
         return
     elif actual.submitted and not actual.messages + actual.warmup_messages:
         if actual.bytes_received:
-            yield Line(f"  no reply was whole: --reply {reply} waits for more than came", "bad")
+            yield Line(f"  no reply was complete: --reply {reply} waits for more", "bad")
         else:
             yield Line(
                 r"  the server sent nothing; does the payload need its line end, \r\n?", "bad"
@@ -281,9 +294,9 @@ def _spread(record: RunRecord) -> Iterator[Line]:
     text = f"  fairness     {connections.fairness:.3f} (Jain's index; 1 is even)"
     if connections.starved:
         yield Line(text)
-        yield Line(
-            f"  starved      connections that were never answered: "
-            f"{format_count(connections.starved)}",
+        yield labelled(
+            "starved",
+            f"connections that were never answered: {format_count(connections.starved)}",
             "bad",
         )
     else:
@@ -297,8 +310,9 @@ def _slowest(worst: Iterable[ConnectionRecord], usual_ns: float) -> Iterator[Lin
     for rank, connection in enumerate(answered[:_SLOWEST_SHOWN]):
         if rank and connection.service_time_mean_ns < _FAR_FROM_USUAL * usual_ns:
             break
-        yield Line(
-            f"  {'slowest' if rank == 0 else '':<12} connection {connection.index}: "
+        yield labelled(
+            "slowest" if rank == 0 else "",
+            f"connection {connection.index}: "
             f"service time mean {format_duration_ns(connection.service_time_mean_ns)}, "
             f"max {format_duration_ns(connection.service_time_max_ns)}",
             "faint",
@@ -310,14 +324,16 @@ def _workers(record: RunRecord) -> Iterator[Line]:
     if team is not None:
         lost = f", {format_count(len(team.lost))} lost" if team.lost else ""
         early = f", {format_count(len(team.ended_early))} ended early" if team.ended_early else ""
-        yield Line(
-            f"  workers      {format_count(team.reported)} of {format_count(team.expected)} have "
+        yield labelled(
+            "workers",
+            f"{format_count(team.reported)} of {format_count(team.expected)} have "
             f"given their last report{lost}{early}",
             "plain" if team.reported == team.expected else "bad",
         )
     for rank, worker in enumerate(record.workers):
-        yield Line(
-            f"  {'by worker' if rank == 0 else '':<12} {worker.name}: {worker.verdict}, "
+        yield labelled(
+            "by worker" if rank == 0 else "",
+            f"{worker.name}: {worker.verdict}, "
             f"{format_count(worker.connections)} connections, {format_rate(worker.messages_per_s)}",
             "faint",
         )

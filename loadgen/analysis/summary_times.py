@@ -1,92 +1,28 @@
-"""What a run says about times, and about their worth, as lines for people."""
+"""The times of a run, as a table for people, and what the figures leave out."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from loadgen.analysis import censoring
-from loadgen.analysis.lines import _INDENT_COLUMNS, MOST_SHOWN, Line, Style, first, wrapped
+from loadgen.analysis.lines import Line, Style, aligned, wrapped
 from loadgen.analysis.verdict.judging import prints_response_time
 from loadgen.results.distribution import Distribution
 from loadgen.results.record import RunRecord
-from loadgen.results.verdict import Health, Verdict
-from loadgen.units import format_count, format_duration_ns
+from loadgen.units import format_count, format_duration_ns, format_share
 
-_MEANINGS: Final[dict[Verdict, str]] = {
-    "valid": "the figures may be believed",
-    "busy": "the times hold, but for the tail of user space, which is this process's own",
-    "generator-bound": "service time holds for the load delivered; this process was the limit",
-    "server-bound": "the server did not keep up with what was asked; what it answered holds",
-    "inconclusive": "nobody can say what the figures are worth; the weightiest reason first",
-}
-_USER_SPACE_MEANINGS: Final[dict[Verdict, str]] = {
-    "busy": "the times are partly this process's own queue",
-    "generator-bound": "the times are mostly this process's own queue; it was the limit",
-}
-_ONE_WAY_MEANINGS: Final[dict[Verdict, str]] = {
-    "busy": "the rate holds; this process had little time to spare",
-    "generator-bound": "the rate is this process's own; it was the limit",
-}
+_COLUMNS: Final = ("", "min", "mean", "p50", "p90", "p99", "p99.9", "max")
+_SIDES: Final = "<>>>>>>>"
+_LEAST_WIDTHS: Final = (15, 7, 7, 7, 7, 7, 7, 7)
+"""Room for every name and duration, so that tables of several runs have the same columns."""
 
-
-def meaning_of(verdict: Verdict, record: RunRecord) -> str:
-    """Return what ``verdict`` on ``record`` means for its figures."""
-    meaning = _MEANINGS[verdict]
-    if record.plan.reply == "none":
-        return _ONE_WAY_MEANINGS.get(verdict, meaning)
-    if record.timestamps.mode == "user":
-        return _USER_SPACE_MEANINGS.get(verdict, meaning)
-    return meaning
-
-
-def verdict(record: RunRecord) -> Iterator[Line]:
-    """Say what the figures below are worth, and why."""
-    health = record.health
-    if health is None:
-        return
-    meaning = meaning_of(health.verdict, record)
-    style: Style = "good" if health.verdict in ("valid", "server-bound") else "bad"
-    yield Line(f"  verdict      {health.verdict}: {meaning}", style)
-    yield from _findings(health)
-    yield Line("")
-
-
-def _findings(health: Health) -> Iterator[Line]:
-    said = set()
-    shown, more = first(health.findings)
-    for finding in shown:
-        yield from wrapped(finding.evidence, _INDENT_COLUMNS)
-        if finding.advice not in said and health.verdict != "valid":
-            said.add(finding.advice)
-            yield from wrapped(finding.advice, _INDENT_COLUMNS + 2, "faint")
-    yield from wrapped(more, _INDENT_COLUMNS, "faint")
-
-
-def checks(record: RunRecord) -> Iterator[Line]:
-    """Say what became of each check; what stands with the verdict is not said again."""
-    findings = record.health.findings[:MOST_SHOWN] if record.health else []
-    for result in record.checks:
-        found = "" if result.measured is None else f": {result.measured}"
-        style: Style = "good" if result.outcome == "passed" else "bad"
-        yield Line(f"  check        {result.check}   {result.outcome}{found}", style)
-        reason = result.reason
-        for finding in findings:
-            reason = reason.replace(f": {finding.evidence}", "")
-        yield from wrapped(reason, _INDENT_COLUMNS)
-    if record.checks:
-        yield Line("")
-
-
-# ---- the table ----------------------------------------------------------------------------
-
-_COLUMNS: Final = ("min", "mean", "p50", "p90", "p99", "p99.9", "max")
 _PERCENTS: Final = (50, 90, 99, 99.9)
 
 
 class TimesRow(NamedTuple):
     """A row of the table.
 
-    censored: messages that have no value and would be the largest; delayed: those whose value was
-    left out, since it was mostly a pause of this process.
+    censored: messages without a value, which would be the largest; delayed: messages whose value
+    was left out, since it was mostly a pause of this process.
     """
 
     name: str
@@ -97,11 +33,13 @@ class TimesRow(NamedTuple):
 
 
 def table(record: RunRecord) -> Iterator[Line]:
-    """Yield a row for each time that was measured, and a note on where they come from."""
-    yield Line("  " + " " * 15 + "".join(f"{column:>9}" for column in _COLUMNS), "faint")
+    """Yield a row for each time that was measured, and notes on where they come from."""
     rows = [TimesRow("connect", record.connect_latency_ns), *_message_rows(record)]
-    for row in rows:
-        yield Line(_cells(row, record), row.style)
+    cells = [_COLUMNS, *(_cells(row, record) for row in rows)]
+    heading, *lines = aligned(cells, _SIDES, _LEAST_WIDTHS)
+    yield Line(f"  {heading}", "faint")
+    for row, line in zip(rows, lines, strict=True):
+        yield Line(f"  {line}", row.style)
     for note in (*_notes(record), *_dashes(rows, record)):
         yield from wrapped(f"({note})", style="faint")
     for row in rows:
@@ -116,12 +54,12 @@ def table(record: RunRecord) -> Iterator[Line]:
 
 
 def _message_rows(record: RunRecord) -> Iterator[TimesRow]:
-    """Yield what is the server's; then, faint, what is the generator's own."""
+    """Yield the rows of the server; then, faint, those of the generator."""
     unanswered, delayed = censoring.unanswered(record), _delayed(record)
-    if record.plan.reply != "none":
+    if not record.plan.is_one_way:
         yield TimesRow("service time", record.service_time_ns, unanswered, delayed[0])
     if _is_on_time(record):
-        if record.response_time_ns is not None and record.plan.reply != "none":
+        if record.response_time_ns is not None and not record.plan.is_one_way:
             unserved = censoring.unserved(record)
             yield TimesRow("response time", record.response_time_ns, unserved, delayed[1])
         if record.blocked_ns is not None and record.blocked_ns.max:
@@ -130,7 +68,7 @@ def _message_rows(record: RunRecord) -> Iterator[TimesRow]:
         yield TimesRow("probe", record.probe.latency_ns)
     if record.generator_lag_ns is not None:
         yield TimesRow("generator lag", record.generator_lag_ns, delayed=delayed[2], style="faint")
-    if record.receive_lag_ns is not None and record.plan.reply != "none":
+    if record.receive_lag_ns is not None and not record.plan.is_one_way:
         yield TimesRow("receive lag", record.receive_lag_ns, style="faint")
         yield TimesRow("user space", record.user_space_latency_ns, unanswered, style="faint")
 
@@ -149,7 +87,7 @@ def _is_on_time(record: RunRecord) -> bool:
 
 
 def _figures(row: TimesRow, record: RunRecord) -> list[str]:
-    """Return the percentiles, a dash for those that nobody knows."""
+    """Return the percentiles, a dash for those that are not known."""
     times = row.times
     return [
         format_duration_ns(times.percentile(each) or 0)
@@ -159,12 +97,11 @@ def _figures(row: TimesRow, record: RunRecord) -> list[str]:
     ]
 
 
-def _cells(row: TimesRow, record: RunRecord) -> str:
+def _cells(row: TimesRow, record: RunRecord) -> tuple[str, ...]:
     times = row.times
     ends = ("-" if each is None else format_duration_ns(each) for each in (times.min, times.mean))
     most = "-" if times.max is None else format_duration_ns(times.max)
-    cells = (*ends, *_figures(row, record), most)
-    return f"  {row.name:<15}" + "".join(f"{cell:>9}" for cell in cells)
+    return row.name, *ends, *_figures(row, record), most
 
 
 def _is_known(row: TimesRow, percent: float, record: RunRecord) -> bool:
@@ -172,7 +109,7 @@ def _is_known(row: TimesRow, percent: float, record: RunRecord) -> bool:
 
 
 def _dashes(rows: Iterable[TimesRow], record: RunRecord) -> Iterator[str]:
-    """Say why percentiles are missing."""
+    """Yield why percentiles are missing."""
     pairs = [(row, percent) for row in rows for percent in _PERCENTS]
     if not all(row.times.carries(percent) for row, percent in pairs):
         yield "-: too few values for that percentile"
@@ -183,24 +120,25 @@ def _dashes(rows: Iterable[TimesRow], record: RunRecord) -> Iterator[str]:
 
 
 def _notes(record: RunRecord) -> Iterator[str]:
-    """Say what the rows mean, and why some are not there."""
-    is_one_way = record.plan.reply == "none"
+    """Yield what the rows mean, and why some are missing."""
+    is_one_way = record.plan.is_one_way
     yield "one way: there is no reply to wait for" if is_one_way else _source(record)
     if record.response_time_ns is not None and not _is_on_time(record):
         absent = "blocked time" if is_one_way else "response time and blocked time"
-        yield f"{absent} left out: this process sent late, and its own queue would be in it"
+        yield f"{absent} left out: this process sent late, and they would contain its own queue"
     if record.probe is not None and record.probe.latency_ns.count:
-        yield "probe: from send to read in a second process, which has time to spare"
+        yield "probe: from send to read in a second process, which has little to do"
 
 
 def _source(record: RunRecord) -> str:
-    """Say who read the clock when a reply arrived, and how far that goes."""
+    """Return which clock gave arrival times, and to how many replies."""
     stamps = record.timestamps
     if stamps.mode == "user":
         doubt = stamps.read_uncertainty_ns
         bar = ""
         if doubt is not None and doubt.carries(99):
-            bar = f"; a reply may have come up to {format_duration_ns(doubt.p99 or 0)} (p99) sooner"
+            most = format_duration_ns(doubt.p99 or 0)
+            bar = f"; a reply may have arrived up to {most} (p99) earlier"
         return (
             "service time: user-space, from send to read on this process's clock; no timestamps of "
             f"the kernel: {stamps.reason}{bar}"
@@ -211,6 +149,6 @@ def _source(record: RunRecord) -> str:
         share = f", for 1 read in {stamps.sample_every}"
     if stamps.stamped < known:
         whose = "their replies" if share else "the replies"
-        share += f", for {100 * stamps.stamped / known:.3g} % of {whose}"
+        share += f", for {format_share(stamps.stamped / known)} of {whose}"
         share += "; the others have no time of their own"
     return f"service time: from send to arrival, by the kernel's clock{share}; user space: to read"

@@ -1,4 +1,4 @@
-"""A duration of a record as a figure, and what keeps it from meaning anything."""
+"""The durations that a check can set a limit to, and when they are in doubt."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -48,7 +48,7 @@ class TimeMetric:
         return found
 
     def measure(self, record: RunRecord) -> float | None:
-        """Return the nanoseconds, None where nothing was measured."""
+        """Return the nanoseconds; None if nothing was measured."""
         found = self._distribution(record)
         return None if found is None else self._of(found)
 
@@ -59,21 +59,21 @@ class TimeMetric:
         return value
 
     def in_words(self, record: RunRecord) -> str:
-        """Return the duration for people."""
+        """Return the duration in words."""
         return format_duration_ns(self.measure(record) or 0)
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
-        """Return why the time is not there, or not the server's, or the chance of a few values."""
+        """Return why the time is missing, is not the server's, or rests on too few values."""
         return (
-            self._absence(record)
-            or self._disbelief(record, judged)
-            or self._scarcity(record)
-            or self._delay(limit, record)
-            or ("" if limit.is_settled(self.measure(record) or 0) else self._excess(record))
+            self._why_absent(record)
+            or self._why_not_the_servers(record, judged)
+            or self._why_too_few(record)
+            or self._why_delayed(limit, record)
+            or ("" if limit.is_settled(self.measure(record) or 0) else self._why_longer(record))
         )
 
     def absence_in(self, plan: Plan) -> str:
-        """Return why no run of ``plan`` has this time; empty where one may have it."""
+        """Return why no run of ``plan`` has this time; empty if a run may have it."""
         if self.kind in _OF_REPLIES and plan.reply == "none":
             return _ONE_WAY
         if self.kind in (*_OF_THE_SCHEDULE, "generator_lag") and plan.profile() is None:
@@ -81,17 +81,17 @@ class TimeMetric:
         return ""
 
     def why_missing(self, record: RunRecord) -> str:
-        """Return why the time is not there, left to chance, or unknown; empty where it is known."""
+        """Return why the time is missing, has too few values, or is unknown; empty if known."""
         return (
-            self._absence(record)
-            or self._scarcity(record)
-            or self.silence(record)
+            self._why_absent(record)
+            or self._why_too_few(record)
+            or self.why_unanswered(record)
             or self._pauses(record)
         )
 
-    def _absence(self, record: RunRecord) -> str:
+    def _why_absent(self, record: RunRecord) -> str:
         found = self._distribution(record)
-        if self.kind in _OF_REPLIES and record.plan.reply == "none":
+        if self.kind in _OF_REPLIES and record.plan.is_one_way:
             return _ONE_WAY
         if found is None and self.kind == "receive_lag":
             return f"there are no timestamps of the kernel: {record.timestamps.reason}"
@@ -99,19 +99,19 @@ class TimeMetric:
             return _UNSCHEDULED
         return "" if found.count else "nothing was measured"
 
-    def _disbelief(self, record: RunRecord, judged: Health) -> str:
+    def _why_not_the_servers(self, record: RunRecord, judged: Health) -> str:
         if judged.verdict == "inconclusive":
             return because(judged)
         if self.kind in _OF_THE_SCHEDULE and not judging.prints_response_time(judged):
             return because(judged)
-        holds_our_queue = self.kind == "user_space" or (
+        contains_own_queue = self.kind == "user_space" or (
             self.kind in _UNTIL_READ and record.timestamps.mode == "user"
         )
-        if holds_our_queue and judged.verdict in ("busy", "generator-bound"):
-            return f"the generator's own queue is in it; {because(judged)}"
+        if contains_own_queue and judged.verdict in ("busy", "generator-bound"):
+            return f"it contains the generator's own queue; {because(judged)}"
         return ""
 
-    def _scarcity(self, record: RunRecord) -> str:
+    def _why_too_few(self, record: RunRecord) -> str:
         found = self._distribution(record)
         if found is None or isinstance(self.statistic, str) or found.carries(self.statistic):
             return ""
@@ -119,12 +119,12 @@ class TimeMetric:
         if self.kind == "connect":
             advice = "open more of them (--connections)"
         values = format_count(found.count)
-        return f"a p{self.statistic:g} of {values} values is left to chance; {advice}"
+        return f"a p{self.statistic:g} of {values} values rests on too few of them; {advice}"
 
-    def _delay(self, limit: Threshold, record: RunRecord) -> str:
-        """Doubt what depends on messages that pauses of this process delayed.
+    def _why_delayed(self, limit: Threshold, record: RunRecord) -> str:
+        """Return why the outcome depends on messages that pauses of this process delayed.
 
-        The truth of each lies between nothing and what was measured.
+        The true time of each lies between 0 and what was measured.
         """
         found, delayed = self._distribution(record), record.generator.delayed
         if found is None or delayed is None:
@@ -139,7 +139,7 @@ class TimeMetric:
         return f"pauses of this process delayed {format_count(count)} messages; {_DELAYED_ADVICE}"
 
     def _pauses(self, record: RunRecord) -> str:
-        """Return what the pauses of this process leave unknown."""
+        """Return why pauses of this process leave the statistic unknown."""
         delayed = record.generator.delayed
         left_out = _left_out_of(self.kind, delayed) if delayed is not None else None
         count = 0 if left_out is None else left_out.count
@@ -148,7 +148,7 @@ class TimeMetric:
         return f"pauses of this process delayed {format_count(count)} messages"
 
     def _least(self, found: Distribution, total: int, delayed: int) -> float:
-        """Return the statistic of ``total`` values if ``delayed`` ones had been nothing."""
+        """Return the statistic of ``total`` values if ``delayed`` ones of them had been 0."""
         if self.statistic == "min":
             return 0.0
         if self.statistic == "mean":
@@ -158,12 +158,12 @@ class TimeMetric:
         rank = percent / 100 * total - delayed
         return found.percentile(min(100.0, max(0.0, 100 * rank / found.count))) or 0.0
 
-    def _excess(self, record: RunRecord) -> str:
-        """Doubt what may be longer than it looks."""
-        return self.silence(record) or self.obscurity(record)
+    def _why_longer(self, record: RunRecord) -> str:
+        """Return why the true time may be longer."""
+        return self.why_unanswered(record) or self.why_unstamped(record)
 
-    def silence(self, record: RunRecord) -> str:
-        """Return what messages without an answer leave unknown: they took longer than others."""
+    def why_unanswered(self, record: RunRecord) -> str:
+        """Return why messages without an answer leave the statistic unknown: they took longer."""
         if self.kind not in _CENSORED:
             return ""
         censored = censoring.unserved if self.kind == "response" else censoring.unanswered
@@ -173,11 +173,11 @@ class TimeMetric:
         total = format_count(record.actual.messages + count)
         return f"{format_count(count)} of {total} messages had no answer; they took longer"
 
-    def obscurity(self, record: RunRecord) -> str:
-        """Return what replies without an arrival time of their own leave unknown; mostly empty.
+    def why_unstamped(self, record: RunRecord) -> str:
+        """Return why replies without an arrival time of their own leave the statistic unknown.
 
-        They were read together with a later one, as after a stall: just the longest may be among
-        them.
+        Such replies were read together with a later one, as after a stall: the longest times may be
+        among theirs. Empty for most records.
         """
         if self.kind not in _UNTIL_READ:
             return ""
@@ -186,7 +186,7 @@ class TimeMetric:
             return ""
         return (
             f"{format_count(count)} replies were read together with a later one, which hides when "
-            "they came; fewer messages in flight on a connection show it"
+            "they arrived; use fewer messages in flight on a connection"
         )
 
     @property
@@ -196,7 +196,7 @@ class TimeMetric:
 
 
 def _left_out_of(kind: str, delayed: DelayedRecord) -> Distribution | None:
-    """Return what pauses have kept out of the times of ``kind``; None where it is in them."""
+    """Return the times of ``kind`` that pauses kept out; None if they are included."""
     match kind:
         case "service":
             return delayed.service_ns

@@ -1,4 +1,4 @@
-"""What generator and target used, made of what the monitor has sampled."""
+"""What generator and target used, computed from the samples of the monitor."""
 
 from typing import Final, NamedTuple
 
@@ -8,16 +8,16 @@ from loadgen.results.instruments import MonitorRecord, ProcessSamples
 from loadgen.results.record import LEAST_CPU_S, RunRecord
 
 LEAST_CONNECTIONS: Final = 1000
-"""With fewer, what else a process keeps in memory hides what a connection takes."""
+"""With fewer, the other memory of a process hides what a connection takes."""
 
 
 class Usage(NamedTuple):
-    """What some processes used while the load was measured; None where it cannot be told.
+    """What some processes used while the load was measured; None where it is not known.
 
     cpu_share: of one processor; 1.5 is one and a half.
     cpu_per_message_ns: over the messages answered within that time.
-    bytes_per_connection: the most resident memory that there was, less what there was before the
-    first connection, over the connections.
+    bytes_per_connection: the highest resident memory, less that before the first connection, over
+    the connections.
     """
 
     cpu_share: float | None

@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from loadgen.analysis.verdict.run_rules import percent
 from loadgen.net.clock import wall_ns
 from loadgen.results.team import Absence, Team
-from loadgen.units import NS_PER_S, ns_to_seconds
+from loadgen.units import NS_PER_S, format_share, ns_to_seconds
 
 _WITH_RUN_NS: Final = NS_PER_S
 """A worker that ends within this time before the run ended with it: by ^C, or a scheduler."""
@@ -134,7 +133,7 @@ class WorkerTracker:
         entry = self._workers[worker]
         at_s = ns_to_seconds(entry.heard_ns - self._began_ns)
         shares = ", ".join(
-            f"{'an unknown share' if share is None else percent(share)} of the users of {name}"
+            f"{'an unknown share' if share is None else format_share(share)} of the users of {name}"
             for name, share in sorted(entry.shares.items())
         )
         return f"last heard of {at_s:.1f} s after the start, with {shares}"

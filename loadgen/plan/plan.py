@@ -269,6 +269,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                     "--first-message"
                 )
 
+    @property
+    def is_one_way(self) -> bool:
+        """Whether messages are sent and no reply is awaited."""
+        return self.reply == "none"
+
     def framing(self) -> protocols.Framing:
         """Return the value that says when a reply is whole."""
         if self.verify and self.reply == "echo":

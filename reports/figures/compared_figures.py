@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from loadgen.analysis.compare.gates import Unit
 from loadgen.analysis.compare.rounds import Rounds
 from loadgen.analysis.compare.run_rounds import of_records
-from loadgen.analysis.lines import format_rate
-from loadgen.units import format_duration_ns
+from loadgen.units import format_duration_ns, format_rate
 from reports.figures import units
 from reports.figures.panel import Panel, Sides
 from reports.figures.sides import Side, left_out, sides

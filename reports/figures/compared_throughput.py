@@ -5,8 +5,7 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from loadgen.analysis.lines import format_rate
-from loadgen.units import format_count
+from loadgen.units import format_count, format_rate
 from reports.figures import units
 from reports.figures.panel import Panel, Sides
 from reports.figures.sides import draw_rounds, left_out, sides

@@ -7,10 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from loadgen.analysis.lines import format_rate
 from loadgen.plan.profile import Profile
 from loadgen.results.record import FailureRecord, RunRecord
-from loadgen.units import format_count
+from loadgen.units import format_count, format_rate
 from reports.figures import units
 from reports.figures.panel import Panel
 from reports.figures.slices import Floats, Slice, slices, span_s, steps, thinning

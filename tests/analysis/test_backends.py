@@ -1,4 +1,4 @@
-"""Backends beside each other: order and medians, with runs that are made up."""
+"""The comparison of backends: order and medians, with runs that are made up."""
 
 import re
 from typing import Any
@@ -27,7 +27,7 @@ def test_each_round_is_the_one_before_backwards() -> None:
     assert [[run.round for run in row.runs] for row in rows] == [[1, 2, 3]] * 4
 
 
-def test_what_drifts_hits_all_alike() -> None:
+def test_drift_affects_all_alike() -> None:
     """A machine that slows down evenly: over two rounds each has the same share of it."""
     grid = msgspec.structs.replace(GRID, rounds=2)
     runs = Runs(lambda *_: made_up(messages_per_s=1000.0 - 10 * len(runs.done)))
@@ -84,7 +84,7 @@ def test_growth_is_over_the_fewest_connections_and_the_share_over_the_best_backe
     assert rows["poll", 100].rate_share == 0.5
 
 
-def test_only_runs_that_ended_as_planned_have_a_say_in_the_medians() -> None:
+def test_only_runs_that_ended_as_planned_count_in_the_medians() -> None:
     def made(backend: str, connections: int, before: int) -> RunRecord:
         reset = failure(Phase.RECEIVE, Cause.RESET, count=7)
         lost: dict[str, Any] = {"outcome": "lost", "failures": [reset]} if before == 1 else {}
@@ -123,7 +123,7 @@ def test_a_tail_that_was_never_answered_is_not_known() -> None:
     assert (run.service_p99_ns, run.service_p50_ns is None) == (None, False)
 
 
-def test_the_gravest_verdict_of_the_rounds_is_seen() -> None:
+def test_the_most_severe_verdict_of_the_rounds_is_shown() -> None:
     rows = rows_of(lambda backend, connections, before: made_up(**(BUSY if before == 1 else {})))
     assert {row.verdict for row in rows} == {"generator-bound"}
     text = text_of(rows)
@@ -142,7 +142,9 @@ def test_the_gravest_verdict_of_the_rounds_is_seen() -> None:
         (("busy", "busy", "busy"), "busy"),
     ],
 )
-def test_of_several_verdicts_the_gravest_stands(verdicts: tuple[Verdict, ...], said: str) -> None:
+def test_of_several_verdicts_the_most_severe_stands(
+    verdicts: tuple[Verdict, ...], said: str
+) -> None:
     def made(backend: str, connections: int, before: int) -> RunRecord:
         judged = Health(verdict=verdicts[before], findings=[])
         return msgspec.structs.replace(made_up(), health=judged)
@@ -170,7 +172,7 @@ def test_what_is_refused_is_listed_with_the_reason_and_the_others_go_on() -> Non
     assert "refused: poll with 100 connections\n" in text
 
 
-def test_a_reason_that_many_share_is_said_once() -> None:
+def test_a_reason_that_many_share_is_shown_once() -> None:
     def made(backend: str, connections: int, before: int) -> RunRecord:
         raise LocalLimitError("not here")
 
@@ -190,9 +192,9 @@ def test_a_wrong_value_ends_it() -> None:
 
 def test_a_target_that_was_never_there_ends_it() -> None:
     def made(backend: str, connections: int, before: int) -> RunRecord:
-        raise UnreachableError("nobody there")
+        raise UnreachableError("connection refused")
 
-    with pytest.raises(UnreachableError, match="nobody there"):
+    with pytest.raises(UnreachableError, match="connection refused"):
         rows_of(made)
 
 

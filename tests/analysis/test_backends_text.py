@@ -1,4 +1,4 @@
-"""Backends beside each other, as lines for people."""
+"""The comparison of backends, as lines for people."""
 
 from typing import Any
 

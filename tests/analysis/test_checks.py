@@ -286,7 +286,7 @@ class TestVerdicts:
         bare = open_loop(health=Health(verdict=verdict, findings=[]))
         assert answer("response_p50<1m", bare).reason == f"the run is {verdict}"
 
-    def test_are_found_where_nobody_has_judged_yet(self) -> None:
+    def test_are_found_where_the_record_has_none_yet(self) -> None:
         record = open_loop(generator=generator(polls=10_000, waiting_share=0.05))
         assert record.health is None
         assert outcome("response_p50<1m", record) == "inconclusive"
@@ -389,7 +389,7 @@ class TestErrors:
         record = msgspec.structs.replace(self.RECORD, health=judged(verdict))
         assert outcome("errors<=5", record) == "passed"
 
-    def test_of_a_server_that_nobody_reaches_fail(self) -> None:
+    def test_of_a_server_that_cannot_be_reached_fail(self) -> None:
         record = closed_loop(
             outcome="unreachable",
             failures=FAILURES[:1],
@@ -456,12 +456,12 @@ class TestConnections:
         record = self.record(900, failures=[self.LOCAL], health=judged("inconclusive"))
         assert outcome("connections>=900", record) == "passed"
 
-    def test_that_this_machine_refused_are_not_the_servers_fault(self) -> None:
+    def test_that_this_machine_refused_are_inconclusive(self) -> None:
         record = self.record(900, failures=[self.REFUSED, self.LOCAL])
         result = answer("connections>=1000", record)
         assert (result.outcome, result.reason) == ("inconclusive", Cause.DESCRIPTORS.text)
 
-    def test_that_nobody_waited_for_are_not_the_servers_fault(self) -> None:
+    def test_that_an_interrupted_run_did_not_wait_for_are_inconclusive(self) -> None:
         result = answer("connections>=1000", self.record(900, outcome="interrupted"))
         assert (result.outcome, result.reason) == ("inconclusive", "the run was interrupted")
 

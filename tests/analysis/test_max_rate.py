@@ -72,7 +72,7 @@ def test_errors_break_the_promise() -> None:
     assert "errors<0.1%: 1 %" in max_rate_text.step_line(step).text
 
 
-def test_where_the_generator_was_the_limit_nobody_accuses_the_server() -> None:
+def test_where_the_generator_was_the_limit_the_server_is_not_the_limit() -> None:
     def run(rate_per_s: float, duration_s: float) -> RunRecord:
         return made_up(rate_per_s, duration_s, 1.0, **(BUSY if rate_per_s > 5000 else {}))
 
@@ -145,7 +145,7 @@ def test_what_cannot_be_decided_is_tried_again_and_then_named() -> None:
     assert looking.limited_by == "unclear"
     assert looking.steps[1].outcome == "unclear"
     assert 2 <= looking.steps[1].tries <= MOST_TRIES
-    assert "nobody can say" in conclusion_of(looking)
+    assert "inconclusive at" in conclusion_of(looking)
 
 
 def test_one_unclear_run_does_not_decide() -> None:
@@ -164,7 +164,9 @@ def test_one_unclear_run_does_not_decide() -> None:
 @pytest.mark.parametrize(
     ("second", "outcome"), [(BUSY, "generator"), (TOO_SHORT, "unclear")], ids=["busy", "short"]
 )
-def test_without_a_majority_nobody_is_blamed(second: dict[str, Any], outcome: str) -> None:
+def test_without_a_majority_the_least_certain_outcome_counts(
+    second: dict[str, Any], outcome: str
+) -> None:
     """Kept, though close; then something else than kept or broken; then broken."""
     coming: Iterable[tuple[float, dict[str, Any]]] = iter([(4.8, {}), (1.0, second), (50.0, {})])
 

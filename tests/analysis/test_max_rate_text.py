@@ -17,7 +17,7 @@ PROMISE = "service_p99<5ms"
 WIDEST = 105
 BROKEN = CheckResult(check=PROMISE, outcome="failed", measured="7.50 ms", reason="")
 REASON = (
-    "the run is inconclusive: times that the generator stood still for more than 5 ms: 12, "
+    "the run is inconclusive: pauses of the generator longer than 5 ms: 12, "
     "together 1.20 s (12 % of the load), the longest 400 ms; involuntary context switches: 1234"
 )
 UNCLEAR = CheckResult(check=PROMISE, outcome="inconclusive", measured="1 ms", reason=REASON)
@@ -143,7 +143,7 @@ def test_where_the_generator_was_the_limit_the_server_may_do_more() -> None:
     assert first == "highest rate that keeps service_p99<5ms, errors==0: at least 64 000/s"
     assert " ".join(line.strip() for line in others) == (
         "at 128 000/s the generator was the limit, not the server: share the load between machines "
-        "to learn more"
+        "to find a higher rate"
     )
 
 
@@ -151,7 +151,7 @@ def test_where_steps_were_unclear_the_whole_reason_is_told() -> None:
     first, *others = conclusion("unclear", 500.0, step(500.0), step(1000.0, "unclear", UNCLEAR))
     assert first == "highest rate that keeps service_p99<5ms, errors==0: at least 500/s"
     assert " ".join(line.strip() for line in others) == (
-        f"nobody can say whether 1 000/s keeps it: {PROMISE}: {REASON}"
+        f"inconclusive at 1 000/s: {PROMISE}: {REASON}"
     )
     assert all(line.startswith("  ") and len(line) <= WIDEST for line in others)
 
@@ -161,7 +161,7 @@ def test_a_search_that_was_ended_says_so() -> None:
         "highest rate that keeps service_p99<5ms, errors==0: at least 1 000/s",
         "  the search was ended before a rate broke it",
     ]
-    assert conclusion("nothing", None) == ["the search was ended before a rate was tried"]
+    assert conclusion("nothing", None) == ["the search was ended before any rate was tried"]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_search_that_was_ended_says_so() -> None:
             step(1.0, "generator"),
             "  at 1/s the generator was the limit, not the server",
         ),
-        ("unclear", step(1.0, "unclear", UNCLEAR), "  nobody can say whether 1/s keeps it: "),
+        ("unclear", step(1.0, "unclear", UNCLEAR), "  inconclusive at 1/s: "),
     ],
 )
 def test_where_no_rate_keeps_the_promise(
@@ -185,6 +185,6 @@ def test_where_no_rate_keeps_the_promise(
 
 
 def test_times_of_user_space_are_called_that() -> None:
-    warning = "  times are user-space: this process's own queue is in them"
+    warning = "  times are user-space: they contain this process's own queue"
     assert conclusion("nothing", 9.0, step(9.0, timestamps="user"))[1] == warning
     assert warning not in conclusion("nothing", 9.0, step(9.0))

@@ -68,8 +68,8 @@ def both(one: RunRecord, other: RunRecord) -> RunRecord:
     return merge({"a": one, "b": other})
 
 
-class TestOnePart:
-    def test_is_told_as_a_run_of_one_worker(self) -> None:
+class TestOneWorker:
+    def test_is_recorded_as_a_run_of_one_worker(self) -> None:
         merged = merge({"alone": HEALTHY})
         (worker,) = merged.workers
         assert (worker.name, worker.host, worker.verdict) == ("alone", "host", "valid")
@@ -88,7 +88,7 @@ class TestOnePart:
         assert merge({"alone": healthy(health=judged)}).health == judged
 
     def test_is_needed(self) -> None:
-        with pytest.raises(ValueError, match="no parts"):
+        with pytest.raises(ValueError, match="no records"):
             merge({})
 
 
@@ -96,10 +96,10 @@ class TestRefusing:
     @pytest.mark.parametrize(
         ("changes", "named"),
         [
-            ({"plan": plan(pipeline=2)}, "plan.pipeline is 1 in the one and 2 in the other"),
+            ({"plan": plan(pipeline=2)}, "plan.pipeline is 1 in one and 2 in the other"),
             ({"plan": plan(target="10.0.0.6:9999")}, "plan.target"),
             ({"plan": plan(payloads=(b"x",))}, "plan.payloads"),
-            ({"backend": "poll"}, "backend is 'epoll' in the one and 'poll' in the other"),
+            ({"backend": "poll"}, "backend is 'epoll' in one and 'poll' in the other"),
             (
                 {"target": msgspec.structs.replace(HEALTHY.target, address="10.0.0.6:9999")},
                 "target.address is '10.0.0.5:9999'",
@@ -199,24 +199,24 @@ class TestActual:
 class TestTimes:
     @given(st.lists(values_of_one, min_size=1, max_size=4))
     def test_are_those_of_all_values_together(self, shares: list[list[int]]) -> None:
-        parts = {
+        records = {
             str(number): healthy(
                 service_time_ns=distribution(*values), connect_latency_ns=distribution(*values)
             )
             for number, values in enumerate(shares)
         }
         whole = distribution(*(value for values in shares for value in values))
-        merged = merge(parts)
+        merged = merge(records)
         assert merged.service_time_ns == merged.connect_latency_ns == whole
 
-    def test_are_there_where_one_part_has_them(self) -> None:
+    def test_are_there_where_one_worker_has_them(self) -> None:
         merged = both(healthy(receive_lag_ns=None), HEALTHY)
         assert merged.receive_lag_ns == HEALTHY.receive_lag_ns
         assert merged.response_time_ns is None
 
 
-def stretch(*starts_s: float, up: int = 2, stage: RunPhase = "loading") -> list[IntervalRecord]:
-    return [interval(start_s, connections_up=up, stage=stage) for start_s in starts_s]
+def stretch(*starts_s: float, up: int = 2, phase: RunPhase = "loading") -> list[IntervalRecord]:
+    return [interval(start_s, connections_up=up, stage=phase) for start_s in starts_s]
 
 
 class TestIntervals:
@@ -241,7 +241,7 @@ class TestIntervals:
     def test_that_begin_with_a_second_meet_although_starts_are_cut_to_milliseconds(
         self, cut_us: int, seconds: int
     ) -> None:
-        """A part that began 437 ms and so many µs after a full second looks at the next ones."""
+        """A worker that began 437 ms and so many µs after a full second."""
         to_next_s = 0.563 - cut_us / 1_000_000
         own = [interval(0.0, to_next_s), *stretch(*(to_next_s + n for n in range(seconds)))]
         even = healthy(intervals=stretch(*(float(n) for n in range(1 + seconds))))
@@ -249,13 +249,13 @@ class TestIntervals:
         assert [each.messages for each in merged] == [8] * (1 + seconds)
         assert [round(each.start_s, 2) for each in merged] == [float(n) for n in range(seconds + 1)]
 
-    def test_of_one_part_in_one_second_leave_the_connections_of_the_last(self) -> None:
+    def test_of_one_worker_in_one_second_leave_the_connections_of_the_last(self) -> None:
         opening = interval(0.1, 0.2, connections_up=1, stage="opening", messages=0)
         merged = both(healthy(intervals=[opening, *stretch(0.3, up=9)]), HEALTHY).intervals
         assert (merged[0].connections_up, merged[0].stage) == (11, "loading")
 
     @pytest.mark.parametrize(
-        ("stages", "named"),
+        ("phases", "named"),
         [
             (("loading", "draining"), "loading"),
             (("opening", "loading"), "loading"),
@@ -263,10 +263,10 @@ class TestIntervals:
             (("warming", "opening"), "warming"),
         ],
     )
-    def test_of_several_stages_are_loading_or_the_most_advanced(
-        self, stages: tuple[RunPhase, RunPhase], named: RunPhase
+    def test_of_several_phases_are_loading_or_the_most_advanced(
+        self, phases: tuple[RunPhase, RunPhase], named: RunPhase
     ) -> None:
-        one, other = (healthy(intervals=stretch(0.0, stage=stage)) for stage in stages)
+        one, other = (healthy(intervals=stretch(0.0, phase=phase)) for phase in phases)
         assert [each.stage for each in both(one, other).intervals] == [named]
 
     @given(
@@ -282,11 +282,11 @@ class TestIntervals:
     def test_add_up_to_the_whole_in_the_order_of_time(
         self, workers: list[tuple[int, list[float]]]
     ) -> None:
-        parts = {
+        records = {
             str(number): healthy(started_at=at(milliseconds / 1000), intervals=stretch(*starts_s))
             for number, (milliseconds, starts_s) in enumerate(workers)
         }
-        merged = merge(parts).intervals
+        merged = merge(records).intervals
         many = sum(len(starts_s) for _, starts_s in workers)
         assert sum(each.messages for each in merged) == 4 * many
         assert sum(each.service_time_ns.count for each in merged) == 4 * many
@@ -401,14 +401,14 @@ class TestConnections:
 
 
 class TestTarget:
-    def test_has_the_counts_of_the_embedded_server_where_a_part_has_them(self) -> None:
+    def test_has_the_counts_of_the_embedded_server_where_a_record_has_them(self) -> None:
         counted = msgspec.structs.replace(HEALTHY.target, embedded=True, server={"accepted": 4})
         assert both(HEALTHY, healthy(target=counted)).target == counted
         assert both(HEALTHY, HEALTHY).target == HEALTHY.target
 
 
 class TestHealth:
-    def test_is_the_gravest_with_the_name_of_each_worker(self) -> None:
+    def test_is_the_most_severe_with_the_name_of_each_worker(self) -> None:
         one = healthy(health=found("busy", "preempted", "bursty"))
         other = healthy(health=found("generator-bound", "rate-missed"))
         merged = both(one, other).health
@@ -420,7 +420,7 @@ class TestHealth:
             ("bursty", "worker a: bursty was seen"),
         ]
 
-    def test_of_a_part_that_was_not_judged_is_found_out(self) -> None:
+    def test_of_a_record_without_a_verdict_is_judged(self) -> None:
         saturated = closed_loop(generator=generator(polls=10_000, waiting_share=0.01))
         assert saturated.health is None
         merged = both(closed_loop(), saturated)
@@ -430,7 +430,7 @@ class TestHealth:
         assert merged.health is not None
         assert merged.health.verdict == "generator-bound"
 
-    def test_is_not_made_of_sums_that_look_well(self) -> None:
+    def test_is_not_computed_from_sums(self) -> None:
         saturated = closed_loop(generator=generator(polls=10_000, waiting_share=0.01))
         merged = both(closed_loop(), saturated)
         assert judging.judge(merged).verdict == "valid"
@@ -457,10 +457,10 @@ DIFFERENT = {
 
 class TestOrder:
     @pytest.mark.parametrize("order", list(permutations(DIFFERENT)))
-    def test_in_which_parts_come_makes_no_difference(self, order: Sequence[str]) -> None:
+    def test_in_which_records_come_makes_no_difference(self, order: Sequence[str]) -> None:
         assert merge({name: DIFFERENT[name] for name in order}) == merge(DIFFERENT)
 
-    def test_in_which_parts_are_merged_leaves_the_sums_as_they_are(self) -> None:
+    def test_in_which_records_are_merged_leaves_the_sums_as_they_are(self) -> None:
         some = merge({name: DIFFERENT[name] for name in "ab"})
         in_steps, at_once = merge({"ab": some, "c": DIFFERENT["c"]}), merge(DIFFERENT)
         assert in_steps.actual.messages == at_once.actual.messages

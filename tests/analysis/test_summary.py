@@ -47,7 +47,7 @@ def summary_of(record: RunRecord) -> str:
     return "\n".join(lines) + "\n"
 
 
-def part(record: RunRecord, begin: str, end: str = "") -> str:
+def section(record: RunRecord, begin: str, end: str = "") -> str:
     """The summary from the line ``begin…`` up to the line ``end…``."""
     text = summary_of(record)
     first = re.search(rf"^ *{re.escape(begin)}", text, re.MULTILINE)
@@ -61,11 +61,11 @@ def lines_of(record: RunRecord, style: str) -> list[str]:
 
 
 def check(record: RunRecord, golden: str, begin: str = "loadgen", end: str = "") -> None:
-    assert dedent(part(record, begin, end)) == dedent(golden).removeprefix("\n")
+    assert dedent(section(record, begin, end)) == dedent(golden).removeprefix("\n")
 
 
 def one_way(**changes: Any) -> RunRecord:
-    """The healthy record of a load that nobody answers."""
+    """The healthy record of a one-way load."""
     (load,) = HEALTHY.intervals
     silence = {
         "plan": plan(reply="none"),

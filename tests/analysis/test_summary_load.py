@@ -15,7 +15,7 @@ from records import (
     requested,
     timestamps,
 )
-from test_summary import NOT_ANSWERED, check, lines_of, one_way, part, summary_of
+from test_summary import NOT_ANSWERED, check, lines_of, one_way, section, summary_of
 
 from loadgen.net.failure import Cause, Phase
 from loadgen.results.record import RunRecord
@@ -106,7 +106,7 @@ def test_tells_of_failures_before_the_load() -> None:
     ("record", "words"),
     [
         (healthy(actual=NOT_ANSWERED), "the server sent nothing"),
-        (healthy(actual=actual(messages=0)), "no reply was whole: --reply echo waits for more"),
+        (healthy(actual=actual(messages=0)), "no reply was complete: --reply echo waits for more"),
         (healthy(failures=[failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES)]), "--dump-one shows"),
     ],
 )
@@ -123,7 +123,7 @@ def test_says_what_is_amiss_where_the_replies_do_not_fit(record: RunRecord, word
         healthy(actual=NOT_ANSWERED, failures=[failure(Phase.RECEIVE, Cause.RESET)]),
     ],
 )
-def test_does_not_blame_the_payload_without_reason(record: RunRecord) -> None:
+def test_does_not_doubt_the_payload_without_reason(record: RunRecord) -> None:
     text = summary_of(record)
     assert "sent nothing" not in text
     assert "was whole" not in text
@@ -164,7 +164,7 @@ def test_of_a_run_that_lost_every_connection_says_so_at_the_top() -> None:
     ]
 
 
-def test_of_a_run_that_reached_nobody_has_no_messages_to_speak_of() -> None:
+def test_of_a_run_without_connections_has_no_line_of_messages() -> None:
     record = healthy(
         outcome="unreachable",
         actual=actual(connections=0, duration_s=0.0, messages=0, messages_per_s=0.0),
@@ -172,7 +172,7 @@ def test_of_a_run_that_reached_nobody_has_no_messages_to_speak_of() -> None:
         service_time_ns=distribution(),
         failures=[failure(Phase.CONNECT, Cause.REFUSED)],
     )
-    assert "nobody could connect" in lines_of(record, "bad")
+    assert "no connection came up" in lines_of(record, "bad")
     assert "  messages " not in summary_of(record)
     assert "fairness" not in summary_of(record)
 
@@ -201,4 +201,4 @@ def test_names_three_connections_at_most_that_are_far_slower_than_usual(
     slowest = connection(0, 1, (40 * HEALTHY_MEAN_NS,) * 5)
     others = [connection(index, 1, (others_ns,) * 5) for index in range(1, 10)]
     record = healthy(connections=connections_record(slowest, *others, fairness=1.0))
-    assert len(re.findall(r"connection \d", part(record, "slowest"))) == named
+    assert len(re.findall(r"connection \d", section(record, "slowest"))) == named

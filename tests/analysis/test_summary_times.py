@@ -15,7 +15,7 @@ from records import (
 )
 from test_summary import one_way
 
-from loadgen.analysis.lines import Line, format_rate
+from loadgen.analysis.lines import Line
 from loadgen.analysis.summary import summarise
 from loadgen.analysis.verdict import judging
 from loadgen.results.instruments import ProbeRecord
@@ -55,7 +55,7 @@ def has_row(record: RunRecord, name: str) -> bool:
 
 
 def judged(record: RunRecord, verdict: Verdict | None = None, *findings: Finding) -> RunRecord:
-    """The record with a verdict: that one, or what `health.judge` says."""
+    """The record with a verdict: that one, or what `judge` returns."""
     found = Health(verdict=verdict, findings=list(findings)) if verdict else judging.judge(record)
     return msgspec.structs.replace(record, health=found)
 
@@ -64,7 +64,7 @@ def finding(evidence: str, advice: str = "do something", code: str = "a-code") -
     return Finding(code=code, evidence=evidence, advice=advice)
 
 
-# ---- percentiles that nobody knows --------------------------------------------------------
+# ---- percentiles that are not known -------------------------------------------------------
 
 TOO_FEW = "(-: too few values for that percentile)"
 UNANSWERED = "(-: too many messages had no answer for that percentile to be known)"
@@ -110,7 +110,7 @@ def test_times_of_user_space_are_called_that_with_their_error_bar() -> None:
     record = judged(closed_loop(**USER_SPACE))
     assert (
         "(service time: user-space, from send to read on this process's clock; no timestamps of "
-        f"the kernel: {NO_STAMPS}; a reply may have come up to 75 µs (p99) sooner)"
+        f"the kernel: {NO_STAMPS}; a reply may have arrived up to 75 µs (p99) earlier)"
     ) in prose(record)
     assert not has_row(record, "receive lag")
     assert not has_row(record, "user space"), "it would be the row of service time again"
@@ -171,16 +171,14 @@ def test_a_one_way_run_has_the_times_of_its_schedule_alone() -> None:
 def test_the_probe_has_a_row_of_its_own() -> None:
     record = closed_loop(**USER_SPACE, probe=PROBE)
     assert row(record, "probe")[2:5] == ["200 µs", "210 µs", "290 µs"]
-    assert "(probe: from send to read in a second process, which has time to spare)" in prose(
-        record
-    )
+    assert "(probe: from send to read in a second process, which has little to do)" in prose(record)
 
 
 @pytest.mark.parametrize("changes", [{}, USER_SPACE])
 def test_a_probe_that_failed_says_so(changes: dict[str, object]) -> None:
     record = judged(closed_loop(**changes, probe=NEVER_ASKED))
     assert not has_row(record, "probe")
-    assert "time to spare)" not in prose(record)
+    assert "little to do)" not in prose(record)
     assert Line("  probe: it ended early: connection refused", "bad") in summarise(record)
 
 
@@ -222,10 +220,3 @@ def test_an_option_stays_whole_at_the_end_of_a_line() -> None:
         lines = texts(judged(closed_loop(), "busy", finding("why", advice)))
         found = {word for line in lines for word in line.split() if word.startswith("--")}
         assert found == {"--connect-rate", "--timestamp-sample"}
-
-
-@pytest.mark.parametrize(
-    ("per_s", "text"), [(0.0, "0/s"), (0.5, "0.5/s"), (99.94, "99.9/s"), (1234.5, "1 234/s")]
-)
-def test_a_rate_in_words(per_s: float, text: str) -> None:
-    assert format_rate(per_s).replace("\N{NO-BREAK SPACE}", " ") == text

@@ -56,10 +56,15 @@ def test_a_record_that_was_not_judged_has_no_verdict() -> None:
     ("verdict", "kernel", "user", "one_way_load"),
     [
         ("valid", "may be believed", "may be believed", "may be believed"),
-        ("busy", "but for the tail of user space", "partly this process's own", "the rate holds"),
+        (
+            "busy",
+            "except for the tail of user space",
+            "partly this process's own",
+            "the rate holds",
+        ),
         ("generator-bound", "service time holds", "mostly this process's", "rate is this process"),
         *[("server-bound", *["the server did not keep up with what was asked"] * 3)],
-        *[("inconclusive", *["nobody can say what the figures are worth"] * 3)],
+        *[("inconclusive", *["it cannot be said what the figures are worth"] * 3)],
     ],
 )
 def test_every_verdict_says_what_may_be_believed(

@@ -53,7 +53,7 @@ class TestRunsThatWereMeasured:
         )
         assert seen(record) == ("valid", [])
 
-    def test_a_generator_asked_for_too_much_does_not_blame_the_server(self) -> None:
+    def test_a_generator_at_its_limit_is_not_taken_for_the_servers(self) -> None:
         record = open_loop(
             **offered(150_000, 123_000),
             generator=waiting(0.0, send_gap_variation=2.5),
@@ -102,7 +102,7 @@ class TestRunsThatWereMeasured:
         assert "service time is valid for the load that was delivered" in advice
         assert "the rate is the generator's own" in advice
 
-    def test_waking_up_takes_longer_than_a_bare_echo_and_accuses_nobody(self) -> None:
+    def test_waking_up_takes_longer_than_a_bare_echo_and_is_valid(self) -> None:
         record = closed_loop(
             generator=waiting(0.75),
             service_time_ns=spread(15 * US, 16 * US, 30 * US),
@@ -132,7 +132,7 @@ class TestWaiting:
         ("empty_polls", "verdict"),
         [(5_000, "valid"), (4_999, "busy"), (2_000, "busy"), (1_999, "generator-bound")],
     )
-    def test_while_spinning_shows_in_looks_that_find_nothing(
+    def test_while_spinning_shows_in_polls_that_find_nothing(
         self, empty_polls: int, verdict: Verdict
     ) -> None:
         spinning = waiting(0.1, pacing="precise", empty_polls=empty_polls)
@@ -145,9 +145,9 @@ class TestWaiting:
         spinning = waiting(0.1, pacing="precise", empty_polls=100)
         evidence = found(open_loop(generator=spinning))["generator-saturated"].evidence
         assert "10 % of the time" in evidence
-        assert "1 % of its looks" in evidence
+        assert "1 % of its polls" in evidence
 
-    def test_looks_that_find_nothing_mean_nothing_where_it_does_not_spin(self) -> None:
+    def test_polls_that_find_nothing_mean_nothing_where_it_does_not_spin(self) -> None:
         slow = waiting(0.1, empty_polls=9_000)
         assert judge(open_loop(generator=slow)).verdict == "generator-bound"
 
@@ -214,7 +214,7 @@ class TestGeneratorLag:
 
 class TestRate:
     @pytest.mark.parametrize(("sent", "verdict"), [(9_900, "valid"), (9_899, "server-bound")])
-    def test_more_than_one_per_cent_short_blames_the_server_if_the_generator_waited(
+    def test_more_than_one_per_cent_short_is_server_bound_if_the_generator_waited(
         self, sent: int, verdict: Verdict
     ) -> None:
         assert judge(open_loop(**offered(10_000, sent))).verdict == verdict
@@ -233,16 +233,18 @@ class TestRate:
         ],
         ids=["little waiting", "late sending"],
     )
-    def test_short_blames_the_generator_that_was_in_trouble(self, trouble: dict[str, Any]) -> None:
+    def test_short_is_generator_bound_if_the_generator_had_a_queue(
+        self, trouble: dict[str, Any]
+    ) -> None:
         record = open_loop(**{**offered(10_000, 9_000), **trouble})
         assert judge(record).verdict == "generator-bound"
         assert "rate-missed" in found(record)
 
-    def test_short_does_not_blame_an_idle_generator_for_a_tail_of_receive_lag(self) -> None:
+    def test_short_is_server_bound_despite_a_tail_of_receive_lag(self) -> None:
         tail = {"receive_lag_ns": spread(10 * US, 20 * US, 5 * MS)}
         assert judge(open_loop(**{**offered(10_000, 9_000), **tail})).verdict == "server-bound"
 
-    def test_short_blames_nobody_where_the_generator_could_not_be_seen(self) -> None:
+    def test_short_is_inconclusive_with_too_few_polls(self) -> None:
         record = open_loop(**ONE_WAY, **offered(10_000, 9_000), generator=generator(polls=19))
         assert seen(record) == ("inconclusive", ["rate-unexplained"])
 
@@ -279,7 +281,7 @@ class TestBursts:
         assert seen(open_loop(plan=plan(rate="0..20k/10s"), **bursts)) == ("valid", [])
         assert seen(open_loop(plan=plan(rate="10k"), **bursts)) == ("busy", ["bursty"])
 
-    def test_of_now_and_then_are_not_the_servers_where_it_blocked_nobody(self) -> None:
+    def test_of_now_and_then_are_not_the_servers_where_it_blocked_no_connection(self) -> None:
         record = open_loop(generator=waiting(0.7, send_gap_variation=9.0))
         assert "now and then" in found(record)["bursty"].advice
 
@@ -335,7 +337,7 @@ class TestPreemption:
 
     @pytest.mark.parametrize("gaps_s", [0.5, 0.0])
     def test_that_explains_a_missed_rate_is_not_the_servers(self, gaps_s: float) -> None:
-        """A rate that was missed by 4 %; in the one case this process stood still for 5 %."""
+        """A rate that was missed by 4 %; in one case this process was paused for 5 %."""
         gaps = {"gaps": 1, "gaps_s": gaps_s, "longest_gap_s": gaps_s} if gaps_s else {}
         generator = waiting(0.7, send_gap_variation=0.7, **gaps)
         record = open_loop(**{**offered(1000, 960), "generator": generator})
@@ -345,7 +347,7 @@ class TestPreemption:
     @pytest.mark.parametrize(
         ("field", "code"), [("suspended_s", "suspended"), ("shared_pauses_s", "stopped-together")]
     )
-    def test_that_nobody_can_see_through_is_inconclusive(self, field: str, code: str) -> None:
+    def test_of_the_machine_or_with_the_server_is_inconclusive(self, field: str, code: str) -> None:
         record = closed_loop(generator=waiting(0.7, **{field: 0.25}))
         assert seen(record) == ("inconclusive", [code])
         assert "250 ms" in found(record)[code].evidence
@@ -382,7 +384,7 @@ class TestInconclusive:
         assert seen(record) == (verdict, codes)
 
     @pytest.mark.parametrize(("polls", "verdict"), [(19, "inconclusive"), (20, "valid")])
-    def test_are_few_looks_at_the_sockets(self, polls: int, verdict: Verdict) -> None:
+    def test_are_few_polls_of_the_sockets(self, polls: int, verdict: Verdict) -> None:
         record = closed_loop(generator=generator(polls=polls, waiting_share=0.7))
         assert seen(record) == (verdict, [] if verdict == "valid" else ["too-short"])
 
@@ -495,7 +497,7 @@ class TestUserSpace:
 
 
 class TestOrder:
-    def test_is_from_what_cannot_be_said_down_to_valid(self) -> None:
+    def test_is_from_inconclusive_down_to_valid(self) -> None:
         assert SEVERITY == ("inconclusive", "generator-bound", "server-bound", "busy", "valid")
 
     def test_puts_the_findings_of_the_verdict_first_and_the_informational_last(self) -> None:
@@ -510,7 +512,7 @@ class TestOrder:
             ["interrupted", "server-behind", "preempted", "upper-bounds", "bursty"],
         )
 
-    def test_lets_the_server_lag_behind_before_a_tail(self) -> None:
+    def test_has_a_server_behind_before_a_tail(self) -> None:
         record = open_loop(
             **offered(10_000, 9_000),
             generator=waiting(0.7, gaps=9, gaps_s=0.2, send_gap_variation=1.0),
@@ -547,7 +549,7 @@ class TestResponseTime:
         assert not prints_response_time(Health(verdict="generator-bound", findings=[]))
         assert not prints_response_time(judge(open_loop(generator=waiting(0.1))))
 
-    def test_is_not_printed_where_a_graver_verdict_hides_that(self) -> None:
+    def test_is_not_printed_where_a_more_severe_verdict_hides_that(self) -> None:
         record = open_loop(outcome="interrupted", generator=waiting(0.1))
         assert judge(record).verdict == "inconclusive"
         assert not prints_response_time(judge(record))

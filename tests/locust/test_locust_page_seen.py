@@ -10,8 +10,7 @@ from chromium import NEEDED, chromium
 from locust_pages import NASTY, NO_TIMES, Pages, times, user_class, worker
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from loadgen.analysis.lines import format_rate
-from loadgen.units import format_count, format_duration_ns
+from loadgen.units import format_count, format_duration_ns, format_rate
 
 NO_BREAK_SPACE: Final = "\N{NO-BREAK SPACE}"
 EVERY_MS: Final = 2000

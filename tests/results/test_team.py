@@ -84,7 +84,7 @@ class TestLost:
         [first, *_] = self.record.health.findings
         assert first.code == "worker-lost"
         assert "worker a was lost: last heard of 4.6 s after the start" in first.evidence
-        assert "50 % of the load, which nobody took over" in first.evidence
+        assert "50 % of the load, which no other worker took over" in first.evidence
         assert judging.disturbance(self.record) == first.evidence
 
     def test_shows_in_the_rate_that_all_were_asked_for(self) -> None:
@@ -150,7 +150,7 @@ class TestLost:
         assert record.team is not None
         assert (record.team.lost[0].host, record.team.lost[0].message_share) == ("box", None)
         assert record.health is not None
-        assert "nothing is known of its part" in record.health.findings[0].evidence
+        assert "nothing is known of its figures" in record.health.findings[0].evidence
 
     def test_also_where_all_are_lost(self) -> None:
         lost = [absence(name, 4.5, load_share=0.5) for name in "ab"]

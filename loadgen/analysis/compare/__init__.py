@@ -1,8 +1,8 @@
 """Two sets of rounds compared: is the second slower, and is that more than noise?
 
-`files` reads the rounds, `alternating` makes them, `rounds` says what one side is, `comparison`
-sets two against each other with the intervals of `bootstrap`, `gates` says what may not happen, and
-`text` shows it all.
+`reading` reads files with rounds, `run_rounds` and `benchmark_rounds` make `rounds` of them,
+`comparison` compares two sides with the intervals of `bootstrap`, `gates` fail a comparison, and
+`text` shows it.
 """
 
 from loadgen.analysis.compare.comparison import Comparison, Terms, compare

@@ -1,4 +1,4 @@
-"""The rounds that files of pytest-benchmark are."""
+"""Rounds made of files of pytest-benchmark."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class _Benchmark(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """What pytest-benchmark writes, as far as it matters here; times are seconds."""
+    """The fields of a file of pytest-benchmark that a comparison needs; times are seconds."""
 
     datetime: str
     machine_info: _Machine
@@ -41,7 +41,7 @@ class Document(msgspec.Struct, frozen=True):
 
 
 def of_benchmarks(label: str, documents: Sequence[Document]) -> Rounds:
-    """Return the rounds that ``documents`` are, one at least: of each benchmark its median."""
+    """Return the rounds of ``documents``, one at least: of each benchmark its median."""
     rounds = sorted(documents, key=lambda document: document.datetime)
     times_ns: dict[str, list[float]] = {}
     for document in rounds:
@@ -60,9 +60,9 @@ def of_benchmarks(label: str, documents: Sequence[Document]) -> Rounds:
 
 
 def from_json(text: bytes) -> Document:
-    """Return what ``text`` of pytest-benchmark's holds.
+    """Return the document in ``text``.
 
-    Raises RecordError if it is none, or has a benchmark twice.
+    Raises RecordError if it is not one of pytest-benchmark, or has a benchmark twice.
     """
     document = decoded.from_json(text, Document, "file of pytest-benchmark")
     names = Counter(each.fullname for each in document.benchmarks)

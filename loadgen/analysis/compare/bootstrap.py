@@ -1,26 +1,26 @@
 """How large is a change, and how sure is that? Bootstrap intervals for a handful of rounds.
 
 Facts. A round is one run of a process. The rounds of a benchmark are few, skewed, and have
-outliers; on a shared machine they drift. The median stands that; its spread is found by drawing
-rounds with replacement and taking the median again and again (B. Efron, "Bootstrap Methods: Another
-Look at the Jackknife", Annals of Statistics 7, 1979). Neighbours in time share the drift, so that
-the differences of pairs hold less of it.
+outliers; on a shared machine they drift. The median is robust against that; its spread is estimated
+by drawing rounds with replacement and taking the median each time (B. Efron, "Bootstrap Methods:
+Another Look at the Jackknife", Annals of Statistics 7, 1979). Neighbours in time share the drift,
+so that the differences of pairs hold less of it.
 
-Danger. The plain percentile bootstrap never looks beyond the lowest and the highest of what it was
-given: of five pairs without any change, all five lie on the same side in 1 of 16 cases, and it
-would be sure. Values that happen to be equal have no spread at all, and would prove everything. And
-the median of a share does not see what is rare: of ten rounds, two in which nothing worked.
+Danger. The plain percentile bootstrap never reaches beyond the lowest and the highest value: of
+five pairs without any change, all five lie on the same side in 1 of 16 cases, and its interval
+would exclude no change. Values that happen to be equal have no spread, and would prove any
+difference. And the median of a share does not show rare events: of ten rounds, two in which nothing
+worked.
 
-Decision. The interval is the estimate ± t · s: s is the bootstrap's standard error, widened by
-√(n / (n - 1)), and t Student's quantile for so few rounds (T. Hesterberg, "What Teachers Should
-Know About the Bootstrap", The American Statistician 69, 2015). With few rounds it reaches beyond
-them: in simulations of 5 to 10 normal, skewed and spiked rounds, 95 % intervals missed on one side
-in 0.2 to 1.9 % of the cases, where 2.5 % are allowed. No value is taken to be known better than to
-its resolution. Shares are compared by their mean.
+Decision. The interval is the estimate ± t · s: s is the bootstrap's standard error, widened by √(n
+/ (n - 1)), and t Student's quantile for so few rounds (T. Hesterberg, "What Teachers Should Know
+About the Bootstrap", The American Statistician 69, 2015). With few rounds it reaches beyond them:
+in simulations of 5 to 10 normal, skewed and spiked rounds, 95 % intervals missed on one side in 0.2
+to 1.9 % of the cases, where 2.5 % are allowed. No value is taken to be known better than its
+resolution. Shares are compared by their mean.
 
-Cost. Five rounds tell a change of three times their spread, ten one of 1.4 times, where some seven
-figures are compared. And no bootstrap
-sees a second mode that its rounds happened not to show.
+Cost. Five rounds show a change of three times their spread, ten one of 1.4 times, where some seven
+figures are compared. And no bootstrap shows a second mode of which there is no round.
 """
 
 import bisect
@@ -35,18 +35,18 @@ RESAMPLES: Final = 4000
 """More change the interval by less than 2 %."""
 
 MOST_ROUNDS: Final = 1000
-"""Beyond so many nobody goes on."""
+"""More rounds than this are not proposed."""
 
-_SEED: Final = 1  # the same rounds get the same interval, always
+_SEED: Final = 1  # the same rounds always have the same interval
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a difference is estimated, and how sure its interval is.
+    """How a difference is estimated, and the confidence level of its interval.
 
-    level: how often such an interval holds the truth, such as 0.95.
+    level: how often such an interval contains the true difference, such as 0.95.
     middle: `numpy.median` or `numpy.mean`.
-    resolution: how finely a value can be known; values that do not differ may differ by that.
+    resolution: that of a value; equal values may differ by that much.
     """
 
     level: float
@@ -55,7 +55,7 @@ class Method:
 
 
 class ConfidenceInterval(NamedTuple):
-    """Where a difference lies: the estimate, and how far up and down it may be wrong.
+    """The estimate of a difference, and its confidence interval.
 
     standard_error: of the estimate; rounds: how many of each side it rests on.
     """
@@ -67,10 +67,10 @@ class ConfidenceInterval(NamedTuple):
     rounds: int
 
     def rounds_to_tell(self, margin: float, level: float) -> int | None:
-        """Return how many rounds would narrow it until it can be told; None if too many.
+        """Return how many rounds would make the interval conclusive; None if too many.
 
-        That is when it excludes no difference, or all that are larger than ``margin``, whichever
-        comes first if the estimate stays where it is.
+        It is conclusive if it excludes 0, or all differences larger than ``margin``, whichever
+        comes first if the estimate does not change.
         """
         spread = self.standard_error * math.sqrt(self.rounds)
         half_width = max(abs(self.estimate), margin - abs(self.estimate))
@@ -100,18 +100,18 @@ def of_groups(base: Sequence[float], head: Sequence[float], method: Method) -> C
     estimate = float(method.middle(head) - method.middle(base))
     variances = _variance(base, method), _variance(head, method)
     total = sum(variances)
-    parts = (
+    summands = (
         variance**2 / (len(values) - 1)
         for variance, values in zip(variances, (base, head), strict=True)
     )
     fewest = min(len(base), len(head)) - 1
-    divisor = sum(parts)
+    divisor = sum(summands)
     degrees = max(fewest, math.floor(total**2 / divisor)) if divisor else fewest
     return _interval(estimate, total, student_t(method.level, degrees), fewest + 1)
 
 
 def student_t(level: float, degrees: int) -> float:
-    """Return the t that so many per one lie within ± of: the two-sided quantile.
+    """Return the t for which the share ``level`` lies between -t and t: the two-sided quantile.
 
     By bisection of the distribution function, in its closed form for whole degrees of freedom
     (M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4).
@@ -126,7 +126,7 @@ def student_t(level: float, degrees: int) -> float:
 
 
 def _within(t: float, degrees: int) -> float:
-    """Return how much of Student's distribution lies between -t and t."""
+    """Return the share of Student's distribution between -t and t."""
     angle = math.atan(t / math.sqrt(degrees))
     cosine, sine = math.cos(angle), math.sin(angle)
     odd = degrees % 2

@@ -1,17 +1,17 @@
-"""Is it slower? An answer that knows noise: slower, faster, same, or inconclusive.
+"""The comparison of two sides, with noise taken into account: slower, faster, same, inconclusive.
 
 Facts. The same program on the same machine runs at rates that differ by a few percent from one run
 to the next, by half where the machine is shared. A threshold on one number fails at random.
 
 Danger. Of many figures, one differs by chance: at 95 % each, 1 in 20. And "not shown to be slower"
-is not "the same": with few rounds nothing can be shown at all.
+is not "the same": few rounds can show nothing at all.
 
 Decision. For each figure: the ratio of the medians, or where the rounds were taken in turn the
 median of the ratios of neighbours, with a bootstrap interval on the logarithm
-(`loadgen.analysis.compare.bootstrap`); for shares the difference of the means. Each interval misses
-the truth so seldom that all of them together hold it with the level asked for (O. J. Dunn,
-"Multiple Comparisons Among Means", Journal of the American Statistical Association 56, 1961). Then
-the word is
+(`loadgen.analysis.compare.bootstrap`); for shares the difference of the means. The level of each
+interval is such that all together contain the true values at the level asked for (O. J. Dunn,
+"Multiple Comparisons Among Means", Journal of the American Statistical Association 56, 1961). The
+result is
 
 same: the whole interval is within the margin;
 slower, faster: the interval excludes no change;
@@ -52,18 +52,18 @@ SCHEMA: Final = "loadgen.comparison/1"
 DEFAULT_LEVEL: Final = 0.95
 DEFAULT_MARGIN: Final = 0.05
 SHARE_MARGIN: Final = 0.001
-"""Shares that differ by less, as one error in a thousand messages, are the same."""
+"""Shares that differ by less, such as one error in a thousand messages, are the same."""
 
 _NOTHING_LEFT: Final = ConfidenceInterval(-math.inf, -math.inf, -math.inf, 0.0, 2)
-"""Of the logarithm of a rate, where all rounds had some of it before, and none has any now."""
+"""Of the logarithm of a rate that was above 0 in all rounds of base, and is 0 in all of head."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
     """Two sides compared. The first, ``base``, is what the second, ``head``, is measured against.
 
-    rounds: of base and head, those included that were left out of figures. in_turn: whether
-    neighbours were compared. level: how often all intervals together hold the truth. margin: what
-    counts as the same.
+    rounds: of base and head, including those left out of figures. in_turn: whether neighbours were
+    compared. level: how often all intervals together contain the true values. margin: what counts
+    as the same.
     missing: figures that could not be compared, and why.
     unlike: what the two do not have in common.
     """
@@ -81,13 +81,13 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", 
     remarks: list[str]
 
     def to_json(self) -> bytes:
-        """Return it as indented JSON."""
+        """Return the comparison as indented JSON."""
         return as_indented_json(self)
 
 
 @dataclass(frozen=True)
 class Terms:
-    """On what terms two sides are compared."""
+    """How two sides are compared, and whether they may be unlike."""
 
     gates: tuple[Gate, ...] = ()
     level: float = DEFAULT_LEVEL
@@ -140,7 +140,7 @@ def compare(base: Rounds, head: Rounds, terms: Terms | None = None) -> Compariso
 
 @dataclass(frozen=True)
 class _Aim:
-    """How narrow an interval is wanted, how sure, and of what."""
+    """The margin and the level of one interval, and whether it is of pairs."""
 
     margin: float
     level: float
@@ -183,7 +183,7 @@ def _interval(
         before, after = [pair[0] for pair in whole], [pair[1] for pair in whole]
     base, head = _known(before), _known(after)
     if min(len(base), len(head)) < 2:
-        return None, "fewer than two rounds show nothing of how the next one differs"
+        return None, "fewer than two rounds do not show how much rounds differ"
     if kind.unit == "per_s" and all(base) and not any(head):
         return _NOTHING_LEFT, ""
     if not kind.can_scale([*base, *head]):

@@ -1,4 +1,4 @@
-"""Gates: how much worse a figure may become, such as ``p99>5%``, and what became of them.
+"""Gates: how much worse a figure may become, such as ``p99>5%``, and their outcomes.
 
 A gate fails only where the change is larger than it allows and its interval excludes no change. It
 passes where the interval excludes more than it allows. Otherwise it is inconclusive.
@@ -28,17 +28,17 @@ _GATE: Final = re.compile(r"(\S.*?)\s*>\s*" + NUMBER + r"\s*%")
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one figure.
+    """How one figure has changed.
 
     base, head: its medians, in ``unit``: nanoseconds, per second, or a share from 0 to 1, of which
     they are the means.
     ratio: head over base; of shares, null.
-    worse: by how much head is worse: 0.1 is 10 % more of what should be little, or 10 % less of
-    what should be much; of shares the difference. Negative is better.
+    worse: by how much head is worse: 0.1 is a time that is 10 % longer, or a rate that is 10 %
+    lower; of shares the difference. Negative is better.
     worse_low, worse_high: its interval; null where there is none.
-    rounds_needed: about how many of each side would narrow the interval to the margin; null if that
-    is not asked for, or too many.
-    why: why it is inconclusive, where that is not plain from the interval.
+    rounds_needed: about how many of each side would make the interval conclusive; null if it is, or
+    if they would be too many.
+    why: why it is inconclusive, if the interval does not show that.
     """
 
     figure: str
@@ -56,7 +56,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one gate, for one figure."""
+    """The outcome of one gate for one figure."""
 
     gate: str
     figure: str
@@ -104,7 +104,7 @@ def figures_of(
 
 
 def judge(gate: Gate, name: str, change: Change | None, missing: Mapping[str, str]) -> GateResult:
-    """Return what becomes of ``gate``; where there is no ``change``, ``missing`` says why."""
+    """Return the outcome of ``gate``; if there is no ``change``, ``missing`` says why."""
     outcome: GateOutcome = "inconclusive"
     if change is None:
         return GateResult(gate=gate.text, figure=name, outcome=outcome, reason=missing[name])
@@ -121,7 +121,7 @@ def judge(gate: Gate, name: str, change: Change | None, missing: Mapping[str, st
 
 
 def in_words(change: Change) -> str:
-    """Return how much worse or better, with the interval, for people."""
+    """Return how much worse or better a figure is, with the interval, in words."""
     if change.worse is None or change.worse_low is None or change.worse_high is None:
         return change.why
     if change.worse == change.worse_low == change.worse_high == 0:
@@ -133,7 +133,7 @@ def in_words(change: Change) -> str:
 
 
 def amount(unit: Unit, change: float) -> str:
-    """Return a change for people: ``+9.8 %``, and of a share ``+9.8 points``: hundredths of all."""
+    """Return a change in words: ``+9.8 %``, and of a share ``+9.8 points`` (percentage points)."""
     if unit == "share":
         return f"{100 * change:+.3g} points" if change else "0 points"
     return f"{100 * change:+.1f} %"

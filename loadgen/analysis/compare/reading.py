@@ -1,4 +1,4 @@
-"""Files with runs: RunRecords or files of pytest-benchmark, one or many."""
+"""Reading files with rounds: RunRecords or files of pytest-benchmark, one or many."""
 
 import contextlib
 import json
@@ -36,26 +36,26 @@ _FORM: Final = (
 def read(label: str, path: Path, *, redact: bool = False) -> Rounds:
     """Return the rounds in ``path``: a file, a folder of ``.json`` files, ``-`` for standard input.
 
-    A file of a folder that holds none is left out, and the remarks name it.
+    A file of a folder without rounds is left out, and the remarks name it.
 
-    redact: of what records say that was sent, only lengths and digests are told.
+    redact: of payloads in records, only lengths and digests are kept.
 
-    Raises UsageError for what cannot be read, RecordError for what holds no rounds.
+    Raises UsageError for a path that cannot be read, RecordError for files without rounds.
     """
     found, complaints = of_each(path, _rounds)
     documents = [document for _, own in found for document in own]
     runs = [document for document in documents if isinstance(document, RunRecord)]
     benchmarks = [document for document in documents if isinstance(document, Document)]
     if runs and benchmarks:
-        raise RecordError(f"{path}: records of loadgen's and of pytest-benchmark's do not mix")
+        raise RecordError(f"{path}: records of loadgen and of pytest-benchmark cannot be mixed")
     if redact:
         runs = list(map(redacted_record, runs))
     rounds = of_records(label, runs) if runs else of_benchmarks(label, benchmarks)
     for began, times in Counter(rounds.taken_at).items():
         if times > 1:
             raise RecordError(
-                f"{path}: the round that began at {began} is in it {times} times; once is enough, "
-                "and more would look like certainty"
+                f"{path}: the round that began at {began} is in it {times} times; remove the "
+                "copies, which would make the comparison look more certain"
             )
     left_out = (f"left out: {each}" for each in complaints)
     return replace(rounds, remarks=(*rounds.remarks, *left_out))
@@ -64,10 +64,10 @@ def read(label: str, path: Path, *, redact: bool = False) -> Rounds:
 def of_each(
     path: Path, read_file: Callable[[Path], Found]
 ) -> tuple[list[tuple[Path, Found]], list[str]]:
-    """Return what ``read_file`` makes of each file that `files` finds at ``path``.
+    """Return what ``read_file`` returns for each file that `files` finds at ``path``.
 
-    And in a line each, what is wrong with those of a folder that it raises an error for. Raises
-    LoadgenError if that is all of them, or ``path`` is no folder.
+    And the error messages for those files of a folder for which it raises an error. Raises
+    LoadgenError if those are all, or ``path`` is not a folder.
     """
     found: list[tuple[Path, Found]] = []
     complaints: list[LoadgenError] = []
@@ -87,23 +87,24 @@ def of_each(
 def records(file: Path) -> list[RunRecord]:
     """Return the RunRecords in ``file``, one after the other; ``-`` is standard input.
 
-    What is packed in their intervals may be damaged. Raises UsageError if it cannot be read,
-    RecordError if it holds anything else.
+    Their packed intervals are not checked. Raises UsageError if the file cannot be read,
+    RecordError if it contains anything else.
     """
     found = []
     for document in _rounds(file):
         if not isinstance(document, RunRecord):
             raise RecordError(
-                f"{file}: this is of pytest-benchmark; it holds no run that can be shown"
+                f"{file}: this is a file of pytest-benchmark; it contains no run to show"
             )
         found.append(document)
     return found
 
 
 def whole_records(file: Path) -> list[RunRecord]:
-    """Return the same, and unpack their intervals once, which takes as long as to draw them.
+    """Return the RunRecords in ``file``, with their packed intervals checked.
 
-    Raises UsageError and RecordError, also for what is damaged there.
+    That takes as long as drawing them. Raises UsageError, and RecordError also for damaged
+    intervals.
     """
     found = records(file)
     with naming(file):
@@ -113,10 +114,10 @@ def whole_records(file: Path) -> list[RunRecord]:
 
 
 def _rounds(file: Path) -> list[RunRecord | Document]:
-    """Return what is in ``file``, one thing at least. Raises UsageError and RecordError."""
+    """Return the documents in ``file``, one at least. Raises UsageError and RecordError."""
     content = _content(file)
     with contextlib.suppress(RecordError):
-        return [from_json(content)]  # in one go: it may be very long
+        return [from_json(content)]  # in one step: it may be very long
     found = [
         _record(text, file) if _is_record(document, file) else _benchmarks(text, file)
         for document, text in _documents(_text(content, file), file)
@@ -127,13 +128,13 @@ def _rounds(file: Path) -> list[RunRecord | Document]:
 
 
 def files(path: Path) -> list[Path]:
-    """Return the ``.json`` files in the folder ``path``, or ``path`` itself if it is none.
+    """Return the ``.json`` files in the folder ``path``, or ``path`` itself if it is no folder.
 
     Raises UsageError if there are none.
     """
     try:
         is_folder = path.is_dir()
-        # Of a folder, files: a pipe among them would be waited for, for ever.
+        # Regular files only: reading a pipe might wait for ever.
         found = sorted(filter(Path.is_file, path.glob("*.json"))) if is_folder else [path]
     except OSError as error:
         raise UsageError(f"{path}: {reason(error)}; {_FORM}") from None
@@ -157,7 +158,7 @@ def _text(content: bytes, file: Path) -> str:
 
 
 def _documents(text: str, file: Path) -> Iterator[tuple[Any, str]]:
-    """Yield each JSON document in ``text``, and its part of the text; they follow one another."""
+    """Yield each JSON document in ``text``, one after the other, with its own text."""
     decoder = json.JSONDecoder()
     text = text.strip()
     position = 0
@@ -207,7 +208,7 @@ def _benchmarks(text: str, file: Path) -> Document:
 
 @contextlib.contextmanager
 def naming(file: Path) -> Iterator[None]:
-    """Let a RecordError of what ``file`` holds name it."""
+    """Put the name of ``file`` in front of a RecordError about its content."""
     try:
         yield
     except RecordError as error:

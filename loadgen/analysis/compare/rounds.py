@@ -1,7 +1,7 @@
-"""The rounds of one side of a comparison: what each run found, and what it must have in common.
+"""The rounds of one side of a comparison: their figures, and what both sides must share.
 
-A round is one run of a process: a RunRecord, or one file of pytest-benchmark. What is measured
-within a run says nothing of how the next one differs.
+A round is one run of a process: a RunRecord, or one file of pytest-benchmark. Measurements within
+one run do not show how much the next run differs.
 """
 
 import math
@@ -18,7 +18,7 @@ Values = Sequence[float | None]
 """A value for each round; None for one that was left out."""
 
 _RESOLUTION: Final = 2.0 ** -(PRECISION_BITS + 1)
-"""Of logarithms: half a bucket of a histogram. Nothing else is taken to be known better."""
+"""Of logarithms: half a bucket of a histogram. No value is taken to be known better."""
 
 _LONGEST_VALUE: Final = 60
 
@@ -27,9 +27,9 @@ _LONGEST_VALUE: Final = 60
 class Kind:
     """A figure that is compared: its title for people, and its unit.
 
-    Of times and shares more is worse, of rates less. A share may be 0: differences of shares are
-    looked at, and ratios of everything else. What is rare counts in a share, so that its middle is
-    the mean; elsewhere it is the median.
+    For times and shares more is worse, for rates less. A share may be 0: shares are compared by
+    their difference, all else by the ratio. Rare events count in a share, so that its middle is the
+    mean; elsewhere it is the median.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Kind:
 
     @property
     def resolution(self) -> float:
-        """How finely scaled values are known. Shares are of counts, and exact."""
+        """The resolution of scaled values. Shares are of counts, and exact."""
         return 0.0 if self.is_share else _RESOLUTION
 
     def can_scale(self, values: Iterable[float]) -> bool:
@@ -55,7 +55,7 @@ class Kind:
         return self.is_share or all(value > 0 for value in values)
 
     def scaled(self, values: Iterable[float]) -> list[float]:
-        """Return ``values`` such that their differences say what has changed: logarithms."""
+        """Return ``values`` on the scale on which they are subtracted: logarithms, or shares."""
         return list(values) if self.is_share else list(map(math.log, values))
 
     def worse(self, difference: float) -> float:
@@ -71,10 +71,10 @@ class Rounds:
 
     taken_at: when each round began, as text that sorts by time.
     figures: a value for each round, by the name that ``--fail-on`` uses, in the order of time, of
-        which one at least is known; kinds: what each is; missing: why others are not there.
+        which one at least is known; kinds: what each is; missing: why others are missing.
         aliases: names for some of them.
-    facts: what the other side must share, by the name that a user knows; one value for each that
-        occurs. remarks: what whoever reads the comparison must know.
+    facts: what the other side must share, by the name that a user knows; each with the values
+        that occur. remarks: notes for readers of the comparison.
     """
 
     label: str
@@ -88,7 +88,7 @@ class Rounds:
 
 
 def facts(of_rounds: Iterable[Mapping[str, object]]) -> dict[str, frozenset[str]]:
-    """Return for each fact the values that it has in ``of_rounds``."""
+    """Return the values of each fact in ``of_rounds``."""
     found: dict[str, set[str]] = {}
     for each in of_rounds:
         for name, value in each.items():
@@ -97,7 +97,7 @@ def facts(of_rounds: Iterable[Mapping[str, object]]) -> dict[str, frozenset[str]
 
 
 def unlike(base: Rounds, head: Rounds) -> list[str]:
-    """Return what the rounds of both do not have in common, each with its values, for people."""
+    """Return the facts in which the rounds of both differ, each with its values, in words."""
     found = []
     for name in {**base.facts, **head.facts}:
         before, after = base.facts.get(name, frozenset()), head.facts.get(name, frozenset())
@@ -109,7 +109,7 @@ def unlike(base: Rounds, head: Rounds) -> list[str]:
 def are_pairs(base: Rounds, head: Rounds) -> bool:
     """Return whether the rounds were taken in turn, so that each has a neighbour on the other side.
 
-    That is so where, in the order of time, the first two are one of each, the next two, and so on.
+    That is so if, in the order of time, each two in a row are one of each side.
     """
     if len(base.taken_at) != len(head.taken_at):
         return False

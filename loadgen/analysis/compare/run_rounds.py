@@ -1,8 +1,8 @@
-"""The rounds that RunRecords are.
+"""Rounds made of RunRecords.
 
-A run that this machine has disturbed says nothing of the server, and is left out: what it found is
-None. One that the server has spoilt is the server's doing, and stays: a rate counts over the time
-that it should have had, and the times of those that were answered are nobody's (`missing`).
+A run that this machine disturbed says nothing about the server; its figures are left out (None). A
+run that failed because of the server is kept: its rate counts over the duration that was asked for,
+and its times are missing, since those of the messages answered until then mean nothing.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from loadgen.results.verdict import Verdict
 
 @dataclass(frozen=True)
 class _Figure:
-    """What is measured of a record, why that may be missing, and why no run of a plan has it."""
+    """A figure of a record, why it may be missing, and why no run of a plan has it."""
 
     kind: Kind
     measure: Callable[[RunRecord], float | None]
@@ -34,13 +34,13 @@ class _Figure:
     why_never: Callable[[Plan], str] = lambda _: ""
 
 
-def _died(record: RunRecord) -> str:
+def _failed_early(record: RunRecord) -> str:
     return f"{record.outcome} before the end" if record.outcome in ("lost", "unreachable") else ""
 
 
 def _messages_per_s(record: RunRecord) -> float | None:
     asked_s = record.requested.duration_s
-    if not _died(record):
+    if not _failed_early(record):
         return record.actual.messages_per_s
     return record.actual.messages / asked_s if asked_s else None
 
@@ -54,7 +54,7 @@ def _time(name: str, percent: float) -> _Figure:
     return _Figure(
         Kind(f"{name} p{percent:g}"),
         time.measure,
-        lambda record: _died(record) or time.why_missing(record),
+        lambda record: _failed_early(record) or time.why_missing(record),
         time.absence_in,
     )
 
@@ -70,18 +70,18 @@ _FIGURES: Final[Mapping[str, _Figure]] = {
         for name, percent in _PERCENTILES.items()
     },
     "connect_p99": _time("connect", 99.0),
-    "cpu_per_message": _Figure(Kind("CPU per message"), _cpu_per_message_ns, _died),
+    "cpu_per_message": _Figure(Kind("CPU per message"), _cpu_per_message_ns, _failed_early),
 }
 _MEANINGS: Final[Mapping[Verdict, str]] = {
-    "generator-bound": "messages/s and response time are loadgen's own limit there",
-    "inconclusive": "too little was answered",
+    "generator-bound": "messages/s and response time show loadgen's own limit",
+    "inconclusive": "too few messages were answered",
 }
 _FREE: Final = frozenset({"target", "checks", "seed", "watch", "sample_interval_s", "redact"})
 """Of the plan: what two sides may differ in."""
 
 
 def of_records(label: str, records: Sequence[RunRecord]) -> Rounds:
-    """Return the rounds that ``records`` are, one at least."""
+    """Return the rounds of ``records``, one at least."""
     records = sorted(records, key=lambda record: record.started_at)
     disturbances = [disturbance(record) for record in records]
     latency = "service" if records[0].response_time_ns is None else "response"
@@ -110,7 +110,7 @@ def of_records(label: str, records: Sequence[RunRecord]) -> Rounds:
 def _values(
     figure: _Figure, records: Sequence[RunRecord], disturbances: Sequence[str]
 ) -> tuple[list[float | None], str]:
-    """Return the value of each round, None where it is left out; and why there are none at all."""
+    """Return the value of each round, None if it is left out; and why there are no values."""
     values: list[float | None] = []
     reasons: list[str] = []
     for record, disturbed in zip(records, disturbances, strict=True):
@@ -152,26 +152,27 @@ def _facts_of(record: RunRecord) -> dict[str, object]:
 
 
 def _remarks(records: Sequence[RunRecord], disturbances: Sequence[str]) -> Iterable[str]:
-    """Say which rounds are worth less, and why."""
+    """Yield which rounds are worth less, and why."""
     disturbed = list(filter(None, disturbances))
     if disturbed:
         yield (
             f"left out of everything but errors: {len(disturbed)} of {len(records)} rounds, which "
-            f"this machine has disturbed, such as: {disturbed[0]}"
+            f"this machine disturbed, such as: {disturbed[0]}"
         )
     verdicts = Counter(
         record.health.verdict
         for record, disturbed in zip(records, disturbances, strict=True)
-        if record.health is not None and not disturbed and not _died(record)
+        if record.health is not None and not disturbed and not _failed_early(record)
     )
     for verdict, meaning in _MEANINGS.items():
         if verdicts[verdict]:
             yield f"{verdict} in {verdicts[verdict]} of {len(records)} rounds: {meaning}"
-    for reason, count in Counter(filter(None, map(_died, records))).items():
-        yield f"{reason} in {count} of {len(records)} rounds: its messages count over all the time"
-    hidden = sum(bool(_P99.obscurity(record)) for record in records)
+    for reason, count in Counter(filter(None, map(_failed_early, records))).items():
+        in_rounds = f"in {count} of {len(records)} rounds"
+        yield f"{reason} {in_rounds}: its messages count over the whole duration"
+    hidden = sum(bool(_P99.why_unstamped(record)) for record in records)
     if hidden:
         yield (
             f"in {hidden} of {len(records)} rounds many replies were read together with a later "
-            "one, and are in no time: a stall may hide there"
+            "one, and have no time: a stall may be hidden there"
         )

@@ -12,9 +12,9 @@ from loadgen.analysis.compare.gates import (
     Word,
     amount,
 )
-from loadgen.analysis.lines import Line, Style, format_rate, wrapped
+from loadgen.analysis.lines import Line, Style, aligned, wrapped
 from loadgen.text import as_line, readable
-from loadgen.units import format_duration_ns
+from loadgen.units import format_duration_ns, format_rate, format_share
 
 _STYLES: Final[dict[Word, Style]] = {
     "slower": "bad",
@@ -36,7 +36,7 @@ _SIGNS: Final[dict[Word, str]] = {
 _WRITERS: Final[dict[Unit, Callable[[float], str]]] = {
     "ns": format_duration_ns,
     "per_s": format_rate,
-    "share": lambda share: f"{100 * share:.3g} %",
+    "share": format_share,
 }
 _APART: Final = "&#8203;"
 _MARKED: Final = {
@@ -48,6 +48,7 @@ _MARKED: Final = {
 }
 _IN_ADDRESSES: Final = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
 HEADINGS: Final = ("", "A", "B", "B is worse by", "interval", "")
+_SIDES: Final = "<>>>><"
 
 
 def lines(comparison: Comparison) -> Iterator[Line]:
@@ -58,11 +59,10 @@ def lines(comparison: Comparison) -> Iterator[Line]:
     for each in comparison.unlike:
         yield from wrapped(f"not alike: {each}", style="bad")
     yield Line("")
-    rows = [cells(change) for change in comparison.changes]
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
-    yield Line(_aligned(HEADINGS, widths), "faint")
+    heading, *rows = aligned([HEADINGS, *map(cells, comparison.changes)], _SIDES)
+    yield Line(f"  {heading}", "faint")
     for change, row in zip(comparison.changes, rows, strict=True):
-        yield Line(_aligned(row, widths), _STYLES[change.word])
+        yield Line(f"  {row}", _STYLES[change.word])
     yield Line("")
     for note in notes(comparison):
         yield from wrapped(note, style="faint")
@@ -93,8 +93,8 @@ def markdown(comparison: Comparison) -> str:
     about = f"{names}; {rounds_in_words(comparison)}."
     small = f"<sub>{_escaped('; '.join(notes(comparison)))}</sub>"
     title = f"### loadgen compare: {_escaped(conclusion(comparison))}"
-    parts = ([title], [about], gates, table, remarks, [small])
-    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+    blocks = ([title], [about], gates, table, remarks, [small])
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
 def conclusion(comparison: Comparison) -> str:
@@ -102,17 +102,17 @@ def conclusion(comparison: Comparison) -> str:
     by_word: dict[Word, list[str]] = {}
     for change in comparison.changes:
         by_word.setdefault(change.word, []).append(change.title)
-    said = [
+    clauses = [
         f"{word}: {', '.join(by_word[word])}" for word in ("slower", "faster") if word in by_word
     ]
     undecided = len(by_word.get("inconclusive", ()))
     if undecided == len(comparison.changes):
         return "inconclusive"
-    if not said:
-        said = ["the same" if not undecided else "the same where it can be told"]
+    if not clauses:
+        clauses = ["the same" if not undecided else "the same where it can be told"]
     if undecided:
-        said.append(f"inconclusive: {undecided} of {len(comparison.changes)}")
-    return "; ".join(said)
+        clauses.append(f"inconclusive: {undecided} of {len(comparison.changes)}")
+    return "; ".join(clauses)
 
 
 def rounds_in_words(comparison: Comparison) -> str:
@@ -121,8 +121,8 @@ def rounds_in_words(comparison: Comparison) -> str:
     if comparison.in_turn:
         return f"{base} rounds of each, taken in turn: neighbours are compared"
     return (
-        f"{base} and {head} rounds, not taken in turn: a machine that changed in between looks "
-        "like a change of what is compared"
+        f"{base} and {head} rounds, not taken in turn: a change of the machine in between "
+        "looks like a change of what is compared"
     )
 
 
@@ -147,8 +147,8 @@ def cells(change: Change) -> tuple[str, ...]:
         worse = amount(change.unit, change.worse)
         low, high = (amount(change.unit, end) for end in (change.worse_low, change.worse_high))
         interval = f"{low} to {high}"
-    said = change.word + _needed(change)
-    return readable(change.title), write(change.base), write(change.head), worse, interval, said
+    result = change.word + _needed(change)
+    return readable(change.title), write(change.base), write(change.head), worse, interval, result
 
 
 def _needed(change: Change) -> str:
@@ -160,18 +160,12 @@ def _needed(change: Change) -> str:
     return f" (about {needed} rounds would tell)" if needed else " (too noisy to tell)"
 
 
-def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
-    title, *values, said = row
-    cells = (f"{cell:>{width}}" for cell, width in zip(values, widths[1:-1], strict=True))
-    return f"  {title:<{widths[0]}}  {'  '.join(cells)}  {said}".rstrip()
-
-
 def _markdown_row(cells: tuple[str, ...]) -> str:
     return f"| {' | '.join(map(_escaped, cells))} |"
 
 
 def _code(text: str) -> str:
-    """Return ``text`` as code, whatever is in it."""
+    """Return ``text`` as code, whichever characters it contains."""
     one_line = " ".join(as_line(text).split())
     longest = max(map(len, re.findall("`+", one_line)), default=0)
     fence, pad = "`" * (longest + 1), " " if longest else ""
@@ -181,9 +175,9 @@ def _code(text: str) -> str:
 def _escaped(text: str) -> str:
     """Return ``text`` such that no character of it is taken for markup, and nothing is linked.
 
-    GitHub looks for names of people (``@``), for other issues (``#``) and for addresses once all
-    else is done, so that escapes are of no use: a blank without width (U+200B) keeps them apart, as
-    Renovate does in the notes of others. A dollar begins a formula
+    GitHub links names of people (``@``), other issues (``#``) and addresses once all
+    else is done, so that escapes have no effect: a zero-width space (U+200B) keeps them apart, as
+    in the comments of Renovate. A dollar begins a formula
     (https://docs.github.com/en/get-started/writing-on-github/working-with-advanced-formatting/writing-mathematical-expressions).
     """
     marked = "".join(_MARKED.get(each, each) for each in as_line(text))

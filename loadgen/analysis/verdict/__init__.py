@@ -1,1 +1,1 @@
-"""May the numbers be believed: the rules, and the verdict they lead to."""
+"""May the numbers be believed? The verdict (`judging`), and the table of its rules (`rules`)."""

@@ -1,32 +1,26 @@
-"""Workers that were not there to the end of a run which several carried out together, or of whose
-reports not all count.
+"""Rules on the workers of a distributed run: lost ones, and reports that were dropped.
 
-Facts. A process that is killed leaves what it reported last, or nothing. The figures of those that
-go on are right, and are those of another load than was asked for. Where others are given what the
-lost one was to do, the load recovers; what it had found since its last report does not.
+A process that is killed leaves its last report, or nothing. The figures of the others are right,
+but for another load than was asked for. Where others take over the load of a lost worker, the load
+recovers; what it measured since its last report is lost.
 
-Decision. What was asked of a worker that is gone is asked of all until others were given it, so
-that the shortfall shows. A lost worker leaves the run inconclusive if more than `TOLERANCE` of the
-load was with all that were lost: nobody knows what they saw. One that ended early, and has reported
-all it found, does so only if that much of the load was never made for it.
+The load of a worker that is gone counts as asked for until others took it over, so that the
+shortfall shows. Lost workers leave the run inconclusive if all of them together had more than
+`TOLERANCE` of the load: what they measured is unknown. A worker that ended early, after a complete
+report, does so only if that much of the load was not made.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from loadgen.analysis.censoring import TOLERANCE
-from loadgen.analysis.verdict.run_rules import Remark, Remarks, percent
+from loadgen.analysis.verdict.rule_result import RuleResult, RuleResults
 from loadgen.results.record import RunRecord
 from loadgen.results.worker_records import AbsenceRecord, DroppedRecord
-from loadgen.units import format_count
-
-# ---- what was asked of all ----------------------------------------------------------------
+from loadgen.units import format_count, format_share
 
 
-# ---- what it is worth ---------------------------------------------------------------------
-
-
-def remarks(record: RunRecord) -> Remarks:
-    """Say which workers were not there to the end of the run, and of which not all counts."""
+def workers(record: RunRecord) -> RuleResults:
+    """Report lost, early and missing workers, and dropped reports."""
     team = record.team
     if team is None:
         return
@@ -35,57 +29,61 @@ def remarks(record: RunRecord) -> Remarks:
     yield from _ended_early(team.ended_early, record.actual.duration_s)
     missing = team.expected - team.reported - len(team.lost)
     if missing > 0:
-        evidence = f"{format_count(missing)} of {format_count(team.expected)} workers never came"
-        yield Remark.of("valid", "workers-missing", evidence, "the others carried all of the load")
+        yield RuleResult.of(
+            "valid",
+            "workers-missing",
+            f"{format_count(missing)} of {format_count(team.expected)} workers never reported",
+            "the others carried all of the load",
+        )
 
 
-def _lost(absences: Sequence[AbsenceRecord]) -> Iterator[Remark]:
+def _lost(absences: Sequence[AbsenceRecord]) -> Iterator[RuleResult]:
     shares = [absence.load_share for absence in absences]
     is_little = None not in shares and sum(share or 0.0 for share in shares) <= TOLERANCE
     for absence in absences:
         share, messages = absence.load_share, absence.message_share
-        load = "an unknown share of the load" if share is None else f"{percent(share)} of the load"
-        part = (
-            "nothing is known of its part"
+        load_share = "an unknown share" if share is None else format_share(share)
+        figures = (
+            "nothing is known of its figures"
             if messages is None
-            else f"{percent(messages)} of the messages until then; what it found since its last "
-            "report is missing"
+            else f"{format_share(messages)} of the messages until then; what it measured since "
+            "its last report is missing"
         )
-        yield Remark.of(
+        yield RuleResult.of(
             "valid" if is_little else "inconclusive",
             "worker-lost",
-            f"worker {absence.name} was lost: last heard of {_moment(absence.at_s)}, with {load}"
-            f"{_relief(absence)}; {part}",
+            f"worker {absence.name} was lost: last heard of {_moment(absence.at_s)}, with "
+            f"{load_share} of the load{_takeover(absence)}; {figures}",
             "see why it ended, or could not reach the others (its log, the kernel's for memory), "
             "and run again",
         )
 
 
-def _dropped(dropped: Iterable[DroppedRecord]) -> Iterator[Remark]:
+def _dropped(dropped: Iterable[DroppedRecord]) -> Iterator[RuleResult]:
     for each in dropped:
         reports = "1 report" if each.reports == 1 else f"{format_count(each.reports)} reports"
-        yield Remark.of(
+        yield RuleResult.of(
             "inconclusive",
             "worker-reports-dropped",
-            f"worker {each.name}: {reports} dropped, and what stood there is missing; the first "
-            f"since {each.reason}",
-            "use the same loadgen and the same Locust file everywhere, set the clocks, and let "
-            "nobody else reach the master's port",
+            f"worker {each.name}: {reports} dropped, and their figures are missing; the first "
+            f"because {each.reason}",
+            "use the same loadgen and the same Locust file everywhere, set the clocks, and keep "
+            "other clients off the master's port",
         )
 
 
-def _ended_early(absences: Iterable[AbsenceRecord], load_s: float) -> Iterator[Remark]:
+def _ended_early(absences: Iterable[AbsenceRecord], load_s: float) -> Iterator[RuleResult]:
     for absence in absences:
         share, until_s = absence.load_share, absence.relieved_at_s
         gap_s = (load_s if until_s is None else until_s) - absence.at_s
         is_little = share is not None and share * gap_s <= TOLERANCE * load_s
-        load = "" if share is None else f", with {percent(share)} of the load"
-        yield Remark.of(
+        load = "" if share is None else f", with {format_share(share)} of the load"
+        yield RuleResult.of(
             "valid" if is_little else "inconclusive",
             "worker-ended-early",
-            f"worker {absence.name} ended {_moment(absence.at_s)}{load}{_relief(absence)}; it "
-            "has reported all that it found",
-            "the figures are right, for a load that was not that all the time",
+            f"worker {absence.name} ended {_moment(absence.at_s)}{load}{_takeover(absence)}; it "
+            "has reported all that it measured",
+            "the figures are right, for a load that was lower for a while",
         )
 
 
@@ -93,6 +91,7 @@ def _moment(at_s: float) -> str:
     return f"{at_s:.1f} s after the start" if at_s >= 0 else f"{-at_s:.1f} s before the load"
 
 
-def _relief(absence: AbsenceRecord) -> str:
-    at_s = absence.relieved_at_s
-    return ", which nobody took over" if at_s is None else f", which others had {_moment(at_s)}"
+def _takeover(absence: AbsenceRecord) -> str:
+    if absence.relieved_at_s is None:
+        return ", which no other worker took over"
+    return f", which others took over {_moment(absence.relieved_at_s)}"
