@@ -25,12 +25,12 @@ from loadgen.analysis.verdict import judging, worker_rules
 from loadgen.errors import RecordError
 from loadgen.plan import Plan
 from loadgen.quantities import MOST_CHARACTERS
-from loadgen.results import connections, merge_intervals
+from loadgen.results import aligned_records, connections
 from loadgen.results import team as team_of_workers
+from loadgen.results.aligned_records import AlignedRecord, where_known
 from loadgen.results.distribution import Distribution
 from loadgen.results.instruments import DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.results.interval_packer import packed
-from loadgen.results.merge_intervals import WorkerPart, where_known
 from loadgen.results.record import (
     Actual,
     ConnectionTimeRecord,
@@ -75,12 +75,12 @@ def merge(parts: Mapping[str, RunRecord], team: Team | None = None) -> RunRecord
     """
     if not parts:
         raise ValueError("there is no record of no parts")
-    aligned = merge_intervals.aligned(parts)
+    aligned = aligned_records.align(parts)
     _check_same_run(aligned)
     records = [part.record for part in aligned]
     judged = [record.health or judging.judge(record) for record in records]
     load_s = ns_to_seconds(max(part.load_ended_ns for part in aligned))
-    times = merge_intervals.times(records)
+    times = aligned_records.times(records)
     record = RunRecord(
         started_at=min(aligned, key=lambda part: part.began_ns).record.started_at,
         outcome=min((record.outcome for record in records), key=OUTCOMES.index),
@@ -94,8 +94,8 @@ def merge(parts: Mapping[str, RunRecord], team: Team | None = None) -> RunRecord
         generator=_generator(aligned),
         connect_latency_ns=Distribution.of_all(record.connect_latency_ns for record in records),
         **times,
-        failures=merge_intervals.failures(aligned),
-        intervals=packed(merge_intervals.intervals(aligned)),
+        failures=aligned_records.failures(aligned),
+        intervals=packed(aligned_records.intervals(aligned)),
         connections=connections.joined([record.connections for record in records]),
         workers=[_worker(part, found) for part, found in zip(aligned, judged, strict=True)],
         team=None if team is None else team_of_workers.team_record(team, aligned),
@@ -103,7 +103,7 @@ def merge(parts: Mapping[str, RunRecord], team: Team | None = None) -> RunRecord
     return msgspec.structs.replace(record, health=_health(record, aligned, judged))
 
 
-def _check_same_run(aligned: Sequence[WorkerPart]) -> None:
+def _check_same_run(aligned: Sequence[AlignedRecord]) -> None:
     first, *others = aligned
     for other in others:
         difference = unlike(first.record, other.record)
@@ -157,7 +157,7 @@ def _plan(plans: Sequence[Plan], load_s: float) -> Plan:
     )
 
 
-def _requested(aligned: Sequence[WorkerPart], team: Team | None, load_s: float) -> Requested:
+def _requested(aligned: Sequence[AlignedRecord], team: Team | None, load_s: float) -> Requested:
     parts = [part.record.requested for part in aligned]
     asked = team_of_workers.asked_share(team, aligned)
     return Requested(
@@ -217,7 +217,7 @@ def _connection_time(parts: Sequence[ConnectionTimeRecord]) -> ConnectionTimeRec
     return ConnectionTimeRecord(**sums)
 
 
-def _generator(aligned: Sequence[WorkerPart]) -> GeneratorRecord:
+def _generator(aligned: Sequence[AlignedRecord]) -> GeneratorRecord:
     records = [part.record for part in aligned]
     parts = [record.generator for record in records]
     durations_s = [record.actual.duration_s for record in records]
@@ -250,7 +250,7 @@ def _delayed(parts: Sequence[DelayedRecord]) -> DelayedRecord:
     )
 
 
-def _longest_gap_at_s(aligned: Sequence[WorkerPart]) -> float | None:
+def _longest_gap_at_s(aligned: Sequence[AlignedRecord]) -> float | None:
     longest = max(aligned, key=lambda part: part.record.generator.longest_gap_s)
     at_s = longest.record.generator.longest_gap_at_s
     return None if at_s is None else longest.moment_s(at_s)
@@ -259,7 +259,7 @@ def _longest_gap_at_s(aligned: Sequence[WorkerPart]) -> float | None:
 # ---- what it is worth ---------------------------------------------------------------------
 
 
-def _timestamps(aligned: Sequence[WorkerPart]) -> TimestampsRecord:
+def _timestamps(aligned: Sequence[AlignedRecord]) -> TimestampsRecord:
     """Return where arrival times come from: the kernel only where it gave them to all."""
     parts = [part.record.timestamps for part in aligned]
     are_kernel = all(part.mode == "kernel" for part in parts)
@@ -273,14 +273,14 @@ def _timestamps(aligned: Sequence[WorkerPart]) -> TimestampsRecord:
         implausible=sum(part.implausible for part in parts),
         unsampled=sum(part.unsampled for part in parts),
         left_out=sum(part.left_out for part in parts),
-        clock_steps=merge_intervals.clock_steps(aligned),
+        clock_steps=aligned_records.clock_steps(aligned),
         read_uncertainty_ns=where_known(
             Distribution.of_all, (part.read_uncertainty_ns for part in parts)
         ),
     )
 
 
-def _reason(aligned: Sequence[WorkerPart]) -> str:
+def _reason(aligned: Sequence[AlignedRecord]) -> str:
     """Return why the kernel gave no timestamps; with names, unless it is the same for all."""
     reasons = [(part.name, part.record.timestamps.reason) for part in aligned]
     if len({reason for _, reason in reasons}) == 1:
@@ -289,7 +289,9 @@ def _reason(aligned: Sequence[WorkerPart]) -> str:
     return every[:MOST_CHARACTERS]
 
 
-def _health(record: RunRecord, aligned: Sequence[WorkerPart], judged: Sequence[Health]) -> Health:
+def _health(
+    record: RunRecord, aligned: Sequence[AlignedRecord], judged: Sequence[Health]
+) -> Health:
     """Return the gravest verdict, and all findings, those of the gravest first."""
     found = [(remark.verdict, [remark.finding]) for remark in worker_rules.remarks(record)]
     for part, health_of_part in zip(aligned, judged, strict=True):
@@ -310,7 +312,7 @@ def _named(worker: str, finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, evidence=evidence[:MOST_CHARACTERS])
 
 
-def _worker(part: WorkerPart, judged: Health) -> WorkerRecord:
+def _worker(part: AlignedRecord, judged: Health) -> WorkerRecord:
     record = part.record
     return WorkerRecord(
         name=part.name,

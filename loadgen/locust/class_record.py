@@ -18,7 +18,7 @@ from loadgen.plan.user_arrivals import Later, OfferedLoad
 from loadgen.results.interval_packer import IntervalPacker
 from loadgen.results.intervals import RunPhase
 from loadgen.results.record import ConnectionsRecord, RunRecord, TargetRecord
-from loadgen.runner.build_record import freeze, freeze_interval
+from loadgen.runner.build_record import build_record, interval_record
 from loadgen.runner.cpu_time import Processor
 from loadgen.runner.state import RunState
 from loadgen.units import ns_to_seconds
@@ -47,7 +47,7 @@ class ClassRecord:
     def begin(self, now_ns: int, started_at: str, offered: OfferedLoad | None) -> None:
         """Let the load begin: at ``now_ns``, which is ``started_at`` in the time of day."""
         self._offered = self.findings.profile = offered
-        marks = self.findings.marks
+        marks = self.findings.milestones
         self.findings.started_at = started_at
         marks.opening_began_ns = marks.opening_ended_ns = now_ns
         marks.warmup_began_ns = marks.load_began_ns = now_ns
@@ -60,7 +60,7 @@ class ClassRecord:
         self.findings.started_at = started_at
         self.findings.begin_load(now_ns)
         if self._offered is not None:
-            warmup_ns = now_ns - self.findings.marks.warmup_began_ns
+            warmup_ns = now_ns - self.findings.milestones.warmup_began_ns
             self.findings.profile = Later(self._offered, ns_to_seconds(warmup_ns))
         self.findings.at_load_begin = self._totals
         self.findings.recorder.begin_measuring(now_ns)
@@ -74,7 +74,7 @@ class ClassRecord:
         before, after = self._totals, self._engine.totals()
         interval = self.findings.recorder.end_interval(self._interval_began_ns, now_ns)
         stage: RunPhase = "loading" if self._is_loading else "draining"
-        self._fresh.append(freeze_interval(interval, before, after, stage, self.findings))
+        self._fresh.append(interval_record(interval, before, after, stage, self.findings))
         self._totals, self._interval_began_ns = after, now_ns
 
     @property
@@ -87,14 +87,14 @@ class ClassRecord:
         self.end_interval(now_ns)
         self._look(now_ns)
         self._is_loading = False
-        marks = self.findings.marks
+        marks = self.findings.milestones
         self.findings.overdue = self._engine.overdue(marks.load_began_ns, now_ns)
 
     def end(self, now_ns: int) -> None:
         """Let the drain be over."""
         self.end_interval(now_ns)
         self._is_over = True
-        self.findings.marks.drain_ended_ns = now_ns
+        self.findings.milestones.drain_ended_ns = now_ns
         self.findings.at_end = self._totals
 
     def record(self, now_ns: int) -> RunRecord:
@@ -104,7 +104,7 @@ class ClassRecord:
         """
         findings = self.findings
         if not self._is_over:
-            findings.marks.drain_ended_ns = now_ns  # so far
+            findings.milestones.drain_ended_ns = now_ns  # so far
             self.end_interval(now_ns)  # nobody knows whether there will be another report
             findings.at_end = self._concluded()
         if self._is_loading:
@@ -116,7 +116,7 @@ class ClassRecord:
         findings.plan = crowd_plan(self._plan, len(findings.connections), findings.load_s)
         findings.intervals, self._fresh = self._fresh, IntervalPacker()
         ledger = None if self._is_over else _without_ledger(len(findings.connections))
-        record = freeze(findings, self._target, ledger)
+        record = build_record(findings, self._target, ledger)
         # Users come and go; how long that lasts is asked of Locust, and of no part.
         requested = msgspec.structs.replace(record.requested, duration_s=None)
         record = msgspec.structs.replace(record, requested=requested)
@@ -130,9 +130,9 @@ class ClassRecord:
 
     def _look(self, now_ns: int) -> None:
         findings = self.findings
-        findings.marks.load_ended_ns = now_ns
+        findings.milestones.load_ended_ns = now_ns
         findings.at_load_end = self._totals
-        findings.pulse = self._engine.pulse
+        findings.loop_stats = self._engine.pulse
         findings.connection_time = self._engine.availability.so_far(now_ns).since(self._connected)
         findings.processor = self._processor.use().since(self._used)
         findings.overdue = None  # not counted, as long as the schedule goes on

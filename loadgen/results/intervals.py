@@ -262,7 +262,7 @@ def numbers_of(intervals: Intervals, name: str) -> Floats:
     return np.fromiter((getattr(each, name) for each in intervals), np.float64)
 
 
-def stages_of(intervals: Intervals) -> list[RunPhase]:
+def phases_of(intervals: Intervals) -> list[RunPhase]:
     """Return the stage of each interval."""
     if isinstance(intervals, PackedIntervals):
         return [block.stage for block in intervals.blocks for _ in range(len(block))]
@@ -319,5 +319,5 @@ def check(intervals: Intervals) -> None:
 
 def total_of(intervals: Intervals, name: str, *of_stages: RunPhase) -> int:
     """Return the sum of the field ``name`` over the intervals of those stages."""
-    counted = np.isin(stages_of(intervals), of_stages)
+    counted = np.isin(phases_of(intervals), of_stages)
     return int(numbers_of(intervals, name)[counted].sum())

@@ -6,7 +6,7 @@ Kept as lists of Python's integers they take 145 KB; as bytes, some 3 KB.
 Decision. Each histogram is a row of whole numbers, none of them negative: how many buckets hold
 something; minimum, maximum and sum (nanoseconds; zeros where nothing was counted); how far each of
 these buckets lies from the one before it, the first from 0; the count of each. The rows follow one
-another, their numbers are varints (`loadgen.results.packing`), and all of them are one zlib stream
+another, their numbers are varints (`loadgen.results.varint`), and all of them are one zlib stream
 (RFC 1950). What else a `Distribution` says follows from these numbers.
 
 Cost. `TimesPacker.add` is called in the loop, for each time of an interval, once a second:
@@ -22,7 +22,7 @@ import numpy as np
 from loadgen.quantities import LONGEST_NS, MOST_IN_HISTOGRAM
 from loadgen.results.distribution import NOTHING, Distribution
 from loadgen.results.histogram import BUCKETS, Histogram, Integers
-from loadgen.results.packing import from_varints, to_varint, to_varints
+from loadgen.results.varint import from_varints, to_varint, to_varints
 
 _HEAD: Final = 4  # the numbers before the buckets: how many of them, minimum, maximum, sum
 

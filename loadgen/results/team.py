@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from loadgen.results.merge_intervals import WorkerPart
+from loadgen.results.aligned_records import AlignedRecord
 from loadgen.results.worker_records import AbsenceRecord, DroppedRecord, TeamRecord
 from loadgen.units import ns_to_seconds
 
@@ -37,7 +37,7 @@ class Team:
     dropped: tuple[DroppedRecord, ...] = ()
 
 
-def team_record(team: Team, parts: Sequence[WorkerPart]) -> TeamRecord:
+def team_record(team: Team, parts: Sequence[AlignedRecord]) -> TeamRecord:
     """Return what is to be said of ``team``, of which ``parts`` are known."""
     absences = sorted(team.absences, key=lambda absence: (absence.heard_ns, absence.name))
     return TeamRecord(
@@ -49,7 +49,7 @@ def team_record(team: Team, parts: Sequence[WorkerPart]) -> TeamRecord:
     )
 
 
-def _absence(absence: Absence, parts: Sequence[WorkerPart]) -> AbsenceRecord:
+def _absence(absence: Absence, parts: Sequence[AlignedRecord]) -> AbsenceRecord:
     own = _part_of(absence, parts)
     relieved_ns = absence.relieved_ns
     return AbsenceRecord(
@@ -62,17 +62,17 @@ def _absence(absence: Absence, parts: Sequence[WorkerPart]) -> AbsenceRecord:
     )
 
 
-def _part_of(absence: Absence, parts: Iterable[WorkerPart]) -> WorkerPart | None:
+def _part_of(absence: Absence, parts: Iterable[AlignedRecord]) -> AlignedRecord | None:
     return next((part for part in parts if part.name == absence.name), None)
 
 
-def _moment_s(wall_ns: int, parts: Iterable[WorkerPart]) -> float:
+def _moment_s(wall_ns: int, parts: Iterable[AlignedRecord]) -> float:
     """Return that time of the wall clock, in seconds from the start of the run."""
     return ns_to_seconds(wall_ns - min(part.began_ns for part in parts))
 
 
 def _load_share(
-    absence: Absence, own: WorkerPart | None, parts: Iterable[WorkerPart]
+    absence: Absence, own: AlignedRecord | None, parts: Iterable[AlignedRecord]
 ) -> float | None:
     """Return its share of the load; where nobody has said, that of the connections."""
     if absence.load_share is not None or own is None:
@@ -81,7 +81,7 @@ def _load_share(
     return own.record.requested.connections / asked if asked else None
 
 
-def _message_share(own: WorkerPart, parts: Iterable[WorkerPart]) -> float | None:
+def _message_share(own: AlignedRecord, parts: Iterable[AlignedRecord]) -> float | None:
     """Return the share in all messages until the last report of ``own``."""
     until_s = ns_to_seconds(own.load_ended_ns)
     messages = sum(
@@ -95,7 +95,7 @@ def _message_share(own: WorkerPart, parts: Iterable[WorkerPart]) -> float | None
     return own.record.actual.messages / messages if messages else None
 
 
-def asked_share(team: Team | None, parts: Sequence[WorkerPart]) -> float:
+def asked_share(team: Team | None, parts: Sequence[AlignedRecord]) -> float:
     """Return how many times what was asked of ``parts`` was asked of all, at least once.
 
     More than that where workers that never reported had a share of the load.
@@ -106,7 +106,7 @@ def asked_share(team: Team | None, parts: Sequence[WorkerPart]) -> float:
     return 1 / (1 - unknown) if unknown < 1 else 1.0
 
 
-def asked_per_s(team: Team | None, parts: Sequence[WorkerPart], load_s: float) -> float | None:
+def asked_per_s(team: Team | None, parts: Sequence[AlignedRecord], load_s: float) -> float | None:
     """Return the mean rate over ``load_s`` that was asked of all; None if none was.
 
     A worker is asked for its rate for as long as it loads; one that has left, until others were

@@ -45,9 +45,9 @@ def assemble(
 
     model: who may send, and when; that of the plan unless it is given.
     """
-    watch = BoundedSelector(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
+    selector = BoundedSelector(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
     model = model or _model_of(plan, recorder, clock)
-    return Engine(watch, dialer, recorder, clock, _policy_of(plan, dialer.endpoint), model)
+    return Engine(selector, dialer, recorder, clock, _policy_of(plan, dialer.endpoint), model)
 
 
 def dialer_of(

@@ -29,13 +29,13 @@ import psutil
 from loadgen.net.address import Endpoint
 from loadgen.net.clock import Clock
 from loadgen.plan import Plan
-from loadgen.results.columns import (
+from loadgen.results.instruments import MachineSamples, MonitorRecord, ProcessSamples
+from loadgen.runner.sample_columns import (
     Columns,
     differences,
     since_first,
     whole_or_none,
 )
-from loadgen.results.instruments import MachineSamples, MonitorRecord, ProcessSamples
 from loadgen.runner.target_processes import UnknownTargetError, processes_of
 from loadgen.units import ns_to_seconds
 

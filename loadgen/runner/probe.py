@@ -187,7 +187,7 @@ def _on_paper(endpoint: Endpoint) -> Endpoint:
 # ---- in the process of its own ------------------------------------------------------------
 
 
-class Account:
+class LatencyTally:
     """What the requests have taken."""
 
     def __init__(self) -> None:
@@ -211,15 +211,15 @@ class Account:
         self._times_ns = array("q")
 
 
-class RunOver(Exception):  # noqa: N818 - it is no error
+class RunEnded(Exception):  # noqa: N818 - it is no error
     """The run has ended, and a reply was still awaited."""
 
 
-class Orders:
+class ControlChannel:
     """What the run says by ``descriptor``, standard input; to be heard in every wait."""
 
     def __init__(self, descriptor: int) -> None:
-        self.account = Account()
+        self.account = LatencyTally()
         """Of the requests that are sent now."""
         self.may_ask = True
         """Whether requests are still to be sent."""
@@ -244,7 +244,7 @@ class Orders:
             if sock is None and not self.may_ask:
                 return False
             if self._has_ended:
-                raise RunOver
+                raise RunEnded
             if sock is not None and sock in (writable if to_write else readable):
                 return True
             if time.monotonic_ns() >= until_ns:
@@ -253,15 +253,15 @@ class Orders:
     def _hear(self) -> None:
         lines = os.read(self._descriptor, _BUFFER_BYTES)
         if b"begin\n" in lines:
-            self.account = Account()
+            self.account = LatencyTally()
         self._has_ended = not lines
         self.may_ask = self.may_ask and bool(lines) and b"end\n" not in lines
 
 
-class Prober:
+class ProbeConnection:
     """One connection, which waits for the server as long as plan and ``orders`` let it."""
 
-    def __init__(self, plan: Plan, endpoint: Endpoint, orders: Orders) -> None:
+    def __init__(self, plan: Plan, endpoint: Endpoint, orders: ControlChannel) -> None:
         self._plan = plan
         self._endpoint = endpoint
         self._orders = orders
@@ -352,8 +352,8 @@ def main() -> int:
     family, address = job["endpoint"]
     endpoint = Endpoint(family, unescaped(address) if isinstance(address, str) else tuple(address))
     plan = msgspec.convert(job["plan"], Plan)
-    orders = Orders(sys.stdin.fileno())
-    prober, failure = Prober(plan, endpoint, orders), ""
+    orders = ControlChannel(sys.stdin.fileno())
+    prober, failure = ProbeConnection(plan, endpoint, orders), ""
     random_gaps = random.Random(plan.seed)  # noqa: S311 - it is no secret
     try:
         prober.connect()
@@ -364,7 +364,7 @@ def main() -> int:
             account = orders.account  # whatever begins while the reply is awaited
             if orders.may_ask:
                 account.add(prober.request())
-    except RunOver:
+    except RunEnded:
         failure = "it still waited for a reply when the run ended"
     except (OSError, FramingError) as error:
         failure = str(error) or type(error).__name__

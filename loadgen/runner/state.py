@@ -55,8 +55,8 @@ class RunState:
     probe: ProbeRecord | None = None
     monitor: MonitorRecord | None = None
     outcome: RunOutcome = "completed"
-    marks: Milestones = field(default_factory=Milestones)
-    pulse: LoopStats = field(default_factory=LoopStats)
+    milestones: Milestones = field(default_factory=Milestones)
+    loop_stats: LoopStats = field(default_factory=LoopStats)
     processor: ProcessorUse = field(default_factory=ProcessorUse)
     connection_time: ConnectionTime = field(default_factory=ConnectionTime)
     at_load_begin: PoolTotals = NONE
@@ -67,10 +67,10 @@ class RunState:
     @property
     def load_s(self) -> float:
         """How long the measured load lasted, in seconds."""
-        return ns_to_seconds(self.marks.load_ended_ns - self.marks.load_began_ns)
+        return ns_to_seconds(self.milestones.load_ended_ns - self.milestones.load_began_ns)
 
     @property
-    def left(self) -> int:
+    def unsubmitted(self) -> int:
         """Messages of the plan's number that were not submitted by the end of the load."""
         messages = self.plan.messages
         if messages is None:
@@ -88,5 +88,5 @@ class RunState:
 
     def begin_load(self, now_ns: int) -> None:
         """Let the load begin at ``now_ns``; the intervals so far count from there."""
-        self.intervals.move(-ns_to_seconds(now_ns - self.marks.load_began_ns))
-        self.marks.load_began_ns = now_ns
+        self.intervals.move(-ns_to_seconds(now_ns - self.milestones.load_began_ns))
+        self.milestones.load_began_ns = now_ns

@@ -23,7 +23,7 @@ from loadgen.results.intervals import (
     IntervalRecord,
     PackedIntervals,
     numbers_of,
-    stages_of,
+    phases_of,
     times_of,
     total_of,
 )
@@ -82,7 +82,7 @@ class TestPackedIntervals:
     def test_tell_one_thing_of_all_as_the_list_does(self) -> None:
         intervals = of_a_run()
         kept = packed(intervals)
-        assert stages_of(kept) == stages_of(intervals) == [each.stage for each in intervals]
+        assert phases_of(kept) == phases_of(intervals) == [each.stage for each in intervals]
         assert numbers_of(kept, "messages").tolist() == [each.messages for each in intervals]
         assert numbers_of(intervals, "messages").tolist() == numbers_of(kept, "messages").tolist()
         for form in (kept, intervals):

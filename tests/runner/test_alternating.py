@@ -13,8 +13,8 @@ import pytest
 from lingering import Lingering, daemon
 
 from loadgen.errors import UsageError
-from loadgen.runner import supervised, supervisor
-from loadgen.runner.alternating import (
+from loadgen.runner.commands import supervised, supervisor
+from loadgen.runner.commands.alternating import (
     CommandTemplate,
     Series,
     Side,
@@ -68,11 +68,14 @@ def test_runs_each_in_turn_and_keeps_their_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "complaint"),
     [
-        ("pass", "ended with 0, and wrote no 0001.json"),
-        ("raise SystemExit(3)", "ended with 3"),
+        ("pass", "ended with exit code 0, and wrote no 0001.json"),
+        ("raise SystemExit(3)", "ended with exit code 3"),
         ("import sys; open(sys.argv[1], 'w'); print('why it is'); sys.exit(2)", "why it is"),
-        ("import os; os.kill(os.getpid(), 9)", "ended with -9"),
-        ("import select; select.select([], [], [], 30)", "not done after 0.5 s; --run-timeout"),
+        ("import os; os.kill(os.getpid(), 9)", "ended with exit code -9"),
+        (
+            "import select; select.select([], [], [], 30)",
+            "not done after 0.5 s; allow more with --run-timeout",
+        ),
     ],
 )
 def test_a_run_that_is_none_is_told_of(tmp_path: Path, program: str, complaint: str) -> None:
@@ -98,7 +101,7 @@ def test_a_command_that_is_not_there_is_told_of(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("loadgen --json x.json", r"write \{out\} there"), ("loadgen '{out}", "no command line")],
+    [("loadgen --json x.json", r"has no \{out\}"), ("loadgen '{out}", "not a command line")],
 )
 def test_a_command_must_have_a_place_for_its_file(text: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
@@ -226,8 +229,8 @@ def test_a_daemon_that_writes_on_does_not_hold_up_the_next_run(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("answers", "complaint"),
     [
-        (r"started\nended 0\nleft 12 13\n", "cannot be ended: process 12, 13; end it"),
-        (r"started\nended 0\n", "was not ended in 0.5 s"),
+        (r"started\nended 0\nleft 12 13\n", "cannot be ended: 12, 13; end them"),
+        (r"started\nended 0\n", "not ended within 0.5 s"),
         (r"", "was ended before it"),
         (r"started\n", "was ended before it"),
     ],

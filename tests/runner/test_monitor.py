@@ -22,9 +22,9 @@ from loadgen.net.clock import ManualClock
 from loadgen.plan import Plan
 from loadgen.results.instruments import MachineSamples, MonitorRecord, ProcessSamples
 from loadgen.results.record import RunRecord
-from loadgen.runner.context import Progress, Surroundings
 from loadgen.runner.monitor import Monitor
 from loadgen.runner.run import run
+from loadgen.runner.surroundings import Progress, Surroundings
 from loadgen.runner.target_processes import UnknownTargetError, processes_of
 from loadgen.server.embedded import EmbeddedServer
 

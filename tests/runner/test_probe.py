@@ -33,9 +33,9 @@ from loadgen.results.instruments import ProbeRecord
 from loadgen.runner import probe
 from loadgen.runner.probe import (
     TRICKLE_MESSAGES,
-    Orders,
+    ControlChannel,
     Probe,
-    Prober,
+    ProbeConnection,
     is_wanted,
 )
 
@@ -71,7 +71,9 @@ def test_a_socket_that_met_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(socket, "socket", SelfConnected)
     near, far = socket.socketpair()
     with near, far:
-        prober = Prober(Plan(), Endpoint(socket.AF_INET, ("127.0.0.1", 1)), Orders(near.fileno()))
+        prober = ProbeConnection(
+            Plan(), Endpoint(socket.AF_INET, ("127.0.0.1", 1)), ControlChannel(near.fileno())
+        )
         with contextlib.closing(prober), pytest.raises(ConnectionRefusedError, match="to itself"):
             prober.connect()
 

@@ -10,8 +10,8 @@ from records import HEALTHY, OPEN_LOOP_TIMES, distribution, healthy
 from loadgen.locust.collector import RECENT, Collector
 from loadgen.locust.web.recent import Second, seconds
 from loadgen.locust.worker_report import PartReport
+from loadgen.results.aligned_records import AlignedRecord, align, intervals
 from loadgen.results.interval_packer import packed
-from loadgen.results.merge_intervals import WorkerPart, aligned, intervals
 from loadgen.results.record import RunRecord
 
 
@@ -33,7 +33,7 @@ def of_a_worker(count: int, began: str, step_s: float, **times: Any) -> RunRecor
     return healthy(started_at=f"2026-01-31T12:00:{began}+00:00", intervals=kept, **times)
 
 
-def one_by_one(parts: list[WorkerPart]) -> list[Second]:
+def one_by_one(parts: list[AlignedRecord]) -> list[Second]:
     return [
         Second(
             each.start_s,
@@ -49,7 +49,7 @@ OPEN_LOOP = {name: OPEN_LOOP_TIMES[name] for name in ("response_time_ns", "sched
 
 @pytest.mark.parametrize("times", [{}, OPEN_LOOP])
 def test_are_what_the_intervals_are_that_begin_in_one_second(times: dict[str, Any]) -> None:
-    parts = aligned(
+    parts = align(
         {
             "a": of_a_worker(10, "00.250", 1.0, **times),
             "b": of_a_worker(8, "03.600", 0.5, **times),
@@ -65,7 +65,7 @@ def test_are_what_the_intervals_are_that_begin_in_one_second(times: dict[str, An
 
 def test_leave_out_the_interval_that_is_under_way() -> None:
     worker = of_a_worker(10, "00.000", 1.0)
-    parts = aligned({"a": worker, "b": of_a_worker(9, "00.000", 1.0)})
+    parts = align({"a": worker, "b": of_a_worker(9, "00.000", 1.0)})
     [*others, last] = seconds(parts, ["a"])
     assert len(others) == 8
     assert last.at_s == 8.0
@@ -74,8 +74,8 @@ def test_leave_out_the_interval_that_is_under_way() -> None:
 
 
 def test_of_nothing_are_none() -> None:
-    assert seconds(aligned({"a": healthy(intervals=packed([]))})) == []
-    assert seconds(aligned({"a": of_a_worker(1, "00.000", 1.0)}), ["a"]) == []
+    assert seconds(align({"a": healthy(intervals=packed([]))})) == []
+    assert seconds(align({"a": of_a_worker(1, "00.000", 1.0)}), ["a"]) == []
 
 
 def test_that_are_gathered_are_the_latest_and_the_whole_run_stays_packed() -> None:

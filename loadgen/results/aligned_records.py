@@ -25,7 +25,7 @@ from loadgen.results.intervals import (
 from loadgen.results.record import FailureRecord, RunRecord
 from loadgen.units import MOMENT_FORM, NS_PER_S, ns_to_seconds, parse_moment, seconds_to_ns
 
-STAGES: Final[tuple[RunPhase, ...]] = ("loading", "draining", "warming", "opening")
+PHASE_PRECEDENCE: Final[tuple[RunPhase, ...]] = ("loading", "draining", "warming", "opening")
 """What an interval is called whose workers were at several: loading where any was, otherwise the
 most advanced."""
 
@@ -39,16 +39,16 @@ _EARLY_NS: Final = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerPart:
+class AlignedRecord:
     """What one worker has found; ``began_ns`` is when, by the wall clock.
 
-    Its moments lie ``later_ns`` after those of the run, which begins with its earliest part.
+    Its moments lie ``offset_ns`` after those of the run, which begins with its earliest part.
     """
 
     name: str
     record: RunRecord
     began_ns: int
-    later_ns: int
+    offset_ns: int
 
     def second_of(self, own_ns: int) -> int:
         """Return the second of the wall clock in which the moment ``own_ns`` of the part lies."""
@@ -61,19 +61,19 @@ class WorkerPart:
 
     def moment_ns(self, own_s: float) -> int:
         """Return the moment ``own_s`` of the part, in nanoseconds from the start of the run."""
-        return seconds_to_ns(own_s) + self.later_ns
+        return seconds_to_ns(own_s) + self.offset_ns
 
     def moment_s(self, own_s: float) -> float:
         """Return the same in seconds."""
         return ns_to_seconds(self.moment_ns(own_s))
 
 
-def aligned(records: Mapping[str, RunRecord]) -> list[WorkerPart]:
+def align(records: Mapping[str, RunRecord]) -> list[AlignedRecord]:
     """Return the parts in the order of their names. Raises RecordError if a start is no moment."""
     starts_ns = {name: began_ns(name, records[name]) for name in sorted(records)}
     first_ns = min(starts_ns.values())
     return [
-        WorkerPart(name, records[name], at_ns, at_ns - first_ns)
+        AlignedRecord(name, records[name], at_ns, at_ns - first_ns)
         for name, at_ns in starts_ns.items()
     ]
 
@@ -93,7 +93,7 @@ def began_ns(name: str, record: RunRecord) -> int:
     return since_epoch // timedelta(microseconds=1) * _NS_PER_US
 
 
-def intervals(parts: Iterable[WorkerPart]) -> Iterator[IntervalRecord]:
+def intervals(parts: Iterable[AlignedRecord]) -> Iterator[IntervalRecord]:
     """Yield the intervals of all; those that began in one second of the wall clock are one.
 
     One spans the time from the earliest start to the latest end of those that it is made of.
@@ -104,7 +104,7 @@ def intervals(parts: Iterable[WorkerPart]) -> Iterator[IntervalRecord]:
         yield _interval([[interval for *_, interval in own] for _, own in by_part])
 
 
-def _by_second(part: WorkerPart) -> Iterator[tuple[int, str, IntervalCounts]]:
+def _by_second(part: AlignedRecord) -> Iterator[tuple[int, str, IntervalCounts]]:
     """Yield the second in which each interval began, whose it is, and when that is for the run."""
     for interval in counted(part.record.intervals):
         own_s = interval.numbers["start_s"]
@@ -125,7 +125,7 @@ def _interval(by_part: Sequence[Sequence[IntervalCounts]]) -> IntervalRecord:
     numbers["start_s"] = min(starts_s)
     numbers["duration_s"] = ns_to_seconds(end_ns - seconds_to_ns(min(starts_s)))
     numbers["connections_up"] = sum(own[-1].numbers["connections_up"] for own in by_part)
-    stage = min((each.stage for each in every), key=STAGES.index)
+    stage = min((each.stage for each in every), key=PHASE_PRECEDENCE.index)
     return IntervalCounts(stage, numbers, _added(every)).record()
 
 
@@ -138,7 +138,7 @@ def _added(every: Iterable[IntervalCounts]) -> dict[str, Histogram]:
     return added
 
 
-def failures(parts: Iterable[WorkerPart]) -> list[FailureRecord]:
+def failures(parts: Iterable[AlignedRecord]) -> list[FailureRecord]:
     """Return every kind of failure, the most frequent first."""
     kinds: dict[tuple[str, str], list[FailureRecord]] = defaultdict(list)
     for part in parts:
@@ -161,7 +161,7 @@ def failures(parts: Iterable[WorkerPart]) -> list[FailureRecord]:
     return sorted(merged, key=lambda failure: -failure.count)
 
 
-def clock_steps(parts: Iterable[WorkerPart]) -> list[ClockStep]:
+def clock_steps(parts: Iterable[AlignedRecord]) -> list[ClockStep]:
     """Return when a worker found its wall clock set, in the order of time."""
     steps = [
         msgspec.structs.replace(step, at_s=part.moment_s(step.at_s))
