@@ -253,7 +253,7 @@ def _delayed(parts: Sequence[DelayedRecord]) -> DelayedRecord:
 def _longest_gap_at_s(aligned: Sequence[AlignedRecord]) -> float | None:
     longest = max(aligned, key=lambda part: part.record.generator.longest_gap_s)
     at_s = longest.record.generator.longest_gap_at_s
-    return None if at_s is None else longest.moment_s(at_s)
+    return None if at_s is None else longest.run_time_s(at_s)
 
 
 # ---- what it is worth ---------------------------------------------------------------------

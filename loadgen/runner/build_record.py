@@ -1,4 +1,4 @@
-"""From what a run has left in memory to its frozen record."""
+"""Builds the record of a run, or of an interval, from the state of the run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from loadgen.engine.pool import PoolTotals
 from loadgen.engine.recorder import MeasuredInterval
 from loadgen.engine.tallies import TimesTally
 from loadgen.plan.redaction import as_recorded
-from loadgen.results.connections import described
+from loadgen.results.connections import from_ledger
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
@@ -36,7 +36,7 @@ def interval_record(
     phase: RunPhase,
     state: RunState,
 ) -> IntervalRecord:
-    """Return the record of an interval, given the totals at its two ends."""
+    """Return the record of an interval, given the totals before and after it."""
     load_began_ns = state.milestones.load_began_ns
     return IntervalRecord(
         start_s=ns_to_seconds(interval.start_ns - load_began_ns),
@@ -54,9 +54,9 @@ def interval_record(
 def build_record(
     state: RunState, target: TargetRecord, connections: ConnectionsRecord | None = None
 ) -> RunRecord:
-    """Return the record of a run that is over, or of what it has found so far.
+    """Return the record of a run that is over, or of its results so far.
 
-    connections: their record, which is made here unless it is given.
+    connections: the record of the connections; built here unless it is given.
     """
     plan = state.plan
     state.recorder.flush()
@@ -118,7 +118,7 @@ def _due(state: RunState) -> int | None:
 def _overdue(state: RunState) -> int | None:
     """Return how many messages were due and not sent; None in a closed loop.
 
-    Where they were too many to be counted, the rate asked for says how many were to be expected.
+    If they were too many to count, the number is estimated from the offered rate.
     """
     profile, warmup_s = state.profile, state.plan.warmup_s
     if profile is None:
@@ -139,7 +139,7 @@ def _requested_rate_per_s(state: RunState) -> float | None:
 
 
 def _submitting_s(state: RunState) -> float:
-    """Return how long messages were submitted: where a limit of messages ended it, to the last."""
+    """Return the time in which messages were submitted: to the last one, if a limit ended it."""
     last_ns = state.recorder.send_gaps.last_ns
     if not state.unsubmitted and last_ns is not None:
         return ns_to_seconds(last_ns - state.milestones.load_began_ns)
@@ -188,14 +188,14 @@ def _actual(state: RunState) -> Actual:
     )
 
 
-def _connection_time(found: ConnectionTime) -> ConnectionTimeRecord:
+def _connection_time(time: ConnectionTime) -> ConnectionTimeRecord:
     return ConnectionTimeRecord(
-        up_s=ns_to_seconds(found.up_ns),
-        renewing_s=ns_to_seconds(found.renewing_ns),
-        opening_s=ns_to_seconds(found.opening_ns),
-        backing_off_s=ns_to_seconds(found.backing_off_ns),
-        failed_s=ns_to_seconds(found.failed_ns),
-        nobody_up_s=ns_to_seconds(found.nobody_up_ns),
+        up_s=ns_to_seconds(time.up_ns),
+        renewing_s=ns_to_seconds(time.renewing_ns),
+        opening_s=ns_to_seconds(time.opening_ns),
+        backing_off_s=ns_to_seconds(time.backing_off_ns),
+        failed_s=ns_to_seconds(time.failed_ns),
+        nobody_up_s=ns_to_seconds(time.nobody_up_ns),
     )
 
 
@@ -245,13 +245,13 @@ def _generator(state: RunState) -> GeneratorRecord:
 
 
 def _delayed(tally: TimesTally) -> DelayedRecord | None:
-    found = DelayedRecord(
+    delayed = DelayedRecord(
         service_ns=Distribution.of(tally.delayed_service),
         response_ns=Distribution.of(tally.delayed_response),
         schedule_lag_ns=Distribution.of(tally.delayed_lag),
         reads=tally.delayed_reads,
     )
-    return found if found.messages or found.reads else None
+    return delayed if delayed.messages or delayed.reads else None
 
 
 def _shared_pauses_s(state: RunState) -> float:
@@ -282,11 +282,11 @@ def _failures(state: RunState) -> list[FailureRecord]:
 def connections_record(
     connections: Sequence[Connection], times: ConnectionTimes
 ) -> ConnectionsRecord:
-    """Return the record of ``connections``, and of the ``times`` that they saw."""
-    return described(_ledger(connections, times))
+    """Return the record of ``connections``, with the ``times`` of their messages."""
+    return from_ledger(_ledger(connections, times))
 
 
-def _ledger(connections: Sequence[Connection], seen: ConnectionTimes) -> dict[str, list[Any]]:
+def _ledger(connections: Sequence[Connection], times: ConnectionTimes) -> dict[str, list[Any]]:
     count = len(connections)
     return {
         "index": [connection.index for connection in connections],
@@ -302,9 +302,9 @@ def _ledger(connections: Sequence[Connection], seen: ConnectionTimes) -> dict[st
         "bytes_received": [connection.bytes_received for connection in connections],
         "submitted": [connection.submitted for connection in connections],
         "answered": [connection.answered for connection in connections],
-        "service_time_min_ns": seen.min_ns[:count].tolist(),
-        "service_time_mean_ns": seen.mean_ns[:count].tolist(),
-        "service_time_p50_ns": seen.p50_ns[:count].tolist(),
-        "service_time_p99_ns": seen.p99_ns[:count].tolist(),
-        "service_time_max_ns": seen.max_ns[:count].tolist(),
+        "service_time_min_ns": times.min_ns[:count].tolist(),
+        "service_time_mean_ns": times.mean_ns[:count].tolist(),
+        "service_time_p50_ns": times.p50_ns[:count].tolist(),
+        "service_time_p99_ns": times.p99_ns[:count].tolist(),
+        "service_time_max_ns": times.max_ns[:count].tolist(),
     }

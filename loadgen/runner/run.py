@@ -176,7 +176,7 @@ class _Run:
         if engine.opened:
             self._observe("warming" if self._plan.warmup_s else "loading", engine.totals(), 0)
             now_ns = engine.start()
-        state.intervals.last_took(ns_to_seconds(now_ns - milestones.opening_began_ns))
+        state.intervals.set_last_duration(ns_to_seconds(now_ns - milestones.opening_began_ns))
         self._interval_began_ns = milestones.warmup_began_ns = now_ns
         state.begin_load(now_ns + seconds_to_ns(self._plan.warmup_s))
 

@@ -99,7 +99,7 @@ class TestPackedIntervals:
         packer = IntervalPacker()
         for each in of_a_run():
             packer.append(each)
-        packer.last_took(0.25)
+        packer.set_last_duration(0.25)
         packer.move(-2.0)
         moved = packer.packed()
         starts_s = numbers_of(moved, "start_s").tolist()

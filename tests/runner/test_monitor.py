@@ -152,7 +152,7 @@ class TestTarget:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             endpoint = Endpoint(socket.AF_INET, unused.getsockname())
-            with pytest.raises(UnknownTargetError, match="who listens"):
+            with pytest.raises(UnknownTargetError, match="which process listens"):
                 processes_of(Plan(), endpoint, None)
 
     def test_may_listen_everywhere(self) -> None:

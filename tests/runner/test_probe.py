@@ -32,7 +32,7 @@ from loadgen.plan import payloads as payload
 from loadgen.results.instruments import ProbeRecord
 from loadgen.runner import probe
 from loadgen.runner.probe import (
-    TRICKLE_MESSAGES,
+    FEW_MESSAGES,
     ControlChannel,
     Probe,
     ProbeConnection,
@@ -58,8 +58,8 @@ LINE = b"PING\n"
         ({"rate": 1001}, "UNIX sockets have none", True),
         ({"rate": "1..5k/1s"}, "UNIX sockets have none", True),
         ({"connections": 1, "rate": 5000}, "UNIX sockets have none", True),
-        ({"messages": TRICKLE_MESSAGES // 100}, "UNIX sockets have none", False),
-        ({"messages": TRICKLE_MESSAGES // 100 + 1}, "UNIX sockets have none", True),
+        ({"messages": FEW_MESSAGES // 100}, "UNIX sockets have none", False),
+        ({"messages": FEW_MESSAGES // 100 + 1}, "UNIX sockets have none", True),
     ],
     ids=str,
 )
@@ -199,7 +199,7 @@ def test_a_target_that_drops_it_ends_the_probe_and_not_the_run(
     assert record.actual.submitted > 0
 
 
-WAITED = "it still waited for a reply when the run ended"
+WAITED = "it was still waiting for a reply when the run ended"
 
 
 @pytest.mark.parametrize("reply", ["eof", r"delimiter:\n"])
