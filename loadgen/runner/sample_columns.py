@@ -1,4 +1,4 @@
-"""The samples of the monitor in memory: columns of numbers, eight bytes for each."""
+"""Columns of numbers, eight bytes for each: the samples of the monitor in memory."""
 
 import math
 from array import array

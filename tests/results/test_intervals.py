@@ -1,4 +1,4 @@
-"""Intervals, packed: they come back as they were, in few bytes, to us and to others."""
+"""Packed intervals: unpacked unchanged, small, and readable by other programs."""
 
 import base64
 import json
@@ -79,7 +79,7 @@ class TestPackedIntervals:
         intervals = [interval(0.0, **OPEN_LOOP_TIMES)]
         assert list(packed(intervals)) == intervals
 
-    def test_tell_one_thing_of_all_as_the_list_does(self) -> None:
+    def test_give_one_field_of_all_as_the_list_does(self) -> None:
         intervals = of_a_run()
         kept = packed(intervals)
         assert phases_of(kept) == phases_of(intervals) == [each.stage for each in intervals]

@@ -162,7 +162,7 @@ def changed(**fields: Any) -> bytes:
     return json.dumps({**json.loads(HEALTHY.to_json()), **fields}).encode()
 
 
-class TestNoRecord:
+class TestInvalidRecord:
     @pytest.mark.parametrize(
         "text",
         [
@@ -210,7 +210,7 @@ class TestNoRecord:
     def test_with_text_that_is_not_utf_8_is_refused(self) -> None:
         assert "\n" not in refusal_of(HEALTHY.to_json().replace(b"10.0.0.5", b"\xff\xfe.0.5"))
 
-    def test_with_a_cause_that_nobody_knows_is_refused(self) -> None:
+    def test_with_an_unknown_cause_is_refused(self) -> None:
         known = msgspec.to_builtins(failure(Phase.CONNECT, Cause.REFUSED))
         unknown = {**known, "cause": "moon phase"}
         assert "moon phase" in refusal_of(changed(failures=[unknown]))
@@ -246,7 +246,7 @@ class TestDistribution:
         assert healthy(**OPEN_LOOP_TIMES).latency.percentile(100) == 420_000
 
 
-class TestFreezing:
+class TestBuildRecord:
     def test_takes_the_time_of_reading_where_the_kernel_gives_none(self) -> None:
         found = recorded_run()
         assert (found.timestamps.mode, found.timestamps.reason) == ("user", "as asked")
@@ -264,7 +264,7 @@ class TestFreezing:
         assert found.blocked_ns == distribution(10_000)
         assert found.generator_lag_ns == distribution(30_000)
 
-    def test_tells_what_became_of_every_stamp_and_when_the_wall_clock_was_set(self) -> None:
+    def test_counts_every_kind_of_timestamp_and_the_clock_steps(self) -> None:
         evidence = recorded_open_loop().timestamps
         assert (evidence.mode, evidence.reason, evidence.read_uncertainty_ns) == (
             "kernel",
@@ -276,7 +276,7 @@ class TestFreezing:
 
 
 class TestSchemaFile:
-    def test_is_in_step_with_the_code(self) -> None:
+    def test_is_up_to_date(self) -> None:
         fresh = json.dumps(json_schema(), indent=1) + "\n"
         assert SCHEMA_FILE.read_text(encoding="utf-8") == fresh, (
             "renew it: python -m loadgen.results.schema > loadgen/results/record.schema.json"

@@ -1,4 +1,4 @@
-"""Whole numbers as varints."""
+"""Integers as varints."""
 
 import numpy as np
 import pytest

@@ -43,8 +43,8 @@ class CommandTemplate:
             raise UsageError(f"{option}: {quoted(text)} is not a command line: {error}") from None
         if not any(PLACEHOLDER in word for word in words):
             raise UsageError(
-                f"{option}: {quoted(text)} has no {PLACEHOLDER}, which stands for its JSON file; "
-                f"write it as in 'loadgen localhost:9999 --json {PLACEHOLDER}'"
+                f"{option}: {quoted(text)} has no place for its JSON file; write {PLACEHOLDER} "
+                f"there, as in 'loadgen localhost:9999 --json {PLACEHOLDER}'"
             )
         return cls(" ".join(text.split()), words)
 

@@ -1,4 +1,4 @@
-"""The end of a command's output; earlier output is read and discarded, so that it stays bounded."""
+"""Keeps the end of a command's output; reads and discards the rest, so that memory is bounded."""
 
 import os
 import select
