@@ -239,7 +239,7 @@ def test_a_supervisor_that_fails_is_reported_and_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: str, complaint: str
 ) -> None:
     """One that stays at the end, or ends early; processes of another user cannot be ended."""
-    stays = "not ended in" in complaint
+    stays = "not ended within" in complaint
     fake = tmp_path / "supervisor.py"
     fake.write_text(
         "import signal, sys\n"
