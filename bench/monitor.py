@@ -34,9 +34,9 @@ class _NotedMonitor(Monitor):
         self.looks: list[tuple[int, int]] = []
         self._began_ns = 0
 
-    def _rest(self) -> None:
+    def _pause(self) -> None:
         self._note()
-        super()._rest()
+        super()._pause()
         self._began_ns = monotonic_ns()
 
     def _sample(self, rest: Callable[[], None]) -> None:

@@ -28,7 +28,7 @@ import psutil
 from bench.trend import CONFIDENCE, LEAST_SAMPLES, Slope, Word, slope
 from bench.yardstick import ROOT, UnavailableError, heading
 from loadgen import RunRecord, from_json
-from loadgen.results.intervals import numbers_of, stages_of
+from loadgen.results.intervals import numbers_of, phases_of
 from loadgen.server.connections import ServerCounts
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.server.residence_log import read_residence_log
@@ -203,7 +203,7 @@ def _rates(record: RunRecord, from_s: float) -> tuple[list[float], list[float]]:
     starts_s, lasting_s, messages = (
         numbers_of(intervals, name) for name in ("start_s", "duration_s", "messages")
     )
-    is_loading = np.array(stages_of(intervals)) == "loading"
+    is_loading = np.array(phases_of(intervals)) == "loading"
     counted = is_loading & (starts_s >= from_s) & (lasting_s >= 1.0)
     return starts_s[counted].tolist(), (messages[counted] / lasting_s[counted]).tolist()
 

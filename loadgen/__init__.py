@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from loadgen.results.histogram import Histogram
     from loadgen.results.record import RunRecord, from_json
     from loadgen.results.verdict import CheckResult, Finding, Health
-    from loadgen.runner.context import Progress, Surroundings
     from loadgen.runner.run import UnreachableTargetError, run
+    from loadgen.runner.surroundings import Progress, Surroundings
 
 _MODULES = {
     "CheckResult": "results.verdict",
@@ -44,11 +44,11 @@ _MODULES = {
     "LoadgenError": "errors",
     "LocalLimitError": "errors",
     "Plan": "plan.plan",
-    "Progress": "runner.context",
+    "Progress": "runner.surroundings",
     "RecordError": "errors",
     "RunRecord": "results.record",
     "SizePayload": "plan.payloads",
-    "Surroundings": "runner.context",
+    "Surroundings": "runner.surroundings",
     "UnreachableError": "errors",
     "UnreachableTargetError": "runner.run",
     "UsageError": "errors",

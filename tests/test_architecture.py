@@ -30,7 +30,7 @@ DOORS: Final = {
         *("net.backends", "net.pacing", "engine.fast_path", "engine.selector", "engine.pool"),
         *("runner.probe", "server*"),
     ],
-    "time": ["net.clock", "net.dump", "runner.probe", "server*", "runner.supervisor"],
+    "time": ["net.clock", "net.dump", "runner.probe", "server*", "runner.commands.supervisor"],
 }
 
 # What reports read: what was found, what follows from it, and the words for it; no run.

@@ -25,12 +25,12 @@ from loadgen.analysis.verdict import judging, worker_rules
 from loadgen.errors import RecordError
 from loadgen.plan import Plan
 from loadgen.quantities import MOST_CHARACTERS
-from loadgen.results import connections, merge_intervals
+from loadgen.results import aligned_records, connections
 from loadgen.results import team as team_of_workers
+from loadgen.results.aligned_records import AlignedRecord, where_known
 from loadgen.results.distribution import Distribution
 from loadgen.results.instruments import DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.results.interval_packer import packed
-from loadgen.results.merge_intervals import WorkerPart, where_known
 from loadgen.results.record import (
     Actual,
     ConnectionTimeRecord,
@@ -75,12 +75,12 @@ def merge(of_workers: Mapping[str, RunRecord], team: Team | None = None) -> RunR
     """
     if not of_workers:
         raise ValueError("there are no records to merge")
-    aligned = merge_intervals.aligned(of_workers)
+    aligned = aligned_records.align(of_workers)
     _check_same_run(aligned)
     records = [worker.record for worker in aligned]
     judged = [record.health or judging.judge(record) for record in records]
     load_s = ns_to_seconds(max(worker.load_ended_ns for worker in aligned))
-    times = merge_intervals.times(records)
+    times = aligned_records.times(records)
     record = RunRecord(
         started_at=min(aligned, key=lambda worker: worker.began_ns).record.started_at,
         outcome=min((record.outcome for record in records), key=OUTCOMES.index),
@@ -94,8 +94,8 @@ def merge(of_workers: Mapping[str, RunRecord], team: Team | None = None) -> RunR
         generator=_generator(aligned),
         connect_latency_ns=Distribution.of_all(record.connect_latency_ns for record in records),
         **times,
-        failures=merge_intervals.failures(aligned),
-        intervals=packed(merge_intervals.intervals(aligned)),
+        failures=aligned_records.failures(aligned),
+        intervals=packed(aligned_records.intervals(aligned)),
         connections=connections.joined([record.connections for record in records]),
         workers=[_worker(worker, found) for worker, found in zip(aligned, judged, strict=True)],
         team=None if team is None else team_of_workers.team_record(team, aligned),
@@ -103,7 +103,7 @@ def merge(of_workers: Mapping[str, RunRecord], team: Team | None = None) -> RunR
     return msgspec.structs.replace(record, health=_health(record, aligned, judged))
 
 
-def _check_same_run(aligned: Sequence[WorkerPart]) -> None:
+def _check_same_run(aligned: Sequence[AlignedRecord]) -> None:
     first, *others = aligned
     for other in others:
         difference = unlike(first.record, other.record)
@@ -155,7 +155,7 @@ def _plan(plans: Sequence[Plan], load_s: float) -> Plan:
     )
 
 
-def _requested(aligned: Sequence[WorkerPart], team: Team | None, load_s: float) -> Requested:
+def _requested(aligned: Sequence[AlignedRecord], team: Team | None, load_s: float) -> Requested:
     wanted = [worker.record.requested for worker in aligned]
     asked = team_of_workers.asked_share(team, aligned)
     return Requested(
@@ -215,7 +215,7 @@ def _connection_time(records: Sequence[ConnectionTimeRecord]) -> ConnectionTimeR
     return ConnectionTimeRecord(**sums)
 
 
-def _generator(aligned: Sequence[WorkerPart]) -> GeneratorRecord:
+def _generator(aligned: Sequence[AlignedRecord]) -> GeneratorRecord:
     generators = [worker.record.generator for worker in aligned]
     durations_s = [worker.record.actual.duration_s for worker in aligned]
     submitted = [worker.record.actual.submitted for worker in aligned]
@@ -247,16 +247,16 @@ def _delayed(records: Sequence[DelayedRecord]) -> DelayedRecord:
     )
 
 
-def _longest_gap_at_s(aligned: Sequence[WorkerPart]) -> float | None:
+def _longest_gap_at_s(aligned: Sequence[AlignedRecord]) -> float | None:
     longest = max(aligned, key=lambda worker: worker.record.generator.longest_gap_s)
     at_s = longest.record.generator.longest_gap_at_s
-    return None if at_s is None else longest.moment_s(at_s)
+    return None if at_s is None else longest.run_time_s(at_s)
 
 
 # ---- timestamps and verdict ---------------------------------------------------------------
 
 
-def _timestamps(aligned: Sequence[WorkerPart]) -> TimestampsRecord:
+def _timestamps(aligned: Sequence[AlignedRecord]) -> TimestampsRecord:
     """Return where arrival times come from: the kernel only if all workers had them from it."""
     stamps = [worker.record.timestamps for worker in aligned]
     are_kernel = all(each.mode == "kernel" for each in stamps)
@@ -270,14 +270,14 @@ def _timestamps(aligned: Sequence[WorkerPart]) -> TimestampsRecord:
         implausible=sum(each.implausible for each in stamps),
         unsampled=sum(each.unsampled for each in stamps),
         left_out=sum(each.left_out for each in stamps),
-        clock_steps=merge_intervals.clock_steps(aligned),
+        clock_steps=aligned_records.clock_steps(aligned),
         read_uncertainty_ns=where_known(
             Distribution.of_all, (each.read_uncertainty_ns for each in stamps)
         ),
     )
 
 
-def _reason(aligned: Sequence[WorkerPart]) -> str:
+def _reason(aligned: Sequence[AlignedRecord]) -> str:
     """Return why the kernel gave no timestamps; with names, unless it is the same for all."""
     reasons = [(worker.name, worker.record.timestamps.reason) for worker in aligned]
     if len({reason for _, reason in reasons}) == 1:
@@ -286,7 +286,9 @@ def _reason(aligned: Sequence[WorkerPart]) -> str:
     return named[:MOST_CHARACTERS]
 
 
-def _health(record: RunRecord, aligned: Sequence[WorkerPart], judged: Sequence[Health]) -> Health:
+def _health(
+    record: RunRecord, aligned: Sequence[AlignedRecord], judged: Sequence[Health]
+) -> Health:
     """Return the most severe verdict, and all findings, the most severe first."""
     found = [(result.verdict, [result.finding]) for result in worker_rules.workers(record)]
     for worker, own_health in zip(aligned, judged, strict=True):
@@ -307,7 +309,7 @@ def _named(worker: str, finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, evidence=evidence[:MOST_CHARACTERS])
 
 
-def _worker(worker: WorkerPart, judged: Health) -> WorkerRecord:
+def _worker(worker: AlignedRecord, judged: Health) -> WorkerRecord:
     record = worker.record
     return WorkerRecord(
         name=worker.name,

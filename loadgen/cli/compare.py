@@ -24,7 +24,7 @@ from loadgen.cli.terminal import print_lines
 from loadgen.errors import UsageError
 from loadgen.files import output_places
 from loadgen.files.output_places import STDOUT
-from loadgen.runner.alternating import CommandTemplate
+from loadgen.runner.commands.alternating import CommandTemplate
 from loadgen.text import escaped, quoted, utf_8
 from loadgen.units import NUMBER
 

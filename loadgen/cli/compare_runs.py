@@ -22,7 +22,7 @@ from loadgen.cli.terminal import Announcer
 from loadgen.errors import UsageError, reason
 from loadgen.files.writing import check_folder, is_regular
 from loadgen.plan.redaction import redacted
-from loadgen.runner.alternating import (
+from loadgen.runner.commands.alternating import (
     CommandTemplate,
     Series,
     Side,

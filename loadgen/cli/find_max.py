@@ -23,8 +23,8 @@ from loadgen.plan import Plan
 from loadgen.plan import payloads as payload
 from loadgen.plan.redaction import as_recorded
 from loadgen.results.record import RunRecord
-from loadgen.runner.context import Surroundings
 from loadgen.runner.run import run
+from loadgen.runner.surroundings import Surroundings
 
 Say = Callable[[Iterable[Line]], None]
 _OPTION: Final = "--find-max"

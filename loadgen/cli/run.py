@@ -27,8 +27,8 @@ from loadgen.net.failure import Cause
 from loadgen.plan import Plan
 from loadgen.results.hdr_log import to_hdr_log
 from loadgen.results.record import FailureRecord, RunRecord
-from loadgen.runner.context import Surroundings
 from loadgen.runner.run import UnreachableTargetError, run
+from loadgen.runner.surroundings import Surroundings
 from loadgen.text import readable, utf_8
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from rich.text import Text
 from loadgen.analysis.lines import Line
 from loadgen.plan import Plan
 from loadgen.results.intervals import RunPhase
-from loadgen.runner.context import Progress
+from loadgen.runner.surroundings import Progress
 from loadgen.signals import outliving_terminal
 from loadgen.units import format_count
 

@@ -18,7 +18,7 @@ from loadgen.plan.user_arrivals import Later, OfferedLoad
 from loadgen.results.interval_packer import IntervalPacker
 from loadgen.results.intervals import RunPhase
 from loadgen.results.record import ConnectionsRecord, RunRecord, TargetRecord
-from loadgen.runner.build_record import freeze, freeze_interval
+from loadgen.runner.build_record import build_record, interval_record
 from loadgen.runner.cpu_time import Processor
 from loadgen.runner.state import RunState
 from loadgen.units import ns_to_seconds
@@ -47,7 +47,7 @@ class ClassRecord:
     def begin(self, now_ns: int, started_at: str, offered: OfferedLoad | None) -> None:
         """Begin the load: at ``now_ns``, which is ``started_at`` by the wall clock."""
         self._offered = self.state.profile = offered
-        marks = self.state.marks
+        marks = self.state.milestones
         self.state.started_at = started_at
         marks.opening_began_ns = marks.opening_ended_ns = now_ns
         marks.warmup_began_ns = marks.load_began_ns = now_ns
@@ -60,7 +60,7 @@ class ClassRecord:
         self.state.started_at = started_at
         self.state.begin_load(now_ns)
         if self._offered is not None:
-            warmup_ns = now_ns - self.state.marks.warmup_began_ns
+            warmup_ns = now_ns - self.state.milestones.warmup_began_ns
             self.state.profile = Later(self._offered, ns_to_seconds(warmup_ns))
         self.state.at_load_begin = self._totals
         self.state.recorder.begin_measuring(now_ns)
@@ -74,7 +74,7 @@ class ClassRecord:
         before, after = self._totals, self._engine.totals()
         interval = self.state.recorder.end_interval(self._interval_began_ns, now_ns)
         phase: RunPhase = "loading" if self._is_loading else "draining"
-        self._intervals.append(freeze_interval(interval, before, after, phase, self.state))
+        self._intervals.append(interval_record(interval, before, after, phase, self.state))
         self._totals, self._interval_began_ns = after, now_ns
 
     @property
@@ -87,14 +87,14 @@ class ClassRecord:
         self.end_interval(now_ns)
         self._note_load_end(now_ns)
         self._is_loading = False
-        marks = self.state.marks
+        marks = self.state.milestones
         self.state.overdue = self._engine.overdue(marks.load_began_ns, now_ns)
 
     def end(self, now_ns: int) -> None:
         """End the drain."""
         self.end_interval(now_ns)
         self._is_over = True
-        self.state.marks.drain_ended_ns = now_ns
+        self.state.milestones.drain_ended_ns = now_ns
         self.state.at_end = self._totals
 
     def record(self, now_ns: int) -> RunRecord:
@@ -104,7 +104,7 @@ class ClassRecord:
         """
         state = self.state
         if not self._is_over:
-            state.marks.drain_ended_ns = now_ns  # so far
+            state.milestones.drain_ended_ns = now_ns  # so far
             self.end_interval(now_ns)  # there may be no other report
             state.at_end = self._totals_without_in_flight()
         if self._is_loading:
@@ -116,7 +116,7 @@ class ClassRecord:
         state.plan = plan_of_all_users(self._plan, len(state.connections), state.load_s)
         state.intervals, self._intervals = self._intervals, IntervalPacker()
         ledger = None if self._is_over else _without_ledger(len(state.connections))
-        record = freeze(state, self._target, ledger)
+        record = build_record(state, self._target, ledger)
         # Locust decides how long a run lasts, not the plan of a user.
         requested = msgspec.structs.replace(record.requested, duration_s=None)
         record = msgspec.structs.replace(record, requested=requested)
@@ -130,9 +130,9 @@ class ClassRecord:
 
     def _note_load_end(self, now_ns: int) -> None:
         state = self.state
-        state.marks.load_ended_ns = now_ns
+        state.milestones.load_ended_ns = now_ns
         state.at_load_end = self._totals
-        state.pulse = self._engine.loop_stats
+        state.loop_stats = self._engine.loop_stats
         state.connection_time = self._engine.availability.so_far(now_ns).since(
             self._availability_before
         )

@@ -17,7 +17,7 @@ from loadgen.locust.recent_seconds import Second, seconds
 from loadgen.locust.worker_tracker import WorkerTracker
 from loadgen.logs import logger
 from loadgen.net.clock import monotonic_ns
-from loadgen.results import merge_intervals
+from loadgen.results import aligned_records
 from loadgen.results.distribution import Distribution
 from loadgen.results.interval_packer import packed
 from loadgen.results.intervals import PackedIntervals
@@ -167,7 +167,7 @@ class Collector:
     def recent(self, user_class: str) -> list[Second]:
         """Return the latest seconds of ``user_class``, at most `RECENT`."""
         counting = dict(self._counting(user_class))
-        team = merge_intervals.aligned({name: each.latest for name, each in counting.items()})
+        team = aligned_records.align({name: each.latest for name, each in counting.items()})
         under_way = [name for name, each in counting.items() if not each.report.is_last]
         return seconds(team, under_way)[-RECENT:]
 

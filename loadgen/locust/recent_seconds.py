@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from loadgen.results.aligned_records import AlignedRecord
 from loadgen.results.distribution import Distribution
 from loadgen.results.intervals import numbers_of, times_of
-from loadgen.results.merge_intervals import WorkerPart
 from loadgen.results.packed_times import summed
 from loadgen.units import NS_PER_S, ns_to_seconds
 
@@ -25,7 +25,7 @@ class Second(NamedTuple):
     latency: Distribution
 
 
-def seconds(workers: Sequence[WorkerPart], under_way: Sequence[str] = ()) -> list[Second]:
+def seconds(workers: Sequence[AlignedRecord], under_way: Sequence[str] = ()) -> list[Second]:
     """Return the seconds in which intervals of ``workers`` began.
 
     under_way: the names of workers whose last interval has not ended; it is left out.
@@ -59,7 +59,7 @@ def _rate(messages: float, lasting_ns: int) -> float:
     return messages / ns_to_seconds(lasting_ns) if lasting_ns else 0.0
 
 
-def _columns(worker: WorkerPart, is_under_way: bool) -> tuple[Any, ...]:
+def _columns(worker: AlignedRecord, is_under_way: bool) -> tuple[Any, ...]:
     """Return the second, start, end and messages of each interval, and whether it has ended."""
     intervals = worker.record.intervals
     starts_s, lasting_s = numbers_of(intervals, "start_s"), numbers_of(intervals, "duration_s")
@@ -68,4 +68,4 @@ def _columns(worker: WorkerPart, is_under_way: bool) -> tuple[Any, ...]:
     is_over = np.arange(own_ns.size) < own_ns.size - is_under_way
     messages = numbers_of(intervals, "messages")
     wall_s = np.array([worker.second_of(at_ns) for at_ns in own_ns.tolist()], np.int64)
-    return wall_s, own_ns + worker.later_ns, end_ns + worker.later_ns, messages, is_over
+    return wall_s, own_ns + worker.offset_ns, end_ns + worker.offset_ns, messages, is_over

@@ -17,6 +17,7 @@ from loadgen.analysis.merge import merge
 from loadgen.errors import LoadgenError
 from loadgen.locust.messages import ClassReport, decode
 from loadgen.net.clock import monotonic_ns, wall_ns
+from loadgen.results.aligned_records import began_ns
 from loadgen.results.interval_packer import packed
 from loadgen.results.intervals import (
     PackedIntervals,
@@ -24,7 +25,6 @@ from loadgen.results.intervals import (
     check_order,
     numbers_of,
 )
-from loadgen.results.merge_intervals import began_ns
 from loadgen.text import quoted
 from loadgen.units import ns_to_seconds
 

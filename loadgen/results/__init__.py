@@ -1,1 +1,1 @@
-"""What was measured, as frozen data."""
+"""What was measured, as immutable values: the RunRecord, its schema, histograms, intervals."""

@@ -1,4 +1,4 @@
-"""A histogram, frozen for a record: figures for people, and the buckets that they come from."""
+"""A Distribution: the percentiles and the buckets of a histogram, as a record holds them."""
 
 import operator
 from collections.abc import Iterable
@@ -12,17 +12,17 @@ from loadgen.quantities import MeanNanoseconds, Nanoseconds, ValueCount
 from loadgen.results.histogram import BUCKETS, Histogram
 
 VALUES_BEYOND: Final = 10
-"""A percentile is worth printing where at least so many values lie beyond it: with fewer, another
-run of the same length would give another figure."""
+"""A percentile is printed if at least so many values lie beyond it: with fewer, another run of the
+same length would give another figure."""
 
 
-# The collector need not follow it, for it holds numbers alone; a long record holds millions of it.
+# It contains only numbers, so the collector need not traverse it; a long record has millions.
 class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Durations in nanoseconds: figures for people, and the histogram that they come from.
+    """Durations in nanoseconds: count, mean, extremes, percentiles, and the histogram.
 
-    ``buckets`` and ``counts`` are the occupied buckets of `loadgen.results.histogram`, which says
-    how wide they are. ``overflow`` counts values beyond its range; they count as the maximum. Where
-    ``count`` is 0, the figures are null.
+    ``buckets`` and ``counts`` are the occupied buckets, as `loadgen.results.histogram` defines
+    them. ``overflow`` counts values beyond its range; they count as the maximum. Mean,
+    extremes and percentiles are null if ``count`` is 0.
     """
 
     count: ValueCount
@@ -39,7 +39,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     counts: list[ValueCount]
 
     def __post_init__(self) -> None:
-        """Raise ValueError if this is the form of no histogram."""
+        """Raise ValueError if the fields contradict each other."""
         if sum(self.counts) != self.count:
             raise ValueError("the counts of the buckets do not add up to the count")
         if len(self.buckets) != len(self.counts):
@@ -56,9 +56,9 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @classmethod
     def of(cls, histogram: Histogram) -> "Distribution":
-        """Return the frozen form of ``histogram``."""
+        """Return the distribution of ``histogram``."""
         if not histogram.count:
-            return NOTHING
+            return NO_VALUES
         buckets, counts = histogram.buckets()
         p50, p90, p99, p999 = histogram.percentiles(50, 90, 99, 99.9)
         return cls(
@@ -77,38 +77,38 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
     @classmethod
-    def of_all(cls, parts: "Iterable[Distribution]") -> "Distribution":
-        """Return the distribution of all values of all ``parts``."""
-        known = [part for part in parts if part.count]
+    def of_all(cls, distributions: "Iterable[Distribution]") -> "Distribution":
+        """Return the distribution of all values of ``distributions``."""
+        known = [each for each in distributions if each.count]
         if len(known) == 1:
-            return known[0]  # at no cost, which matters where there are thousands of intervals
-        # Occupied buckets alone: a histogram is dense, and a thousand times as large.
-        buckets = np.fromiter(chain.from_iterable(part.buckets for part in known), np.int64)
-        counts = np.fromiter(chain.from_iterable(part.counts for part in known), np.int64)
+            return known[0]  # saves time where there are thousands of intervals
+        # Only occupied buckets: a histogram is dense, and a thousand times as large.
+        buckets = np.fromiter(chain.from_iterable(each.buckets for each in known), np.int64)
+        counts = np.fromiter(chain.from_iterable(each.counts for each in known), np.int64)
         summed = np.bincount(buckets, counts).astype(np.int64)
         occupied = np.flatnonzero(summed)
         bounds_ns = (
-            min((part.min or 0 for part in known), default=0),
-            max((part.max or 0 for part in known), default=0),
+            min((each.min or 0 for each in known), default=0),
+            max((each.max or 0 for each in known), default=0),
         )
-        sum_ns = sum(part.sum for part in known)
+        sum_ns = sum(each.sum for each in known)
         return cls.of(Histogram.from_buckets(occupied, summed[occupied], bounds_ns, sum_ns))
 
     def histogram(self) -> Histogram:
-        """Return the histogram that this is the frozen form of."""
+        """Return the histogram that this describes."""
         bounds_ns = (self.min or 0, self.max or 0)
         return Histogram.from_buckets(self.buckets, self.counts, bounds_ns, self.sum)
 
     def carries(self, percent: float) -> bool:
-        """Return whether there are enough values for that percentile to mean something."""
+        """Return whether there are enough values for that percentile (see `VALUES_BEYOND`)."""
         return self.count * (100 - percent) >= 100 * VALUES_BEYOND * (1 - 1e-9)
 
     def percentile(self, percent: float) -> int | None:
-        """Return that percentile in nanoseconds; None where nothing was counted."""
+        """Return that percentile in nanoseconds; None if there are no values."""
         return self.histogram().percentile(percent) if self.count else None
 
 
-NOTHING: Final = Distribution(
+NO_VALUES: Final = Distribution(
     count=0,
     min=None,
     mean=None,

@@ -1,4 +1,4 @@
-"""Where a run took place: versions, machine and limits."""
+"""The environment of a run, as a record holds it: versions, machine and limits."""
 
 from typing import Annotated
 
@@ -8,12 +8,12 @@ from loadgen.quantities import MOST_KINDS, Amount, Bytes, Count, Seconds, Text
 
 
 class Environment(msgspec.Struct, frozen=True):
-    """The machine and the software under a run. ``memory_bytes`` is what is installed.
+    """The machine and the software of a run. ``memory_bytes`` is the installed memory.
 
-    limits: descriptors (soft, hard), and on Linux the kernel settings that bound a load test:
+    limits: descriptors (soft, hard), and on Linux the kernel settings that limit a load test:
     somaxconn, local port range, tcp_max_syn_backlog, tcp_tw_reuse.
-    cpu_quota, cpu_quota_period_s: how many processors' time this process's control groups may use
-    in each period; null where there is no quota.
+    cpu_quota, cpu_quota_period_s: the number of processors that this process's control groups may
+    use, on average over a period; null if there is no quota.
     """
 
     loadgen: Text

@@ -1,10 +1,10 @@
-"""The latency of each interval as an HdrHistogram log, which many tools read and plot.
+"""Writes the latency of each interval as an HdrHistogram log, which many tools read and plot.
 
 The format is that of HdrHistogram's log writers, version 1.2 (https://hdrhistogram.github.io/HdrHistogram):
 a line for each interval with its start (seconds since ``StartTime``), its length, its maximum
 (milliseconds), and the histogram (nanoseconds), compressed. Untagged lines hold the latency of the
-load model: response time in an open loop, otherwise service time. In an open loop, lines with
-``Tag=service_time`` hold that, too.
+load model: response time in an open loop, otherwise service time. In an open loop, lines tagged
+``Tag=service_time`` hold the service time, too.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _MEASURED: Final = ("loading", "draining")
 
 
 def require(option: str) -> None:
-    """Raise UsageError, which names ``option``, if the library that encodes is not installed."""
+    """Raise UsageError, which names ``option``, if hdrhistogram is not installed."""
     _library(option)
 
 
@@ -65,7 +65,7 @@ def _distributions(interval: IntervalRecord) -> Iterator[tuple[str, Distribution
 
 
 def _encodable(histogram: Histogram, library: Any) -> Any:
-    """Return ``histogram`` as one of the library's; minimum and maximum are exact in it."""
+    """Return ``histogram`` as one of hdrhistogram; its minimum and maximum are exact."""
     encodable = library.HdrHistogram(1, max(HIGHEST_NS, histogram.max_ns), DIGITS)
     counts = dict(histogram.values())
     for extreme_ns, bucket_ns in ((histogram.max_ns, max), (histogram.min_ns, min)):

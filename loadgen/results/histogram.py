@@ -1,19 +1,15 @@
-"""Latency histograms after HdrHistogram's layout, filled in bulk.
+"""Latency histograms in HdrHistogram's layout, filled in bulk.
 
-Facts. Latencies span six orders of magnitude, and people read their tails; so a bucket's width must
-be a share of its value. A load test yields 100 000 values a second; to bin them one by one in
-Python costs as much as to send them.
+Latencies span six orders of magnitude and the tail matters, so the width of a bucket is relative to
+its value: values (integers of nanoseconds) below 128 have a bucket each; every octave above is
+divided into 128 equal buckets, so that a bucket is never wider than 1/128 of its value, and its
+middle is off by 0.4 % at most (Gil Tene's HdrHistogram, http://hdrhistogram.org, with seven bits of
+precision). A load test yields 100 000 values a second; binning them one by one in Python costs as
+much as sending them, while numpy bins a hundred thousand in a few milliseconds.
 
-Decision. Values (integers of nanoseconds) below 128 have a bucket each; every octave above is cut
-into 128 equal buckets, so that a bucket is never wider than 1/128 of its value, and its middle is
-off by 0.4 % at most (Gil Tene's HdrHistogram, http://hdrhistogram.org, with seven bits of
-precision). numpy bins a hundred thousand values in a few milliseconds.
-
-Danger. A histogram that drops what it cannot hold lies about the tail. A value beyond
-`HIGHEST_NS` (73 minutes) is counted as overflow, takes part in every percentile as the maximum,
-and is shown. A negative value is a bug of the caller's and raises.
-
-Cost. 37 KB where dense, as here; records keep only the buckets that hold something.
+A value beyond `HIGHEST_NS` (73 minutes) is counted as overflow and enters percentiles as the
+maximum, so that the tail is not understated. A negative value is a bug of the caller and raises.
+A histogram takes 37 KB, being dense; records keep only the occupied buckets.
 """
 
 import math
@@ -106,7 +102,7 @@ class Histogram:
         self.sum_ns += int(values.sum() if weights is None else values @ weights)
 
     def merge(self, other: "Histogram") -> None:
-        """Add what ``other`` has counted; the result is as if all values had come here."""
+        """Add the counts of ``other``; the result is as if all values had been recorded here."""
         if not other.count:
             return
         self.min_ns = min(self.min_ns, other.min_ns) if self.count else other.min_ns
@@ -117,25 +113,25 @@ class Histogram:
 
     @property
     def overflow(self) -> int:
-        """How many values lay above `HIGHEST_NS`."""
+        """The number of values above `HIGHEST_NS`."""
         return int(self._counts[BUCKETS])
 
     @property
     def mean_ns(self) -> float:
-        """The exact mean; 0.0 where nothing was counted."""
+        """The exact mean; 0.0 if there are no values."""
         return self.sum_ns / self.count if self.count else 0.0
 
     def percentile(self, percent: float) -> int:
         """Return the value in nanoseconds that ``percent`` of all values do not exceed.
 
         The nearest-rank definition: the smallest value at or below which at least that share lies;
-        0 and 100 give the exact minimum and maximum. Raises ValueError where nothing was counted
+        0 and 100 give the exact minimum and maximum. Raises ValueError if there are no values,
         or ``percent`` is not from 0 to 100.
         """
         return self.percentiles(percent)[0]
 
     def percentiles(self, *percents: float) -> list[int]:
-        """Return several percentiles, as `percentile` does, at hardly more than the cost of one."""
+        """Return several percentiles, as `percentile` does, at little more than the cost of one."""
         if not all(0 <= percent <= 100 for percent in percents):
             raise ValueError(f"percentiles lie from 0 to 100, not at {percents}")
         if not self.count:
@@ -157,11 +153,11 @@ class Histogram:
         yield from zip(middles_ns.tolist(), self._counts[indices].tolist(), strict=True)
 
     def occupied(self) -> tuple[Integers, Integers]:
-        """Return the indices of the buckets that hold something, and their counts, as arrays."""
+        """Return the indices of the occupied buckets, and their counts, as arrays."""
         indices = np.flatnonzero(self._counts)
         return indices, self._counts[indices]
 
     def buckets(self) -> tuple[list[int], list[int]]:
-        """Return the indices of the buckets that hold something, and their counts."""
+        """Return the indices of the occupied buckets, and their counts, as lists."""
         indices, counts = self.occupied()
         return indices.tolist(), counts.tolist()

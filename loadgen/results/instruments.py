@@ -1,4 +1,4 @@
-"""What a record says of its instruments: timestamps, the generator, the probe and the monitor."""
+"""What a record says about the measurement: timestamps, generator, probe and monitor."""
 
 import operator
 from typing import Annotated, Literal
@@ -21,28 +21,28 @@ from loadgen.quantities import (
 from loadgen.results.distribution import Distribution
 
 TimestampMode = Literal["kernel", "user"]
-"""Who read the clock when a reply arrived: the kernel, or this process once it got round to it."""
+"""The source of arrival times: the kernel's receive timestamp, or the time of reading."""
 
 
 class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
-    """The wall clock was set by ``step_ns``; noticed ``at_s`` after the start of the load."""
+    """A step of the wall clock by ``step_ns``, detected ``at_s`` after the start of the load."""
 
     at_s: MomentSeconds
     step_ns: SignedNanoseconds
 
 
 class TimestampsRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Where arrival times come from, and for how many messages there is one.
+    """The source of arrival times, and the number of messages that have one.
 
-    reason: why it is not the kernel; empty where it is.
-    sample_every: every so many-th read with a reply was to be stamped.
+    reason: why the kernel's timestamps were not used; empty if they were.
+    sample_every: every so many-th read with a reply was to have a timestamp.
     stamped: messages with an arrival time of their own.
-    upper_bounds: replies read together with a later one, so that the stamp is that one's.
-    missing: replies for which the kernel gave none; implausible: not between sent and read.
-    unsampled: left unstamped as ``sample_every`` asks.
+    upper_bounds: replies read together with a later one, and with its timestamp.
+    missing: replies without a timestamp of the kernel; implausible: with one that is not between
+    sent and read. unsampled: without a timestamp because of ``sample_every``.
     left_out: read while the wall clock was being set; clock_steps: when, and by how much.
-    read_uncertainty_ns: without kernel timestamps, from the last look at the sockets before a reply
-    until it was read: it arrived at some moment in between. Null with kernel timestamps.
+    read_uncertainty_ns: without kernel timestamps, from the last poll of the sockets before a reply
+    until it was read: it arrived at some time in between. Null with kernel timestamps.
     """
 
     mode: TimestampMode
@@ -59,12 +59,12 @@ class TimestampsRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DelayedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Times of messages that were mostly pauses of this process: the truth is that or less.
+    """Times of messages that consisted mostly of pauses of this process: they are upper bounds.
 
     service_ns, response_ns, schedule_lag_ns: left out of service time, response time, and schedule
-    lag with its two parts.
-    reads: replies of which that holds until they were read: they stay in receive lag and user-space
-    latency, which tell of this process.
+    lag with its two components.
+    reads: replies that were read late because of a pause; they stay in receive lag and user-space
+    latency, which describe this process.
     """
 
     service_ns: Distribution
@@ -74,29 +74,30 @@ class DelayedRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def messages(self) -> int:
-        """How many messages this is about, at least."""
+        """The least number of messages that are affected."""
         return max(self.service_ns.count, self.response_ns.count, self.schedule_lag_ns.count)
 
 
 class GeneratorRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """How this process fared while the load was measured.
+    """How this process performed during the measured load.
 
-    pacing: how it waited for the time to send.
+    pacing: the method of waiting for the time to send.
     polls: calls of the selector; empty_polls: those that found nothing.
-    waiting_share: share of the time that was spent in them, from 0 to 1.
-    gaps: pauses, in which this process did not run though it was due to: times that 5 ms more
-    passed between two of those calls than the events in between may take (50 µs each), and calls
-    that came back 20 ms or more after their moment (`loadgen.engine.loop_stats`); gaps_s: summed
-    up; longest_gap_s: the longest, or the longest time between two calls where that is longer;
-    longest_gap_at_s: when that began. shared_pauses_s: pauses of 100 ms or more in which no message
-    in flight was answered though the server usually takes a quarter as long or less: it stood still
-    as well. delayed: what was left out of the times, since it was mostly pauses of this process;
-    null where nothing was. involuntary_switches: how often the kernel took the processor away
-    (getrusage(2), ru_nivcsw); run_queue_s: for how long the loop was ready to run and waited for a
-    processor; throttled_s: for how long the tightest quota throttled its control group, added up
-    over processors; suspended_s: for how long the machine was suspended. Null where the platform
-    does not say. send_gap_variation: the squared coefficient of variation of the times between two
-    sends: 0 if even, 1 if random (Poisson), more in bursts; null in a closed loop.
+    waiting_share: the share of the time spent in them, from 0 to 1.
+    gaps: pauses, in which this process did not run although it was due: the time between two of
+    those calls exceeded by 5 ms what the events in between may take (50 µs each), or a call
+    returned 20 ms or more after its time (`loadgen.engine.loop_stats`); gaps_s: their sum;
+    longest_gap_s: the longest, or the longest time between two calls if that is longer;
+    longest_gap_at_s: its start. shared_pauses_s: pauses of 100 ms or more in which no message in
+    flight was answered although the server usually takes a quarter of that or less: it was paused,
+    too. delayed: messages left out of the times because they were mostly pauses of this process;
+    null if there are none. involuntary_switches: how often the kernel took the processor away
+    (getrusage(2), ru_nivcsw); run_queue_s: the time that the loop was ready to run and waited for a
+    processor; throttled_s: the time for which the tightest quota throttled its control group,
+    summed over processors; suspended_s: the time for which the machine was suspended. Null where
+    the platform does not report it.
+    send_gap_variation: the squared coefficient of variation of the times between two sends: 0 if
+    even, 1 if random (Poisson), more in bursts; null in a closed loop.
     """
 
     pacing: Text
@@ -117,7 +118,7 @@ class GeneratorRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProbeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a second process saw meanwhile, with one connection of its own and little to do.
+    """The user-space latency that the probe, a process with one connection, measured meanwhile.
 
     latency_ns: from send to read, in that process. failure: why it ended early, or empty.
     """
@@ -128,11 +129,11 @@ class ProbeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessSamples(msgspec.Struct, frozen=True, kw_only=True):
-    """What some processes took together, a column each; as long as `MonitorRecord.at_s`.
+    """The usage of several processes together, in columns as long as `MonitorRecord.at_s`.
 
-    name, pids: of those that were there in the beginning; the name is that of the first.
+    name, pids: of the processes at the beginning; the name is that of the first.
     cpu_s, context_switches: since the first sample. memory_bytes: resident. Null where the platform
-    does not say, or does not let us look; zeros once all of them have ended.
+    does not report it, or denies access; zeros once all processes have ended.
     """
 
     name: Text
@@ -145,9 +146,9 @@ class ProcessSamples(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MachineSamples(msgspec.Struct, frozen=True, kw_only=True):
-    """What the machine did, a column each; as long as `MonitorRecord.at_s`.
+    """The usage of the machine, in columns as long as `MonitorRecord.at_s`.
 
-    cpu_share: of all processors, busy since the sample before, from 0 to 1.
+    cpu_share: the busy share of all processors since the previous sample, from 0 to 1.
     sent_bytes, received_bytes: of all network interfaces, loopback included, since the first
     sample.
     """
@@ -158,17 +159,17 @@ class MachineSamples(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonitorRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What generator, target and machine took, every ``interval_s``.
+    """The usage of generator, target and machine, every ``interval_s``.
 
-    In a long run that is longer than was asked for, and doubles whenever there are 65 536 samples:
-    every other is forgotten then.
+    In a long run the interval doubles whenever there are 65 536 samples, and every other one is
+    deleted.
 
-    at_s: when, counted from the start of the measured load as everything is; the first sample was
+    at_s: times of the samples, counted from the start of the measured load; the first sample was
     taken before the first connection.
     generator: this process and its children, without the embedded server.
-    target: the processes that listen where the target is, and their children; null where that is
-    not known, and why_no_target says why.
-    target_ended_at_s: when it was noticed that none of them was left; null if that was not so.
+    target: the processes that listen where the target is, and their children; null if unknown,
+    for the reason in why_no_target.
+    target_ended_at_s: when it was detected that all of them had ended; null if they had not.
     """
 
     interval_s: Seconds
@@ -180,7 +181,7 @@ class MonitorRecord(msgspec.Struct, frozen=True, kw_only=True):
     machine: MachineSamples
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless there is a sample, every column has all, and time goes on."""
+        """Raise ValueError unless there are samples, columns of one length, and times in order."""
         every = (self.generator, self.machine, *(() if self.target is None else (self.target,)))
         for samples in every:
             for name in samples.__struct_fields__:

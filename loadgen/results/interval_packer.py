@@ -1,4 +1,4 @@
-"""Packs the intervals of a run as they end, so that a long run does not grow by much."""
+"""Packs the intervals of a run as they end, so that a long run needs little memory."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,7 +15,7 @@ from loadgen.results.packed_times import TimesPacker
 
 
 class IntervalPacker:
-    """Takes intervals as they end, one after the other, and keeps them packed."""
+    """Appends intervals as they end, and keeps them packed."""
 
     def __init__(self) -> None:
         self._blocks: list[IntervalBlock] = []
@@ -23,23 +23,23 @@ class IntervalPacker:
 
     def append(self, interval: IntervalRecord) -> None:
         """Add the next interval."""
-        if self._open is None or not self._open.takes(interval):
+        if self._open is None or not self._open.accepts(interval):
             self._close()
             self._open = _OpenBlock(interval)
         self._open.append(interval)
 
     def move(self, by_s: float) -> None:
-        """Let every interval so far begin later by ``by_s``."""
+        """Add ``by_s`` to the start of every interval so far."""
         for columns in self._columns():
             columns["start_s"][:] = [start_s + by_s for start_s in columns["start_s"]]
 
-    def last_took(self, duration_s: float) -> None:
-        """Say how long the last interval was, now that it is known."""
+    def set_last_duration(self, duration_s: float) -> None:
+        """Set the duration of the last interval, now that it is known."""
         *_, columns = self._columns()
         columns["duration_s"][-1] = duration_s
 
     def packed(self) -> PackedIntervals:
-        """Return all intervals so far; what is appended from now on is not among them."""
+        """Return the intervals so far, without those that are appended later."""
         self._close()
         return PackedIntervals(list(self._blocks))
 
@@ -56,16 +56,16 @@ class IntervalPacker:
 
 
 class _OpenBlock:
-    """A block that more intervals are added to, of one stage and with the same times known."""
+    """A block that is still being filled: intervals of one phase, with the same times known."""
 
     def __init__(self, first: IntervalRecord) -> None:
         self.numbers: dict[str, list[int | float]] = {name: [] for name in NUMBERS}
-        self._stage = first.stage
+        self._phase = first.stage
         self._times = {kind: TimesPacker() for kind in _known(first)}
 
-    def takes(self, interval: IntervalRecord) -> bool:
-        """Return whether ``interval`` fits in."""
-        is_alike = interval.stage == self._stage and _known(interval) == list(self._times)
+    def accepts(self, interval: IntervalRecord) -> bool:
+        """Return whether ``interval`` can be added."""
+        is_alike = interval.stage == self._phase and _known(interval) == list(self._times)
         return is_alike and len(self.numbers["start_s"]) < BLOCK
 
     def append(self, interval: IntervalRecord) -> None:
@@ -76,11 +76,11 @@ class _OpenBlock:
 
     def closed(self) -> IntervalBlock:
         times = {kind: packer.packed() for kind, packer in self._times.items()}
-        return IntervalBlock(stage=self._stage, numbers=self.numbers, times=times)
+        return IntervalBlock(stage=self._phase, numbers=self.numbers, times=times)
 
 
 def _known(times: Times) -> list[str]:
-    """Return which of the times of an interval there are."""
+    """Return the names of the times that are not null."""
     return [kind for kind in KINDS if getattr(times, kind) is not None]
 
 

@@ -1,11 +1,9 @@
-"""The intervals of a run, each of them as it is read, and all of them packed as they are kept.
+"""The intervals of a run: single records, packed blocks, and columns of one field.
 
-Facts. A run has an interval for each second, and a run of a day 86 400. As objects they take the
-memory of 145 KB a second, and so does their text as JSON.
-
-Decision. Intervals that have ended are kept in blocks of up to `BLOCK`: their numbers a column
-each, their histograms packed (`loadgen.results.packed_times`). Whoever wants one interval gets it
-unpacked; whoever wants one thing of all of them, as the figures do, gets the column.
+A run has an interval for each second: 86 400 in a day. As objects they take 145 KB for each second
+of the run, and so does their text as JSON. So they are kept in blocks of up to `BLOCK`: their
+numbers as columns, their histograms packed (`loadgen.results.packed_times`). A single interval is
+unpacked when it is read; one field of all intervals is read as a column.
 """
 
 from bisect import bisect_right
@@ -24,35 +22,34 @@ from loadgen.results.histogram import Histogram
 from loadgen.results.packed_times import TimesColumn
 
 BLOCK: Final = 60
-"""So many intervals are packed together, at most."""
+"""The most intervals in a block."""
 
-_AT_ONCE: Final = 8
-"""So many blocks are unpacked together: a third of the time where intervals hold little."""
+_BLOCKS_AT_ONCE: Final = 8
+"""Blocks that are unpacked together, in a third of the time if their intervals hold little."""
 
-_ROUNDING_S: Final = 1e-3  # to so much are the starts of several workers known
+_ROUNDING_S: Final = 1e-3  # the precision of the starts of several workers
 
 RunPhase = Literal["opening", "warming", "loading", "draining"]
-"""What a run is at: connecting, submitting messages that do not count yet, submitting those that
-do, or waiting for the last replies."""
+"""The phase of a run: connecting, warming up (messages that are not measured), loading (messages
+that are), or draining (waiting for outstanding replies)."""
 
 Floats = npt.NDArray[np.float64]
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
-    """What is made of the four times of a message: intended, sent, arrived, read.
+    """What is computed from the four times of a message: intended, sent, arrived, read.
 
-    service_time_ns: sent to arrived: the server and the network. Of stamped messages; where the
-    kernel gives no timestamps, arrived is the time of reading, and the generator's own queue is in
-    it.
-    response_time_ns: intended to arrived: what a user of the server would have waited.
-    schedule_lag_ns: intended to sent; of it, blocked_ns: until a reply was read that left a
-    connection free (the server's doing, but for the receive lag of that reply), and
+    service_time_ns: sent to arrived: the server and the network. Of timestamped messages; without
+    kernel timestamps, arrived is the time of reading, and the generator's own queue is included.
+    response_time_ns: intended to arrived: the wait of a user of the server.
+    schedule_lag_ns: intended to sent; of it, blocked_ns: until a reply was read that made a
+    connection available (the server's doing, but for the receive lag of that reply), and
     generator_lag_ns: from then on (the generator's). Of all messages sent.
-    receive_lag_ns: arrived to read: how long replies waited for the generator. Null where the
-    kernel gives no timestamps.
+    receive_lag_ns: arrived to read: the wait of replies for the generator. Null without kernel
+    timestamps.
     user_space_latency_ns: sent to read, of all replies: what other tools call latency.
 
-    The second and the third line are null in a closed loop.
+    response_time_ns, schedule_lag_ns, blocked_ns and generator_lag_ns are null in a closed loop.
     """
 
     service_time_ns: Distribution
@@ -65,10 +62,10 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IntervalRecord(Times, frozen=True, kw_only=True):
-    """One stretch of the run: a second of the load, or all of the opening or the draining.
+    """One interval of the run: a second of the load, or the whole opening or drain.
 
     ``start_s`` of the opening and of the warm-up is negative. ``connections_up`` is the number at
-    its end.
+    its end. ``stage`` is the phase of the run.
     """
 
     start_s: MomentSeconds
@@ -88,13 +85,13 @@ NUMBERS: Final = {
     for field in msgspec.structs.fields(IntervalRecord)
     if field.name not in KINDS and field.name != "stage"
 }
-"""The fields of `IntervalRecord` that are numbers, and whether they must be there."""
+"""The fields of `IntervalRecord` that are numbers, and whether they are required."""
 
 
 if TYPE_CHECKING:
     NumberColumns = dict[str, list[int | float]]
 else:
-    # To msgspec, of which the ranges and the schema come: a column for each of `NUMBERS`.
+    # For msgspec, which checks ranges and writes the schema: a column for each of `NUMBERS`.
     NumberColumns = TypedDict(
         "NumberColumns",
         {
@@ -107,15 +104,15 @@ else:
 
 
 class IntervalCounts(NamedTuple):
-    """An interval as it is added up with others: the times that it has are histograms."""
+    """An interval in a form that can be summed: its times, if not null, as histograms."""
 
-    stage: RunPhase
+    phase: RunPhase
     numbers: dict[str, Any]
     times: dict[str, Histogram]
 
     @classmethod
     def of(cls, interval: IntervalRecord) -> "IntervalCounts":
-        """Return ``interval`` as such."""
+        """Return ``interval`` in this form."""
         times = {kind: getattr(interval, kind) for kind in KINDS}
         return cls(
             interval.stage,
@@ -124,22 +121,22 @@ class IntervalCounts(NamedTuple):
         )
 
     def record(self) -> IntervalRecord:
-        """Return the interval."""
+        """Return the interval as a record."""
         times: dict[str, Any] = dict.fromkeys(KINDS)
         times.update({kind: Distribution.of(each) for kind, each in self.times.items()})
-        return IntervalRecord(stage=self.stage, **self.numbers, **times)
+        return IntervalRecord(stage=self.phase, **self.numbers, **times)
 
 
 class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """Intervals that follow one another, all of them at the same stage of the run.
+    """Consecutive intervals of the same phase of the run (``stage``).
 
     numbers: the fields of `IntervalRecord` that are numbers, a column each.
-    times: each field of `Times` that is not null, packed. Base64 (RFC 4648) of a zlib stream
-    (RFC 1950) of whole numbers, each in groups of seven bits, the lowest first, a byte for a group,
-    whose highest bit says that another one follows (unsigned LEB128). For every interval: how many
-    buckets hold something; minimum, maximum and sum (nanoseconds; 0 where nothing was counted); how
-    far each of these buckets lies from the one before it, the first from bucket 0; and the count of
-    each. The buckets are those of `Distribution`.
+    times: each field of `Times` that is not null, packed: Base64 (RFC 4648) of a zlib stream
+    (RFC 1950) of integers, each in groups of seven bits, the lowest first, a byte for a group; its
+    highest bit is set if another one follows (unsigned LEB128). For every interval: the number of
+    occupied buckets; minimum, maximum and sum (nanoseconds; 0 without values); the distance of each
+    of these buckets from the one before it, the first from bucket 0; and the count of each. The
+    buckets are those of `Distribution`.
     """
 
     stage: RunPhase
@@ -147,7 +144,7 @@ class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
     times: dict[str, bytes]
 
     def __post_init__(self) -> None:
-        """Raise ValueError if these are the columns of no intervals."""
+        """Raise ValueError if the columns are incomplete, or differ in length."""
         wanted = [name for name, is_required in NUMBERS.items() if is_required]
         missing = sorted({*wanted, *_NEVER_NULL} - {*self.numbers, *self.times})
         if missing:
@@ -162,7 +159,7 @@ class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.numbers["start_s"])
 
     def counted(self) -> Iterator[IntervalCounts]:
-        """Yield the intervals, to be added up. Raises RecordError if they are damaged."""
+        """Yield the intervals, to be summed. Raises RecordError if they are damaged."""
         names = [name for name in NUMBERS if name in self.numbers]
         kinds = [kind for kind in KINDS if kind in self.times]
         numbers = zip(*(self.numbers[name] for name in names), strict=True)
@@ -180,7 +177,7 @@ class IntervalBlock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _column(blocks: Sequence[IntervalBlock], kind: str) -> TimesColumn:
-    """Return one field of `Times` of all intervals in ``blocks``, which all have it, or none.
+    """Return one field of `Times` of all intervals in ``blocks``: all have it, or none has.
 
     Raises RecordError if it is damaged.
     """
@@ -195,7 +192,7 @@ def _column(blocks: Sequence[IntervalBlock], kind: str) -> TimesColumn:
 
 
 class PackedIntervals(msgspec.Struct, frozen=True):
-    """All intervals of a run, packed. To be used as the list of them, which it unpacks as asked.
+    """All intervals of a run, packed; a sequence of intervals, which are unpacked when read.
 
     blocks: in the order of time.
     """
@@ -221,11 +218,11 @@ class PackedIntervals(msgspec.Struct, frozen=True):
 
     @property
     def packed_bytes(self) -> int:
-        """How long their packed times are together; as text they are longer by a third."""
+        """The size of all packed times in memory; as Base64 text they are longer by a third."""
         return sum(len(content) for block in self.blocks for content in block.times.values())
 
     def tail(self, count: int) -> "PackedIntervals":
-        """Return the last of them: ``count`` at least, if there are so many; none is unpacked."""
+        """Return the last blocks, with ``count`` intervals or more, or all; none is unpacked."""
         first, found = len(self.blocks), 0
         while first and found < count:
             first -= 1
@@ -233,7 +230,7 @@ class PackedIntervals(msgspec.Struct, frozen=True):
         return PackedIntervals(self.blocks[first:])
 
     def _at(self, places: Iterable[int]) -> list[IntervalRecord]:
-        """Return the intervals at ``places``, and unpack no more blocks than they lie in."""
+        """Return the intervals at ``places``; only the blocks that contain them are unpacked."""
         ends = list(accumulate(map(len, self.blocks)))
         rows: dict[int, list[IntervalRecord]] = {}
         found = []
@@ -248,29 +245,29 @@ class PackedIntervals(msgspec.Struct, frozen=True):
 Intervals = (
     Annotated[list[IntervalRecord], msgspec.Meta(max_length=MOST_INTERVALS)] | PackedIntervals
 )
-"""As a record holds them: packed by whoever has made them, or one by one."""
+"""The two forms of intervals in a record: a list, or packed."""
 
 
-# ---- one thing of all of them -------------------------------------------------------------
+# ---- one field of all intervals -----------------------------------------------------------
 
 
 def numbers_of(intervals: Intervals, name: str) -> Floats:
-    """Return the field ``name``, a number, of all intervals."""
+    """Return the field ``name``, one of `NUMBERS`, of all intervals."""
     if isinstance(intervals, PackedIntervals):
         columns = (block.numbers[name] for block in intervals.blocks)
         return np.fromiter(chain.from_iterable(columns), np.float64)
     return np.fromiter((getattr(each, name) for each in intervals), np.float64)
 
 
-def stages_of(intervals: Intervals) -> list[RunPhase]:
-    """Return the stage of each interval."""
+def phases_of(intervals: Intervals) -> list[RunPhase]:
+    """Return the phase of each interval."""
     if isinstance(intervals, PackedIntervals):
         return [block.stage for block in intervals.blocks for _ in range(len(block))]
     return [each.stage for each in intervals]
 
 
 def counted(intervals: Intervals) -> Iterator[IntervalCounts]:
-    """Yield all intervals, to be added up. Raises RecordError where they are damaged."""
+    """Yield all intervals, to be summed. Raises RecordError if they are damaged."""
     if isinstance(intervals, PackedIntervals):
         for block in intervals.blocks:
             yield from block.counted()
@@ -279,15 +276,15 @@ def counted(intervals: Intervals) -> Iterator[IntervalCounts]:
 
 
 def times_of(intervals: Intervals, kind: str) -> Iterator[TimesColumn]:
-    """Yield the field ``kind`` of `Times` of all intervals, some at a time.
+    """Yield the field ``kind`` of `Times` of all intervals, a number of intervals at a time.
 
-    Raises RecordError where they are damaged.
+    Raises RecordError if they are damaged.
     """
     if isinstance(intervals, PackedIntervals):
         for _, alike in groupby(intervals.blocks, lambda block: kind in block.times):
             blocks = list(alike)
-            for start in range(0, len(blocks), _AT_ONCE):
-                yield _column(blocks[start : start + _AT_ONCE], kind)
+            for start in range(0, len(blocks), _BLOCKS_AT_ONCE):
+                yield _column(blocks[start : start + _BLOCKS_AT_ONCE], kind)
     else:
         for start in range(0, len(intervals), BLOCK):
             some = intervals[start : start + BLOCK]
@@ -297,7 +294,7 @@ def times_of(intervals: Intervals, kind: str) -> Iterator[TimesColumn]:
 def check_order(intervals: Intervals) -> None:
     """Raise ValueError unless each of ``intervals`` begins no earlier than the one before it.
 
-    They may overlap: those of several workers, added up, span all that these did meanwhile.
+    They may overlap: a merged interval lasts as long as those of all workers in it.
     """
     starts_s = numbers_of(intervals, "start_s")
     early = np.flatnonzero(np.diff(starts_s) < -_ROUNDING_S)
@@ -310,14 +307,14 @@ def check_order(intervals: Intervals) -> None:
 
 
 def check(intervals: Intervals) -> None:
-    """Raise RecordError if what is packed in ``intervals`` is damaged; it is seen nowhere else."""
+    """Raise RecordError if the packed times in ``intervals`` are damaged, by unpacking all."""
     if isinstance(intervals, PackedIntervals):
         for kind in KINDS:
             for _ in times_of(intervals, kind):
                 pass
 
 
-def total_of(intervals: Intervals, name: str, *of_stages: RunPhase) -> int:
-    """Return the sum of the field ``name`` over the intervals of those stages."""
-    counted = np.isin(stages_of(intervals), of_stages)
-    return int(numbers_of(intervals, name)[counted].sum())
+def total_of(intervals: Intervals, name: str, *phases: RunPhase) -> int:
+    """Return the sum of the field ``name`` over the intervals of ``phases``."""
+    is_included = np.isin(phases_of(intervals), phases)
+    return int(numbers_of(intervals, name)[is_included].sum())

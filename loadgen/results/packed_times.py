@@ -1,16 +1,14 @@
-"""One time of many intervals, such as their service times, in few bytes.
+"""Packs the histograms of one time, such as the service time, of many intervals.
 
-Facts. An interval of 5000 messages fills some seven hundred buckets of each of its histograms.
-Kept as lists of Python's integers they take 145 KB; as bytes, some 3 KB.
+An interval of 5000 messages fills some seven hundred buckets of each of its histograms. As lists of
+Python integers they take 145 KB; packed, some 3 KB.
 
-Decision. Each histogram is a row of whole numbers, none of them negative: how many buckets hold
-something; minimum, maximum and sum (nanoseconds; zeros where nothing was counted); how far each of
-these buckets lies from the one before it, the first from 0; the count of each. The rows follow one
-another, their numbers are varints (`loadgen.results.packing`), and all of them are one zlib stream
-(RFC 1950). What else a `Distribution` says follows from these numbers.
-
-Cost. `TimesPacker.add` is called in the loop, for each time of an interval, once a second:
-``pytest bench -k interval`` says how long that holds it up, with all the rest that then is done.
+Each histogram is a row of integers, none of them negative: the number of occupied buckets; minimum,
+maximum and sum (nanoseconds; zeros without values); the distance of each occupied bucket from the
+one before it, the first from 0; the count of each. The numbers of all rows are varints
+(`loadgen.results.varint`) in one zlib stream (RFC 1950). The rest of a `Distribution` is computed
+from them. `TimesPacker.add` is called in the loop, for each time of an interval, once a second:
+``pytest bench -k interval`` measures it, with all else that the end of an interval costs.
 """
 
 import zlib
@@ -20,37 +18,37 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from loadgen.quantities import LONGEST_NS, MOST_IN_HISTOGRAM
-from loadgen.results.distribution import NOTHING, Distribution
+from loadgen.results.distribution import NO_VALUES, Distribution
 from loadgen.results.histogram import BUCKETS, Histogram, Integers
-from loadgen.results.packing import from_varints, to_varint, to_varints
+from loadgen.results.varint import from_varints, to_varint, to_varints
 
 _HEAD: Final = 4  # the numbers before the buckets: how many of them, minimum, maximum, sum
 
 MOST_ROW_BYTES: Final = 9 * (_HEAD + BUCKETS + 1)
-"""No row has more, so that no stream is unpacked further than its intervals can need.
+"""The most bytes of a row, so that no stream is unpacked further than its intervals can need.
 
-A number has nine bytes at most. Where every bucket holds something it takes nine with its count:
+A number has nine bytes at most. If all buckets are occupied, a bucket takes nine with its count:
 the distances add up to `BUCKETS`, so that they have two bytes at most on average; the counts add up
-to `MOST_IN_HISTOGRAM`, 2^41 each, so that they have seven at most on average. A few kilobytes of
-zlib's can stand for gigabytes (https://docs.python.org/3/library/zlib.html).
+to `MOST_IN_HISTOGRAM`, 2^41 each, so that they have seven at most on average. The limit is needed
+because a few kilobytes of a zlib stream can expand to gigabytes (https://docs.python.org/3/library/zlib.html).
 """
 
-# Level 4 is half as fast again as the usual 6, and its result 4 % longer. A window of 8 KiB spares
-# 200 KiB of memory a stream and costs nothing: a histogram is shorter.
+# Level 4 is half as fast again as the default 6, and its result 4 % longer. A window of 8 KiB saves
+# 200 KiB of memory for each stream and costs nothing: a histogram is shorter.
 _LEVEL, _WINDOW_BITS, _MEMORY_LEVEL = 4, 13, 6
 
 
 class TimesPacker:
-    """Packs one time of intervals that come one after the other."""
+    """Packs one time of consecutive intervals."""
 
     def __init__(self) -> None:
         self._stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
         self._packed = bytearray()
 
     def add(self, times: Distribution) -> None:
-        """Add those of the next interval."""
+        """Add the distribution of the next interval."""
         occupied = len(times.buckets)
-        # Large ones, one by one; the distances after the first, and the counts, are mostly small.
+        # Large numbers one by one; the distances after the first, and the counts, are mostly small.
         head = (occupied, times.min or 0, times.max or 0, times.sum, *times.buckets[:1])
         numbers = np.fromiter(times.buckets + times.counts, np.int64, 2 * occupied)
         numbers[1:occupied] -= numbers[: max(0, occupied - 1)].copy()
@@ -58,12 +56,12 @@ class TimesPacker:
         self._packed += self._stream.compress(content)
 
     def packed(self) -> bytes:
-        """Return all of them, packed; nothing can be added any more."""
+        """Return all distributions, packed; nothing can be added afterwards."""
         return bytes(self._packed + self._stream.flush())
 
 
 class TimesColumn(NamedTuple):
-    """One time of several intervals: an entry each, and the occupied buckets of all."""
+    """One time of several intervals: an entry for each, and the occupied buckets of all."""
 
     occupied: Integers
     """How many buckets each interval has of ``buckets`` and ``counts``."""
@@ -75,15 +73,15 @@ class TimesColumn(NamedTuple):
 
     @classmethod
     def unpacked(cls, contents: Sequence[bytes], sizes: Sequence[int]) -> "TimesColumn":
-        """Return what one `TimesPacker` has packed, or several. Raises ValueError if damaged.
+        """Return the column that one or more `TimesPacker` packed. Raises ValueError if damaged.
 
-        sizes: how many intervals each of ``contents`` is of.
+        sizes: the number of intervals in each of ``contents``.
         """
         try:
             numbers = from_varints(b"".join(map(_decompressed, contents, sizes)))
             heads = _heads(numbers, sum(sizes))
             occupied = numbers[heads]
-            # The distances of each row begin right after its head, its counts right after these.
+            # In each row the distances follow the head, and the counts follow the distances.
             before = np.cumsum(occupied) - occupied
             places = np.repeat(heads + _HEAD - before, occupied) + np.arange(occupied.sum())
             distances, counts = numbers[places], numbers[places + np.repeat(occupied, occupied)]
@@ -99,7 +97,7 @@ class TimesColumn(NamedTuple):
         return column
 
     def _check(self) -> None:
-        """Raise ValueError if these are no histograms: what `Distribution` checks, in bulk."""
+        """Raise ValueError for invalid histograms: the checks of `Distribution`, in bulk."""
         some = self.occupied > 0
         firsts = (np.cumsum(self.occupied) - self.occupied)[some]
         are_rising = np.diff(self.buckets) > 0
@@ -107,7 +105,7 @@ class TimesColumn(NamedTuple):
         if not are_rising.all():
             raise ValueError("the packed times are damaged: a bucket occurs twice")
         totals = np.zeros(self.occupied.size)
-        if firsts.size:  # as floats: the sums of what is damaged may be beyond 2^63
+        if firsts.size:  # as floats: the sums of damaged data may exceed 2^63
             totals[some] = np.add.reduceat(self.counts, firsts, dtype=np.float64)
         if totals.sum() > MOST_IN_HISTOGRAM or self.max_ns.max(initial=0) > LONGEST_NS:
             raise ValueError("the packed times are damaged: a number is too large")
@@ -120,8 +118,8 @@ class TimesColumn(NamedTuple):
 
     @classmethod
     def of(cls, times: Sequence[Distribution | None]) -> "TimesColumn":
-        """Return the column of ``times``; nothing was counted where there is none."""
-        known = [NOTHING if each is None else each for each in times]
+        """Return the column of ``times``; None becomes a distribution without values."""
+        known = [NO_VALUES if each is None else each for each in times]
 
         def numbers(values: Iterable[int]) -> Integers:
             return np.fromiter(values, np.int64)
@@ -136,7 +134,7 @@ class TimesColumn(NamedTuple):
         )
 
     def histograms(self) -> Iterator[Histogram]:
-        """Yield those of each interval, as histograms."""
+        """Yield the histogram of each interval."""
         end = 0
         for occupied, low_ns, high_ns, sum_ns in zip(
             self.occupied.tolist(),
@@ -152,9 +150,9 @@ class TimesColumn(NamedTuple):
 
 
 def _decompressed(content: bytes, size: int) -> bytes:
-    """Return what was compressed, of ``size`` intervals.
+    """Return the decompressed rows of ``size`` intervals.
 
-    Raises zlib.error, and ValueError if it is more than these can have; the rest stays packed.
+    Raises zlib.error, and ValueError if they are longer than rows can be.
     """
     stream = zlib.decompressobj()
     most_bytes = size * MOST_ROW_BYTES
@@ -170,7 +168,7 @@ def _decompressed(content: bytes, size: int) -> bytes:
 
 
 def _heads(numbers: Integers, size: int) -> Integers:
-    """Return where each of ``size`` rows begins. Raises ValueError if they are more or fewer."""
+    """Return the start of each of ``size`` rows. Raises ValueError if there are more or fewer."""
     heads: list[int] = []
     place = 0
     while place < numbers.size and len(heads) < size:
@@ -186,13 +184,13 @@ def _heads(numbers: Integers, size: int) -> Integers:
 
 
 def summed(columns: Iterable[TimesColumn], groups: Integers, size: int) -> list[Distribution]:
-    """Return the distributions of ``size`` groups of intervals, each group together.
+    """Return one distribution for each of ``size`` groups of intervals.
 
-    groups: of which group each interval in ``columns`` is, from 0 on.
+    groups: the number of the group, from 0, of each interval in ``columns``.
     """
     counts = np.zeros((size, BUCKETS + 1), np.int64)
     lowest_ns = np.full(size, np.iinfo(np.int64).max)
-    highest_ns, sums_ns = np.zeros(size, np.int64), np.zeros(size, object)  # beyond 2^63, perhaps
+    highest_ns, sums_ns = np.zeros(size, np.int64), np.zeros(size, object)  # may exceed 2^63
     at = 0
     for column in columns:
         own = groups[at : at + column.occupied.size]

@@ -1,15 +1,15 @@
-"""The RunRecord: all that a run has found, frozen, versioned, describing itself.
+"""The RunRecord: all results of a run, immutable and versioned.
 
-Terminal, JSON, CSV and every later report read this one object. The times of messages are
-nanoseconds; moments and spans are seconds, counted from the start of the measured load.
+Terminal, JSON, CSV and reports are made of this object. The times of messages are in nanoseconds;
+moments and durations in seconds, moments counted from the start of the measured load.
 
 History of the format:
-loadgen.run/1   the first: one latency, from send to read.
-loadgen.run/2   four times and what is made of them; the evidence of their worth; the warm-up.
-                It has since gained ``workers``, ``monitor`` and ``team``, which are empty or null
-                without, and a second form of ``intervals``: packed
-                (`loadgen.results.intervals.PackedIntervals`), where it had been a list of them; and
-                ``redact`` in the plan, with payloads and a first message that are redacted.
+loadgen.run/1   one latency, from send to read.
+loadgen.run/2   the four times of a message, and what is computed from them; the evidence for the
+                verdict; the warm-up. Added later: ``workers``, ``monitor`` and ``team``, empty or
+                null by default; a second form of ``intervals``, packed
+                (`loadgen.results.intervals.PackedIntervals`), beside the list; ``redact`` in the
+                plan, with a redacted form of payloads and first message.
 """
 
 import gc
@@ -61,18 +61,17 @@ from loadgen.units import NS_PER_S, parse_moment
 SCHEMA: Final = "loadgen.run/2"
 
 LEAST_CPU_S: Final = 0.05
-"""Processor time is counted in hundredths of a second (times(2)); less of it tells nothing."""
+"""Less processor time is not evaluated: it is counted in hundredths of a second (times(2))."""
 
 RunOutcome = Literal["completed", "interrupted", "lost", "unreachable"]
 """How the run ended: as planned; by the user; because every connection had failed; because none
-ever came up."""
+came up."""
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True):
-    """What the plan asked for; null is no limit.
+    """The load that the plan asked for; null is no limit.
 
-    rate_per_s: in an open loop, the mean of the rate asked for over the time of the load; null in a
-    closed loop.
+    rate_per_s: in an open loop, the mean offered rate during the load; null in a closed loop.
     """
 
     connections: Count
@@ -84,12 +83,12 @@ class Requested(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionTimeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """For how long connections were asked for within the load, in connection-seconds, and had.
+    """The time of connections during the load by their state, in connection-seconds.
 
-    up_s: ready for messages. renewing_s: being opened again where each reply ends a connection.
-    opening_s: not up yet, for the first time or after a failure. backing_off_s: waiting before
-    being opened again. failed_s: failed for good. A connection counts until all that was to be sent
-    on it has been, or its user has left.
+    up_s: ready for messages. renewing_s: being reopened, where each reply ends a connection.
+    opening_s: not up yet, for the first time or after a failure. backing_off_s: in back-off before
+    being reopened. failed_s: failed for good. A connection counts until all of its messages have
+    been sent, or its user has left.
     nobody_up_s: seconds in which connections were asked for and none was up.
     """
 
@@ -102,37 +101,35 @@ class ConnectionTimeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def asked_s(self) -> float:
-        """All of it, but for ``nobody_up_s``."""
+        """The time for which connections were asked for: all but ``nobody_up_s``."""
         return self.had_s + self.opening_s + self.backing_off_s + self.failed_s
 
     @property
     def had_s(self) -> float:
-        """What there was to load with."""
+        """The time for which connections were up, or being renewed."""
         return self.up_s + self.renewing_s
 
 
 class Actual(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it.
+    """The load that was delivered.
 
-    connections: how many came up, once at least; connection_time: for how long they were up.
-    opening_s: from the first connect until all had come up or failed, or the load began without
-    those that had not.
-    connect_rate_per_s: the connections that came up in that time, over it.
-    warmup_s: from the start of the load until it was measured; warmup_messages: answered in it.
-    duration_s: from then until nothing more was submitted.
-    drain_s: from then until the last reply, or until waiting for it was given up.
-    messages: answered (one way: handed to the kernel) after the warm-up, the drain included.
-    messages_per_s, bytes_sent_per_s, bytes_received_per_s: of those within ``duration_s`` alone.
-    submitted_per_s: messages begun within ``duration_s``, over it; where the plan's number of
-    messages ended an open loop, over the time until the last of them.
-    in_flight_at_server: messages that were, on average, between sent and arrived at one time:
+    connections: those that came up at least once; connection_time: their time by state.
+    opening_s: from the first connect until all had come up or failed, or until the load began
+    without the rest. connect_rate_per_s: connections that came up in that time, divided by it.
+    warmup_s: from the start of the warm-up to that of the measured load; warmup_messages: answered
+    in it. duration_s: from then until nothing more was submitted.
+    drain_s: from then until the last reply, or until outstanding replies were given up.
+    messages: answered (one way: passed to the kernel) after the warm-up, the drain included.
+    messages_per_s, bytes_sent_per_s, bytes_received_per_s: within ``duration_s`` alone.
+    submitted_per_s: messages submitted within ``duration_s``, divided by it; if a limit of messages
+    ended an open loop, divided by the time until the last of them.
+    in_flight_at_server: the mean number of messages between sent and arrived:
     ``messages_per_s`` times the mean service time (J. Little, "A Proof for the Queuing Formula
     L = λW", Operations Research 9, 1961); null without replies.
-    submitted: messages that were begun, the warm-up included; cut_off: those unanswered when the
-    run ended; the rest were lost with failed connections.
-    due: in an open loop, messages that were to be sent within ``duration_s``; overdue: those that
-    had not been by its end. Null in a closed loop.
-    opened, closed: sockets.
+    submitted: messages, the warm-up included; cut_off: those unanswered when the run ended; other
+    unanswered ones were lost with failed connections.
+    due: in an open loop, messages due within ``duration_s``; overdue: those not sent by its end.
+    Null in a closed loop. opened, closed: sockets.
     bytes_sent, bytes_received: of the whole run, the warm-up included.
     cpu_user_s, cpu_system_s: processor time of this process within ``duration_s``, in its own code
     and in the kernel (times(2): hundredths of seconds).
@@ -144,7 +141,9 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     warmup_s: Seconds
     warmup_messages: Count
     duration_s: Seconds
-    drain_s: MomentSeconds  # earlier versions wrote less than 0 for a worker still at it
+    drain_s: (
+        MomentSeconds  # earlier versions wrote negative values for a worker that was still loading
+    )
     messages: Count
     messages_per_s: Amount
     submitted_per_s: Amount
@@ -170,22 +169,22 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cpu_per_message_ns(self) -> float | None:
-        """That time for each message; None where `share_of_message_ns` knows none."""
+        """Processor time for each message; None as for `share_of_message_ns`."""
         return self.share_of_message_ns(self.cpu_s)
 
     def share_of_message_ns(self, cpu_s: float) -> float | None:
-        """Return what of processor time spent within ``duration_s`` each message took.
+        """Return ``cpu_s``, spent within ``duration_s``, divided by the messages.
 
-        None without messages, or with less time than `LEAST_CPU_S`.
+        None without messages, or for less than `LEAST_CPU_S`.
         """
-        messages = self.messages_per_s * self.duration_s  # those of the drain are not in it
+        messages = self.messages_per_s * self.duration_s  # without those of the drain
         if not messages or cpu_s < LEAST_CPU_S:
             return None
         return cpu_s * NS_PER_S / messages
 
 
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of failure (names of `loadgen.net.failure`), how often, and when first and last."""
+    """One kind of failure (names of `loadgen.net.failure`): its count, first and last time."""
 
     phase: Phase
     cause: Cause
@@ -199,7 +198,7 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One connection. ``failure`` is its last one, ``phase: cause``, or null.
 
     Its messages and bytes include the warm-up, its service times do not; their p50 and p99 come
-    from a coarse histogram and are right within 6 %. Without a stamped reply they are zeros.
+    from a coarse histogram and are exact to 6 %. Without a timestamped reply they are zeros.
     """
 
     index: Count
@@ -222,7 +221,7 @@ class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):
 if TYPE_CHECKING:
     Ledger = dict[str, list[Any]]
 else:
-    # To msgspec, of which the ranges and the schema come: a column for each field.
+    # For msgspec, which checks ranges and writes the schema: a column for each field.
     Ledger = TypedDict(
         "Ledger",
         {field.name: list[field.type] for field in msgspec.structs.fields(ConnectionRecord)},
@@ -233,10 +232,9 @@ else:
 class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All connections.
 
-    fairness: Jain's index of answered messages over all connections that were asked for, but for
-    those that stayed up and had nothing to send; from 1/n (one got everything) to 1 (all got the
-    same); null without messages.
-    starved: those of them that were never answered.
+    fairness: Jain's index of answered messages over all connections, without those that stayed up
+    and had nothing to send; from 1/n (one got everything) to 1 (all got the same); null without
+    messages. starved: the number of these connections that were never answered.
     worst: the starved ones, then those of the highest mean service time, ten at most.
     ledger: the fields of `ConnectionRecord`, a column each, in the order of their index.
     """
@@ -248,7 +246,7 @@ class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Ledger
 
     def __post_init__(self) -> None:
-        """Raise ValueError if the columns of the ledger are not of one length, or some are missing.
+        """Raise ValueError if columns of the ledger are missing, or differ in length.
 
         A ledger may be empty.
         """
@@ -260,10 +258,11 @@ class ConnectionsRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What was loaded.
+    """The target.
 
-    address: as it was asked for. resolved: the one that was connected to. others: further addresses
-    of the same name, which were not. server: the embedded server's own counts, where that was it.
+    address: as in the plan. resolved: the address that was connected to. others: further addresses
+    of the same name, which were not used. embedded: whether it was the embedded server; server: the
+    counts of the embedded server.
     """
 
     address: Text
@@ -274,11 +273,11 @@ class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
-    """All that one run has found; its `Times` are those of the measured load and of the drain.
+    """The results of one run; its `Times` are those of the measured load and of the drain.
 
-    health: null until it has been judged. probe, monitor: null where there was none.
-    workers: the processes that carried it out together (`loadgen.analysis.merge`); empty if it was
-    one. team: who of them was there to the end; null where nobody kept count.
+    health: null until the record is judged. probe, monitor: null if there was none.
+    workers: the processes that carried it out together (`loadgen.analysis.merge`); empty for one
+    process. team: which workers were expected and which were absent; null if not recorded.
     """
 
     started_at: Moment
@@ -308,7 +307,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     def latency(self) -> Histogram:
         """The latency of the load model: response time in an open loop, otherwise service time.
 
-        Service time, too, where the generator was the limit: response time would be its own.
+        Service time, too, if the generator was the limit: response time would be its own.
         """
         is_bound = self.health is not None and self.health.verdict == "generator-bound"
         response = None if is_bound else self.response_time_ns
@@ -320,12 +319,12 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
         return self.connect_latency_ns.histogram()
 
     def to_json(self) -> bytes:
-        """Return the record as indented JSON, with a line for each block of its intervals."""
+        """Return the record as indented JSON, with one line for each block of intervals."""
         if not isinstance(self.intervals, PackedIntervals):
             return as_indented_json(self)
         whole = as_indented_json(msgspec.structs.replace(self, intervals=PackedIntervals([])))
         before, empty, after = whole.partition(b'"blocks": []')
-        text = io.BytesIO()  # one copy of it, which may be hundreds of megabytes
+        text = io.BytesIO()  # a single copy of what may be hundreds of megabytes
         text.write(before + empty[:-1])
         for number, block in enumerate(self.intervals.blocks):
             text.write(b",\n   " if number else b"\n   ")
@@ -335,11 +334,11 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
 
 
 def redacted_record(record: RunRecord) -> RunRecord:
-    """Return ``record`` as it would be if its plan had asked for it to be redacted."""
+    """Return ``record`` as if its plan had asked for redaction."""
     return msgspec.structs.replace(record, plan=redacted_plan(record.plan))
 
 
-# Of what is read alone: what a run has found itself is not in question.
+# Checks of records that are read from files, and not of those that a run has built.
 _CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
     "started_at": parse_moment,
     "intervals": check_order,
@@ -347,10 +346,10 @@ _CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
 
 
 def from_json(text: bytes) -> RunRecord:
-    """Return the record that ``text`` holds. Raises RecordError."""
+    """Return the record in ``text``. Raises RecordError."""
     form = f"record of the form {SCHEMA}"
     collects = gc.isenabled()
-    gc.disable()  # a long run is millions of objects, none of which can be garbage yet
+    gc.disable()  # a long run has millions of objects, none of which is garbage yet
     try:
         record = decoded.from_json(text, RunRecord, form)
         for field, check in _CHECKS.items():

@@ -14,7 +14,7 @@ def json_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(RunRecord)
     for definition in schema["$defs"].values():
         if "description" in definition:
-            # Python 3.13 takes the indentation out of docstrings, earlier ones leave it in.
+            # Python 3.13 removes the indentation of docstrings, earlier versions do not.
             lines = definition["description"].splitlines()
             definition["description"] = "\n".join(line.strip() for line in lines)
     return schema

@@ -1,17 +1,13 @@
-"""What a record says about its own worth: where its times come from, how the generator fared, what
-follows from that. Words only; `loadgen.analysis.verdict.judging` and `loadgen.analysis.checks`
-judge.
+"""The verdict on a run, its findings, and the results of checks, as a record holds them.
+
+`loadgen.analysis.verdict.judging` and `loadgen.analysis.checks` make them.
 """
 
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from loadgen.quantities import (
-    MOST_FINDINGS,
-    MOST_KINDS,
-    Text,
-)
+from loadgen.quantities import MOST_FINDINGS, MOST_KINDS, Text
 
 Verdict = Literal["valid", "busy", "generator-bound", "server-bound", "inconclusive"]
 """May the numbers be believed?
@@ -31,14 +27,14 @@ SEVERITY: Final[tuple[Verdict, ...]] = (
     "busy",
     "valid",
 )
-"""The verdicts; of several, the first one stands."""
+"""The verdicts, the most severe first; of several, the most severe one counts."""
 
 CheckOutcome = Literal["passed", "failed", "inconclusive"]
-"""Of a check; inconclusive where the figure is not there, or the verdict makes it meaningless."""
+"""Of a check; inconclusive if the figure is missing, or the verdict makes it meaningless."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that bears on the verdict: its code, what was seen, and what to do about it."""
+    """One reason for the verdict: its code, the evidence, and what to do about it."""
 
     code: Text
     evidence: Text
@@ -49,16 +45,16 @@ FindingList = Annotated[list[Finding], msgspec.Meta(max_length=MOST_FINDINGS)]
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict, and the findings that it rests on, the weightiest first."""
+    """The verdict, and the findings that it is based on, the most severe first."""
 
     verdict: Verdict
     findings: FindingList
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one check, such as ``service_p99<5ms``.
+    """The result of one check, such as ``service_p99<5ms``.
 
-    measured: the figure, in words; null where there is none. reason: why it is inconclusive, or "".
+    measured: the figure as text; null if there is none. reason: why it is inconclusive, or "".
     """
 
     check: Text

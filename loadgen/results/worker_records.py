@@ -1,4 +1,4 @@
-"""What a record says of the workers that carried out a run together."""
+"""What a record says about the workers that carried out a run together, and the absent ones."""
 
 from typing import Annotated
 
@@ -16,10 +16,9 @@ from loadgen.results.verdict import FindingList, Verdict
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process did of a run that several carried out together, and what is to be thought of
-    its numbers.
+    """What one worker process did in a run of several, and the verdict on its numbers.
 
-    host: the name of its machine. connections: how many came up, once at least.
+    host: the name of its machine. connections: those that came up at least once.
     messages, messages_per_s: answered after the warm-up; those within its own load, over its time.
     waiting_share: share of that time that it spent waiting for its sockets, from 0 to 1.
     """
@@ -35,13 +34,12 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AbsenceRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker that was not there when the run ended.
+    """A worker that was absent when the run ended.
 
-    host: the name of its machine; empty where nobody knows. at_s: when it was last heard of.
-    relieved_at_s: when others were given its load; null if they never were.
-    load_share: of the load that was asked of all when it was last heard of, from 0 to 1; null where
-    nobody knows. message_share: of the messages of all, until its last report; null if it never
-    reported.
+    host: the name of its machine; empty if unknown. at_s: its last sign of life.
+    relieved_at_s: when others took over its load; null if they never did.
+    load_share: its share of the load asked of all at ``at_s``, from 0 to 1; null if unknown.
+    message_share: its share of all messages until its last report; null if it never reported.
     """
 
     name: Text
@@ -53,7 +51,7 @@ class AbsenceRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DroppedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker of which not all counts: how many of its reports were dropped, and why the first."""
+    """A worker of which reports were dropped: their number, and the reason for the first one."""
 
     name: Text
     reports: Count
@@ -66,10 +64,10 @@ Absences = Annotated[list[AbsenceRecord], msgspec.Meta(max_length=MOST_WORKERS)]
 class TeamRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The workers that were to carry out the run together.
 
-    expected: how many took part, or were to. reported: of them, those that gave their last report.
-    lost: those that took part and did not give it. ended_early: those that gave it long before the
-    run ended. Whoever is left of those expected never came. dropped: those that reported what could
-    not be put together with what the others did.
+    expected: the number that took part, or should have. reported: the number that sent their last
+    report. lost: those that took part and did not send it. ended_early: those that sent it long
+    before the run ended. The rest of those expected never connected. dropped: those with reports
+    that could not be merged with the others.
     """
 
     expected: Count

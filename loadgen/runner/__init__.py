@@ -1,1 +1,1 @@
-"""A plan carried out: open, warm up, load, drain, record; and what watches meanwhile."""
+"""A plan carried out: open, warm up, load, drain, build the record; the monitor and the probe."""

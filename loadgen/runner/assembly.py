@@ -1,4 +1,4 @@
-"""From a Plan to the engine that carries it out."""
+"""Makes of a Plan the engine, the dialer, and the load model that carry it out."""
 
 import contextlib
 import socket
@@ -28,8 +28,8 @@ from loadgen.plan.arrivals import Arrivals
 from loadgen.plan.think_time import ThinkTime
 from loadgen.units import NS_PER_S, seconds_to_ns
 
-# On a UNIX socket a connect is over at once, or refused because the backlog is full (connect(2),
-# EAGAIN): nothing is ever under way, so only a pace can give the server time to accept.
+# On a UNIX socket a connect succeeds at once, or fails because the backlog is full (connect(2),
+# EAGAIN): it is never in progress, so only a rate gives the server time to accept.
 _UNIX_CONNECT_RATE_PER_S: Final = 10_000
 
 
@@ -41,9 +41,9 @@ def assemble(
     clock: Clock,
     model: LoadModel | None = None,
 ) -> Engine:
-    """Return an engine for ``plan``, without connections; its selector is made here.
+    """Return an engine for ``plan``, with a selector of its own and without connections.
 
-    model: who may send, and when; that of the plan unless it is given.
+    model: the load model; that of the plan unless it is given.
     """
     selector = BoundedSelector(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
     model = model or _model_of(plan, recorder, clock)
@@ -53,7 +53,7 @@ def assemble(
 def dialer_of(
     plan: Plan, endpoint: Endpoint, factory: SocketFactory | None, *, stamped: bool
 ) -> Dialer:
-    """Return what makes the sockets of ``plan``; replies are ``stamped`` by the kernel, or not."""
+    """Return the dialer of ``plan``; the kernel timestamps replies if they are ``stamped``."""
     options = SocketOptions(
         nagle=plan.nagle,
         send_buffer_bytes=plan.send_buffer_bytes,
@@ -94,10 +94,10 @@ def _model_of(plan: Plan, recorder: Recorder, clock: Clock) -> LoadModel:
 
 @contextlib.contextmanager
 def kernel_timestamps(plan: Plan, endpoint: Endpoint, wall_clock: Clock) -> Iterator[str]:
-    """Keep the kernel stamping for as long as the ``with`` lasts, if ``plan`` wants it to.
+    """Keep kernel timestamps enabled during the ``with``, if ``plan`` wants them.
 
-    Yields "" where it does, and otherwise the reason why it does not. Raises UsageError or
-    LocalLimitError if the plan insists on what cannot be had.
+    Yields "" if they are enabled, and otherwise the reason. Raises UsageError or LocalLimitError if
+    the plan requires kernel timestamps, and they are not available.
     """
     reason = _obstacle(plan, endpoint)
     if plan.timestamps == "user":

@@ -1,4 +1,4 @@
-"""From what a run has left in memory to its frozen record."""
+"""Builds the record of a run, or of an interval, from the state of the run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from loadgen.engine.pool import PoolTotals
 from loadgen.engine.recorder import MeasuredInterval
 from loadgen.engine.tallies import ConnectionServiceTimes, TimesTally
 from loadgen.plan.redaction import as_recorded
-from loadgen.results.connections import described
+from loadgen.results.connections import from_ledger
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
@@ -28,72 +28,72 @@ from loadgen.runner.state import RunState
 from loadgen.units import ns_to_seconds
 
 
-def freeze_interval(
+def interval_record(
     interval: MeasuredInterval,
     before: PoolTotals,
     after: PoolTotals,
-    stage: RunPhase,
-    findings: RunState,
+    phase: RunPhase,
+    state: RunState,
 ) -> IntervalRecord:
-    """Return the record of an interval, given the totals at its two ends."""
-    load_began_ns = findings.marks.load_began_ns
+    """Return the record of an interval, given the totals before and after it."""
+    load_began_ns = state.milestones.load_began_ns
     return IntervalRecord(
         start_s=ns_to_seconds(interval.start_ns - load_began_ns),
         duration_s=ns_to_seconds(interval.end_ns - interval.start_ns),
-        stage=stage,
+        stage=phase,
         messages=after.answered - before.answered,
         bytes_sent=after.bytes_sent - before.bytes_sent,
         bytes_received=after.bytes_received - before.bytes_received,
         connections_up=after.up,
         failures=interval.failures,
-        **_times(interval.times, findings),
+        **_times(interval.times, state),
     )
 
 
-def freeze(
-    findings: RunState, target: TargetRecord, connections: ConnectionsRecord | None = None
+def build_record(
+    state: RunState, target: TargetRecord, connections: ConnectionsRecord | None = None
 ) -> RunRecord:
-    """Return the record of a run that is over, or of what it has found so far.
+    """Return the record of a run that is over, or of its results so far.
 
-    connections: their record, which is made here unless it is given.
+    connections: the record of the connections; built here unless it is given.
     """
-    plan = findings.plan
-    findings.recorder.flush()
+    plan = state.plan
+    state.recorder.flush()
     if connections is None:
-        times = findings.recorder.by_connection(len(findings.connections))
-        connections = connections_record(findings.connections, times)
+        times = state.recorder.by_connection(len(state.connections))
+        connections = connections_record(state.connections, times)
     return RunRecord(
-        started_at=findings.started_at,
-        outcome=findings.outcome,
+        started_at=state.started_at,
+        outcome=state.outcome,
         plan=as_recorded(plan),
         target=target,
         environment=environment.observe(),
-        backend=findings.backend,
+        backend=state.backend,
         requested=Requested(
             connections=plan.connections,
             duration_s=plan.duration_s,
             messages_per_connection=plan.messages,
             connect_rate_per_s=plan.connect_rate_per_s,
             warmup_s=plan.warmup_s,
-            rate_per_s=_requested_rate_per_s(findings),
+            rate_per_s=_requested_rate_per_s(state),
         ),
-        actual=_actual(findings),
-        timestamps=_timestamps(findings),
-        generator=_generator(findings),
-        probe=findings.probe,
-        monitor=findings.monitor,
-        connect_latency_ns=Distribution.of(findings.recorder.connect),
-        **_times(findings.recorder.times, findings),
-        failures=_failures(findings),
-        intervals=findings.intervals.packed(),
+        actual=_actual(state),
+        timestamps=_timestamps(state),
+        generator=_generator(state),
+        probe=state.probe,
+        monitor=state.monitor,
+        connect_latency_ns=Distribution.of(state.recorder.connect),
+        **_times(state.recorder.times, state),
+        failures=_failures(state),
+        intervals=state.intervals.packed(),
         connections=connections,
     )
 
 
-def _times(tally: TimesTally, findings: RunState) -> dict[str, Any]:
+def _times(tally: TimesTally, state: RunState) -> dict[str, Any]:
     """Return the fields of `loadgen.results.record.Times`."""
-    is_kernel = not findings.why_user_space
-    is_open_loop = findings.profile is not None
+    is_kernel = not state.why_user_space
+    is_open_loop = state.profile is not None
 
     def where(condition: bool, histogram: Histogram) -> Distribution | None:
         return Distribution.of(histogram) if condition else None
@@ -109,62 +109,62 @@ def _times(tally: TimesTally, findings: RunState) -> dict[str, Any]:
     }
 
 
-def _due(findings: RunState) -> int | None:
-    overdue = _overdue(findings)
-    return None if overdue is None else findings.recorder.due + overdue
+def _due(state: RunState) -> int | None:
+    overdue = _overdue(state)
+    return None if overdue is None else state.recorder.due + overdue
 
 
-def _overdue(findings: RunState) -> int | None:
+def _overdue(state: RunState) -> int | None:
     """Return how many messages were due and not sent; None in a closed loop.
 
-    Where they were too many to be counted, the rate asked for says how many were to be expected.
+    If they were too many to count, the number is estimated from the offered rate.
     """
-    profile, warmup_s = findings.profile, findings.plan.warmup_s
+    profile, warmup_s = state.profile, state.plan.warmup_s
     if profile is None:
         return None
-    overdue = findings.overdue
+    overdue = state.overdue
     if overdue is None:
-        end_s = warmup_s + min(findings.load_s, findings.plan.duration_s or findings.load_s)
+        end_s = warmup_s + min(state.load_s, state.plan.duration_s or state.load_s)
         due = round(profile.expected_by_s(end_s) - profile.expected_by_s(warmup_s))
-        overdue = max(0, due - findings.recorder.due)
-    return min(overdue, findings.left)
+        overdue = max(0, due - state.recorder.due)
+    return min(overdue, state.unsubmitted)
 
 
-def _requested_rate_per_s(findings: RunState) -> float | None:
-    profile, warmup_s = findings.profile, findings.plan.warmup_s
-    if profile is None or not findings.load_s:
+def _requested_rate_per_s(state: RunState) -> float | None:
+    profile, warmup_s = state.profile, state.plan.warmup_s
+    if profile is None or not state.load_s:
         return None
-    return profile.mean_per_s(warmup_s, warmup_s + findings.load_s)
+    return profile.mean_per_s(warmup_s, warmup_s + state.load_s)
 
 
-def _submitting_s(findings: RunState) -> float:
-    """Return how long messages were submitted: where a limit of messages ended it, to the last."""
-    last_ns = findings.recorder.inter_send_times.last_ns
-    if not findings.left and last_ns is not None:
-        return ns_to_seconds(last_ns - findings.marks.load_began_ns)
-    return findings.load_s
+def _submitting_s(state: RunState) -> float:
+    """Return the time in which messages were submitted: to the last one, if a limit ended it."""
+    last_ns = state.recorder.inter_send_times.last_ns
+    if not state.unsubmitted and last_ns is not None:
+        return ns_to_seconds(last_ns - state.milestones.load_began_ns)
+    return state.load_s
 
 
-def _actual(findings: RunState) -> Actual:
-    marks, at_end = findings.marks, findings.at_end
-    began, ended = findings.at_load_begin, findings.at_load_end
-    opening_s = ns_to_seconds(marks.opening_ended_ns - marks.opening_began_ns)
-    duration_s = findings.load_s
+def _actual(state: RunState) -> Actual:
+    milestones, at_end = state.milestones, state.at_end
+    began, ended = state.at_load_begin, state.at_load_end
+    opening_s = ns_to_seconds(milestones.opening_ended_ns - milestones.opening_began_ns)
+    duration_s = state.load_s
 
     def per_s(amount: int) -> float:
         return amount / duration_s if duration_s else 0.0
 
-    service = findings.recorder.times.service
-    submitted, submitting_s = ended.submitted - began.submitted, _submitting_s(findings)
+    service = state.recorder.times.service
+    submitted, submitting_s = ended.submitted - began.submitted, _submitting_s(state)
     messages_per_s = per_s(ended.answered - began.answered)
     return Actual(
-        connections=sum(connection.connects > 0 for connection in findings.connections),
+        connections=sum(connection.connects > 0 for connection in state.connections),
         opening_s=opening_s,
-        connect_rate_per_s=findings.opened_in_time / opening_s if opening_s else 0.0,
-        warmup_s=ns_to_seconds(marks.load_began_ns - marks.warmup_began_ns),
+        connect_rate_per_s=state.opened_in_time / opening_s if opening_s else 0.0,
+        warmup_s=ns_to_seconds(milestones.load_began_ns - milestones.warmup_began_ns),
         warmup_messages=began.answered,
         duration_s=duration_s,
-        drain_s=ns_to_seconds(marks.drain_ended_ns - marks.load_ended_ns),
+        drain_s=ns_to_seconds(milestones.drain_ended_ns - milestones.load_ended_ns),
         messages=at_end.answered - began.answered,
         messages_per_s=messages_per_s,
         submitted_per_s=submitted / submitting_s if submitting_s else 0.0,
@@ -174,38 +174,38 @@ def _actual(findings: RunState) -> Actual:
         bytes_sent_per_s=per_s(ended.bytes_sent - began.bytes_sent),
         bytes_received_per_s=per_s(ended.bytes_received - began.bytes_received),
         submitted=at_end.submitted,
-        cut_off=findings.cut_off,
-        due=_due(findings),
-        overdue=_overdue(findings),
+        cut_off=state.cut_off,
+        due=_due(state),
+        overdue=_overdue(state),
         bytes_sent=at_end.bytes_sent,
         bytes_received=at_end.bytes_received,
-        opened=findings.opened,
-        closed=findings.closed,
-        cpu_user_s=findings.processor.user_s,
-        cpu_system_s=findings.processor.system_s,
-        connection_time=_connection_time(findings.connection_time),
+        opened=state.opened,
+        closed=state.closed,
+        cpu_user_s=state.processor.user_s,
+        cpu_system_s=state.processor.system_s,
+        connection_time=_connection_time(state.connection_time),
     )
 
 
-def _connection_time(found: ConnectionTime) -> ConnectionTimeRecord:
+def _connection_time(time: ConnectionTime) -> ConnectionTimeRecord:
     return ConnectionTimeRecord(
-        up_s=ns_to_seconds(found.up_ns),
-        renewing_s=ns_to_seconds(found.renewing_ns),
-        opening_s=ns_to_seconds(found.opening_ns),
-        backing_off_s=ns_to_seconds(found.backing_off_ns),
-        failed_s=ns_to_seconds(found.failed_ns),
-        nobody_up_s=ns_to_seconds(found.none_up_ns),
+        up_s=ns_to_seconds(time.up_ns),
+        renewing_s=ns_to_seconds(time.renewing_ns),
+        opening_s=ns_to_seconds(time.opening_ns),
+        backing_off_s=ns_to_seconds(time.backing_off_ns),
+        failed_s=ns_to_seconds(time.failed_ns),
+        nobody_up_s=ns_to_seconds(time.none_up_ns),
     )
 
 
-def _timestamps(findings: RunState) -> TimestampsRecord:
-    recorder, tally = findings.recorder, findings.recorder.times
-    began_ns = findings.marks.load_began_ns
-    is_kernel = not findings.why_user_space
+def _timestamps(state: RunState) -> TimestampsRecord:
+    recorder, tally = state.recorder, state.recorder.times
+    began_ns = state.milestones.load_began_ns
+    is_kernel = not state.why_user_space
     return TimestampsRecord(
         mode="kernel" if is_kernel else "user",
-        reason=findings.why_user_space,
-        sample_every=findings.plan.timestamp_sample if is_kernel else 1,
+        reason=state.why_user_space,
+        sample_every=state.plan.timestamp_sample if is_kernel else 1,
         stamped=tally.stamped,
         upper_bounds=tally.upper_bounds,
         missing=tally.missing,
@@ -220,49 +220,49 @@ def _timestamps(findings: RunState) -> TimestampsRecord:
     )
 
 
-def _generator(findings: RunState) -> GeneratorRecord:
-    pulse, duration_s = findings.pulse, findings.load_s
-    processor = findings.processor
-    longest_from_s = ns_to_seconds(pulse.longest_gap_from_ns - findings.marks.load_began_ns)
+def _generator(state: RunState) -> GeneratorRecord:
+    loop_stats, duration_s = state.loop_stats, state.load_s
+    processor = state.processor
+    longest_from_s = ns_to_seconds(loop_stats.longest_gap_from_ns - state.milestones.load_began_ns)
     return GeneratorRecord(
-        pacing=findings.plan.pacing,
-        polls=pulse.polls,
-        empty_polls=pulse.empty,
-        waiting_share=ns_to_seconds(pulse.waited_ns) / duration_s if duration_s else 0.0,
-        gaps=pulse.gaps,
-        gaps_s=ns_to_seconds(pulse.gaps_total_ns),
-        longest_gap_s=ns_to_seconds(pulse.longest_gap_ns),
-        longest_gap_at_s=longest_from_s if pulse.gaps else None,
-        shared_pauses_s=_shared_pauses_s(findings),
-        delayed=_delayed(findings.recorder.times),
+        pacing=state.plan.pacing,
+        polls=loop_stats.polls,
+        empty_polls=loop_stats.empty,
+        waiting_share=ns_to_seconds(loop_stats.waited_ns) / duration_s if duration_s else 0.0,
+        gaps=loop_stats.gaps,
+        gaps_s=ns_to_seconds(loop_stats.gaps_total_ns),
+        longest_gap_s=ns_to_seconds(loop_stats.longest_gap_ns),
+        longest_gap_at_s=longest_from_s if loop_stats.gaps else None,
+        shared_pauses_s=_shared_pauses_s(state),
+        delayed=_delayed(state.recorder.times),
         involuntary_switches=processor.involuntary_switches,
         run_queue_s=processor.run_queue_s,
         throttled_s=processor.throttled_s,
         suspended_s=processor.suspended_s,
-        send_gap_variation=findings.recorder.inter_send_times.variation,
+        send_gap_variation=state.recorder.inter_send_times.variation,
     )
 
 
 def _delayed(tally: TimesTally) -> DelayedRecord | None:
-    found = DelayedRecord(
+    delayed = DelayedRecord(
         service_ns=Distribution.of(tally.delayed_service),
         response_ns=Distribution.of(tally.delayed_response),
         schedule_lag_ns=Distribution.of(tally.delayed_lag),
         reads=tally.delayed_reads,
     )
-    return found if found.messages or found.reads else None
+    return delayed if delayed.messages or delayed.reads else None
 
 
-def _shared_pauses_s(findings: RunState) -> float:
-    service = findings.recorder.times.service
+def _shared_pauses_s(state: RunState) -> float:
+    service = state.recorder.times.service
     if not service.count:
         return 0.0
-    pauses, usual_ns = findings.recorder.pauses, service.percentile(50)
-    return ns_to_seconds(pauses.shared_with_server_ns(usual_ns, findings.marks.load_began_ns))
+    pauses, usual_ns = state.recorder.pauses, service.percentile(50)
+    return ns_to_seconds(pauses.shared_with_server_ns(usual_ns, state.milestones.load_began_ns))
 
 
-def _failures(findings: RunState) -> list[FailureRecord]:
-    began_ns = findings.marks.load_began_ns
+def _failures(state: RunState) -> list[FailureRecord]:
+    began_ns = state.milestones.load_began_ns
     return [
         FailureRecord(
             phase=failure.phase,
@@ -273,7 +273,7 @@ def _failures(findings: RunState) -> list[FailureRecord]:
             last_s=ns_to_seconds(seen.last_ns - began_ns),
         )
         for failure, seen in sorted(
-            findings.recorder.failures.items(), key=lambda item: -item[1].count
+            state.recorder.failures.items(), key=lambda item: -item[1].count
         )
     ]
 
@@ -281,12 +281,12 @@ def _failures(findings: RunState) -> list[FailureRecord]:
 def connections_record(
     connections: Sequence[Connection], times: ConnectionServiceTimes
 ) -> ConnectionsRecord:
-    """Return the record of ``connections``, and of the ``times`` that they saw."""
-    return described(_ledger(connections, times))
+    """Return the record of ``connections``, with the ``times`` of their messages."""
+    return from_ledger(_ledger(connections, times))
 
 
 def _ledger(
-    connections: Sequence[Connection], seen: ConnectionServiceTimes
+    connections: Sequence[Connection], times: ConnectionServiceTimes
 ) -> dict[str, list[Any]]:
     count = len(connections)
     return {
@@ -303,9 +303,9 @@ def _ledger(
         "bytes_received": [connection.bytes_received for connection in connections],
         "submitted": [connection.submitted for connection in connections],
         "answered": [connection.answered for connection in connections],
-        "service_time_min_ns": seen.min_ns[:count].tolist(),
-        "service_time_mean_ns": seen.mean_ns[:count].tolist(),
-        "service_time_p50_ns": seen.p50_ns[:count].tolist(),
-        "service_time_p99_ns": seen.p99_ns[:count].tolist(),
-        "service_time_max_ns": seen.max_ns[:count].tolist(),
+        "service_time_min_ns": times.min_ns[:count].tolist(),
+        "service_time_mean_ns": times.mean_ns[:count].tolist(),
+        "service_time_p50_ns": times.p50_ns[:count].tolist(),
+        "service_time_p99_ns": times.p99_ns[:count].tolist(),
+        "service_time_max_ns": times.max_ns[:count].tolist(),
     }

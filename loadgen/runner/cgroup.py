@@ -1,13 +1,12 @@
-"""The processor quota of this process's control groups: what it may use, and what it was kept from.
+"""The processor quota of this process's control groups, and the time for which it was throttled.
 
-Facts. A container's limit of processors is a quota of its control group: so much processor time in
-each period (100 ms by default). Who has used it up stands still until the next period. A group is
-bound by the quotas of all groups above it, too. Version 1 keeps them in ``cpu.cfs_quota_us`` and
-``cpu.cfs_period_us``, version 2 in ``cpu.max``; the time that a group's processors were throttled
-stands in ``cpu.stat`` (Linux: Documentation/scheduler/sched-bwc.rst, admin-guide/cgroup-v2.rst).
-
-Danger. A process sees itself and its groups as its cgroup namespace shows them: what bounds it from
-outside of a container is not always to be seen.
+A container's limit of processors is a quota of its control group: an amount of processor time in
+each period (100 ms by default). A group that has used it up is throttled until the next period. The
+quotas of all groups above it apply, too. Version 1 keeps them in ``cpu.cfs_quota_us`` and
+``cpu.cfs_period_us``, version 2 in ``cpu.max``; the time for which a group's processors were
+throttled is in ``cpu.stat`` (Linux: Documentation/scheduler/sched-bwc.rst,
+admin-guide/cgroup-v2.rst). A process sees only the groups of its cgroup namespace: a quota outside
+of a container may be invisible.
 """
 
 from collections.abc import Iterator
@@ -21,16 +20,16 @@ _NS_PER_S: Final = 1e9
 
 
 class ProcessorQuota(NamedTuple):
-    """The tightest quota: processor time for each period, in processors and in seconds."""
+    """A quota: how many processors may be used, on average over a period."""
 
     processors: float
     period_s: float
 
 
 class Cgroups:
-    """The control groups that bound this process's processor time, the innermost first.
+    """The control groups that limit this process's processor time, the innermost first.
 
-    proc, and the mount points that it names, are read below ``root``.
+    root: the folder that contains proc, and the mount points that proc names.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
@@ -42,9 +41,9 @@ class Cgroups:
         return min(found, default=None)
 
     def throttled_s(self) -> float | None:
-        """Return for how long the group that was throttled most has been so far.
+        """Return the throttled time of the group that was throttled most, summed over processors.
 
-        That is added up over its processors. None where groups are unknown.
+        None if no group is known.
         """
         return max(map(_throttled_s, self._folders), default=None)
 
@@ -65,7 +64,7 @@ def _folders(root: Path) -> Iterator[Path]:
                 continue
             top = root / mount_point.lstrip("/")
             inner = path.relative_to(mount_root) if path.is_relative_to(mount_root) else Path()
-            yield from (top / part for part in (inner, *inner.parents))
+            yield from (top / folder for folder in (inner, *inner.parents))
 
 
 def _quota(folder: Path) -> ProcessorQuota | None:

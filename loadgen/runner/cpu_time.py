@@ -1,4 +1,4 @@
-"""What this process has had of the processor, and what kept it from more."""
+"""The processor time of this process, and the times in which it could not run."""
 
 import contextlib
 import os
@@ -19,16 +19,16 @@ _SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
 
 @dataclass(frozen=True, slots=True)
 class ProcessorUse:
-    """Seconds in our own code and in the kernel (times(2)), and what took the processor away.
+    """Seconds in this process's code and in the kernel (times(2)), and what kept it from running.
 
-    None is what the platform does not say:
+    None if the platform does not report it:
 
-    involuntary_switches: how often the kernel gave the processor to somebody else although this
-    process had more to do (getrusage(2), ru_nivcsw).
-    run_queue_s: for how long this thread was ready to run and waited for a processor (the second
+    involuntary_switches: how often the kernel took the processor away from this process, which had
+    more to do (getrusage(2), ru_nivcsw).
+    run_queue_s: the time that this thread was ready to run and waited for a processor (the second
     number of ``schedstat``, Documentation/scheduler/sched-stats.rst).
-    throttled_s: for how long a quota kept this process's control groups from running.
-    suspended_s: for how long the machine was suspended: CLOCK_BOOTTIME counts on meanwhile,
+    throttled_s: the time for which a quota throttled this process's control groups.
+    suspended_s: the time for which the machine was suspended: CLOCK_BOOTTIME includes it,
     CLOCK_MONOTONIC does not (clock_gettime(2)).
     """
 
@@ -40,19 +40,21 @@ class ProcessorUse:
     suspended_s: float | None = None
 
     def since(self, before: "ProcessorUse") -> "ProcessorUse":
-        """Return what has come on top of ``before``."""
-        return ProcessorUse(**{each.name: _less(self, before, each.name) for each in fields(self)})
+        """Return the difference to ``before``."""
+        return ProcessorUse(
+            **{each.name: _difference(self, before, each.name) for each in fields(self)}
+        )
 
 
-def _less(now: ProcessorUse, before: ProcessorUse, name: str) -> Any:
-    mine, theirs = getattr(now, name), getattr(before, name)
-    return None if mine is None or theirs is None else mine - theirs
+def _difference(now: ProcessorUse, before: ProcessorUse, name: str) -> Any:
+    end, start = getattr(now, name), getattr(before, name)
+    return None if end is None or start is None else end - start
 
 
 class Processor:
-    """Tells the use of the processor so far; to be made and asked in the thread that loads.
+    """Reads the processor use so far; to be made and read in the thread that runs the engine.
 
-    boot_clock: counts on while the machine is suspended; None where there is no such clock.
+    boot_clock: advances while the machine is suspended; None where there is no such clock.
     """
 
     def __init__(self, boot_clock: Clock | None = boot_ns) -> None:

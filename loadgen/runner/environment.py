@@ -1,4 +1,4 @@
-"""The facts of this process and machine, as they are when a run ends."""
+"""Observes the environment of a run: versions, machine, limits and quotas."""
 
 import functools
 import os
@@ -15,7 +15,7 @@ _LIBRARIES = ("msgspec", "numpy", "psutil")
 
 
 def observe() -> Environment:
-    """Return the facts of this process and machine."""
+    """Return the environment of this process, as it is now."""
     import psutil  # noqa: PLC0415 - slow to import, and not needed before a run is over
 
     quota = Cgroups().quota()

@@ -1,4 +1,4 @@
-"""Everything that a run leaves in memory, on its way to the record."""
+"""The state of a run in memory, of which its record is built."""
 
 import sys
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from loadgen.units import ns_to_seconds
 
 @dataclass(slots=True)
 class Milestones:
-    """Moments of a run, in nanoseconds of its clock; the load begins after the warm-up."""
+    """When phases of a run began or ended (ns of its clock); the load follows the warm-up."""
 
     opening_began_ns: int = 0
     opening_ended_ns: int = 0
@@ -32,12 +32,13 @@ class Milestones:
 
 @dataclass(slots=True)
 class RunState:
-    """Everything a run has left: its connections, its recorder, its marks and intervals.
+    """What a run holds: its connections, recorder, milestones, intervals, and totals.
 
     profile: the rate offered over time, the warm-up included; None in a closed loop.
-    overdue: scheduled messages that were due and not sent; None if they were too many to count.
-    why_user_space: why the kernel gave no timestamps; empty where it did.
-    connection_time: within the measured load.
+    overdue: messages that were due and not sent; None if they were too many to count.
+    why_user_space: the reason for having no kernel timestamps; empty if there are some.
+    connection_time, loop_stats, processor: within the measured load.
+    at_load_begin, at_load_end, at_end: totals at these moments.
     """
 
     plan: Plan
@@ -55,8 +56,8 @@ class RunState:
     probe: ProbeRecord | None = None
     monitor: MonitorRecord | None = None
     outcome: RunOutcome = "completed"
-    marks: Milestones = field(default_factory=Milestones)
-    pulse: LoopStats = field(default_factory=LoopStats)
+    milestones: Milestones = field(default_factory=Milestones)
+    loop_stats: LoopStats = field(default_factory=LoopStats)
     processor: ProcessorUse = field(default_factory=ProcessorUse)
     connection_time: ConnectionTime = field(default_factory=ConnectionTime)
     at_load_begin: PoolTotals = NONE
@@ -66,19 +67,19 @@ class RunState:
 
     @property
     def load_s(self) -> float:
-        """How long the measured load lasted, in seconds."""
-        return ns_to_seconds(self.marks.load_ended_ns - self.marks.load_began_ns)
+        """The duration of the measured load, in seconds."""
+        return ns_to_seconds(self.milestones.load_ended_ns - self.milestones.load_began_ns)
 
     @property
-    def left(self) -> int:
-        """Messages of the plan's number that were not submitted by the end of the load."""
+    def unsubmitted(self) -> int:
+        """Messages of the plan's limit that were not submitted by the end of the load."""
         messages = self.plan.messages
         if messages is None:
             return sys.maxsize
         return messages * self.plan.connections - self.at_load_end.submitted
 
     def why_unreachable(self, address: str) -> str:
-        """Return one line on why nobody could connect to ``address``."""
+        """Return one line on why no connection to ``address`` came up."""
         failures = self.recorder.failures
         tried = sum(seen.count for seen in failures.values())
         most_common = max(failures, key=lambda failure: failures[failure].count)
@@ -87,6 +88,6 @@ class RunState:
         return f"{address} is unreachable: {most_common} ({tries})"
 
     def begin_load(self, now_ns: int) -> None:
-        """Let the load begin at ``now_ns``; the intervals so far count from there."""
-        self.intervals.move(-ns_to_seconds(now_ns - self.marks.load_began_ns))
-        self.marks.load_began_ns = now_ns
+        """Let the load begin at ``now_ns``, from which the starts of intervals are counted."""
+        self.intervals.move(-ns_to_seconds(now_ns - self.milestones.load_began_ns))
+        self.milestones.load_began_ns = now_ns

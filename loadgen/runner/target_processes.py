@@ -1,4 +1,4 @@
-"""Which processes a target is: those that listen there, if it is on this machine."""
+"""Finds the processes of a target: those that listen at its address, if that is on this machine."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -9,26 +9,28 @@ from loadgen.errors import UsageError
 from loadgen.net.address import Endpoint
 from loadgen.plan import Plan
 
-_ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - where others listen
-_NOT_SEEN: Final = "the system does not let us see who listens there"
+_WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - where targets listen
+_NOT_SEEN: Final = "the system does not show which process listens there"
 
 
 class UnknownTargetError(Exception):
-    """Which process the target is cannot be told; the text says why."""
+    """The processes of the target cannot be found; the text says why."""
 
 
 def processes_of(plan: Plan, endpoint: Endpoint, embedded_pid: int | None) -> list[psutil.Process]:
     """Return the processes of the target, and their children.
 
-    Raises UsageError if the plan names one that does not exist, UnknownTargetError where nobody can
-    say.
+    Raises UsageError if the plan names one that does not exist, UnknownTargetError if they are
+    unknown.
     """
     if isinstance(plan.watch, int):
         try:
             return _with_children([plan.watch])
         except psutil.NoSuchProcess:
             raise UsageError.of(
-                "--watch-pid", plan.watch, "no process has that number; give that of the target"
+                "--watch-pid",
+                plan.watch,
+                "no process has that number; give the number of the target's process",
             ) from None
     pids = [embedded_pid] if embedded_pid is not None else _listening_at(endpoint)
     try:
@@ -48,33 +50,35 @@ def _with_children(pids: Iterable[int]) -> list[psutil.Process]:
 def _listening_at(endpoint: Endpoint) -> list[int]:
     """Return the processes of this machine that listen at ``endpoint``, the oldest first."""
     is_path = isinstance(endpoint.address, str)
-    if not is_path and not _is_here(endpoint.address[0]):
+    if not is_path and not _is_local(endpoint.address[0]):
         raise UnknownTargetError("the target is on another machine")
     try:
         connections = psutil.net_connections("unix" if is_path else "tcp")
     except psutil.Error:
         raise UnknownTargetError(_NOT_SEEN) from None
-    listens = _is_path(endpoint.address) if is_path else _is_port(*endpoint.address[:2])
+    listens = (
+        _listens_at_path(endpoint.address) if is_path else _listens_at_port(*endpoint.address[:2])
+    )
     pids = sorted({each.pid for each in connections if each.pid is not None and listens(each)})
     if not pids:
         raise UnknownTargetError(_NOT_SEEN)
     return pids
 
 
-def _is_path(path: str) -> Callable[[Any], bool]:
+def _listens_at_path(path: str) -> Callable[[Any], bool]:
     return lambda each: each.laddr == path
 
 
-def _is_port(ip: str, port: int) -> Callable[[Any], bool]:
+def _listens_at_port(ip: str, port: int) -> Callable[[Any], bool]:
     def listens(each: Any) -> bool:
         if each.status != psutil.CONN_LISTEN or each.laddr.port != port:
             return False
-        return each.laddr.ip.removeprefix("::ffff:") in {ip, *_ANYWHERE}
+        return each.laddr.ip.removeprefix("::ffff:") in {ip, *_WILDCARDS}
 
     return listens
 
 
-def _is_here(ip: str) -> bool:
+def _is_local(ip: str) -> bool:
     if ip.startswith("127.") or ip == "::1":
         return True
     addresses = (each for interface in psutil.net_if_addrs().values() for each in interface)

@@ -21,7 +21,7 @@ from loadgen.results.intervals import (
     Intervals,
     RunPhase,
     numbers_of,
-    stages_of,
+    phases_of,
     times_of,
 )
 from loadgen.results.packed_times import summed
@@ -127,7 +127,7 @@ def _stretches(intervals: Intervals) -> list[tuple[RunPhase, int]]:
 
     Where the stage changes more often, it counts only where a slice begins.
     """
-    stages = stages_of(intervals)
+    stages = phases_of(intervals)
     changes = [(stage, sum(1 for _ in same)) for stage, same in groupby(stages)]
     if len(changes) <= MOST:
         return changes

@@ -4,7 +4,7 @@ from loadgen.cli.terminal import progress_line
 from loadgen.engine.pool import PoolTotals
 from loadgen.plan import Plan
 from loadgen.results.intervals import RunPhase
-from loadgen.runner.context import Progress
+from loadgen.runner.surroundings import Progress
 
 PLAN = Plan(connections=2000, duration_s=10.0)
 

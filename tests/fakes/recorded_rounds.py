@@ -17,7 +17,7 @@ from typing import Any
 
 from loadgen.analysis.compare.reading import read
 from loadgen.analysis.compare.rounds import Kind, Rounds
-from loadgen.runner.alternating import CommandTemplate, Series, run_in_turn
+from loadgen.runner.commands.alternating import CommandTemplate, Series, run_in_turn
 from loadgen.server.embedded import EmbeddedServer
 
 FOLDER = Path(__file__).parents[1] / "recorded"

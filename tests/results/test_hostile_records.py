@@ -71,7 +71,7 @@ def test_what_an_old_loadgen_has_written_is_read(tmp_path: Path) -> None:
         assert told(*command) == (0, "")
 
 
-def test_a_pipe_that_nobody_writes_to_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_pipe_without_a_writer_is_refused_in_one_line(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for command in (("report", str(pipe)), ("compare", str(pipe), str(pipe))):

@@ -1,4 +1,4 @@
-"""Intervals, packed: they come back as they were, in few bytes, to us and to others."""
+"""Packed intervals: unpacked unchanged, small, and readable by other programs."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ from loadgen.results.intervals import (
     IntervalRecord,
     PackedIntervals,
     numbers_of,
-    stages_of,
+    phases_of,
     times_of,
     total_of,
 )
@@ -79,10 +79,10 @@ class TestPackedIntervals:
         intervals = [interval(0.0, **OPEN_LOOP_TIMES)]
         assert list(packed(intervals)) == intervals
 
-    def test_tell_one_thing_of_all_as_the_list_does(self) -> None:
+    def test_give_one_field_of_all_as_the_list_does(self) -> None:
         intervals = of_a_run()
         kept = packed(intervals)
-        assert stages_of(kept) == stages_of(intervals) == [each.stage for each in intervals]
+        assert phases_of(kept) == phases_of(intervals) == [each.stage for each in intervals]
         assert numbers_of(kept, "messages").tolist() == [each.messages for each in intervals]
         assert numbers_of(intervals, "messages").tolist() == numbers_of(kept, "messages").tolist()
         for form in (kept, intervals):
@@ -99,7 +99,7 @@ class TestPackedIntervals:
         packer = IntervalPacker()
         for each in of_a_run():
             packer.append(each)
-        packer.last_took(0.25)
+        packer.set_last_duration(0.25)
         packer.move(-2.0)
         moved = packer.packed()
         starts_s = numbers_of(moved, "start_s").tolist()

@@ -41,7 +41,7 @@ from loadgen.results.histogram import HIGHEST_NS, Histogram
 from loadgen.results.instruments import ClockStep
 from loadgen.results.record import RunRecord, from_json
 from loadgen.results.schema import json_schema
-from loadgen.runner.build_record import freeze
+from loadgen.runner.build_record import build_record
 from loadgen.runner.state import RunState
 
 SCHEMA_FILE = Path(record.__file__).with_name("record.schema.json")
@@ -63,8 +63,8 @@ def _numbers_without_range(schema: Any, path: str = "") -> Iterator[str]:
                 yield from _numbers_without_range(each, path)
 
 
-def frozen_run() -> RunRecord:
-    """What `freeze` makes of a run of two connections, the second of which never came up."""
+def recorded_run() -> RunRecord:
+    """What `build_record` makes of a run of two connections, the second of which never came up."""
     recorder = Recorder(2)
     conversation = Conversation(PayloadQueue((b"x",)), Echo())
     connections = [Connection(index, conversation, ManualClock()) for index in range(2)]
@@ -73,10 +73,12 @@ def frozen_run() -> RunRecord:
     recorder.record((0, 1, 0, 0, NOT_ASKED, 250_000))
     recorder.record_failure(Failure(Phase.CONNECT, Cause.REFUSED), 5)
     recorder.end_interval(0, 10)
-    return freeze(findings(recorder, why_user_space="as asked", connections=connections), TARGET)
+    return build_record(
+        run_state(recorder, why_user_space="as asked", connections=connections), TARGET
+    )
 
 
-def frozen_open_loop() -> RunRecord:
+def recorded_open_loop() -> RunRecord:
     """What it makes of an open loop with timestamps, in which the wall clock was set."""
     wall = ManualClock(WALL_NS)
     clock = ManualClock()
@@ -88,10 +90,10 @@ def frozen_open_loop() -> RunRecord:
     wall.advance(3 * SECOND)
     recorder.record((0, 4, SECOND // 2, SECOND // 2, wall.now_ns, SECOND))
     recorder.end_interval(0, SECOND)
-    return freeze(findings(recorder, rate="1k"), TARGET)
+    return build_record(run_state(recorder, rate="1k"), TARGET)
 
 
-def findings(recorder: Recorder, rate: str | None = None, **left: Any) -> RunState:
+def run_state(recorder: Recorder, rate: str | None = None, **left: Any) -> RunState:
     plan = Plan(connections=2, duration_s=1.0, rate=rate)
     return RunState(
         plan=plan,
@@ -107,8 +109,8 @@ EVERY_PAYLOAD = (b"\x00\xff", FilePayload("f"), LinesPayload("l", raw=True), Siz
 
 RECORDS = {
     "healthy": HEALTHY,
-    "of a frozen run": frozen_run(),
-    "of a frozen open loop": frozen_open_loop(),
+    "of a run": recorded_run(),
+    "of a run in an open loop": recorded_open_loop(),
     "without replies": healthy(
         service_time_ns=distribution(),
         receive_lag_ns=distribution(),
@@ -160,7 +162,7 @@ def changed(**fields: Any) -> bytes:
     return json.dumps({**json.loads(HEALTHY.to_json()), **fields}).encode()
 
 
-class TestNoRecord:
+class TestInvalidRecord:
     @pytest.mark.parametrize(
         "text",
         [
@@ -208,7 +210,7 @@ class TestNoRecord:
     def test_with_text_that_is_not_utf_8_is_refused(self) -> None:
         assert "\n" not in refusal_of(HEALTHY.to_json().replace(b"10.0.0.5", b"\xff\xfe.0.5"))
 
-    def test_with_a_cause_that_nobody_knows_is_refused(self) -> None:
+    def test_with_an_unknown_cause_is_refused(self) -> None:
         known = msgspec.to_builtins(failure(Phase.CONNECT, Cause.REFUSED))
         unknown = {**known, "cause": "moon phase"}
         assert "moon phase" in refusal_of(changed(failures=[unknown]))
@@ -221,20 +223,20 @@ class TestNoRecord:
 class TestDistribution:
     @given(st.lists(st.integers(0, HIGHEST_NS + 9), min_size=1, max_size=30))
     def test_gives_back_the_histogram_that_it_was_made_of(self, values: list[int]) -> None:
-        frozen = distribution(*values)
-        assert Distribution.of(frozen.histogram()) == frozen
+        found = distribution(*values)
+        assert Distribution.of(found.histogram()) == found
 
     def test_holds_the_figures_of_the_histogram(self) -> None:
-        frozen = distribution(*range(100))
-        assert (frozen.count, frozen.sum, frozen.mean) == (100, 4950, 49.5)
-        assert (frozen.min, frozen.p50, frozen.p90, frozen.p99) == (0, 49, 89, 98)
-        assert (frozen.p999, frozen.max, frozen.overflow) == (99, 99, 0)
+        found = distribution(*range(100))
+        assert (found.count, found.sum, found.mean) == (100, 4950, 49.5)
+        assert (found.min, found.p50, found.p90, found.p99) == (0, 49, 89, 98)
+        assert (found.p999, found.max, found.overflow) == (99, 99, 0)
 
     def test_of_nothing_has_no_figures(self) -> None:
-        frozen = Distribution.of(Histogram())
-        figures = (frozen.min, frozen.mean, frozen.p50, frozen.p90, frozen.p99, frozen.p999)
+        found = Distribution.of(Histogram())
+        figures = (found.min, found.mean, found.p50, found.p90, found.p99, found.p999)
         assert set(figures) == {None}
-        assert (frozen.count, frozen.max, frozen.buckets) == (0, None, [])
+        assert (found.count, found.max, found.buckets) == (0, None, [])
 
     def test_is_what_the_record_answers_with(self) -> None:
         assert HEALTHY.latency.percentile(100) == 400_000
@@ -244,26 +246,26 @@ class TestDistribution:
         assert healthy(**OPEN_LOOP_TIMES).latency.percentile(100) == 420_000
 
 
-class TestFreezing:
+class TestBuildRecord:
     def test_takes_the_time_of_reading_where_the_kernel_gives_none(self) -> None:
-        frozen = frozen_run()
-        assert (frozen.timestamps.mode, frozen.timestamps.reason) == ("user", "as asked")
-        assert frozen.service_time_ns == frozen.user_space_latency_ns == distribution(250_000)
-        assert frozen.timestamps.read_uncertainty_ns == distribution()
-        assert frozen.receive_lag_ns is None
-        assert frozen.response_time_ns is None
+        found = recorded_run()
+        assert (found.timestamps.mode, found.timestamps.reason) == ("user", "as asked")
+        assert found.service_time_ns == found.user_space_latency_ns == distribution(250_000)
+        assert found.timestamps.read_uncertainty_ns == distribution()
+        assert found.receive_lag_ns is None
+        assert found.response_time_ns is None
 
     def test_keeps_the_four_times_of_an_open_loop(self) -> None:
-        frozen = frozen_open_loop()
-        assert frozen.service_time_ns == distribution(100_000)
-        assert frozen.response_time_ns == distribution(140_000)
-        assert frozen.receive_lag_ns == distribution(10_000)
-        assert frozen.schedule_lag_ns == distribution(40_000)
-        assert frozen.blocked_ns == distribution(10_000)
-        assert frozen.generator_lag_ns == distribution(30_000)
+        found = recorded_open_loop()
+        assert found.service_time_ns == distribution(100_000)
+        assert found.response_time_ns == distribution(140_000)
+        assert found.receive_lag_ns == distribution(10_000)
+        assert found.schedule_lag_ns == distribution(40_000)
+        assert found.blocked_ns == distribution(10_000)
+        assert found.generator_lag_ns == distribution(30_000)
 
-    def test_tells_what_became_of_every_stamp_and_when_the_wall_clock_was_set(self) -> None:
-        evidence = frozen_open_loop().timestamps
+    def test_counts_every_kind_of_timestamp_and_the_clock_steps(self) -> None:
+        evidence = recorded_open_loop().timestamps
         assert (evidence.mode, evidence.reason, evidence.read_uncertainty_ns) == (
             "kernel",
             "",
@@ -274,7 +276,7 @@ class TestFreezing:
 
 
 class TestSchemaFile:
-    def test_is_in_step_with_the_code(self) -> None:
+    def test_is_up_to_date(self) -> None:
         fresh = json.dumps(json_schema(), indent=1) + "\n"
         assert SCHEMA_FILE.read_text(encoding="utf-8") == fresh, (
             "renew it: python -m loadgen.results.schema > loadgen/results/record.schema.json"

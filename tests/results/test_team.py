@@ -1,4 +1,4 @@
-"""Runs of several workers of whom some were not there to the end: the record, and the verdict."""
+"""Runs of several workers, some of them absent at the end: the record, and the verdict."""
 
 import json
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def absence(name: str, at_s: float, **known: Any) -> Absence:
 
 
 def loading(rate_per_s: float, duration_s: float = 10.0) -> RunRecord:
-    """A part with that rate, and an interval for each second."""
+    """The record of a worker with that rate, and an interval for each second."""
     [whole] = open_loop().intervals
     each = msgspec.structs.replace(whole, duration_s=1.0, messages=round(rate_per_s))
     return open_loop(
@@ -50,9 +50,9 @@ def loading(rate_per_s: float, duration_s: float = 10.0) -> RunRecord:
     )
 
 
-def merged(parts: Mapping[str, RunRecord], *absences: Absence, expected: int = 2) -> RunRecord:
+def merged(records: Mapping[str, RunRecord], *absences: Absence, expected: int = 2) -> RunRecord:
     lost = sum(not each.is_whole for each in absences)
-    return merge(parts, Team(expected, expected - lost, absences))
+    return merge(records, Team(expected, expected - lost, absences))
 
 
 def codes(record: RunRecord) -> list[str]:
@@ -70,7 +70,7 @@ class TestLost:
         {"a": loading(1000.0, 4.0), "b": loading(1000.0)}, absence("a", 4.6, load_share=0.5)
     )
 
-    def test_is_told_with_its_moment_and_its_share(self) -> None:
+    def test_is_recorded_with_its_time_and_its_share(self) -> None:
         assert self.record.team is not None
         assert (self.record.team.expected, self.record.team.reported) == (2, 1)
         [lost] = self.record.team.lost
@@ -100,7 +100,7 @@ class TestLost:
         assert "workers      1 of 2 have given their last report, 1 lost" in text
         assert "worker a was lost" in text
 
-    def test_comes_back_from_json_and_an_old_record_has_nobody_missing(self) -> None:
+    def test_is_read_from_json_and_an_old_record_has_no_team(self) -> None:
         text = self.record.to_json()
         assert from_json(text) == self.record
         plain = json.loads(text)
@@ -126,7 +126,7 @@ class TestLost:
         assert verdict(record) == expected
         assert codes(record) == ["worker-lost", "worker-lost"]
 
-    def test_has_the_share_of_its_connections_where_nobody_knows_better(self) -> None:
+    def test_has_the_share_of_its_connections_if_its_share_is_unknown(self) -> None:
         one = open_loop(requested=requested(connections=1, rate_per_s=10.0))
         other = open_loop(requested=requested(connections=3, rate_per_s=10.0))
         record = merged({"a": one, "b": other}, absence("a", 10.0))
@@ -177,7 +177,7 @@ class TestOthers:
         record = merge({"a": loading(1000.0)}, Team(expected=2, reported=1))
         assert (verdict(record), codes(record)) == ("valid", ["workers-missing"])
 
-    def test_nobody_is_missing_where_all_were_there(self) -> None:
+    def test_no_worker_is_missing_if_all_reported(self) -> None:
         record = merged({"a": loading(1000.0), "b": loading(1000.0)})
         assert (verdict(record), codes(record)) == ("valid", [])
         text = "\n".join(line.text for line in summarise(record))

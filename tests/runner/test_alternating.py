@@ -1,4 +1,4 @@
-"""Two commands, run in turn."""
+"""Two commands run in turn, their supervisors, and what is left of them."""
 
 import contextlib
 import os
@@ -13,8 +13,8 @@ import pytest
 from lingering import Lingering, daemon
 
 from loadgen.errors import UsageError
-from loadgen.runner import supervised, supervisor
-from loadgen.runner.alternating import (
+from loadgen.runner.commands import supervised, supervisor
+from loadgen.runner.commands.alternating import (
     CommandTemplate,
     Series,
     Side,
@@ -68,14 +68,17 @@ def test_runs_each_in_turn_and_keeps_their_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "complaint"),
     [
-        ("pass", "ended with 0, and wrote no 0001.json"),
-        ("raise SystemExit(3)", "ended with 3"),
+        ("pass", "ended with exit code 0, and wrote no 0001.json"),
+        ("raise SystemExit(3)", "ended with exit code 3"),
         ("import sys; open(sys.argv[1], 'w'); print('why it is'); sys.exit(2)", "why it is"),
-        ("import os; os.kill(os.getpid(), 9)", "ended with -9"),
-        ("import select; select.select([], [], [], 30)", "not done after 0.5 s; --run-timeout"),
+        ("import os; os.kill(os.getpid(), 9)", "ended with exit code -9"),
+        (
+            "import select; select.select([], [], [], 30)",
+            "not done after 0.5 s; allow more with --run-timeout",
+        ),
     ],
 )
-def test_a_run_that_is_none_is_told_of(tmp_path: Path, program: str, complaint: str) -> None:
+def test_a_run_without_a_result_is_refused(tmp_path: Path, program: str, complaint: str) -> None:
     good = appending("a", tmp_path / "log")
     rounds = Series(1, tmp_path, longest_s=0.5 if "select" in program else 30)
     with pytest.raises(UsageError, match=complaint):
@@ -83,14 +86,14 @@ def test_a_run_that_is_none_is_told_of(tmp_path: Path, program: str, complaint: 
     assert not (tmp_path / "log").exists()
 
 
-def test_a_check_that_fails_leaves_a_record_all_the_same(tmp_path: Path) -> None:
+def test_a_failed_check_is_a_result(tmp_path: Path) -> None:
     failing = command("import sys; open(sys.argv[1], 'w'); sys.exit(1)")
     runs = list(run_in_turn({"A": failing, "B": failing}, Series(1, tmp_path, 30), print))
     assert [run.code for run in runs] == [1, 1]
     assert (tmp_path / "B" / "0001.json").exists()
 
 
-def test_a_command_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+def test_a_missing_command_is_refused(tmp_path: Path) -> None:
     missing = CommandTemplate.parse("no-such-command {out}")
     with pytest.raises(UsageError, match="cannot be started: No such file"):
         list(run_in_turn({"A": missing, "B": missing}, Series(1, tmp_path, 30), print))
@@ -98,9 +101,9 @@ def test_a_command_that_is_not_there_is_told_of(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("loadgen --json x.json", r"write \{out\} there"), ("loadgen '{out}", "no command line")],
+    [("loadgen --json x.json", r"write \{out\} there"), ("loadgen '{out}", "not a command line")],
 )
-def test_a_command_must_have_a_place_for_its_file(text: str, complaint: str) -> None:
+def test_a_command_must_have_a_placeholder_for_its_file(text: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         CommandTemplate.parse(text)
 
@@ -123,7 +126,7 @@ def waiting_for(words: list[str], stays: bool = False) -> CommandTemplate:
 
 @pytest.mark.parametrize("kind", ["a child", "a daemon", "a chain"])
 @pytest.mark.parametrize("stays", [True, False], ids=["that takes too long", "that is done"])
-def test_a_run_goes_with_all_that_it_has_started(tmp_path: Path, stays: bool, kind: str) -> None:
+def test_all_that_a_run_has_started_ends_with_it(tmp_path: Path, stays: bool, kind: str) -> None:
     with Lingering() as lingering:
         words = lingering.starting(kind)
         commands: dict[Side, CommandTemplate] = {
@@ -136,7 +139,7 @@ def test_a_run_goes_with_all_that_it_has_started(tmp_path: Path, stays: bool, ki
         lingering.check_gone()
 
 
-def test_a_daemon_is_asked_before_it_is_killed(tmp_path: Path) -> None:
+def test_a_daemon_gets_sigterm_before_sigkill(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     program = (
         "import signal, sys, pathlib\n"
@@ -196,7 +199,7 @@ def test_orphans_that_have_ended_take_up_no_processes_while_a_run_lasts(tmp_path
 
 
 def test_output_without_end_is_neither_kept_nor_written_to_a_file(tmp_path: Path) -> None:
-    """Under a limit of 50 KiB for files, which a pipe does not know (setrlimit(2))."""
+    """Under a limit of 50 KiB for files, which does not apply to pipes (setrlimit(2))."""
     chatty = (
         "import sys\n"
         f"for _ in range(64): sys.stdout.write('x' * {MIB - 1} + chr(10))\n"
@@ -215,7 +218,7 @@ def test_output_without_end_is_neither_kept_nor_written_to_a_file(tmp_path: Path
     assert len(str(told.value)) < 4096
 
 
-def test_a_daemon_that_writes_on_does_not_hold_up_the_next_run(tmp_path: Path) -> None:
+def test_a_daemon_that_keeps_writing_does_not_delay_the_next_run(tmp_path: Path) -> None:
     writing_on = command(
         f"import subprocess, sys\nsubprocess.run({daemon(['yes'])!r})\nopen(sys.argv[1], 'w')\n"
     )
@@ -226,17 +229,17 @@ def test_a_daemon_that_writes_on_does_not_hold_up_the_next_run(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("answers", "complaint"),
     [
-        (r"started\nended 0\nleft 12 13\n", "cannot be ended: process 12, 13; end it"),
-        (r"started\nended 0\n", "was not ended in 0.5 s"),
+        (r"started\nended 0\nleft 12 13\n", "cannot be ended: 12, 13; end them"),
+        (r"started\nended 0\n", "not ended within 0.5 s"),
         (r"", "was ended before it"),
         (r"started\n", "was ended before it"),
     ],
 )
-def test_a_supervisor_that_fails_is_told_of_and_ended(
+def test_a_supervisor_that_fails_is_reported_and_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: str, complaint: str
 ) -> None:
-    """One that stays when it is over, or ends early; what it cannot end may be another user's."""
-    stays = "not ended in" in complaint
+    """One that stays at the end, or ends early; processes of another user cannot be ended."""
+    stays = "not ended within" in complaint
     fake = tmp_path / "supervisor.py"
     fake.write_text(
         "import signal, sys\n"

@@ -1,4 +1,4 @@
-"""Who says when a reply arrived: what each plan gets, and what is refused."""
+"""The source of arrival times: which one each plan gets, and what is refused."""
 
 import socket
 import sys
@@ -60,7 +60,7 @@ def test_it_is_this_process_where_there_can_be_no_stamp(
 
 
 @OBSTACLES
-def test_to_insist_on_the_kernel_is_refused_there(
+def test_requiring_the_kernel_is_refused_there(
     endpoint: Endpoint, reply: str, expected: str
 ) -> None:
     with pytest.raises(UsageError) as refusal:
@@ -72,7 +72,7 @@ def test_it_is_this_process_where_the_kernel_does_not_pass_the_self_test() -> No
     assert reason(wall_clock=wrong) != ""
 
 
-def test_to_insist_on_it_there_is_refused_as_a_local_limit() -> None:
+def test_requiring_it_there_is_a_local_limit() -> None:
     with pytest.raises(LocalLimitError, match=r"^--timestamps kernel: .*; use auto or user$"):
         reason(wall_clock=wrong, timestamps="kernel")
 

@@ -1,4 +1,4 @@
-"""What generator, target and machine take while a run goes on."""
+"""The samples of generator, target and machine during a run."""
 
 import contextlib
 import os
@@ -22,9 +22,9 @@ from loadgen.net.clock import ManualClock
 from loadgen.plan import Plan
 from loadgen.results.instruments import MachineSamples, MonitorRecord, ProcessSamples
 from loadgen.results.record import RunRecord
-from loadgen.runner.context import Progress, Surroundings
 from loadgen.runner.monitor import Monitor
 from loadgen.runner.run import run
+from loadgen.runner.surroundings import Progress, Surroundings
 from loadgen.runner.target_processes import UnknownTargetError, processes_of
 from loadgen.server.embedded import EmbeddedServer
 
@@ -89,7 +89,7 @@ class TestRun:
             assert samples.cpu_s[0] == 0
             assert all(before <= after for before, after in pairwise(samples.cpu_s))
             assert min(samples.memory_bytes) > 2**20
-            # In the midst of the run its sockets are open, before and after it they are not.
+            # Its sockets are open during the run, and not before and after it.
             opened = max(each for each in samples.descriptors if each is not None)
             assert samples.descriptors[0] is not None
             assert opened >= samples.descriptors[0] + 20
@@ -97,7 +97,9 @@ class TestRun:
         assert monitor.machine.sent_bytes[-1] > 0
 
     @pytest.mark.parametrize("scheme", ["tcp", "unix"])
-    def test_finds_who_listens_at_the_target(self, scheme: str, tmp_path: Path) -> None:
+    def test_finds_the_process_that_listens_at_the_target(
+        self, scheme: str, tmp_path: Path
+    ) -> None:
         place = ("--unix", str(tmp_path / "socket")) if scheme == "unix" else ()
         with EmbeddedServer(place) as server:
             record = run(Plan(target=server.address, messages=10, connections=2))
@@ -105,17 +107,17 @@ class TestRun:
             assert target is not None
             assert target.pids == [server.pid]
 
-    def test_takes_the_word_of_the_user(self) -> None:
+    def test_samples_the_process_that_the_user_names(self) -> None:
         with ScriptedServer(echoes) as server, EmbeddedServer() as other:
             plan = Plan(target=server.address, messages=10, connections=2, watch=other.pid)
             target = monitor_of(run(plan)).target
             assert target is not None
             assert target.pids == [other.pid]
 
-    def test_may_do_without(self) -> None:
+    def test_can_be_switched_off(self) -> None:
         assert run(Plan(messages=10, connections=2, watch="off")).monitor is None
 
-    def test_tells_when_the_target_has_died(self) -> None:
+    def test_records_when_the_target_ended(self) -> None:
         with EmbeddedServer() as server:
 
             def end_it(progress: Progress) -> None:
@@ -148,11 +150,11 @@ class TestTarget:
         with pytest.raises(UnknownTargetError, match="another machine"):
             processes_of(Plan(), Endpoint(socket.AF_INET, (address, 80)), None)
 
-    def test_where_nobody_listens_is_unknown(self) -> None:
+    def test_where_no_process_listens_is_unknown(self) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             endpoint = Endpoint(socket.AF_INET, unused.getsockname())
-            with pytest.raises(UnknownTargetError, match="who listens"):
+            with pytest.raises(UnknownTargetError, match="which process listens"):
                 processes_of(Plan(), endpoint, None)
 
     def test_may_listen_everywhere(self) -> None:
@@ -208,7 +210,7 @@ class TestUsage:
         assert "the target   50 % of one core, 500 µs a message (server, process 7)" in text
 
 
-def test_of_a_long_run_has_no_more_than_so_many_samples() -> None:
+def test_a_long_run_has_a_bounded_number_of_samples() -> None:
     clock = ManualClock()
     plan = Plan(sample_interval_s=3600.0, watch=os.getppid())
     endpoint = Endpoint(socket.AF_INET, ("192.0.2.1", 1))

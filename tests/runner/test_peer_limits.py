@@ -1,4 +1,4 @@
-"""What a peer cannot take: the memory, by a reply without end, or the time, by one that drips."""
+"""Limits for replies: of their length, and of the time until they are complete."""
 
 from typing import Any
 
@@ -46,19 +46,19 @@ def test_a_reply_that_is_too_long_is_a_failure(
 ) -> None:
     with ScriptedServer(script) as server:
         record = run(server, reply=reply, max_reply_bytes=2**20, **load)
-        server.settle(3)  # each was hung up on
+        server.settle(3)  # each connection was closed
     assert failures_of(record) == {(Phase.RECEIVE, Cause.REPLY_TOO_LONG): 3}
     assert record.actual.messages == 0
 
 
 def sends_much(peer: Peer) -> None:
-    """Answer once, at length."""
+    """Answer once, with a long reply."""
     peer.receive()
     for _ in range(20):
         peer.send(bytes(2**20))
 
 
-def test_a_long_reply_is_none_where_no_limit_was_given() -> None:
+def test_a_long_reply_is_no_failure_without_a_limit() -> None:
     with ScriptedServer(sends_much) as server:
         record = loadgen.run(Plan(target=server.address, reply="eof", connections=1, messages=1))
     assert record.failures == []
@@ -91,7 +91,7 @@ def test_a_reply_that_drips_is_a_failure(script: Script, fields: dict[str, Any])
     assert record.actual.messages == 0
 
 
-def test_replies_in_time_are_none() -> None:
+def test_replies_in_time_are_no_failures() -> None:
     with ScriptedServer(echoes) as server:
         plan = Plan(target=server.address, connections=3, messages=100, reply_timeout_s=DEADLINE_S)
         record = loadgen.run(plan)

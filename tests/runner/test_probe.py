@@ -1,4 +1,4 @@
-"""The probe: a second opinion from a process of its own, and what becomes of it."""
+"""The probe: when it runs, what it measures, and how it ends."""
 
 import contextlib
 import socket
@@ -32,10 +32,10 @@ from loadgen.plan import payloads as payload
 from loadgen.results.instruments import ProbeRecord
 from loadgen.runner import probe
 from loadgen.runner.probe import (
-    TRICKLE_MESSAGES,
-    Orders,
+    FEW_MESSAGES,
+    ControlChannel,
     Probe,
-    Prober,
+    ProbeConnection,
     is_wanted,
 )
 
@@ -58,20 +58,22 @@ LINE = b"PING\n"
         ({"rate": 1001}, "UNIX sockets have none", True),
         ({"rate": "1..5k/1s"}, "UNIX sockets have none", True),
         ({"connections": 1, "rate": 5000}, "UNIX sockets have none", True),
-        ({"messages": TRICKLE_MESSAGES // 100}, "UNIX sockets have none", False),
-        ({"messages": TRICKLE_MESSAGES // 100 + 1}, "UNIX sockets have none", True),
+        ({"messages": FEW_MESSAGES // 100}, "UNIX sockets have none", False),
+        ({"messages": FEW_MESSAGES // 100 + 1}, "UNIX sockets have none", True),
     ],
     ids=str,
 )
-def test_who_wants_one(fields: dict[str, Any], why_user_space: str, wanted: bool) -> None:
+def test_which_plans_get_one(fields: dict[str, Any], why_user_space: str, wanted: bool) -> None:
     assert is_wanted(Plan(**fields), why_user_space) is wanted
 
 
-def test_a_socket_that_met_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_connected_to_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "socket", SelfConnected)
     near, far = socket.socketpair()
     with near, far:
-        prober = Prober(Plan(), Endpoint(socket.AF_INET, ("127.0.0.1", 1)), Orders(near.fileno()))
+        prober = ProbeConnection(
+            Plan(), Endpoint(socket.AF_INET, ("127.0.0.1", 1)), ControlChannel(near.fileno())
+        )
         with contextlib.closing(prober), pytest.raises(ConnectionRefusedError, match="to itself"):
             prober.connect()
 
@@ -107,9 +109,7 @@ def test_it_measures_beside_the_load() -> None:
 
 
 @pytest.mark.parametrize("timestamps", ["user", "auto"])
-def test_it_is_there_by_itself_where_the_kernel_gives_no_stamps(
-    timestamps: str, tmp_path: Path
-) -> None:
+def test_it_runs_by_default_without_kernel_timestamps(timestamps: str, tmp_path: Path) -> None:
     listener = unix_listener(tmp_path / "echo") if timestamps == "auto" else None
     with ScriptedServer(echoes, listener) as server:
         _, probe = probed(server, probe=None, timestamps=timestamps, rate="1..2k/300ms")
@@ -137,7 +137,7 @@ def answers_hello_alike(peer: Peer) -> None:
         (answers_hello_alike, {}, LINE),
     ],
 )
-def test_it_says_and_awaits_what_every_connection_does(
+def test_it_sends_and_awaits_what_every_connection_does(
     script: Script, fields: dict[str, Any], begins: bytes
 ) -> None:
     with ScriptedServer(script) as server:
@@ -197,15 +197,13 @@ def test_a_target_that_drops_it_ends_the_probe_and_not_the_run(
     assert record.actual.submitted > 0
 
 
-WAITED = "it still waited for a reply when the run ended"
+WAITED = "it was still waiting for a reply when the run ended"
 
 
 @pytest.mark.parametrize("reply", ["eof", r"delimiter:\n"])
 @pytest.mark.parametrize("script", [drips, never_answers])
-def test_a_target_that_keeps_it_waiting_does_not_hold_up_the_end(
-    script: Script, reply: str
-) -> None:
-    """No time-out of its own comes in time: it is told that the run has ended, and says so."""
+def test_a_target_that_keeps_it_waiting_does_not_delay_the_end(script: Script, reply: str) -> None:
+    """No timeout of its own is short enough: it ends with the run, and says so."""
     plan = Plan(connections=3, reply=reply, drain_s=0.1, io_timeout_s=2 * DEADLINE_S, probe=True)
     with ScriptedServer(script) as server:
         record = loadgen.run(
@@ -235,7 +233,7 @@ def test_a_run_that_is_stopped_does_not_wait_for_it_to_begin(
 
 
 def test_a_target_that_refuses_it_is_named() -> None:
-    """It has said so before it was asked anything: what it has said first is its last word."""
+    """Its record is written before the run asks for it: the first output is the last one."""
     with refusing_address() as address:
         host, port = address.split(":")
         plan = Plan(target=address)
@@ -248,7 +246,7 @@ def test_a_target_that_refuses_it_is_named() -> None:
     assert probe.record.requests == probe.record.latency_ns.count == 0
 
 
-def test_a_run_that_reaches_nobody_starts_none() -> None:
+def test_an_unreachable_target_starts_none() -> None:
     started = []
 
     def observe(progress: loadgen.Progress) -> None:

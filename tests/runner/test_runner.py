@@ -1,4 +1,4 @@
-"""Whole runs against servers that behave: does everything add up, with what the server counted?"""
+"""Whole runs against correct servers: the record agrees with the counts of the server."""
 
 import socket
 from collections.abc import Iterator
@@ -184,7 +184,7 @@ def test_first_message() -> None:
     assert record.actual.messages == 20
 
 
-def test_first_messages_are_in_the_accounts_however_long_the_opening_takes() -> None:
+def test_first_messages_are_counted_however_long_the_opening_takes() -> None:
     with ScriptedServer(echoes) as server:
         record = loadgen.run(
             plan(
@@ -266,7 +266,7 @@ def test_a_name_with_two_families_and_a_server_on_one(
             plan(target=f"localhost:{port}", messages=20, connect_timeout_s=connect_timeout_s)
         )
         check(record)
-        server.settle(11)  # one of them looked which family answers
+        server.settle(11)  # one of them found out which family answers
     assert record.target.address == f"localhost:{port}"
     assert record.target.resolved == server.address
     assert {record.target.resolved, *record.target.others} == {f"[::1]:{port}", f"127.0.0.1:{port}"}

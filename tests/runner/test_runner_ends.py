@@ -1,4 +1,4 @@
-"""How runs end where somebody waits in vain: for room to send, for a drain, for a second start."""
+"""How runs end: a target that stops reading, a stop while draining, a second start."""
 
 import gc
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Whole runs against servers that do not behave, and runs that are stopped."""
+"""Whole runs against failing servers, and runs that are stopped."""
 
 import time
 from collections.abc import Callable
@@ -152,7 +152,7 @@ def test_failed_connections_open_again_where_that_is_asked_for() -> None:
     assert record.actual.messages + sum(failures(record).values()) == 70
 
 
-# ---- nobody there -------------------------------------------------------------------------
+# ---- unreachable targets ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fields", [{}, {"reconnect": True}, {"connect_rate_per_s": 50.0}])
@@ -168,8 +168,8 @@ def test_a_target_that_refuses(fields: dict[str, Any]) -> None:
     assert caught.value.record.actual.opened == 0
 
 
-def test_a_socket_that_met_itself_has_found_nobody() -> None:
-    """It would echo, and be taken for a server."""
+def test_a_socket_connected_to_itself_has_not_reached_the_target() -> None:
+    """It would echo, and seem to be a server."""
     with (
         refusing_address() as address,
         pytest.raises(loadgen.UnreachableTargetError, match="connection refused") as caught,
@@ -185,7 +185,7 @@ def test_a_socket_that_met_itself_has_found_nobody() -> None:
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(loadgen.UnreachableTargetError, match="no such socket path"):
-        loadgen.run(loadgen.Plan(target=f"unix://{tmp_path}/nobody", connections=3))
+        loadgen.run(loadgen.Plan(target=f"unix://{tmp_path}/missing", connections=3))
 
 
 def test_a_name_that_does_not_resolve() -> None:
@@ -206,7 +206,7 @@ def test_a_target_that_does_not_react_is_given_up_in_the_time_of_one_connect() -
 # ---- the end --------------------------------------------------------------------------------
 
 
-def test_replies_come_home_while_it_drains() -> None:
+def test_outstanding_replies_are_read_while_it_drains() -> None:
     def script(peer: Any) -> None:
         data = peer.receive_exactly(8)
         peer.server.released.wait()
@@ -274,7 +274,7 @@ def test_a_request_to_stop_while_opening() -> None:
     assert 0 < record.actual.connections <= server.accepted < 10_000
 
 
-def test_progress_tells_of_each_phase_once_a_second_at_least() -> None:
+def test_progress_is_reported_in_each_phase_and_once_a_second() -> None:
     seen: list[loadgen.Progress] = []
     with ScriptedServer(echoes) as server:
         record = loadgen.run(

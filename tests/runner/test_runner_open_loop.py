@@ -1,4 +1,4 @@
-"""An open loop together with everything else that a plan may ask for, and where loads end badly."""
+"""An open loop together with the other options of a plan, and loads that fail."""
 
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ def test_a_load_that_is_lost_has_not_sent_what_was_due() -> None:
     assert actual.submitted_per_s == pytest.approx(1 / actual.duration_s)
 
 
-def test_a_lost_load_owes_no_more_than_its_number_of_messages() -> None:
+def test_a_lost_load_has_no_more_overdue_than_its_limit_of_messages() -> None:
     with ScriptedServer(never_answers) as server:
         record = loadgen.run(plan(server, rate=1000, messages=3, io_timeout_s=0.1))
         check_against(record, server)
@@ -162,7 +162,7 @@ def test_nothing_is_due_beyond_the_number_of_messages_however_long_the_replies_t
     assert actual.submitted == actual.cut_off == 20
     assert (actual.due, actual.overdue) == (20, 0)
     assert actual.duration_s >= 0.5
-    # They took some 20 ms: that is their rate, and not that of the time that nobody sent in.
+    # They took some 20 ms: the rate is over that time, without the time in which none was sent.
     assert actual.submitted_per_s > 20 / actual.duration_s
     assert record.health is not None
     codes = {each.code for each in record.health.findings}
@@ -233,7 +233,7 @@ def test_those_that_are_left_take_over() -> None:
 
     def script(peer: Peer) -> None:
         met.append(peer)
-        if len(met) != 3:  # the first only looks which family answers
+        if len(met) != 3:  # the first one only finds out which family answers
             echoes(peer)
 
     with ScriptedServer(script) as server:

@@ -1,4 +1,4 @@
-"""How runs open: they come to an end however the target behaves, and the load begins."""
+"""The opening of a run: it ends however the target behaves, and the load begins."""
 
 import pytest
 from accounts import check, check_against, failures
@@ -34,7 +34,7 @@ def test_a_target_that_never_accepts_is_unreachable_although_the_run_would_recon
     assert caught.value.record.outcome == "unreachable"
 
 
-def test_first_messages_that_are_never_answered_do_not_hold_the_run() -> None:
+def test_first_messages_that_are_never_answered_do_not_delay_the_run() -> None:
     with ScriptedServer(never_answers) as server:
         record = loadgen.run(
             loadgen.Plan(

@@ -1,4 +1,4 @@
-"""Whole runs in an open loop, and with time to think: who sends when, and what that makes of it."""
+"""Whole runs in an open loop, and with think time: when messages are sent, and their times."""
 
 import math
 import time
@@ -59,7 +59,7 @@ def test_a_constant_rate_for_as_long_as_the_load_lasts() -> None:
     actual = record.actual
     assert record.requested.rate_per_s == pytest.approx(500)
     assert actual.due is not None
-    # The schedule begins just before the load does, unless somebody takes the processor away.
+    # The schedule begins just before the load does, unless the processor is taken away.
     assert int(500 * actual.duration_s) <= actual.due <= 500 * (actual.duration_s + 0.1)
     assert actual.submitted_per_s == pytest.approx(actual.submitted / actual.duration_s)
 
@@ -175,7 +175,7 @@ def test_response_time_is_service_time_and_the_wait_before_it() -> None:
     assert response_ns == lag_ns + service_ns
 
 
-# ---- servers that take their time ---------------------------------------------------------
+# ---- slow servers -------------------------------------------------------------------------
 
 
 def answers_all_at_once(peer: Peer) -> None:
@@ -241,11 +241,11 @@ def test_connections_open_again_under_a_rate() -> None:
     assert record.actual.submitted == record.actual.due == 20
     assert record.actual.opened > 5
     assert set(failures(record)) <= {"receive: closed", "receive: reset", "send: reset"}
-    # A connection that nobody uses just then takes no message with it.
+    # The loss of an idle connection loses no message.
     assert 20 - sum(failures(record).values()) <= record.actual.messages <= 20
 
 
-# ---- time to think --------------------------------------------------------------------------
+# ---- think time -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pipeline", [1, 2])

@@ -140,7 +140,7 @@ def test_to_insist_on_stamps_for_a_unix_socket_is_refused(tmp_path: Path) -> Non
 
 
 class TimeOfDay:
-    """A wall clock that somebody sets, by ``step_ns``, once so many bytes have been received."""
+    """A wall clock that is set by ``step_ns``, once so many bytes have been received."""
 
     def __init__(self, server: ScriptedServer, after_bytes: int, step_ns: int) -> None:
         self._server = server

@@ -31,7 +31,7 @@ def test_every_record_is_judged_by_the_rules(script: Any, load: dict[str, Any]) 
     assert record.health == judging.judge(msgspec.structs.replace(record, health=None))
 
 
-def test_a_target_that_nobody_reaches_is_judged_too() -> None:
+def test_an_unreachable_target_is_judged_too() -> None:
     with ScriptedServer(echoes) as server:
         server.die()
         with pytest.raises(loadgen.UnreachableTargetError) as caught:

@@ -10,8 +10,8 @@ from records import HEALTHY, OPEN_LOOP_TIMES, distribution, healthy
 from loadgen.locust.collector import RECENT, Collector
 from loadgen.locust.messages import ClassReport
 from loadgen.locust.recent_seconds import Second, seconds
+from loadgen.results.aligned_records import AlignedRecord, align, intervals
 from loadgen.results.interval_packer import packed
-from loadgen.results.merge_intervals import WorkerPart, aligned, intervals
 from loadgen.results.record import RunRecord
 
 
@@ -33,7 +33,7 @@ def of_a_worker(count: int, began: str, step_s: float, **times: Any) -> RunRecor
     return healthy(started_at=f"2026-01-31T12:00:{began}+00:00", intervals=kept, **times)
 
 
-def one_by_one(workers: list[WorkerPart]) -> list[Second]:
+def one_by_one(workers: list[AlignedRecord]) -> list[Second]:
     return [
         Second(
             each.start_s,
@@ -49,7 +49,7 @@ OPEN_LOOP = {name: OPEN_LOOP_TIMES[name] for name in ("response_time_ns", "sched
 
 @pytest.mark.parametrize("times", [{}, OPEN_LOOP])
 def test_are_the_sums_of_intervals_that_begin_in_one_second(times: dict[str, Any]) -> None:
-    workers = aligned(
+    workers = align(
         {
             "a": of_a_worker(10, "00.250", 1.0, **times),
             "b": of_a_worker(8, "03.600", 0.5, **times),
@@ -65,7 +65,7 @@ def test_are_the_sums_of_intervals_that_begin_in_one_second(times: dict[str, Any
 
 def test_leave_out_the_current_interval() -> None:
     worker = of_a_worker(10, "00.000", 1.0)
-    workers = aligned({"a": worker, "b": of_a_worker(9, "00.000", 1.0)})
+    workers = align({"a": worker, "b": of_a_worker(9, "00.000", 1.0)})
     [*others, last] = seconds(workers, ["a"])
     assert len(others) == 8
     assert last.at_s == 8.0
@@ -74,8 +74,8 @@ def test_leave_out_the_current_interval() -> None:
 
 
 def test_of_nothing_are_none() -> None:
-    assert seconds(aligned({"a": healthy(intervals=packed([]))})) == []
-    assert seconds(aligned({"a": of_a_worker(1, "00.000", 1.0)}), ["a"]) == []
+    assert seconds(align({"a": healthy(intervals=packed([]))})) == []
+    assert seconds(align({"a": of_a_worker(1, "00.000", 1.0)}), ["a"]) == []
 
 
 def test_of_a_collector_are_the_latest_and_the_whole_run_stays_packed() -> None:

@@ -22,11 +22,11 @@ from loadgen.locust.messages import ClassReport, encode
 from loadgen.locust.report_checks import ReportChecker
 from loadgen.locust.worker_tracker import WorkerTracker
 from loadgen.quantities import MOST_IN_HISTOGRAM
+from loadgen.results.aligned_records import began_ns
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import BUCKETS, Histogram
 from loadgen.results.interval_packer import packed
 from loadgen.results.intervals import PackedIntervals
-from loadgen.results.merge_intervals import began_ns
 from loadgen.results.packed_times import MOST_ROW_BYTES, TimesColumn
 from loadgen.results.record import RunRecord, from_json
 from loadgen.units import NS_PER_S

@@ -1,33 +1,36 @@
 """The process above a command: it ends all that the command has started, and nothing else.
 
 Run as a program, ``supervisor.py WORD...``, it starts the command that consists of these words, and
-ends with it. It imports the standard library alone, so that it is there at once.
+ends with it. It imports only the standard library, so that it starts fast.
 
-Facts. A process that makes a session of its own leaves the process group (setsid(2)); one whose
-parent ends is given to the nearest ancestor that is a *child subreaper*, otherwise to init
-(PR_SET_CHILD_SUBREAPER, prctl(2)). As a subreaper, and with the command as its only child, this
-process remains above all that the command starts, and above nobody else; it needs no privilege. A
-control group (cgroup.kill, admin-guide/cgroup-v2.rst) would hold the same processes, but asks for
-one that the user may write to, which neither a login nor a container has as a rule.
+Facts. A process that creates its own session leaves its process group (setsid(2)). When a parent
+ends, its children are given to the nearest ancestor that is a *child subreaper*, otherwise to init
+(PR_SET_CHILD_SUBREAPER, prctl(2)).
 
-Whom a signal may hit. The number of a child stays its own until it is waited for (waitid(2)), and
-only this process waits. The command begins with a session of its own, so every process group below
-was made below, and holds nobody else: a group of another session cannot be joined (setpgid(2)). So
-the groups of the children are what gets the signals: a group gets a signal as one, and no fork
-slips through. Who is below a child, in another group, is a child when its parent has ended.
+Decision. This process is a subreaper and the command is its only child; so it remains the ancestor
+of all that the command starts, and of nothing else. That needs no privilege. A control group
+(cgroup.kill, admin-guide/cgroup-v2.rst) would contain the same processes, but needs one that the
+user may write to, which logins and containers usually do not have.
 
-Where there are no subreapers (macOS) it is what is in the command's process group: a daemon in a
-session of its own is not found there.
+Danger. A signal must not reach other processes. The process number of a child is not reused until
+it is waited for (waitid(2)), and only this process waits. The command starts in its own session, so
+every process group among its descendants was created there and contains nothing else: a group of
+another session cannot be joined (setpgid(2)). So the groups of the children are signalled: a group
+receives a signal at once, and no fork escapes it. A descendant in another group becomes a child
+here when its parent has ended.
 
-Whoever started this process says that it is over by closing the pipe at standard input, also by
-dying; SIGINT, SIGTERM and SIGHUP say it, too, and are passed on to the command. Standard output is
-for the answers, a line each:
+Cost. Without subreapers (macOS) only the command's process group is ended: a daemon in its own
+session is not found.
+
+Protocol. The parent asks for the end by closing the pipe at standard input, or by dying; SIGINT,
+SIGTERM and SIGHUP ask for it, too, and are passed on to the command. Answers go to standard output,
+a line each:
 
 - ``started``, or ``failed ERRNO``;
-- ``ended CODE``, as soon as it has; the number of a signal with a minus;
+- ``ended CODE``, as soon as the command has ended; a negative code is the number of a signal;
 - ``left NUMBER...``, if there are processes that cannot be ended.
 
-The command writes to what is the standard error here.
+The standard output and standard error of the command are the standard error of this process.
 """
 
 import contextlib
@@ -44,44 +47,44 @@ from typing import Final
 _PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
 
 ASKED_S: Final = 5.0
-"""How long the command has to end when it is over: it is asked by ^C, or the signal that came."""
+"""The time that the command has to end after SIGINT, or after the signal that was received."""
 
 GRACE_S: Final = 2.0
-"""How long those that the command leaves behind have to end after SIGTERM."""
+"""The time that processes left behind by the command have to end after SIGTERM."""
 
 KILLING_S: Final = 5.0
-"""How long SIGKILL is sent, again and again, to those that are left and that they have started."""
+"""The time for which SIGKILL is sent, repeatedly, to the processes that remain."""
 
 _PASS_S: Final = 0.01
-"""How long to wait at most before looking again for those that are left."""
+"""The longest wait between two scans for processes that remain."""
 
 _REAPED_AT_ONCE: Final = 10_000
-"""More are waited for in the next pass: whoever forks without end does not hold up the deadline."""
+"""The rest is left to the next pass, so that endless forking cannot delay the deadline."""
 
 _NAMED: Final = 10
-"""So many of those that cannot be ended are named: a line must go through a pipe as one."""
+"""The most processes that are named as not ended: a line must be one atomic write to a pipe."""
 
 
 class Events:
-    """What wakes this process: ends of children, signals that ask to end, and the pipe's end."""
+    """What wakes this process: children that end, signals that ask to end, and the closed pipe."""
 
     def __init__(self) -> None:
         self._source, sink = os.pipe()
         for descriptor in (self._source, sink):
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(sink, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _hear)
+        signal.signal(signal.SIGCHLD, _ignore)
         asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         # What is ignored here, as by nohup(1), is ignored by the command, too.
         self._asking = [each for each in asking if signal.getsignal(each) is not signal.SIG_IGN]
         for number in self._asking:
-            signal.signal(number, _hear)
+            signal.signal(number, _ignore)
 
     def asked(self) -> int | None:
-        """Wait for anything; return the signal that asks to end, SIGINT for the pipe's end."""
+        """Wait for an event; return the signal that asks to end, SIGINT for the closed pipe."""
         ready, _, _ = select.select([self._source, sys.stdin], [], [])
-        heard = self._take() if self._source in ready else b""
-        number = next((each for each in self._asking if each in heard), None)
+        received = self._take() if self._source in ready else b""
+        number = next((each for each in self._asking if each in received), None)
         return signal.SIGINT if number is None and sys.stdin in ready else number
 
     def wait(self, longest_s: float) -> None:
@@ -95,17 +98,17 @@ class Events:
         return b""
 
 
-def _hear(number: int, frame: object) -> None:
-    """Nothing: the number is among the events (signal.set_wakeup_fd)."""
+def _ignore(number: int, frame: object) -> None:
+    """Do nothing: the number arrives through the wake-up descriptor (signal.set_wakeup_fd)."""
 
 
 class Tree:
-    """The command, and all that it has started."""
+    """The command, and all processes that it has started."""
 
     def __init__(self, words: Sequence[str]) -> None:
         """Start the command. Raises OSError."""
         self._is_subreaper = _become_subreaper()
-        # It is never waited for by itself, but with the others.
+        # It is not waited for separately, but with the other children.
         self._process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
         )
@@ -113,7 +116,7 @@ class Tree:
         self.code: int | None = None
 
     def reap(self) -> None:
-        """Wait for those that have ended already."""
+        """Reap the children that have ended."""
         try:
             for _ in range(_REAPED_AT_ONCE):
                 number, status = os.waitpid(-1, os.WNOHANG)
@@ -130,10 +133,10 @@ class Tree:
             _send(self._process.pid, number)
 
     def left(self) -> Iterator[int]:
-        """Yield the children; without a subreaper the command, while somebody is in its group.
+        """Yield the children; without a subreaper the command, while its group is not empty.
 
-        /proc is read in the order of the numbers (fs/proc/base.c, proc_pid_readdir), and by and by:
-        a process that forks and ends all the time runs ahead, and is met at the end.
+        /proc is read in numerical order (fs/proc/base.c, proc_pid_readdir), in several steps: the
+        successors of a process that forks and ends at once get higher numbers, and are found last.
         """
         if not self._is_subreaper:
             if _exists(self._process.pid):
@@ -145,17 +148,17 @@ class Tree:
                     yield int(entry.name)
 
     def groups(self) -> set[int]:
-        """Return the process groups of those that are left."""
+        """Return the process groups of the processes that remain."""
         left = self.left()
         return {os.getpgid(number) for number in left} if self._is_subreaper else set(left)
 
     def is_over(self) -> bool:
-        """Return whether nobody is left."""
+        """Return whether no process remains."""
         return not self._has_children and (self._is_subreaper or not self.groups())
 
 
 def _become_subreaper() -> bool:
-    """Adopt the orphans below this process, where that can be done, and they can be found."""
+    """Make this process adopt orphaned descendants, where the system can, and can list them."""
     if sys.platform != "linux" or not os.access("/proc/self", os.F_OK):
         return False
     return not ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -174,7 +177,7 @@ def _exists(group: int) -> bool:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # macOS: all that is left of it are zombies
+    except PermissionError:  # macOS: only zombies are left in it
         return False
     return True
 
@@ -185,7 +188,7 @@ def _send(group: int, number: int) -> None:
 
 
 def _await_end(tree: Tree, events: Events) -> None:
-    """Wait for the command; from the moment on when it is over, no longer than `ASKED_S`."""
+    """Wait for the command; once an end is asked for, no longer than `ASKED_S`."""
     number = None
     while tree.code is None and number is None:
         number = events.asked()
@@ -200,7 +203,7 @@ def _await_end(tree: Tree, events: Events) -> None:
 
 
 def _end(tree: Tree, events: Events) -> None:
-    """End all that are left, if that can be done in `GRACE_S` and `KILLING_S`."""
+    """End all processes that remain, within `GRACE_S` and `KILLING_S`."""
     begun_s = time.monotonic()
     asked: set[int] = set()
     tree.reap()
@@ -218,12 +221,12 @@ def _end(tree: Tree, events: Events) -> None:
 
 
 def _answer(*words: object) -> None:
-    with contextlib.suppress(BrokenPipeError):  # it is over, and nobody listens
+    with contextlib.suppress(BrokenPipeError):  # the parent has ended
         os.write(sys.stdout.fileno(), (" ".join(map(str, words)) + "\n").encode())
 
 
 def main(words: Sequence[str]) -> None:
-    """Run the command that consists of ``words`` to its end, and all that it starts."""
+    """Run the command ``words`` to its end, and end all that it has started."""
     events = Events()
     try:
         tree = Tree(words)
@@ -241,4 +244,4 @@ def main(words: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
-    os._exit(0)  # Nothing is buffered, and an interpreter takes its time to end in good order.
+    os._exit(0)  # Nothing is buffered, and the normal end of an interpreter is slow.

@@ -1,4 +1,4 @@
-"""The end of what a command writes; the rest is read and let go, however much it is."""
+"""Keeps the end of a command's output; reads and discards the rest, so that memory is bounded."""
 
 import os
 import select
@@ -6,19 +6,19 @@ import threading
 from typing import Final, Self
 
 KEPT_BYTES: Final = 64 * 1024
-"""How much of the end is kept."""
+"""The bytes of the end that are kept, at least."""
 
 _READ_BYTES: Final = 64 * 1024
-"""What a pipe holds by default (pipe(7))."""
+"""The default capacity of a pipe (pipe(7))."""
 
 _READS_AT_ONCE: Final = 16
-"""The largest pipe that a user may make is 1 MiB (pipe(7)); whoever writes on is not waited for."""
+"""1 MiB, the largest pipe of an unprivileged user (pipe(7)); later output is not waited for."""
 
 
-class Tail:
+class OutputTail:
     """A pipe for a command's output, emptied by a thread for as long as the ``with`` lasts.
 
-    Its end does not wait for others that hold the pipe open; what is in it by then is read.
+    Leaving it does not wait for processes that hold the pipe open; what is in the pipe is read.
     """
 
     def __enter__(self) -> Self:
@@ -37,7 +37,7 @@ class Tail:
             os.close(descriptor)
 
     def lines(self, count: int, longest: int) -> list[str]:
-        """Return the last lines, each not longer than so many characters; after the ``with``."""
+        """Return the last ``count`` lines, cut to ``longest`` characters; after the ``with``."""
         text = self._kept[-KEPT_BYTES:].decode(errors="replace").strip()
         return [line[:longest] for line in text.splitlines()[-count:]]
 

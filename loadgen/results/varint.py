@@ -1,7 +1,7 @@
-"""Whole numbers in few bytes: each as a varint (LEB128), most of them in a single byte.
+"""Encodes and decodes integers as varints (unsigned LEB128), in bulk.
 
-A number is cut into groups of seven bits, the lowest first, a byte for each; the highest bit of a
-byte says that another one follows (DWARF Debugging Information Format 5, section 7.6, unsigned
+A number is split into groups of seven bits, the lowest first, a byte for each; the highest bit of a
+byte is set if another one follows (DWARF Debugging Information Format 5, section 7.6, unsigned
 LEB128).
 """
 
@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 Integers = npt.NDArray[np.int64]
 
-_MOST_BYTES = 9  # of a number below 2**63
+_MAX_BYTES = 9  # of a number below 2**63
 
 
 def to_varint(number: int) -> bytes:
-    """Return one number, which is not negative."""
+    """Return ``number``, which is not negative, as a varint."""
     content = bytearray()
     while number >= 128:
         content.append(number & 127 | 128)
@@ -24,14 +24,14 @@ def to_varint(number: int) -> bytes:
 
 
 def to_varints(numbers: Integers) -> bytes:
-    """Return ``numbers``, none of them negative, one after the other."""
+    """Return ``numbers``, none of them negative, as varints, one after the other."""
     firsts = (numbers & 127).astype(np.uint8)
     longer = np.flatnonzero(numbers >= 128)
     if not longer.size:
         return firsts.tobytes()
     firsts[longer] |= 128
     rest = numbers[longer] >> 7
-    group = np.arange(_MOST_BYTES - 1)
+    group = np.arange(_MAX_BYTES - 1)
     groups = rest[:, np.newaxis] >> 7 * group
     sizes = 1 + np.count_nonzero(groups[:, 1:], axis=1)
     goes_on = (group < sizes[:, np.newaxis] - 1) << 7
@@ -40,11 +40,11 @@ def to_varints(numbers: Integers) -> bytes:
 
 
 def from_varints(content: bytes) -> Integers:
-    """Return the numbers in ``content``. Raises ValueError if it ends in the midst of one."""
+    """Return the numbers in ``content``. Raises ValueError if the last one is incomplete."""
     every = np.frombuffer(content, np.uint8)
     if every.size and every[-1] >= 128:
-        raise ValueError("the packed numbers end in the midst of one")
-    is_last = every < 128  # of its number, its highest bits; and nearly always all of them
+        raise ValueError("the last one of the packed numbers is incomplete")
+    is_last = every < 128  # the highest bits of its number, and usually all of them
     numbers: Integers = every[is_last].astype(np.int64)
     places = np.flatnonzero(~is_last)
     if not places.size:
@@ -52,7 +52,7 @@ def from_varints(content: bytes) -> Integers:
     owners, firsts, sizes = np.unique(
         places - np.arange(places.size), return_index=True, return_counts=True
     )
-    if sizes.max() >= _MOST_BYTES:
+    if sizes.max() >= _MAX_BYTES:
         raise ValueError("a packed number is too large")
     numbers[owners] <<= 7 * sizes
     shifts = 7 * (np.arange(places.size) - np.repeat(firsts, sizes))

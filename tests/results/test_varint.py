@@ -1,11 +1,11 @@
-"""Whole numbers as varints."""
+"""Integers as varints."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.results.packing import from_varints, to_varint, to_varints
+from loadgen.results.varint import from_varints, to_varint, to_varints
 
 
 def array(*numbers: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

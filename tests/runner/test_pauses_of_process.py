@@ -1,4 +1,4 @@
-"""A generator that stands still in mid-run: stopped, throttled, alone or with its server."""
+"""A generator that does not run for a time: stopped or throttled, alone or with its server."""
 
 import contextlib
 import os
@@ -22,14 +22,14 @@ from loadgen.results.record import RunRecord, from_json
 from loadgen.runner.cgroup import Cgroups, ProcessorQuota
 from loadgen.units import NS_PER_S
 
-FROZEN_S: Final = 1.2
+PAUSE_S: Final = 1.2
 
 KNOWN_WITHIN_S: Final = 0.05
-"""Half a hundredth for a heartbeat; and the test's own clock is read a little after the signal."""
+"""A gap is known to 5 ms; and the test reads its own clock a little after the signal."""
 
 
 def wait(duration_s: float) -> None:
-    """Let time pass: it is what these tests are about."""
+    """Let time pass, which is the subject of these tests."""
     threading.Event().wait(duration_s)
 
 
@@ -44,29 +44,29 @@ def has_received(server: ScriptedServer, messages: int) -> bool:
     return server.bytes_received >= 64 * messages
 
 
-def freeze(*processes: subprocess.Popen[bytes]) -> float:
-    """Stop ``processes`` for `FROZEN_S`; return for how many seconds they did not run."""
+def pause(*processes: subprocess.Popen[bytes]) -> float:
+    """Stop ``processes`` for `PAUSE_S`; return the seconds for which they did not run."""
     for process in processes:
         process.send_signal(signal.SIGSTOP)
-    for process in processes:  # the signal takes effect when the kernel gets to it
+    for process in processes:  # the signal takes effect later
         assert os.waitid(os.P_PID, process.pid, os.WSTOPPED) is not None
     stopped_s = time.monotonic()
-    wait(FROZEN_S)
-    frozen_s = time.monotonic() - stopped_s
+    wait(PAUSE_S)
+    paused_s = time.monotonic() - stopped_s
     for process in processes:
         process.send_signal(signal.SIGCONT)
-    return frozen_s
+    return paused_s
 
 
-def run_frozen(server: ScriptedServer, *options: str) -> tuple[int, RunRecord, float]:
-    """Freeze in the midst of a load of ``server``; return exit code, record, and for how long."""
+def run_paused(server: ScriptedServer, *options: str) -> tuple[int, RunRecord, float]:
+    """Load ``server`` with a pause; return exit code, record, and the length of the pause."""
     with running(server.address, *options, "--strict", "--json", "-") as process:
         with server.changed:
             began = server.changed.wait_for(lambda: has_received(server, 40), DEADLINE_S)
         assert began
-        frozen_s = freeze(process)
+        paused_s = pause(process)
         done = ended(process)
-    return done.code, done.record, frozen_s
+    return done.code, done.record, paused_s
 
 
 def codes(record: RunRecord) -> list[str]:
@@ -85,33 +85,35 @@ def codes(record: RunRecord) -> list[str]:
     ],
     ids=["eco", "precise", "user", "thinking", "closed"],
 )
-def test_a_generator_that_was_stopped_says_so_and_accuses_nobody(options: tuple[str, ...]) -> None:
+def test_a_stopped_generator_says_so_and_does_not_blame_the_server(
+    options: tuple[str, ...],
+) -> None:
     is_idle = options[0] == "--timestamps"
     with ScriptedServer(answers_slowly if is_idle else echoes) as server:
-        code, record, frozen_s = run_frozen(server, "-c", "5", "-d", "4s", *options)
+        code, record, paused_s = run_paused(server, "-c", "5", "-d", "4s", *options)
     assert code == 4
     assert record.health is not None
     assert record.health.verdict == "inconclusive"
     assert "preempted" in codes(record)
     assert not {"server-behind", "unanswered"} & set(codes(record))
-    assert record.generator.gaps_s >= frozen_s - KNOWN_WITHIN_S
-    assert record.generator.longest_gap_s >= frozen_s - KNOWN_WITHIN_S
+    assert record.generator.gaps_s >= paused_s - KNOWN_WITHIN_S
+    assert record.generator.longest_gap_s >= paused_s - KNOWN_WITHIN_S
     assert record.generator.longest_gap_at_s is not None
     assert 0 < record.generator.longest_gap_at_s < 4
     assert {check.outcome for check in record.checks} <= {"inconclusive"}
 
 
-def test_what_a_pause_delayed_is_counted_and_is_not_the_servers() -> None:
+def test_messages_delayed_by_a_pause_are_counted_and_left_out_of_the_times() -> None:
     with ScriptedServer(echoes) as server:
-        _, record, frozen_s = run_frozen(server, "-c", "5", "--rate", "400", "-d", "4s")
+        _, record, paused_s = run_paused(server, "-c", "5", "--rate", "400", "-d", "4s")
     delayed = record.generator.delayed
     assert delayed is not None
-    assert delayed.messages >= 400 * (frozen_s - KNOWN_WITHIN_S) * 0.9
+    assert delayed.messages >= 400 * (paused_s - KNOWN_WITHIN_S) * 0.9
     assert delayed.response_ns.max is not None
-    assert delayed.response_ns.max >= (frozen_s - KNOWN_WITHIN_S) * NS_PER_S
+    assert delayed.response_ns.max >= (paused_s - KNOWN_WITHIN_S) * NS_PER_S
     for times in (record.response_time_ns, record.blocked_ns, record.generator_lag_ns):
         assert times is not None
-        assert (times.max or 0) < frozen_s / 2 * NS_PER_S
+        assert (times.max or 0) < paused_s / 2 * NS_PER_S
 
 
 ANSWERS: Final = """
@@ -139,7 +141,7 @@ A generator that lost the processor for long enough before it is stopped has not
 """
 
 
-def test_a_server_that_stood_still_at_the_same_time_leaves_it_open() -> None:
+def test_a_pause_of_generator_and_server_together_is_inconclusive() -> None:
     with subprocess.Popen([sys.executable, "-c", ANSWERS], stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         try:
@@ -147,21 +149,21 @@ def test_a_server_that_stood_still_at_the_same_time_leaves_it_open() -> None:
             options = ("-c", "20", "-d", "40s", "-n", "10", "--json", "-")
             with running(address, *options) as process:
                 assert server.stdout.readline() == b"under load\n"
-                frozen_s = freeze(server, process)
+                paused_s = pause(server, process)
                 record = ended(process).record
         finally:
             server.kill()
     assert record.health is not None
     assert record.health.verdict == "inconclusive"
     assert "stopped-together" in codes(record)
-    assert record.generator.shared_pauses_s >= frozen_s - KNOWN_WITHIN_S
+    assert record.generator.shared_pauses_s >= paused_s - KNOWN_WITHIN_S
 
 
 # ---- in this process, by a clock that jumps -------------------------------------------------
 
 
 class JumpingClock:
-    """The clock of a process that stands still whenever the test says so."""
+    """The clock of a process that is paused whenever the test says so."""
 
     def __init__(self) -> None:
         self.stood_still_ns = 0
@@ -174,7 +176,7 @@ class JumpingClock:
 
 
 class JumpingSocket:
-    """A socket in whose ``method`` the process stands still for two seconds, at the fifth call."""
+    """A socket whose ``method`` pauses the process for two seconds, at the fifth call."""
 
     def __init__(self, method: str, clock: JumpingClock) -> None:
         self._inner = socket.socket()
@@ -194,9 +196,7 @@ class JumpingSocket:
 
 @pytest.mark.parametrize("method", ["send", "recv_into"])
 @pytest.mark.parametrize("load", [{"rate": 400}, {}], ids=str)
-def test_a_pause_in_the_midst_of_a_turn_goes_into_no_time(
-    method: str, load: dict[str, Any]
-) -> None:
+def test_a_pause_within_a_turn_enters_no_time(method: str, load: dict[str, Any]) -> None:
     clock = JumpingClock()
     with ScriptedServer(echoes) as server:
         plan = package.Plan(
@@ -239,7 +239,7 @@ def test_a_pause_that_begins_in_the_warm_up_and_ends_in_the_load_counts_in_the_l
     assert (record.response_time_ns.max or 0) < NS_PER_S
 
 
-def test_what_comes_while_a_run_that_drains_stands_still_is_read_afterwards() -> None:
+def test_replies_that_arrive_in_a_pause_of_the_drain_are_read_afterwards() -> None:
     clock, go_on = JumpingClock(), threading.Event()
 
     def answers_late(peer: Peer) -> None:
@@ -261,7 +261,7 @@ def test_what_comes_while_a_run_that_drains_stands_still_is_read_afterwards() ->
     assert (record.actual.messages, record.actual.cut_off) == (3, 0)
 
 
-def test_a_process_that_stood_still_has_not_waited_for_the_server() -> None:
+def test_a_pause_is_not_part_of_a_timeout() -> None:
     """The reply comes after a pause that is longer than the time-out."""
     clock, go_on = JumpingClock(), threading.Event()
     turns_after = iter(range(3))
@@ -278,7 +278,7 @@ def test_a_process_that_stood_still_has_not_waited_for_the_server() -> None:
             if server.bytes_received and not clock.stood_still_ns:
                 clock.jump(60)
             elif clock.stood_still_ns and next(turns_after, None) is None:
-                go_on.set()  # some turns have looked at the time since
+                go_on.set()  # some turns have read the clock since
             return False
 
         plan = package.Plan(target=server.address, connections=1, messages=1, io_timeout_s=20.0)
@@ -286,7 +286,7 @@ def test_a_process_that_stood_still_has_not_waited_for_the_server() -> None:
     assert (record.actual.messages, record.failures) == (1, [])
 
 
-def test_a_suspended_machine_is_no_machine_to_measure_on() -> None:
+def test_a_suspended_machine_makes_a_run_inconclusive() -> None:
     awake_ns = iter((7 * NS_PER_S, 9 * NS_PER_S))
 
     def boot_clock() -> int:
@@ -304,7 +304,7 @@ def test_a_suspended_machine_is_no_machine_to_measure_on() -> None:
 # ---- Locust -------------------------------------------------------------------------------
 
 
-def test_a_locust_that_was_stopped_says_so(tmp_path: Path) -> None:
+def test_a_stopped_locust_says_so(tmp_path: Path) -> None:
     locustfile = (
         "from loadgen.locust import SocketUser\n"
         "class Ping(SocketUser):\n"
@@ -317,10 +317,10 @@ def test_a_locust_that_was_stopped_says_so(tmp_path: Path) -> None:
         )
         with server.changed:
             assert server.changed.wait_for(lambda: has_received(server, 40), DEADLINE_S)
-        frozen_s = freeze(locust.process)
+        paused_s = pause(locust.process)
         assert locust.end() == 0
         [record] = locusts.records.values()
-    assert record.generator.gaps_s >= frozen_s - KNOWN_WITHIN_S
+    assert record.generator.gaps_s >= paused_s - KNOWN_WITHIN_S
     assert record.health is not None
     assert record.health.verdict == "inconclusive"
     assert "preempted" in codes(record)

@@ -1,0 +1,1 @@
+"""The commands of ``loadgen compare --run``: run in turn, each with its own supervisor process."""
