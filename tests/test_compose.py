@@ -197,6 +197,7 @@ def test_the_headless_run_leaves_a_record_and_ends_with_the_code_of_locust(
     assert record.actual.messages * MESSAGE_BYTES == counts["bytes_received"]
 
 
+@pytest.mark.image
 def test_the_steps_of_the_dockerfile_make_what_the_services_run_on(tmp_path: Path) -> None:
     skip_unless_permitted(tmp_path)
     images.skip_without_pip()

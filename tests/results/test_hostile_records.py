@@ -40,7 +40,7 @@ from loadgen.results.intervals import (
 from loadgen.results.packed_times import MOST_ROW_BYTES
 from loadgen.results.record import from_json
 
-EXAMPLES: Final = 500
+EXAMPLES: Final = 200
 DRAWN: Final = 100  # a page of one in so many
 
 

@@ -59,8 +59,9 @@ def test_a_constant_rate_for_as_long_as_the_load_lasts() -> None:
     actual = record.actual
     assert record.requested.rate_per_s == pytest.approx(500)
     assert actual.due is not None
-    # The schedule begins just before the load does, unless the processor is taken away.
-    assert int(500 * actual.duration_s) <= actual.due <= 500 * (actual.duration_s + 0.1)
+    # Of 0.2 s, 100 are due; a load that is ended late, since the processor was taken away, may have
+    # more, and may not.
+    assert 100 <= actual.due <= 500 * (actual.duration_s + 0.1)
     assert actual.submitted_per_s == pytest.approx(actual.submitted / actual.duration_s)
 
 

@@ -56,7 +56,7 @@ def test_files_of_pytest_benchmark_are_known(tmp_path: Path) -> None:
         (b'{"benchmarks": [{"fullname": "one"}]}', "no file of pytest-benchmark: .*Object missing"),
         (RECORDS[0].to_json()[:-100], "no JSON"),
         (b'{"schema": "loadgen.run/%s"}' % (b"9" * 5000), "a newer loadgen has written"),
-        (RECORDS[0].to_json().replace(b"2026-01-31T", b"2026-13-31T"), "no moment"),
+        (RECORDS[0].to_json().replace(b"2026-01-31T", b"2026-13-31T"), "not a moment"),
         (RECORDS[0].to_json() * 2, "is in it 2 times; remove the copies"),
         (RECORDS[0].to_json() + json.dumps(document({})).encode(), "cannot be mixed"),
     ],
