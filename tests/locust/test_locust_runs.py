@@ -138,12 +138,20 @@ def test_a_listener_is_called_for_each_request_once(tmp_path: Path) -> None:
     assert locust.text.count("events.request is fired for every request, since hear listens") == 1
 
 
-def test_requests_before_all_users_run_can_be_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")])
+def test_requests_before_all_users_run_can_be_left_out(
+    processes: tuple[str, ...], tmp_path: Path
+) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, PACED) as locusts:
-        load = ("-u", "12", "-r", "10", "-t", "4s", "--reset-stats", "--processes", "2")
+        load = ("-u", "12", "-r", "10", "-t", "4s", "--reset-stats", *processes)
         assert locusts.run(*load, "--host", f"tcp://{server.address}") == 0
     found = locusts.accounts
-    answered = found.agree()
-    before = sum(record.actual.warmup_messages for record in found.records.values())
+    if (
+        not processes
+    ):  # a report that is under way when Locust's master clears its tables is in them
+        found.agree()
+    records = found.records.values()
+    answered = sum(record.actual.messages for record in records)
+    before = sum(record.actual.warmup_messages for record in records)
     assert min(answered, before) > 0
     assert (answered + before) * MESSAGE_BYTES == server.counts.bytes_received
