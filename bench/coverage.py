@@ -2,7 +2,7 @@
 
     python -m bench coverage .coverage.json     # as `make coverage` does after the tests
 
-A package is a directory with modules; what stands in directories below it counts there alone.
+A package is a directory of loadgen, with all below it, loadgen's own modules, or reports.
 The share is coverage.py's own: statements and branches that were taken, of all that there are.
 """
 
@@ -35,11 +35,12 @@ class Share:
 
 
 def packages(report: Mapping[str, Any]) -> dict[str, Share]:
-    """Return the share of each directory in a report of ``coverage json``, by its name."""
+    """Return the share of each package in a report of ``coverage json``, by its name."""
     found: defaultdict[str, Share] = defaultdict(Share)
     for file, entry in report["files"].items():
         counts = entry["summary"]
-        found[PurePath(file).parent.as_posix()] += Share(
+        parts = PurePath(file).parent.parts
+        found["/".join(parts[: 2 if parts[0] == "loadgen" else 1])] += Share(
             counts["covered_lines"] + counts["covered_branches"],
             counts["num_statements"] + counts["num_branches"],
         )

@@ -24,13 +24,14 @@ def judged(
     return code, capsys.readouterr().out.splitlines()
 
 
-def test_every_directory_is_a_package_and_branches_count(
+def test_a_package_holds_all_below_it_and_branches_count(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {
-        "reports/page.py": file((50, 50), (0, 0)),
+        "reports/page.py": file((25, 25), (0, 0)),
+        "reports/figures/panel.py": file((25, 25), (0, 0)),
         "loadgen/net/dialer.py": file((60, 60), (38, 40)),
-        "loadgen/net/target.py": file((100, 100), (0, 0)),
+        "loadgen/net/protocols/base.py": file((100, 100), (0, 0)),
         "loadgen/cli.py": file((9, 10), (0, 0)),
     }
     assert judged(tmp_path, capsys, files) == (

@@ -47,6 +47,12 @@ def environment(**extra: str) -> dict[str, str]:
     return {**kept, "TERM": "xterm-256color", **extra}
 
 
+def measured() -> dict[str, str]:
+    """Return what has coverage.py measure a process, for `environment`; nothing without it."""
+    name = "COVERAGE_PROCESS_CONFIG"
+    return {name: os.environ[name]} if name in os.environ else {}
+
+
 def loadgen(*arguments: str, stdin: bytes = b"") -> Ended:
     """Run ``loadgen`` with ``arguments`` to its end; a traceback is never right."""
     done = subprocess.run(

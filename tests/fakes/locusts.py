@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import pytest
-from command import ROOT, environment
+from command import ROOT, environment, measured
 from locust_accounts import Accounts, records_in
 
 from bench.peers.processes import reserved_port
@@ -230,7 +230,7 @@ class Locusts:
             process = subprocess.Popen(
                 [sys.executable, "-m", "locust", "-f", str(self._file), *options],
                 cwd=ROOT,
-                env=environment(),
+                env=environment(**measured()),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

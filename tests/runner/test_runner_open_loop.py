@@ -166,7 +166,8 @@ def test_nothing_is_due_beyond_the_number_of_messages_however_long_the_replies_t
     assert actual.submitted_per_s > 20 / actual.duration_s
     assert record.health is not None
     codes = {each.code for each in record.health.findings}
-    assert "preempted" in codes or not {"rate-missed", "server-behind"} & codes
+    is_own = {"preempted", "sends-late"} & codes  # the processor was taken away
+    assert is_own or not {"rate-missed", "server-behind"} & codes
 
 
 @pytest.mark.parametrize("arrivals", ARRIVALS)
