@@ -152,7 +152,7 @@ def drawing() -> Iterator[str]:
                 key=lambda found: (-LAYER_OF[found[0]], found[0]),
             )
             files = f"{modules[package]} file{'s' if modules[package] > 1 else ''}"
-            yield f"{number}  {package:<14} {files:>9} {sizes[package]:>6} lines"
+            yield f"{number + 1}  {package:<14} {files:>9} {sizes[package]:>6} lines"
             if below:
                 yield "      -> " + ", ".join(f"{other} {count}" for other, count in below)
     yield ""
@@ -171,6 +171,15 @@ def contents() -> Iterator[str]:
                 about = (ast.get_docstring(trees()[module]) or "").partition("\n\n")[0]
                 yield f"{module:<{width}}  {' '.join(about.split())}"
             yield ""
+    yield from _contents_of_reports()
+
+
+def _contents_of_reports() -> Iterator[str]:
+    paths = sorted((ROOT / "reports").rglob("*.py"))
+    names = [str(path.relative_to(ROOT)) for path in paths]
+    for path, name in zip(paths, names, strict=True):
+        about = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        yield f"{name:<{max(map(len, names))}}  {' '.join(about.partition(chr(10) * 2)[0].split())}"
 
 
 def main(arguments: list[str]) -> int:

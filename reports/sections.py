@@ -27,7 +27,7 @@ from loadgen.units import (
     format_rate,
     parse_moment,
 )
-from reports import command_line
+from reports import repeat_command
 
 _SIGNS: Final[dict[Verdict, str]] = {
     "valid": "✓",
@@ -164,15 +164,15 @@ def plan_line(record: RunRecord) -> str:
 
 def command(record: RunRecord) -> list[str]:
     """Return the words, quoted for a shell, of the command that repeats the run, if one does."""
-    words = None if record.workers else command_line.command_of(record.plan)
-    return [command_line.for_shell(word) for word in words or ()]
+    words = None if record.workers else repeat_command.command_of(record.plan)
+    return [repeat_command.for_shell(word) for word in words or ()]
 
 
 def why_no_command(record: RunRecord) -> str:
     """Return why no `command` repeats the run."""
     if record.workers:
         return f"{len(record.workers)} processes carried it out together"
-    return command_line.why_no_command(record.plan)
+    return repeat_command.why_no_command(record.plan)
 
 
 def failures(record: RunRecord) -> Iterator[tuple[str, str, str, str]]:

@@ -150,7 +150,7 @@ def workshop() -> Iterator[Workshop]:
 
 @contextmanager
 def reserved_port() -> Iterator[int]:
-    """Yield a loopback port for a server that cannot say which it has got; nobody else gets it.
+    """Yield a loopback port for a server that cannot say which it has got; no other gets it.
 
     It is bound here and does not listen. A server that sets SO_REUSEADDR, as most do, may bind it,
     too, and listen (socket(7)); to those who ask for any port, the kernel gives another.

@@ -14,8 +14,8 @@ from loadgen.locust import arguments
 from loadgen.locust.master import Master
 from loadgen.locust.roles import Local, Role
 from loadgen.locust.signals import Hangup
-from loadgen.locust.web import forms, page
-from loadgen.locust.web.overview import Overview
+from loadgen.locust.web import forms, routes
+from loadgen.locust.web.page_data import Overview
 from loadgen.locust.worker import Worker
 from loadgen.logs import logger
 from loadgen.plan.payloads import files_of
@@ -40,7 +40,7 @@ def _on_init(environment: Environment, web_ui: Any = None, **_: Any) -> None:
     _check(environment, role.command_line)
     if web_ui is not None and not isinstance(environment.runner, WorkerRunner):
         forms.guard(web_ui, environment)
-        page.register(web_ui, Overview(environment, role.collector))
+        routes.register(web_ui, Overview(environment, role.collector))
 
 
 def _read_by(environment: Environment) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from locust import User, task
 from locust.env import Environment
 from locust.web import WebUI
 
-from loadgen.locust.web import page
+from loadgen.locust.web import routes
 
 OVERVIEW: Final = Path(sys.argv[1])
 
@@ -32,7 +32,7 @@ def serve(**options: Any) -> WebUI:
     environment.create_local_runner()
     web_ui = environment.create_web_ui("127.0.0.1", 0, delayed_start=True, **options)
     web_ui.template_args["extended_tabs"] = [{"key": "others", "title": "of others"}]
-    page.register(web_ui, lambda: json.loads(OVERVIEW.read_text(encoding="utf-8")))
+    routes.register(web_ui, lambda: json.loads(OVERVIEW.read_text(encoding="utf-8")))
     if web_ui.web_login:
         let_in(web_ui)
     gevent.spawn(web_ui.start_server)

@@ -26,7 +26,7 @@ from loadgen.plan.payloads import (
 from loadgen.plan.redaction import redacted, redacted_plan
 from loadgen.results.record import from_json
 from loadgen.server.embedded import EmbeddedServer
-from reports.command_line import command_of, why_no_command
+from reports.repeat_command import command_of, why_no_command
 
 SECRET = b"AUTH hunter2"
 GREETING = b"TOKEN xyzzy"

@@ -24,8 +24,8 @@ from loadgen.results.verdict import CheckResult, Finding, Health
 from loadgen.results.worker_records import WorkerRecord
 from loadgen.units import format_count
 from reports import page
-from reports.command_line import command_of
 from reports.page import Run
+from reports.repeat_command import command_of
 from reports.write import Folder, labelled, write_comparison, write_report
 
 HOSTILE = "<script>alert('x')</script>&\"'"

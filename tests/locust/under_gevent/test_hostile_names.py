@@ -10,7 +10,7 @@ from records import closed_loop, distribution
 
 from loadgen.locust.messages import ClassReport
 from loadgen.locust.roles import Local
-from loadgen.locust.web.overview import Overview
+from loadgen.locust.web.page_data import Overview
 
 
 def texts_in(value: Any) -> list[str]:

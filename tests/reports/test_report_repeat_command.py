@@ -11,7 +11,7 @@ from loadgen import Plan, SizePayload
 from loadgen.cli.run_options import new_parser, plan_of
 from loadgen.plan.payloads import FilePayload, LinesPayload, MadePayload
 from loadgen.text import escaped
-from reports.command_line import command_of, for_shell
+from reports.repeat_command import command_of, for_shell
 
 
 def parsed(words: list[str]) -> Plan:
