@@ -29,7 +29,7 @@ Words = dict[str, Any]
 
 
 def services(**variables: str) -> dict[str, Words]:
-    """Return all services with these ``variables``; skip the test where nobody can read the file.
+    """Return all services with these ``variables``; skip the test where the file cannot be read.
 
     docker-compose checks it against the schema of the specification; what it finds fails the test.
     """

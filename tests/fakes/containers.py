@@ -41,7 +41,7 @@ echo ready; exec cat
 """
 
 # $1: an empty directory; $2: the name of the host; the others: what may be on a file system of its
-# own. Whoever is not root must get through to those, and in the overlay nobody minds.
+# own. A user who is not root must get through to those, and in the overlay it does no harm.
 _MAKE_ROOT: Final = """
 set -e
 room=$1 root=$1/root name=$2; shift 2

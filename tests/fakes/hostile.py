@@ -109,7 +109,7 @@ def _usual(kind: inspect.Type) -> Any:
 
 
 def check_quiet(text: str) -> None:
-    """Check that no character of ``text`` acts on whoever shows it."""
+    """Check that no character of ``text`` acts where it is shown."""
     acting = {
         each
         for each in text

@@ -1,4 +1,4 @@
-"""What the command makes of records that somebody has damaged or forged."""
+"""What the command makes of records that are damaged or forged."""
 
 import contextlib
 import faulthandler
@@ -44,7 +44,7 @@ SETTINGS: Final = settings(
     print_blob=False,
     suppress_health_check=list(HealthCheck),
 )
-"""Of whoever draws damaged records: the texts are long, and all of them are wanted."""
+"""For tests that draw damaged records: the texts are long, and all of them are wanted."""
 
 # ---- records as they should be ------------------------------------------------------------
 

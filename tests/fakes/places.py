@@ -1,4 +1,4 @@
-"""Places to connect to, where nobody serves, or nobody yet."""
+"""Places to connect to, where nothing listens, or not yet."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ from loadgen.net.address import Endpoint
 
 @contextlib.contextmanager
 def refusing_address() -> Iterator[str]:
-    """A port that refuses, and that nobody else can get: it is bound and does not listen."""
+    """A port that refuses, and that no other process can get: it is bound and does not listen."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield "127.0.0.1:{1}".format(*bound.getsockname())
@@ -40,7 +40,7 @@ def unix_listener(path: Path) -> socket.socket:
 class SelfConnected(socket.socket):
     """A socket that connects to itself, whatever it is told: a simultaneous open, as TCP has it.
 
-    As it happens now and then where nobody listens at a port from which connects come.
+    As it happens now and then where nothing listens at a port from which connects come.
     """
 
     def connect(self, address: Any) -> None:

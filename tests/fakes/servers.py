@@ -58,7 +58,7 @@ class Peer:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def hang_up(self) -> None:
-        """Wake whoever is blocked in this socket, in another thread."""
+        """Wake a thread that is blocked in this socket."""
         with contextlib.suppress(OSError):  # the other side, or the script, was faster
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -229,7 +229,7 @@ def answers_garbage(peer: Peer) -> None:
 
 
 def speaks_first(peer: Peer) -> None:
-    """Send what nobody has asked for: more than the replies to the tests' messages could be."""
+    """Send what was not asked for: more than the replies to the tests' messages could be."""
     peer.send(b"welcome to this server, stranger")
     peer.receive_all()
 

@@ -30,7 +30,7 @@ def test_the_newest_comes_first_whichever_file_it_is_in(tmp_path: Path) -> None:
     undated = msgspec.structs.replace(closed_loop(), started_at="yesterday")
     (tmp_path / "undated.json").write_bytes(undated.to_json())
     (tmp_path / "notes.txt").write_text("not looked at")
-    os.mkfifo(tmp_path / "pipe.json")  # which nobody writes to
+    os.mkfifo(tmp_path / "pipe.json")  # without a writer
     found, complaints = find(tmp_path)
     assert [each.file.name for each in found] == ["two.json", "one.json", "two.json"]
     assert [complaint.split(":")[0] for complaint in complaints] == [

@@ -123,7 +123,7 @@ def stalled_for_an_hour() -> Iterator[tuple[EchoServer, threading.Thread, socket
 
 def test_a_stalled_server_neither_accepts_nor_reads_nor_answers_and_stops_at_once() -> None:
     with stalled_for_an_hour() as (server, thread, client), connect(server.address) as second:
-        second.sendall(b"anybody?")
+        second.sendall(b"still there?")
         server.stop()
         thread.join(TIMEOUT_S)
         assert not thread.is_alive()
