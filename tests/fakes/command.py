@@ -136,7 +136,7 @@ def check_refused(
 ) -> None:
     """Check that one line, with all ``parts`` in it, says what is wrong before any socket is there.
 
-    The first of what the command line gets is the address of a server, to which nothing may connect.
+    The first of what the command line gets is the address of a server; nothing may connect.
     """
     with ScriptedServer(echoes) as server:
         done = loadgen_here(capfd, server.address, *arguments)

@@ -45,7 +45,7 @@ def daemon(words: Sequence[str]) -> list[str]:
 
 
 class Lingering:
-    """A process that runs ``words`` connects here, prints a line, and stays: it ignores polite signals.
+    """A process that runs ``words`` connects here, prints a line, and ignores polite signals.
 
     ``as_daemon`` starts it as a daemon. ``as_chain`` starts another that stays for half a minute as
     a chain of daemons: each lives for a millisecond and leaves one in a session of its own.
