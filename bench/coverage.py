@@ -51,7 +51,7 @@ def too_low(found: Mapping[str, Share]) -> Iterator[str]:
     """Yield a line for each share that is lower than it must be; one if nothing was measured."""
     total = sum(found.values(), Share())
     if not total.all:
-        yield "nothing was measured: is `source` in pyproject.toml, [tool.coverage.run], right?"
+        yield "nothing was measured: is `source_pkgs` in pyproject.toml right?"
     elif total.percent < TOTAL_PERCENT:
         yield f"{total.percent:.1f} % in total; it must be {TOTAL_PERCENT:g} % at least"
     for name, share in found.items():

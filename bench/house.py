@@ -99,11 +99,12 @@ def upward() -> list[str]:
         f"{module} -> {imported}"
         for module in trees()
         for imported in sorted(own_imports(module))
-        if not _is_downward(package_of(module), package_of(imported))
+        if not is_downward(package_of(module), package_of(imported))
     ]
 
 
-def _is_downward(importer: str, imported: str) -> bool:
+def is_downward(importer: str, imported: str) -> bool:
+    """Return whether a package may import another."""
     own, other = LAYER_OF[importer], LAYER_OF[imported]
     return other < own or importer == imported or (other == own and own in _SHARED)
 

@@ -11,7 +11,7 @@ from loadgen.analysis.compare import reading
 from loadgen.analysis.compare.comparison import Terms, compare
 from loadgen.analysis.compare.run_rounds import of_records
 from loadgen.analysis.lines import Line
-from loadgen.cli import parser as options
+from loadgen.cli import parser as cli_parser
 from loadgen.cli.terminal import print_lines
 from loadgen.errors import UsageError
 from loadgen.files import output_places
@@ -127,7 +127,7 @@ def _rounds(path: Path) -> list[RunRecord]:
 
 
 def _list(arguments: list[str]) -> int:
-    parser = options.new_parser("report list", "Name the runs in a folder, the newest first.")
+    parser = cli_parser.new_parser("report list", "Name the runs in a folder, the newest first.")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where .json files are")
     folder = parser.parse_args(arguments).folder
     if not folder.is_dir():
@@ -152,14 +152,14 @@ def _found(
     return [(file, record) for file, records in found for record in records]
 
 
-def _new_parser(records: str, number: int | str, meaning: str) -> options.Parser:
-    parser = options.new_parser("report", _DESCRIPTION, _EPILOG)
+def _new_parser(records: str, number: int | str, meaning: str) -> cli_parser.Parser:
+    parser = cli_parser.new_parser("report", _DESCRIPTION, _EPILOG)
     parser.usage = _USAGE
     parser.add_argument("records", nargs=number, type=Path, metavar=records, help=meaning)
     parser.add_argument(
         "-o",
         "--out",
-        type=options.output_folder,
+        type=cli_parser.output_folder,
         default=OUT,
         metavar="FOLDER",
         help=f"where the page goes, index.html ({OUT}/); it is made if it is not there",

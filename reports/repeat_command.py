@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from loadgen import text as names
+from loadgen import text
 from loadgen.analysis.lines import MOST_SHOWN
 from loadgen.plan import Plan
 from loadgen.plan.payloads import (
@@ -91,7 +91,7 @@ def why_no_command(plan: Plan) -> str:
 
 def for_shell(word: str) -> str:
     """Return ``word`` as a shell reads it; as bash does where it holds what does not print."""
-    return shlex.quote(word) if word.isprintable() else names.for_shell(word)
+    return shlex.quote(word) if word.isprintable() else text.for_shell(word)
 
 
 def _given(option: str, value: str) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class Beside(NamedTuple):
 def judgement(record: RunRecord) -> Judgement:
     """Return what the figures of ``record`` are worth, and why."""
     if record.health is None:
-        return Judgement("not judged", "?", "it was not looked at what the figures are worth", [])
+        return Judgement("not judged", "?", "this record has no verdict", [])
     verdict = record.health.verdict
     meaning = meaning_of(verdict, record)
     return Judgement(verdict, _SIGNS[verdict], meaning, record.health.findings)

@@ -47,6 +47,17 @@ class TestLayers:
     def test_are_only_left_downwards(self) -> None:
         assert house.upward() == []
 
+    def test_forbid_the_way_up_and_the_way_sideways(self) -> None:
+        assert not house.is_downward("plan", "results")
+        assert not house.is_downward("plan", "server")
+        assert house.is_downward("results", "plan")
+        assert house.is_downward("files", "text")
+
+    def test_see_every_import(self) -> None:
+        """Modules by name are the public interface (PEP 562), and the standard library's."""
+        by_name = [name for name in trees() if "importlib.import_module" in imports(trees()[name])]
+        assert by_name == ["__init__"]
+
     def test_have_no_circle_among_packages_or_modules(self) -> None:
         assert house.circles() == []
 

@@ -78,10 +78,10 @@ def test_ci_runs_what_must_hold_before_a_change_lands() -> None:
 
 
 def test_ci_runs_the_tests_once_and_judges_what_they_cover() -> None:
-    words = ["make", "--dry-run", "--old-file=.venv/done", "check"]
+    words = ["make", "--dry-run", "--old-file=.venv/done", "check", "JOBS=3"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
     tests, verdict = (line for line in done.stdout.splitlines() if "coverage" in line)
-    assert "-m pytest --numprocesses 4" in tests
+    assert "-m pytest --numprocesses 3" in tests
     assert tests.endswith(" --cov --cov-report=json:.coverage.json")
     assert verdict.endswith(" -m bench coverage .coverage.json")
 

@@ -50,7 +50,7 @@ def test_a_package_holds_all_below_it_and_branches_count(
     [
         ((920, 1000), (850, 1000), ["88.5 % in total; it must be 92 % at least"]),
         ((9990, 10_000), (84, 100), ["84.0 % of loadgen/run; it must be 85 % at least"]),
-        ((0, 0), (0, 0), ["nothing was measured: is `source` in pyproject.toml, "]),
+        ((0, 0), (0, 0), ["nothing was measured: is `source_pkgs` in pyproject.toml right?"]),
         ((9200, 10_000), (920, 1000), []),
     ],
 )

@@ -19,6 +19,7 @@ _COLUMNS: Final = (
     "verdict",
 )
 _SIDES: Final = "<>>>>>><"
+_LEAST_WIDTHS: Final = (10, 14, 7, 14, 14, 14, 6, 0)
 _REMARK_INDENT: Final = 4
 
 
@@ -80,7 +81,7 @@ class _Cells(NamedTuple):
 def _in_columns(entries: list[_Cells | Line]) -> Iterator[Line]:
     """Yield ``entries`` with the cells of all rows in columns."""
     rows = [entry.cells for entry in entries if isinstance(entry, _Cells)]
-    lines = iter(aligned(rows, _SIDES))
+    lines = iter(aligned(rows, _SIDES, _LEAST_WIDTHS))
     for entry in entries:
         yield Line(f"  {next(lines)}", entry.style) if isinstance(entry, _Cells) else entry
 

@@ -15,7 +15,7 @@ MOST_SHOWN: Final = 1000
 """So many findings are shown, and on a page so many payloads; a record has all of them."""
 
 LABEL_COLUMNS: Final = 15
-"""What a labelled line says begins after so many columns."""
+"""The column at which the text of a labelled line begins."""
 
 _WIDTH: Final = 99
 

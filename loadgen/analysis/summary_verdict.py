@@ -12,7 +12,7 @@ _MEANINGS: Final[dict[Verdict, str]] = {
     "busy": "the times hold, except for the tail of user space, which is this process's own",
     "generator-bound": "service time holds for the load delivered; this process was the limit",
     "server-bound": "the server did not keep up with what was asked; what it answered holds",
-    "inconclusive": "it cannot be said what the figures are worth; the main reason first",
+    "inconclusive": "the reliability of the figures is unknown; the most severe reason first",
 }
 _USER_SPACE_MEANINGS: Final[dict[Verdict, str]] = {
     "busy": "the times are partly this process's own queue",

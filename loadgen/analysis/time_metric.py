@@ -119,7 +119,7 @@ class TimeMetric:
         if self.kind == "connect":
             advice = "open more of them (--connections)"
         values = format_count(found.count)
-        return f"a p{self.statistic:g} of {values} values rests on too few of them; {advice}"
+        return f"{values} values are too few for a p{self.statistic:g}; {advice}"
 
     def _why_delayed(self, limit: Threshold, record: RunRecord) -> str:
         """Return why the outcome depends on messages that pauses of this process delayed.

@@ -13,8 +13,7 @@ from loadgen.analysis.summary import plan_in_words
 from loadgen.errors import UsageError
 from loadgen.net import backends
 from loadgen.net.target import Target
-from loadgen.plan import Plan
-from loadgen.plan import payloads as payload
+from loadgen.plan import Plan, payloads
 from loadgen.plan.redaction import as_recorded
 from loadgen.results.record import RunRecord
 from loadgen.runner import environment
@@ -35,7 +34,7 @@ def compare_backends(
 
     If this machine cannot make any of them, the UsageError has the reasons.
     """
-    items = payload.load(plan.payloads).items  # once: standard input can be read only once
+    items = payloads.load(plan.payloads).items  # once: standard input can be read only once
     plans = {
         (backend, count): msgspec.structs.replace(
             plan, backend=backend, connections=count, payloads=items

@@ -17,7 +17,7 @@ from loadgen.analysis.compare.comparison import (
 from loadgen.analysis.compare.rounds import Rounds
 from loadgen.analysis.compare.text import lines, markdown
 from loadgen.cli import compare_runs
-from loadgen.cli import parser as options
+from loadgen.cli import parser as cli_parser
 from loadgen.cli.compare_runs import DEFAULT_ROUNDS, LONGEST_S
 from loadgen.cli.output_files import Attempts, Output
 from loadgen.cli.terminal import print_lines
@@ -92,9 +92,9 @@ def main(arguments: list[str]) -> int:
     return UNDECIDED if chosen.strict and "inconclusive" in outcomes else OK
 
 
-def new_parser() -> options.Parser:
+def new_parser() -> cli_parser.Parser:
     """Return the parser of ``loadgen compare``."""
-    parser = options.new_parser("compare", _DESCRIPTION, _EPILOG)
+    parser = cli_parser.new_parser("compare", _DESCRIPTION, _EPILOG)
     parser.usage = _USAGE
     parser.add_argument(
         "files",
@@ -108,7 +108,7 @@ def new_parser() -> options.Parser:
     output = parser.add_argument_group("output")
     output.add_argument(
         "--markdown",
-        type=options.output_file,
+        type=cli_parser.output_file,
         metavar="FILE",
         help="write the comparison as Markdown, for a pull request's comment; - is standard output",
     )
@@ -119,7 +119,7 @@ def new_parser() -> options.Parser:
     )
     output.add_argument(
         "--json",
-        type=options.output_file,
+        type=cli_parser.output_file,
         metavar="FILE",
         help="write the comparison as JSON; - is standard output",
     )
@@ -139,14 +139,14 @@ def _add_runs(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--rounds",
-        type=options.count,
+        type=cli_parser.count,
         metavar="N",
         help=f"how often to run each command (default {DEFAULT_ROUNDS})",
     )
     group.add_argument(
         "--run-timeout",
         dest="longest_s",
-        type=options.duration_s,
+        type=cli_parser.duration_s,
         metavar="TIME",
         help=f"the longest time of one run (default {LONGEST_S:g}s)",
     )

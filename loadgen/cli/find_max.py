@@ -19,8 +19,7 @@ from loadgen.analysis.max_rate import (
     plan_of_step,
 )
 from loadgen.errors import UsageError
-from loadgen.plan import Plan
-from loadgen.plan import payloads as payload
+from loadgen.plan import Plan, payloads
 from loadgen.plan.redaction import as_recorded
 from loadgen.results.record import RunRecord
 from loadgen.runner.run import run
@@ -74,7 +73,7 @@ def conclusion(record: MaxRecord, is_interrupted: bool) -> Iterator[Line]:
 
 
 def _measuring(plan: Plan, surroundings: Surroundings) -> MeasureRate:
-    items = payload.load(plan.payloads).items  # once: standard input can be read only once
+    items = payloads.load(plan.payloads).items  # once: standard input can be read only once
     loaded = msgspec.structs.replace(plan, payloads=items)
 
     def measure(rate_per_s: float, duration_s: float) -> RunRecord:

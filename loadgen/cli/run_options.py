@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from loadgen import text as names
+from loadgen import text
 from loadgen._version import __version__
 from loadgen.analysis.backends import (
     CONNECTIONS,
@@ -15,7 +15,7 @@ from loadgen.analysis.backends import (
     Grid,
 )
 from loadgen.cli import load_options, output_options
-from loadgen.cli import parser as options
+from loadgen.cli import parser as cli_parser
 from loadgen.errors import UsageError
 from loadgen.files.output_places import Named
 from loadgen.net import backends, protocols
@@ -74,9 +74,9 @@ TIME is a number with ns, us, ms, s, m or h (alone: seconds); BYTES may end in k
 g (1024), RATE in k, m or g (1000)."""
 
 
-def new_parser() -> options.Parser:
+def new_parser() -> cli_parser.Parser:
     """Return the parser of ``loadgen run``."""
-    parser = options.new_parser("", _DESCRIPTION, _EPILOG)
+    parser = cli_parser.new_parser("", _DESCRIPTION, _EPILOG)
     parser.usage = _USAGE
     parser.add_argument(
         "target",
@@ -127,7 +127,7 @@ def _add_payload(group: Any) -> None:
         dest="payloads",
         action="append",
         metavar="BYTES",
-        type=lambda text: ("size", options.size_bytes(text)),
+        type=lambda text: ("size", cli_parser.size_bytes(text)),
         help="a payload of that many bytes, such as 64, 64k or 1m (default 64); repeatable",
     )
     group.add_argument("--raw", action="store_true", help="take backslashes in payloads literally")
@@ -149,7 +149,7 @@ def _add_reply(group: Any) -> None:
     group.add_argument(
         "--max-reply",
         dest="max_reply_bytes",
-        type=options.size_bytes,
+        type=cli_parser.size_bytes,
         metavar="SIZE",
         help="the longest reply that is accepted with --reply delimiter, length or eof; a longer "
         "one is a failure of its connection (default: no limit)",
@@ -163,14 +163,14 @@ def _add_connections(group: Any) -> None:
     group.add_argument(
         "--connect-rate",
         dest="connect_rate_per_s",
-        type=options.rate_per_s,
+        type=cli_parser.rate_per_s,
         metavar="RATE",
         help="connections opened per second, in total (default: as fast as they come up)",
     )
     group.add_argument(
         "--connect-timeout",
         dest="connect_timeout_s",
-        type=options.duration_s,
+        type=cli_parser.duration_s,
         default=3.5,
         metavar="TIME",
         help="longest time for one connection to come up (default 3.5s)",
@@ -178,7 +178,7 @@ def _add_connections(group: Any) -> None:
     group.add_argument(
         "--io-timeout",
         dest="io_timeout_s",
-        type=options.duration_s,
+        type=cli_parser.duration_s,
         default=5.5,
         metavar="TIME",
         help="longest time without progress while a connection waits for the server; then it "
@@ -187,7 +187,7 @@ def _add_connections(group: Any) -> None:
     group.add_argument(
         "--reply-timeout",
         dest="reply_timeout_s",
-        type=options.duration_s,
+        type=cli_parser.duration_s,
         metavar="TIME",
         help="longest time from sending a message until its reply is whole; then the connection "
         "fails, even if there is progress (default: no limit)",
@@ -205,14 +205,14 @@ def _add_socket_options(group: Any) -> None:
     group.add_argument(
         "--sndbuf",
         dest="send_buffer_bytes",
-        type=options.size_bytes,
+        type=cli_parser.size_bytes,
         metavar="BYTES",
         help="size of the kernel's send buffer, SO_SNDBUF (default: the system's choice)",
     )
     group.add_argument(
         "--rcvbuf",
         dest="receive_buffer_bytes",
-        type=options.size_bytes,
+        type=cli_parser.size_bytes,
         metavar="BYTES",
         help="size of the kernel's receive buffer, SO_RCVBUF (default: the system's choice)",
     )
@@ -255,7 +255,7 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
         name: getattr(chosen, name) for name in Plan.__struct_fields__ if hasattr(chosen, name)
     }
     if chosen.target is not None:
-        fields["target"] = names.escaped(chosen.target)
+        fields["target"] = text.escaped(chosen.target)
     fields["backend"] = chosen.backend[0]
     fields["connections"] = chosen.connections[0] if chosen.connections else DEFAULT_CONNECTIONS
     fields["first_message"] = _text("--first-message", chosen.first_message, chosen.raw)
@@ -281,9 +281,9 @@ def _source(kind: str, value: Any, raw: bool) -> PayloadSource:
         case "text":
             return _text("--payload", value, raw)
         case "file":
-            return FilePayload(names.escaped(value))
+            return FilePayload(text.escaped(value))
         case "lines":
-            return LinesPayload(names.escaped(value), raw)
+            return LinesPayload(text.escaped(value), raw)
         case _:
             return SizePayload(value)
 

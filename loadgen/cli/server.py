@@ -5,7 +5,7 @@ from argparse import SUPPRESS
 from pathlib import Path
 from typing import Any
 
-from loadgen.cli import parser as options
+from loadgen.cli import parser as cli_parser
 from loadgen.cli.output_files import write
 from loadgen.files import output_places
 from loadgen.files.encoded import as_json
@@ -95,15 +95,15 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> options.Parser:
-    parser = options.new_parser("server", _DESCRIPTION, _EPILOG)
+def _parser() -> cli_parser.Parser:
+    parser = cli_parser.new_parser("server", _DESCRIPTION, _EPILOG)
     where = parser.add_argument_group("where it listens")
     where.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)"
     )
     where.add_argument(
         "--port",
-        type=options.port,
+        type=cli_parser.port,
         default=0,
         metavar="N",
         help="port to listen on (default 0: a free one)",
@@ -111,7 +111,7 @@ def _parser() -> options.Parser:
     where.add_argument("--unix", metavar="PATH", help="listen on a UNIX socket instead")
     where.add_argument(
         "--backlog",
-        type=options.count,
+        type=cli_parser.count,
         default=4096,
         metavar="N",
         help="connections that may wait to be accepted (default 4096; the system may allow fewer)",
@@ -132,7 +132,7 @@ def _add_behaviour(how: Any) -> None:
     )
     how.add_argument(
         "--seed",
-        type=options.count,
+        type=cli_parser.count,
         default=0,
         metavar="N",
         help="seed of the random delays (default 0)",
@@ -148,7 +148,7 @@ def _add_behaviour(how: Any) -> None:
     how.add_argument("--sink", action="store_true", help="read everything, answer nothing")
     how.add_argument(
         "--processes",
-        type=options.count,
+        type=cli_parser.count,
         default=1,
         metavar="N",
         help="processes that share the port by SO_REUSEPORT (default 1)",
@@ -167,7 +167,7 @@ def _add_output(output: Any) -> None:
     )
     output.add_argument(
         "--json",
-        type=options.output_file,
+        type=cli_parser.output_file,
         metavar="FILE",
         help="write the counts as JSON at the end; - is standard output",
     )

@@ -1,4 +1,4 @@
-"""Signals during a run: the first one ends the load in order, the next ones at once."""
+"""Signals during a run: the first one ends the load in an orderly way, the next ones at once."""
 
 import os
 from collections.abc import Iterator

@@ -85,7 +85,7 @@ class Engine(ConnectionPool):
             self._schedule.end_warm_up()
 
     def send_now(self, connection: Connection) -> None:
-        """Send one message on ``connection``, which is free; for a schedule `OnCall`."""
+        """Send one message on ``connection``, which is free; for a schedule `OnDemand`."""
         try:
             interest = connection.submit(0)
         except ConnectionFailed as broken:

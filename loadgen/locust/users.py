@@ -17,8 +17,7 @@ from loadgen.locust.declarative import DeclarativeConnections
 from loadgen.locust.plugin import role_in
 from loadgen.locust.user_attributes import ATTRIBUTES, SCRIPTED_ATTRIBUTES, plan_of
 from loadgen.net.target import Target
-from loadgen.plan import Plan
-from loadgen.plan import payloads as payload
+from loadgen.plan import Plan, payloads
 from loadgen.plan.payloads import MadePayload
 from loadgen.text import escaped
 
@@ -54,7 +53,7 @@ class _EngineUser(User):
             load_model=load_model,
             conversation=None
             if cls._maker()
-            else Conversation.of(plan, payload.load(plan.payloads)),
+            else Conversation.of(plan, payloads.load(plan.payloads)),
         )
 
     @classmethod

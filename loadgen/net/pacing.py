@@ -67,10 +67,19 @@ def waiting(name: str, selector: Any, clock: Clock) -> Wait:
         return ready
 
     select = original("select", "select")
-    kind = type(selector).__name__
-    best = finely if kind in _EPOLL and selector.fileno() < FD_SETSIZE else coarsely
-    spin_ns = SPIN_NS if best is finely or kind in _FINE else SPIN_NS + _MILLISECOND_NS
+    best = finely if _is_epoll(selector) else coarsely
+    spin_ns = SPIN_NS if is_fine(selector) else SPIN_NS + _MILLISECOND_NS
     return {"eco": coarsely, "normal": best, "precise": precisely}[name]
+
+
+def is_fine(selector: Any) -> bool:
+    """Return whether a wait on ``selector`` can end between two milliseconds without polling."""
+    return _is_epoll(selector) or type(selector).__name__ in _FINE
+
+
+def _is_epoll(selector: Any) -> bool:
+    """Return whether ``selector`` has an epoll descriptor that select(2) can wait for."""
+    return type(selector).__name__ in _EPOLL and selector.fileno() < FD_SETSIZE
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ def from_varints(content: bytes) -> Integers:
     """Return the numbers in ``content``. Raises ValueError if the last one is incomplete."""
     every = np.frombuffer(content, np.uint8)
     if every.size and every[-1] >= 128:
-        raise ValueError("the last one of the packed numbers is incomplete")
+        raise ValueError("the last packed number is incomplete")
     is_last = every < 128  # the highest bits of its number, and usually all of them
     numbers: Integers = every[is_last].astype(np.int64)
     places = np.flatnonzero(~is_last)

@@ -39,8 +39,7 @@ from loadgen.net.address import Endpoint, refuse_self_connection
 from loadgen.net.clock import NEVER_NS
 from loadgen.net.failure import Cause
 from loadgen.net.protocols import FramingError, UntilEof
-from loadgen.plan import Plan
-from loadgen.plan import payloads as payload
+from loadgen.plan import Plan, payloads
 from loadgen.plan.payloads import Payloads
 from loadgen.results.distribution import NO_VALUES, Distribution
 from loadgen.results.histogram import Histogram
@@ -264,7 +263,7 @@ class ProbeConnection:
         self._plan = plan
         self._endpoint = endpoint
         self._control = control
-        self._queue = payload.load(plan.payloads)
+        self._queue = payloads.load(plan.payloads)
         self._framing = plan.framing()
         self._buffer = bytearray(_BUFFER_BYTES)
         self._position = 0
@@ -289,7 +288,7 @@ class ProbeConnection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._decoder = self._framing.decoder()
         if self._plan.first_message:
-            first = payload.first_message(self._plan.first_message)
+            first = payloads.first_message(self._plan.first_message)
             self._exchange(first, (len(first),))
 
     def request(self) -> int:

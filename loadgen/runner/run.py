@@ -23,8 +23,7 @@ from loadgen.net.address import Endpoint, first_reachable, resolve
 from loadgen.net.clock import WallClock
 from loadgen.net.pacing import least_timer_slack
 from loadgen.net.target import Target
-from loadgen.plan import Plan
-from loadgen.plan import payloads as payload
+from loadgen.plan import Plan, payloads
 from loadgen.results.intervals import RunPhase
 from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
 from loadgen.runner import probe
@@ -65,7 +64,7 @@ def run(plan: Plan, surroundings: Surroundings | None = None) -> RunRecord:
     backend = backends.resolve(plan.backend)
     conditions = [checks.parse_for(plan, text) for text in plan.checks]
     descriptors.ensure(plan.connections)
-    queue = payload.load(plan.payloads)
+    queue = payloads.load(plan.payloads)
     execution = _Run(plan, backend, Conversation.of(plan, queue), surroundings)
     if plan.target is None:
         with EmbeddedServer() as server:

@@ -30,7 +30,7 @@ def processes_of(plan: Plan, endpoint: Endpoint, embedded_pid: int | None) -> li
             raise UsageError.of(
                 "--watch-pid",
                 plan.watch,
-                "no process has that number; give the number of the target's process",
+                "no process has that id; give the process id of the target",
             ) from None
     pids = [embedded_pid] if embedded_pid is not None else _listening_at(endpoint)
     try:

@@ -161,7 +161,7 @@ def note(record: RunRecord) -> str:
     """Say what is missing, and why; and what has been thinned."""
     monitor = record.monitor
     if monitor is None:
-        return "Nothing is drawn: the processes were not looked at (--watch off)."
+        return "Nothing is drawn: the processes were not sampled (--watch off)."
     if len(monitor.at_s) < 2:
         return "Nothing is drawn: the run was too short for two samples."
     said = []

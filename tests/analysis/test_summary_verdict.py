@@ -64,7 +64,7 @@ def test_a_record_that_was_not_judged_has_no_verdict() -> None:
         ),
         ("generator-bound", "service time holds", "mostly this process's", "rate is this process"),
         *[("server-bound", *["the server did not keep up with what was asked"] * 3)],
-        *[("inconclusive", *["it cannot be said what the figures are worth"] * 3)],
+        *[("inconclusive", *["the reliability of the figures is unknown"] * 3)],
     ],
 )
 def test_every_verdict_says_what_may_be_believed(

@@ -1,12 +1,12 @@
 """Chromium, as Debian packages it, for tests of what people see."""
 
 import contextlib
-import importlib.util
 import shutil
 from collections.abc import Iterator
 from typing import Final
 
 import pytest
+from optional import NEEDS_LOCUST
 from playwright.sync_api import Browser, expect, sync_playwright
 
 CHROMIUM: Final = shutil.which("chromium")
@@ -20,9 +20,7 @@ TIMEOUT_MS: Final = 20_000
 NEEDED: Final = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    pytest.mark.skipif(
-        importlib.util.find_spec("locust") is None, reason="Locust is not installed"
-    ),
+    NEEDS_LOCUST,
 ]
 
 

@@ -6,7 +6,6 @@ files; `locust_accounts` compares these.
 
 import contextlib
 import http.client
-import importlib.util
 import json
 import os
 import re
@@ -19,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-import pytest
 from command import ROOT, environment, measured
 from locust_accounts import Accounts, records_in
+from optional import NEEDS_LOCUST
 
 from bench.peers.processes import reserved_port
 from loadgen.results.record import RunRecord
@@ -29,9 +28,7 @@ from loadgen.results.record import RunRecord
 DEADLINE_S: Final = 50.0
 """Only a broken program takes this long."""
 
-NEEDED: Final = pytest.mark.skipif(
-    importlib.util.find_spec("locust") is None, reason="Locust is not installed"
-)
+NEEDED: Final = NEEDS_LOCUST
 
 PACED: Final = """
 from locust import constant, task

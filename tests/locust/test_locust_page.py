@@ -1,7 +1,6 @@
 """Loadgen's page in Locust's web UI, over HTTP."""
 
 import http.client
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
@@ -11,10 +10,9 @@ from urllib.parse import urlsplit
 import locust_pages
 import pytest
 from locust_pages import NASTY, NO_TIMES, Pages, times, user_class
+from optional import NEEDS_LOCUST
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("locust") is None, reason="Locust is not installed"
-)
+pytestmark = NEEDS_LOCUST
 
 
 class Answer(NamedTuple):

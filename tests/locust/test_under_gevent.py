@@ -1,18 +1,18 @@
 """Runs the tests that import Locust, which patches the standard library, in their own process."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
+from optional import NEEDS_LOCUST
 
 ROOT: Final = Path(__file__).parents[2]
 BOUND_S: Final = 300
 
 
-@pytest.mark.skipif(importlib.util.find_spec("locust") is None, reason="Locust is not installed")
+@NEEDS_LOCUST
 @pytest.mark.timeout(BOUND_S + 30)
 def test_the_tests_under_gevent_pass() -> None:
     folder = "tests/locust/under_gevent"

@@ -1,6 +1,5 @@
 """The standard library's own objects, patched by gevent or not; each test in a new process."""
 
-import importlib.util
 import json
 import select
 import socket
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from optional import NEEDS_LOCUST
 
 from loadgen.net import backends
 from loadgen.net.unpatched import has_original, original
@@ -23,9 +23,7 @@ import gevent.monkey; gevent.monkey.patch_all()
 """
 BY_LOCUST: Final = "import loadgen.locust"
 
-needs_locust = pytest.mark.skipif(
-    importlib.util.find_spec("locust") is None, reason="Locust is not installed"
-)
+needs_locust = NEEDS_LOCUST
 in_every_order = pytest.mark.parametrize("first", [PATCHED_BEFORE, PATCHED_AFTER, BY_LOCUST])
 
 LOOK: Final = """

@@ -52,7 +52,7 @@ class TestPanels:
     def test_leave_the_settings_of_matplotlib_alone(self) -> None:
         before = dict(mpl.rcParams)
         for panel in PANELS:
-            panel.draw(FULL)
+            assert panel.draw(FULL) is not None
         to_svg(drawn(latency_by_percentile.figure(FULL)))
         assert dict(mpl.rcParams) == before
 

@@ -49,7 +49,7 @@ _TABLE: Final = {
 }
 _LINK: Final = {"href": "./loadgen", "title": "Open the page of loadgen"}
 
-logger = logs.logger(__name__)
+logger = logs.logger("loadgen.locust")
 
 
 def register(web_ui: WebUI, overview: Overview) -> None:

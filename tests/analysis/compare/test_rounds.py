@@ -72,7 +72,7 @@ class TestOfRecords:
         few = closed_loop(service_time_ns=spread(1_000, 2_000, 3_000, count=500))
         rounds = of_records("base", [closed_loop(), few])
         assert "service_p50" in rounds.figures
-        assert "rests on too few" in rounds.missing["service_p99"]
+        assert "too few for a p99" in rounds.missing["service_p99"]
 
     def test_one_way_messages_have_no_times(self) -> None:
         rounds = of_records("base", [closed_loop(plan=plan(reply="none"))])
