@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 1
-JOBS ?= 4
+JOBS ?= 3
 INSTALL := python -m pip install --quiet --disable-pip-version-check
 LOCK = .tools/bin/uv pip compile pyproject.toml --quiet --upgrade --universal \
   --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
@@ -22,7 +22,7 @@ help:            ## Show what there is
 demo: .venv/done ## Load the embedded server with a thousand connections
 	$(BIN)/python -m loadgen --conns 1000 --backend epoll
 
-test: .venv/done ## Run the tests, JOBS=4 at a time: more than cores, for most of them wait
+test: .venv/done ## Run the tests, JOBS=3 at a time: more than cores, for most of them wait
 	$(TESTS) -m 'not image'
 
 coverage: .venv/done ## The same, and fail where too little of loadgen is tested
