@@ -27,7 +27,7 @@ class Overview:
 
     def __init__(self, environment: Environment, collector: Collector) -> None:
         self._environment = environment
-        self._gathered = collector
+        self._collector = collector
         self._made_ns = -NS_PER_S
         self._user_classes: list[dict[str, Any]] = []
 
@@ -36,9 +36,9 @@ class Overview:
         if monotonic_ns() - self._made_ns >= NS_PER_S:
             self._made_ns = monotonic_ns()
             self._user_classes = [
-                with_texts(_user_class(name, record, self._gathered), readable)
-                for name in sorted(self._gathered.contributions)
-                if (record := self._gathered.record_so_far(name)) is not None
+                with_texts(_user_class(name, record, self._collector), readable)
+                for name in sorted(self._collector.contributions)
+                if (record := self._collector.record_so_far(name)) is not None
             ]
         runner = self._environment.runner
         return {
