@@ -22,7 +22,7 @@ _OPTIONS: Final = {
     "--connections-per-user": "connections of each user",
     "--pipeline": "messages in flight on each connection",
     "--rate-per-user": "messages per second of each user, each at its intended time (open loop)",
-    "--timestamps": f"whose clock says when a reply arrived: {', '.join(TIMESTAMPS)}",
+    "--timestamps": f"which clock says when a reply arrived: {', '.join(TIMESTAMPS)}",
     "--io-timeout": "for a connection to make progress while it waits, such as 2s",
     "--reply-timeout": "for a reply to be whole, from the moment its message was sent, such as 30s",
 }

@@ -31,7 +31,8 @@ _ROUNDING_S: Final = 1e-3  # the precision of the starts of several workers
 
 RunPhase = Literal["opening", "warming", "loading", "draining"]
 """The phase of a run: connecting, warming up (messages that are not measured), loading (messages
-that are), or draining (waiting for outstanding replies)."""
+that are), or draining (waiting for outstanding replies). In records its field is called ``stage``,
+which elsewhere is a stage of an offered rate: a format that exists keeps its names."""
 
 Floats = npt.NDArray[np.float64]
 
