@@ -166,8 +166,9 @@ def test_nothing_is_due_beyond_the_number_of_messages_however_long_the_replies_t
     assert actual.submitted_per_s > 20 / actual.duration_s
     assert record.health is not None
     codes = {each.code for each in record.health.findings}
-    is_own = {"preempted", "sends-late"} & codes  # the processor was taken away
-    assert is_own or not {"rate-missed", "server-behind"} & codes
+    # Within 20 ms, a few without a processor miss the rate, and are too short to be a pause.
+    was_on_time = actual.submitted_per_s >= 995
+    assert not was_on_time or not {"rate-missed", "server-behind"} & codes
 
 
 @pytest.mark.parametrize("arrivals", ARRIVALS)
