@@ -13,7 +13,7 @@ from closing_terminal import ClosingTerminal
 from command import LOADGEN, ended, running
 from locust_accounts import Accounts
 from locusts import FULL_SPEED, LOAD, Locusts
-from locusts import NEEDED as LOCUST_NEEDED
+from optional import NEEDS_LOCUST
 from servers import ScriptedServer, echoes
 
 from loadgen.results.record import from_json
@@ -77,7 +77,7 @@ def test_a_hangup_of_the_group_spares_the_embedded_server() -> None:
     assert done.record.target.server["bytes_received"] == done.record.actual.bytes_sent
 
 
-@LOCUST_NEEDED
+@NEEDS_LOCUST
 @pytest.mark.parametrize("whom", ["alone", "master", "all"])
 def test_a_hangup_ends_locust_as_an_interrupt_does(tmp_path: Path, whom: str) -> None:
     page = tmp_path / "page.html"
@@ -104,7 +104,7 @@ def test_a_hangup_ends_locust_as_an_interrupt_does(tmp_path: Path, whom: str) ->
     assert re.search(r"^ *service time ", locust.text, re.MULTILINE)
 
 
-@LOCUST_NEEDED
+@NEEDS_LOCUST
 def test_a_closed_terminal_ends_locust_with_every_file(tmp_path: Path) -> None:
     locustfile, out = tmp_path / "locustfile.py", str(tmp_path / "out")
     locustfile.write_text(FULL_SPEED, encoding="utf-8")

@@ -20,15 +20,12 @@ from typing import Any, Final, Self, TypeVar
 
 from command import ROOT, environment, measured
 from locust_accounts import Accounts, records_in
-from optional import NEEDS_LOCUST
 
 from bench.peers.processes import reserved_port
 from loadgen.results.record import RunRecord
 
 DEADLINE_S: Final = 50.0
 """Only a broken program takes this long."""
-
-NEEDED: Final = NEEDS_LOCUST
 
 PACED: Final = """
 from locust import constant, task

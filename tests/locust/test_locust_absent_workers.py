@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import pytest
 from locust_accounts import MESSAGE_BYTES
-from locusts import NEEDED, Locust, Locusts
+from locusts import Locust, Locusts
+from optional import NEEDS_LOCUST
 from servers import ScriptedServer, echoes
 
 from loadgen.results.record import RunRecord
 from loadgen.server.embedded import EmbeddedServer
 
-pytestmark = NEEDED
+pytestmark = NEEDS_LOCUST
 
 OFTEN: Final = 0.5
 NEVER: Final = 3600.0

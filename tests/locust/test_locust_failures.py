@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from locust_accounts import MESSAGE_BYTES, Accounts
-from locusts import NEEDED, Locusts
+from locusts import Locusts
+from optional import NEEDS_LOCUST
 from servers import ScriptedServer, closes_after, echoes, resets_after
 
-pytestmark = NEEDED
+pytestmark = NEEDS_LOCUST
 
 BACK_OFF_S: Final = 0.1
 """The shortest back-off after a failure; it doubles with each further one."""

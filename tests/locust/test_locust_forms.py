@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
 import pytest
-from locusts import NEEDED, PACED, Locust, Locusts
+from locusts import PACED, Locust, Locusts
+from optional import NEEDS_LOCUST
 from servers import ScriptedServer, echoes
 
-pytestmark = NEEDED
+pytestmark = NEEDS_LOCUST
 
 FOREIGN: Final = "http://elsewhere.example"
 SWARM: Final = {"user_count": 2, "spawn_rate": 100}

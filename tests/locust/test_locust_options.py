@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 
 import pytest
 from command import ROOT
-from locusts import LOAD, NEEDED, PACED, Locust, Locusts
+from locusts import LOAD, PACED, Locust, Locusts
+from optional import NEEDS_LOCUST
 
 from loadgen.results.record import from_json
 from loadgen.server.embedded import EmbeddedServer
 
-pytestmark = NEEDED
+pytestmark = NEEDS_LOCUST
 
 PACES: Final = """
 from locust import constant, constant_throughput, task

@@ -8,12 +8,13 @@ from typing import Final
 
 import pytest
 from locust_accounts import MESSAGE_BYTES, Count
-from locusts import FULL_SPEED, LOAD, NEEDED, PACED, Locusts
+from locusts import FULL_SPEED, LOAD, PACED, Locusts
+from optional import NEEDS_LOCUST
 from servers import ScriptedServer, closes_after, echoes
 
 from loadgen.server.embedded import EmbeddedServer
 
-pytestmark = NEEDED
+pytestmark = NEEDS_LOCUST
 
 FOR_A_WHILE: Final = ("-t", "5s")
 """Longer than the imports, which gevent's timer includes: it counts from the loop's cached time."""

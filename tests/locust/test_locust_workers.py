@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from locust_accounts import MESSAGE_BYTES, Accounts
-from locusts import FULL_SPEED, LOAD, NEEDED, PACED, Locust, Locusts
+from locusts import FULL_SPEED, LOAD, PACED, Locust, Locusts
+from optional import NEEDS_LOCUST
 from servers import ScriptedServer, echoes
 
 from loadgen.server.embedded import EmbeddedServer
 
-pytestmark = NEEDED
+pytestmark = NEEDS_LOCUST
 
 SWARM: Final = {"user_count": 12, "spawn_rate": 100}
 

@@ -23,7 +23,6 @@ import gevent.monkey; gevent.monkey.patch_all()
 """
 BY_LOCUST: Final = "import loadgen.locust"
 
-needs_locust = NEEDS_LOCUST
 in_every_order = pytest.mark.parametrize("first", [PATCHED_BEFORE, PATCHED_AFTER, BY_LOCUST])
 
 LOOK: Final = """
@@ -71,7 +70,7 @@ def output_of(program: str, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.skipif(not has_original("select", "epoll"), reason="there is no epoll here")
-@needs_locust
+@NEEDS_LOCUST
 @in_every_order
 def test_under_gevent_everything_is_there_and_real(first: str) -> None:
     seen = python(first + LOOK)
@@ -85,7 +84,7 @@ def test_under_gevent_everything_is_there_and_real(first: str) -> None:
     assert seen["has"] == [True, False]
 
 
-@needs_locust
+@NEEDS_LOCUST
 @pytest.mark.parametrize("first", [PATCHED_BEFORE, PATCHED_AFTER])
 def test_under_gevent_a_run_is_an_ordinary_run(first: str) -> None:
     messages, backend, failures = python(first + LOAD)
@@ -145,6 +144,6 @@ def test_without_locust_the_package_for_it_says_what_to_install() -> None:
     assert said == ("loadgen.locust needs Locust; install it with: pip install 'loadgen[locust]'\n")
 
 
-@needs_locust
+@NEEDS_LOCUST
 def test_a_locust_that_is_broken_is_not_taken_for_a_missing_one() -> None:
     assert output_of(WITHOUT, "gevent").stdout == "No module named 'gevent'\n"

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from command import check_refused, loadgen_here
-from locusts import NEEDED, PACED, Locusts
+from locusts import PACED, Locusts
+from optional import NEEDS_LOCUST
 from records import judged
 from servers import ScriptedServer, echoes
 
@@ -213,7 +214,7 @@ class TestAPlan:
             loadgen.run(plan)
 
 
-@NEEDED
+@NEEDS_LOCUST
 @pytest.mark.parametrize("where", ["option", "attribute"])
 def test_a_record_of_locusts_is_redacted_too(where: str, tmp_path: Path) -> None:
     sent = PACED.replace("(bytes(64),)", f"({SECRET!r},)\n    first_message = {GREETING!r}", 1)
