@@ -19,9 +19,8 @@ from loadgen.engine.fast_path import (
     READ,
     READ_AND_WRITE,
     FastPath,
-    RecordReplies,
-    Row,
 )
+from loadgen.engine.rows import RecordReplies, Row
 from loadgen.net.clock import Clock
 from loadgen.net.failure import (
     Cause,
@@ -165,7 +164,7 @@ class Exchange(FastPath):
             self.ended_by_reply = True
         if replies == 1 == self.in_flight and not self._later:  # the usual case, cheaply
             self.in_flight = 0
-            self._record((self.index, 1, self.intended_ns, self.sent_ns, stamp_ns, read_ns))
+            self._record((self.origin, 1, self.intended_ns, self.sent_ns, stamp_ns, read_ns))
             return True
         self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns)
         return replies > 0
@@ -184,7 +183,7 @@ class Exchange(FastPath):
             self._record_head(replies, stamp_ns)
 
     def _record_head(self, replies: int, stamp_ns: int) -> None:
-        self._record((self.index, replies, self.intended_ns, self.sent_ns, stamp_ns, self.read_ns))
+        self._record((self.origin, replies, self.intended_ns, self.sent_ns, stamp_ns, self.read_ns))
 
     # ---- sending --------------------------------------------------------------------------
 

@@ -22,19 +22,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from loadgen.engine.rows import INDEX_MASK, RecordReplies
 from loadgen.net.clock import Clock
 from loadgen.net.failure import ConnectionFailed, Failure, Phase
 from loadgen.net.timestamps import NOT_ASKED
-
-Row = tuple[int, int, int, int, int, int]
-"""(connection index, replies, intended_ns, sent_ns, stamp_ns, read_ns): replies that were read at
-one time, to messages that were sent at one time. ``intended_ns`` is 0 in a closed loop. For
-``stamp_ns`` see `loadgen.net.timestamps`; where it is a time, it is that of the last reply."""
-
-CONNECTION, REPLIES, INTENDED_NS, SENT_NS, STAMP_NS, READ_NS = range(6)
-"""The columns of a `Row`."""
-
-RecordReplies = Callable[[Row], None]
 
 NOTHING: Final = 0
 READ: Final = selectors.EVENT_READ
@@ -73,9 +64,9 @@ class FastPath(ABC):
         "_send",
         "_unscheduled",
         "in_flight",
-        "index",
         "intended_ns",
         "interest",
+        "origin",
         "sent_ns",
         "submitted_ns",
     )
@@ -84,8 +75,8 @@ class FastPath(ABC):
     _send: Callable[[bytes | memoryview], int]
     _record: RecordReplies
 
-    def __init__(self, index: int, batch: Batch, clock: Clock) -> None:
-        self.index = index
+    def __init__(self, origin: int, batch: Batch, clock: Clock) -> None:
+        self.origin = origin
         self.in_flight = 0
         self.interest = NOTHING
         self.intended_ns = 0
@@ -113,7 +104,7 @@ class FastPath(ABC):
         self._awaited_bytes = NO_BATCH
         replies = self.in_flight
         self.in_flight = 0
-        self._record((self.index, replies, self.intended_ns, self.sent_ns, NOT_ASKED, read_ns))
+        self._record((self.origin, replies, self.intended_ns, self.sent_ns, NOT_ASKED, read_ns))
         return True
 
     def transmit(self) -> int:
@@ -173,6 +164,11 @@ class FastPath(ABC):
     @abstractmethod
     def _cut_short(self, data: bytes, sent_bytes: int) -> int:
         """Take over a batch of whose ``data`` the kernel has accepted only ``sent_bytes``."""
+
+    @property
+    def index(self) -> int:
+        """The position of the connection among all."""
+        return self.origin & INDEX_MASK
 
     # ---- counts ---------------------------------------------------------------------------
 

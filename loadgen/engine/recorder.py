@@ -23,16 +23,17 @@ from typing import Final
 
 import numpy as np
 
-from loadgen.engine.fast_path import (
-    CONNECTION,
+from loadgen.engine.pauses import Booleans, Pauses
+from loadgen.engine.rows import (
+    INDEX_MASK,
     INTENDED_NS,
+    ORIGIN,
     READ_NS,
     REPLIES,
     SENT_NS,
     STAMP_NS,
     RecordReplies,
 )
-from loadgen.engine.pauses import Booleans, Pauses
 from loadgen.engine.tallies import (
     ConnectionServiceTimes,
     ConnectionTally,
@@ -203,7 +204,8 @@ class Recorder:
     def _record_service(
         self, rows: Integers, arrived_ns: Integers, delayed: Booleans | None
     ) -> None:
-        indices, replies, service_ns = rows[CONNECTION], rows[REPLIES], arrived_ns - rows[SENT_NS]
+        indices, replies = rows[ORIGIN] & INDEX_MASK, rows[REPLIES]
+        service_ns = arrived_ns - rows[SENT_NS]
         if delayed is not None:
             self._interval_tally.delayed_service.record(service_ns[delayed], replies[delayed])
             indices, replies, service_ns = (

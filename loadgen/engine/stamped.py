@@ -67,7 +67,7 @@ class StampedConnection(Connection):
         replies = self.in_flight
         self.in_flight = 0
         self._unstamped_left = self._unstamped_after
-        self._record((self.index, replies, self.intended_ns, self.sent_ns, stamp_ns, read_ns))
+        self._record((self.origin, replies, self.intended_ns, self.sent_ns, stamp_ns, read_ns))
         return True
 
     def _receive_stamped(self, view: memoryview, size: int, stamp_ns: int, read_ns: int) -> bool:

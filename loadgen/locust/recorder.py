@@ -4,15 +4,15 @@ from typing import Final
 
 import numpy as np
 
-from loadgen.engine.fast_path import (
-    CONNECTION,
+from loadgen.engine.recorder import Recorder, arrivals
+from loadgen.engine.rows import (
     INTENDED_NS,
+    ORIGIN,
     READ_NS,
     REPLIES,
     SENT_NS,
     Row,
 )
-from loadgen.engine.recorder import Recorder, arrivals
 from loadgen.locust.stats import RequestCounts
 from loadgen.net.clock import WallClock
 from loadgen.results.histogram import Integers
@@ -85,7 +85,7 @@ class NamingRecorder(CountingRecorder):
 
     def _record_named(self, row: Row) -> None:
         self._rows.extend(row)
-        self._row_names.append(self.name_by_owner[row[CONNECTION]])
+        self._row_names.append(self.name_by_owner[row[ORIGIN]])
 
     def _count(self, latency_ns: Integers, replies: Integers, seconds: Integers) -> None:
         names = np.array(self._row_names)

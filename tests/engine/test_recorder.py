@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.engine.fast_path import Row
 from loadgen.engine.recorder import FLUSH_NS, ROWS, Recorder
+from loadgen.engine.rows import Row
 from loadgen.net.failure import Cause, Failure, Phase
 from loadgen.net.timestamps import NOT_ASKED
 from loadgen.results.histogram import HIGHEST_NS, Histogram

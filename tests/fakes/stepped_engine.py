@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation, Window
 from loadgen.engine.engine import Engine
-from loadgen.engine.fast_path import Row
 from loadgen.engine.lifecycle import State
 from loadgen.engine.load_models import LoadModel, OpenLoop
 from loadgen.engine.recorder import Recorder
+from loadgen.engine.rows import Row
 from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.tallies import TimesTally
 from loadgen.engine.timeouts import ConnectionPolicy
