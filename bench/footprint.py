@@ -27,14 +27,17 @@ from bench.yardstick import (
 )
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.engine import Engine
+from loadgen.engine.group import Group
+from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends, descriptors
 from loadgen.net.address import resolve
 from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
-from loadgen.net.dialer import Dialer, SocketOptions
+from loadgen.net.dialer import SocketDialer
 from loadgen.net.target import Target
+from loadgen.net.transport import SocketOptions
 from loadgen.plan import Plan
 from loadgen.plan.payloads import load
 from loadgen.server.embedded import EmbeddedServer
@@ -114,17 +117,18 @@ def _print_memory(program: Path) -> None:
 def _bytes_per_connection(port: int, measure: Callable[[], int]) -> float:
     """Return by how much ``measure`` grows for each connection that is up and has had replies."""
     endpoint = resolve(Target("127.0.0.1", port))[0]
-    dialer = Dialer(endpoint, SocketOptions(stamp_every=1), socket.socket)
+    dialer = SocketDialer(endpoint, SocketOptions(stamp_every=1), socket.socket)
     gc.collect()
     before = measure()
     selector = BoundedSelector(backends.open_selector("auto"), monotonic_ns)
     recorder = Recorder(MANY, WallClock(monotonic_ns, wall_ns))
-    engine = Engine(selector, dialer, recorder, monotonic_ns, ConnectionPolicy())
+    group = Group(dialer, ClosedLoop())
+    engine = Engine(selector, [group], recorder, monotonic_ns, ConnectionPolicy())
     engine.add(Conversation.of(Plan(), load(Plan().payloads)), MANY)
-    while engine.is_opening:
+    while engine.pool.is_opening:
         engine.turn()
     engine.start()
-    while engine.totals().answered < 2 * MANY:
+    while engine.pool.totals().answered < 2 * MANY:
         for _ in range(100):
             engine.turn()
     gc.collect()

@@ -2,10 +2,12 @@
 
 import contextlib
 import socket
-from typing import Any, Self
+from typing import Self
 
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.engine import Engine
+from loadgen.engine.group import Group
+from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
@@ -13,6 +15,7 @@ from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
 from loadgen.net.dialer import Dialer
 from loadgen.net.protocols import Echo
+from loadgen.net.transport import SocketTransport, Transport
 from loadgen.plan.payloads import PayloadQueue
 
 MESSAGE = b"x" * 64
@@ -24,16 +27,17 @@ class PairDialer(Dialer):
     """Dials no server: each connection is one end of a new pair, and ``far_ends`` has the other."""
 
     stamp_every = 0
+    is_layered = False
 
     def __init__(self) -> None:
         self.far_ends: list[socket.socket] = []
 
-    def dial(self) -> Any:
-        """Return a socket that is connected."""
+    def dial(self) -> Transport:
+        """Return a transport that is connected."""
         near, far = socket.socketpair()
         near.setblocking(False)
         self.far_ends.append(far)
-        return near
+        return SocketTransport(near)
 
 
 class PairedEngine:
@@ -43,14 +47,15 @@ class PairedEngine:
         self._dialer = PairDialer()
         selector = BoundedSelector(backends.open_selector(backend), monotonic_ns)
         recorder = Recorder(CONNECTIONS)
-        self.engine = Engine(selector, self._dialer, recorder, monotonic_ns, ConnectionPolicy())
+        group = Group(self._dialer, ClosedLoop())
+        self.engine = Engine(selector, [group], recorder, monotonic_ns, ConnectionPolicy())
 
     def __enter__(self) -> Self:
         self.engine.add(Conversation(PayloadQueue((MESSAGE,)), Echo()), CONNECTIONS)
-        while self.engine.is_opening:
+        while self.engine.pool.is_opening:
             self.engine.turn(0)
         self.engine.start()
-        while self.engine.totals().submitted < CONNECTIONS:
+        while self.engine.pool.totals().submitted < CONNECTIONS:
             self.engine.turn(0)
         return self
 

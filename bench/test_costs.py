@@ -55,7 +55,7 @@ COMMAND_LINE = [
 @pytest.mark.parametrize("backend", backends.available())
 def test_turn(benchmark: BenchmarkFixture, backend: str) -> None:
     with PairedEngine(backend) as pairs:
-        before = pairs.engine.totals().answered
+        before = pairs.engine.pool.totals().answered
         # The far ends answer between the rounds, where no time is taken.
         in_rounds(
             benchmark,
@@ -64,7 +64,7 @@ def test_turn(benchmark: BenchmarkFixture, backend: str) -> None:
             rounds=TURNS,
             warmup_rounds=WARM_UP_TURNS,
         )
-        answered = pairs.engine.totals().answered - before
+        answered = pairs.engine.pool.totals().answered - before
     assert answered == CONNECTIONS * (TURNS + WARM_UP_TURNS if benchmark.enabled else 1)
 
 

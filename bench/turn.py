@@ -12,12 +12,15 @@ from typing import Any
 
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.engine import BUFFER_BYTES, Engine
+from loadgen.engine.group import Group
+from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
 from loadgen.net.protocols import Echo
+from loadgen.net.transport import SocketTransport
 from loadgen.plan.payloads import PayloadQueue
 
 CONNECTIONS = backends.TURN_EVENTS
@@ -53,9 +56,11 @@ class IdleDialer:
 
     stamp_every = 0
 
-    def dial(self) -> IdleSocket:
-        """Return a socket that is connected."""
-        return IdleSocket()
+    is_layered = False
+
+    def dial(self) -> SocketTransport:
+        """Return a transport that is connected."""
+        return SocketTransport(IdleSocket())
 
 
 class EverReady:
@@ -99,13 +104,14 @@ def _loadgen_turn() -> Callable[[], None]:
     dialer: Any = IdleDialer()
     ready: Any = EverReady()
     selector = BoundedSelector(ready, monotonic_ns)
-    engine = Engine(selector, dialer, Recorder(CONNECTIONS), monotonic_ns, ConnectionPolicy())
+    group = Group(dialer, ClosedLoop())
+    engine = Engine(selector, [group], Recorder(CONNECTIONS), monotonic_ns, ConnectionPolicy())
     engine.add(Conversation(PayloadQueue((bytes(BUFFER_BYTES),)), Echo()), CONNECTIONS)
-    while engine.is_opening:
+    while engine.pool.is_opening:
         engine.turn(0)
     engine.start()
     engine.turn(0)
-    assert engine.totals().up == engine.totals().submitted == CONNECTIONS
+    assert engine.pool.totals().up == engine.pool.totals().submitted == CONNECTIONS
     return lambda: engine.turn(0)
 
 

@@ -1,57 +1,58 @@
-"""One connection of the load: connecting, ending, and the time-outs that it is under in between.
+"""The life of a connection: its state, its failures, and when it is connected again.
 
-A connection is a slot of the load: its socket may break and be replaced; its counts continue. It
-takes no action by itself: the engine says when to connect and when to end, and handles a break,
-which is raised as `ConnectionFailed`.
+A connection is a slot of the load: its transport may break and be replaced; its counts continue.
+What the selector hands out for it is its channel: one of `loadgen.engine.opening` while it comes
+up, and then that of its messages (`loadgen.engine.channel`). A connection takes no action by
+itself: the pool says when to connect and when to end, and handles a break, which is raised as
+`ConnectionFailed`.
 """
 
-import contextlib
-import os
-import select
-import socket
-from typing import Any
-
 from loadgen.engine.availability import Standing
+from loadgen.engine.channel import Channel, MessageChannel, Settle
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.exchange import Exchange
-from loadgen.engine.fast_path import NOTHING, READ_AND_WRITE
+from loadgen.engine.group import Group
 from loadgen.engine.lifecycle import Event, State, advance
-from loadgen.net.address import refuse_self_connection
+from loadgen.engine.opening import Greeting, Handshake
 from loadgen.net.clock import Clock
-from loadgen.net.dialer import Dialer
-from loadgen.net.failure import ConnectionFailed, Failure, Phase
-from loadgen.net.unpatched import has_original, original
+from loadgen.net.failure import Failure, Phase
+from loadgen.net.transport import READ, READ_AND_WRITE, Transport
 
 
-class Connection(Exchange):
-    """An exchange of messages, and the life cycle of the socket that it uses."""
+class Connection:
+    """A connection of ``group``, and the channel of its messages.
+
+    channel: what the selector hands out for it now; between two transports, the last one.
+    """
 
     __slots__ = (
         "_received_before",
         "back_off_ns",
+        "channel",
         "connect_ns",
         "connects",
+        "conversation",
         "dialled_ns",
         "failure",
         "failures",
+        "group",
         "is_decided",
-        "is_queued",
-        "socket",
+        "messages",
         "standing",
         "state",
         "timer_ns",
     )
 
-    def __init__(self, index: int, conversation: Conversation, clock: Clock) -> None:
-        super().__init__(index, conversation, clock)
+    def __init__(self, group: Group, conversation: Conversation, messages: MessageChannel) -> None:
+        self.group = group
+        self.conversation = conversation
+        self.messages = messages
+        self.channel: Channel = messages
         self.state = State.NEW
         self.standing = Standing.OPENING
-        self.socket: Any = None
         self.timer_ns: int | None = None
         self.failure: Failure | None = None
         self.failures = 0
         self.is_decided = False  # whether it has come up, or failed to, for the first time
-        self.is_queued = False  # whether an open loop has it among its free connections
         self.back_off_ns = 0
         self.connects = 0
         self.connect_ns = 0
@@ -62,67 +63,62 @@ class Connection(Exchange):
         busy = f", {self.in_flight} in flight" if self.in_flight else ""
         return f"<Connection {self.index} {self.state}{busy}>"
 
-    def open(self, dialer: Dialer) -> None:
+    # ---- steps of its life ----------------------------------------------------------------
+
+    def open(self, clock: Clock, settle: Settle) -> None:
         """Begin to connect. Raises ConnectionFailed; `close` must follow then, too."""
         self.state = advance(self.state, Event.CONNECT)
-        self.dialled_ns = self._clock()
+        self.dialled_ns = clock()
         self._received_before = self.bytes_received
-        self.socket = dialer.dial()
-        self.attach(self.socket)
+        transport = self.group.dialer.dial()
+        self.channel = Handshake(self.messages.origin, transport, clock, settle)
 
-    def finish_connect(self) -> None:
-        """Check the result of the connect, once the socket is writable.
-
-        SO_ERROR holds it (connect(2)). A connection to itself is refused. Raises ConnectionFailed.
-        """
-        try:
-            code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                raise OSError(code, os.strerror(code))
-            refuse_self_connection(self.socket)
-        except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.CONNECT, error), str(error)) from error
-        self.connect_ns = self._clock() - self.dialled_ns
+    def note_connected(self, now_ns: int) -> None:
+        """Note that its transport is up."""
+        self.connect_ns = now_ns - self.dialled_ns
         self.connects += 1
-        if self._conversation.first_message:
-            self.state = advance(self.state, Event.GREET)
-        else:
-            self.come_up()
+
+    def greet(self, clock: Clock, settle: Settle) -> Greeting:
+        """Begin the greeting; return the channel that exchanges it."""
+        self.state = advance(self.state, Event.GREET)
+        transport = self._release()
+        greeting = Greeting(self.messages, transport, self.conversation, clock, settle)
+        self.channel = greeting
+        return greeting
 
     def come_up(self) -> None:
-        """Be ready for messages: connected, and the first message answered."""
+        """Be ready for messages: connected, and the greeting is over."""
         self.state = advance(self.state, Event.COME_UP)
-        self.be_ready()
+        transport = self._release()
+        self.channel = self.messages
+        self.messages.attach(transport)
 
     def drain(self) -> None:
         """Submit nothing more, and wait for the replies in flight."""
         self.state = advance(self.state, Event.DRAIN)
-        self.revoke()
+        self.messages.revoke()
 
     def close(self, step: Event) -> None:
-        """End by ``step``, CLOSE or FAIL, and release the socket.
-
-        The end of the stream is sent first (shutdown(2), SHUT_WR), as a well-behaved client does;
-        a peer that has closed already is no error.
-        """
-        if self.state is State.GREETING:
-            self.in_flight = 0  # a first message is not counted among the unanswered
+        """End by ``step``, CLOSE or FAIL; end the stream in an orderly way, and release it."""
         self.state = advance(self.state, step)
-        self.interest = NOTHING
-        sock, self.socket = self.socket, None
-        if sock is None:  # the connect could not even begin
-            return
-        self.detach()
-        with contextlib.suppress(OSError):  # ENOTCONN: it never came up, or the peer was faster
-            sock.shutdown(socket.SHUT_WR)
-        sock.close()
+        if self.channel.transport is not None:  # otherwise the connect could not even begin
+            self._release().close()
+        self.channel = self.messages
 
-    def counts(self) -> tuple[int, int, int, int]:
-        """Return messages submitted and answered, bytes sent and received so far."""
-        submitted, answered, sent, received = super().counts()
-        if self.state is State.GREETING:  # the first message is in flight, and is not counted
-            answered += self.in_flight
-        return submitted, answered, sent, received
+    def _release(self) -> Transport:
+        """Take the transport from its channel."""
+        channel = self.channel
+        transport = channel.transport
+        assert transport is not None
+        channel.detach()
+        return transport
+
+    # ---- what others ask ------------------------------------------------------------------
+
+    @property
+    def index(self) -> int:
+        """Its position among all."""
+        return self.messages.index
 
     @property
     def is_up(self) -> bool:
@@ -130,15 +126,9 @@ class Connection(Exchange):
         return self.state is State.READY or self.state is State.DRAINING
 
     @property
-    def may_transmit(self) -> bool:
-        """Whether `transmit` may be called: connected, and not ended."""
-        return self.is_up or self.state is State.GREETING
-
-    @property
-    def may_go_on(self) -> bool:
-        """Whether the only thing left to do is to submit a further message, and it may."""
-        is_at_rest = self._unsent is None and not self.ended_by_reply
-        return self.state is State.READY and is_at_rest and self.has_more
+    def in_flight(self) -> int:
+        """Messages of which the reply is awaited."""
+        return self.messages.in_flight
 
     @property
     def has_received(self) -> bool:
@@ -151,40 +141,32 @@ class Connection(Exchange):
         Asked before a connection is given up: a process that was stopped, or busy elsewhere, must
         not take its own lateness for the server's.
         """
-        since_ns = self.waits_since_ns
-        if since_ns is None or since_ns >= deadline_ns:
+        channel = self.channel
+        since_ns, transport = channel.waits_since_ns, channel.transport
+        if since_ns is None or since_ns >= deadline_ns or transport is None:
             return False
-        try:
-            if self.state is State.CONNECTING:
-                self.socket.getpeername()  # ENOTCONN (getpeername(2)) until it is connected
-            else:
-                self._check_socket()
-        except OSError:
-            return False
-        return True
+        if self.state is State.CONNECTING:
+            return transport.has_news(channel.interest)
+        return transport.has_news(READ_AND_WRITE if channel.waits_in is Phase.SEND else READ)
 
-    def _check_socket(self) -> None:
-        """Raise OSError if there is nothing to read, nor room to write where that is awaited."""
-        if self.waits_in is Phase.SEND and has_original("select", "poll"):
-            poll = original("select", "poll")()
-            poll.register(self.socket, select.POLLOUT)
-            if poll.poll(0):
-                return
-        self.socket.recv(1, socket.MSG_PEEK)
+    # ---- counts ---------------------------------------------------------------------------
 
     @property
-    def waits_since_ns(self) -> int | None:
-        """Since when there has been no progress; None if nothing is awaited."""
-        if self.state is State.CONNECTING:
-            return self.dialled_ns
-        if not self.in_flight and self.interest != READ_AND_WRITE:
-            return None
-        return max(self.dialled_ns, self.sent_ns, self.flushed_ns, self.read_ns)
+    def submitted(self) -> int:
+        """Messages submitted so far."""
+        return self.messages.counts()[0]
 
     @property
-    def waits_in(self) -> Phase:
-        """The phase of the failure that a lack of progress would be."""
-        if self.state is State.CONNECTING:
-            return Phase.CONNECT
-        waits_to_send = self._unsent is not None or self.interest == READ_AND_WRITE
-        return Phase.SEND if waits_to_send else Phase.RECEIVE
+    def answered(self) -> int:
+        """Messages whose reply is whole (one way: which the kernel has accepted whole)."""
+        return self.messages.counts()[1]
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes that the kernel has accepted."""
+        return self.messages.counts()[2]
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that have been read."""
+        return self.messages.counts()[3]

@@ -1,6 +1,7 @@
-"""What all connections of a run have in common: payloads, framing, window and first message."""
+"""What all connections of a run have in common: payloads, framing, window and greeting."""
 
 import sys
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from loadgen.engine.fast_path import Batch
@@ -28,13 +29,20 @@ class Window(NamedTuple):
 ONE_BY_ONE: Final = Window(1, 1)
 
 
+class GreetingStep(NamedTuple):
+    """A message, empty where the server speaks first, and when the reply to it is whole."""
+
+    message: bytes
+    framing: Framing
+
+
 class Conversation:
     """What every connection of a run sends and awaits; shared by all, never changed.
 
     payloads: what each connection sends in turn.
     framing: when a reply is whole.
     window: how many messages may be in flight on one connection.
-    first_message: sent once after connecting, empty for none.
+    greeting: what is exchanged once after connecting, step by step.
     messages: how many each connection sends; None for no limit.
     """
 
@@ -43,14 +51,14 @@ class Conversation:
         payloads: Payloads,
         framing: Framing,
         window: Window = ONE_BY_ONE,
-        first_message: bytes = b"",
+        greeting: Sequence[GreetingStep] = (),
         messages: int | None = None,
     ) -> None:
         self.messages = sys.maxsize if messages is None else messages
         self.payloads = payloads
         self.framing = framing
         self.pipeline = window.in_flight
-        self.first_message = first_message
+        self.greeting = tuple(greeting)
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
         self.batch = Batch(b"", 0, 1)  # none: nothing is left to the fast path
@@ -74,19 +82,23 @@ class Conversation:
         window = Window(plan.pipeline, plan.pipeline)
         if plan.profile() is not None:
             window = Window(sys.maxsize if plan.unlimited else plan.pipeline, 1)
-        first = first_message(plan.first_message)
-        return cls(payloads, plan.framing(), window, first, plan.messages)
+        return cls(payloads, plan.framing(), window, greeting_of(plan), plan.messages)
 
     @classmethod
     def made_by(cls, plan: Plan, payloads: Payloads) -> "Conversation":
         """Return what ``plan`` makes a connection send, with messages made when they are sent."""
         at_once = plan.pipeline if plan.profile() is None else 1
         in_flight = sys.maxsize if plan.unlimited else plan.pipeline
-        first = first_message(plan.first_message)
-        return cls(payloads, plan.framing(), Window(in_flight, at_once), first)
+        return cls(payloads, plan.framing(), Window(in_flight, at_once), greeting_of(plan))
 
     def decoder(self) -> Decoder:
         """Return a decoder for the replies of one connection."""
         if self.reply_bytes is not None:
             return Fixed(self.reply_bytes).decoder()
         return self.framing.decoder()
+
+
+def greeting_of(plan: Plan) -> tuple[GreetingStep, ...]:
+    """Return the greeting of every connection of ``plan``."""
+    message = first_message(plan.first_message)
+    return (GreetingStep(message, plan.framing()),) if message else ()

@@ -22,48 +22,64 @@ event here: `ConnectionFailed` is never passed on.
 Cost. bench/limit.py measures it, against a client in C that does nothing but the system calls.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
+from loadgen.engine.channel import MessageChannel
 from loadgen.engine.connection import Connection
-from loadgen.engine.fast_path import READ
+from loadgen.engine.conversation import Conversation
+from loadgen.engine.group import ByGroup, Group
 from loadgen.engine.lifecycle import State
-from loadgen.engine.load_models import ClosedLoop, LoadModel, LoadSchedule
+from loadgen.engine.load_models import LoadModel, LoadSchedule
 from loadgen.engine.loop_stats import LoopStats
 from loadgen.engine.pool import ConnectionPool
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net.clock import NEVER_NS, Clock
-from loadgen.net.dialer import Dialer
 from loadgen.net.failure import ConnectionFailed
 from loadgen.net.pacing import Ready
+from loadgen.net.transport import READ
 from loadgen.units import NS_PER_S, ns_to_seconds
 
 BUFFER_BYTES: Final = 256 * 1024
 
 
-class Engine(ConnectionPool):
+class Engine:
     """Drives connections on one selector, which it owns and closes in the end.
 
-    model: which connections may send, and when.
+    groups: of its connections, one at least. pool: the connections.
     """
 
     def __init__(
         self,
         selector: BoundedSelector,
-        dialer: Dialer,
+        groups: Sequence[Group],
         recorder: Recorder,
         clock: Clock,
         policy: ConnectionPolicy,
-        model: LoadModel | None = None,
     ) -> None:
-        super().__init__(selector, dialer, recorder, clock, policy)
+        self.pool = ConnectionPool(selector, recorder, clock, policy, self._begin)
+        self._selector = selector
+        self._recorder = recorder
+        self._clock = clock
         self._buffer = bytearray(BUFFER_BYTES)
-        self.model: LoadModel = ClosedLoop() if model is None else model
-        self._schedule = model if isinstance(model, LoadSchedule) else None
+        self._groups = groups
+        self._by_group = ByGroup(groups) if len(groups) > 1 else None
+        self._model: LoadModel = self._by_group or groups[0].model
+        self._schedule = self._model if isinstance(self._model, LoadSchedule) else None
         self._is_started = False
 
     # ---- for the caller -------------------------------------------------------------------
+
+    def add(
+        self, conversation: Conversation, count: int = 1, group: Group | None = None
+    ) -> list[Connection]:
+        """Add ``count`` connections to ``group``, the first one unless it is given."""
+        group = group or self._groups[0]
+        if self._by_group is not None:
+            self._by_group.add(group.model, count)
+        return self.pool.add(group, conversation, count)
 
     def start(self) -> int:
         """Start sending, on the connections that are up and on those that come up later.
@@ -71,7 +87,7 @@ class Engine(ConnectionPool):
         Return the moment from which the times of a schedule count.
         """
         self._is_started = True
-        for connection in self.connections:
+        for connection in self.pool.connections:
             if connection.state is State.READY:
                 self._begin(connection)
         now_ns = self._clock()
@@ -84,15 +100,19 @@ class Engine(ConnectionPool):
         if self._schedule is not None:
             self._schedule.end_warm_up()
 
-    def send_now(self, connection: Connection) -> None:
-        """Send one message on ``connection``, which is free; for a schedule `OnDemand`."""
+    def send_now(self, channel: MessageChannel) -> None:
+        """Send one message on ``channel``, which is free; for a schedule `OnDemand`."""
         try:
-            interest = connection.submit(0)
+            interest = channel.submit(0)
+            if interest != channel.interest:
+                self.pool.settle(channel, interest)
         except ConnectionFailed as broken:
-            self._fail(connection, broken)
-        else:
-            if interest != connection.interest:
-                self._settle(connection, interest)
+            self.pool.fail(channel, broken)
+
+    def close(self) -> None:
+        """Close every connection now, and the selector; what is in flight is cut off."""
+        self.pool.close()
+        self._selector.close()
 
     @property
     def loop_stats(self) -> LoopStats:
@@ -133,8 +153,8 @@ class Engine(ConnectionPool):
         """Return the seconds until a turn is due although no socket is ready; None: never."""
         if self._selector.has_left_over:
             return 0.0
-        self._timers.next_ns()  # corrects the soonest time, if that timer was cancelled
-        moment_ns, timer_ns = self.model.next_ns(), self._timer_ns()
+        self.pool.correct_timers()
+        moment_ns, timer_ns = self._model.next_ns(), self.pool.timer_ns()
         due_ns = timer_ns if moment_ns is None else min(moment_ns, timer_ns)
         return None if due_ns == NEVER_NS else max(0.0, ns_to_seconds(due_ns - self._clock()))
 
@@ -145,37 +165,37 @@ class Engine(ConnectionPool):
 
         Returns earlier when a timer or a message is due. Raises nothing for a broken connection.
         """
-        replied: list[Connection] = []
+        replied: list[MessageChannel] = []
         buffer, schedule = self._buffer, self._schedule
-        settle, fail = self._settle, self._fail
+        settle, fail = self.pool.settle, self.pool.fail
         ready = self._wait(timeout_s)
         if schedule is not None:
             schedule.send_due(settle, fail)
         for key, events in ready:
-            connection: Connection = key.data
-            if schedule is not None and key.fileobj is not connection.socket:
+            channel = key.data
+            if schedule is not None and key.fileobj is not channel.transport:
                 continue  # a send has failed since the poll
             try:
                 if events == READ:
-                    may_transmit = connection.receive(buffer)
+                    may_transmit = channel.receive(buffer)
                 else:
-                    may_transmit = self._handle_write(connection, events)
+                    may_transmit = channel.handle(buffer, events)
             except ConnectionFailed as broken:
-                fail(connection, broken)
+                fail(channel, broken)
                 continue
-            if may_transmit and (schedule is None or not schedule.note_free(connection)):
-                replied.append(connection)
+            if may_transmit and (schedule is None or not schedule.note_free(channel)):
+                replied.append(channel)
             if schedule is not None:
                 schedule.send_due(settle, fail)
         self._transmit_next(replied)
         self._selector.end_turn(len(ready))
         polled_ns = self._selector.polled_ns
         self._recorder.end_turn(polled_ns, self._selector.polled_before_ns)
-        if self._timer_ns() <= polled_ns:
-            self._handle_due()
+        if self.pool.timer_ns() <= polled_ns:
+            self.pool.handle_due()
 
     def _wait(self, timeout_s: float | None) -> Ready:
-        timer_ns, moment_ns = self._timer_ns(), self.model.next_ns()
+        timer_ns, moment_ns = self.pool.timer_ns(), self._model.next_ns()
         if moment_ns is not None:  # met as exactly as the pacing allows
             moment_ns = min(moment_ns, timer_ns)
             if timeout_s is not None:
@@ -185,31 +205,26 @@ class Engine(ConnectionPool):
             timeout_s = timer_s if timeout_s is None else min(timer_s, timeout_s)
         return self._selector.wait(timeout_s, moment_ns)
 
-    def _handle_write(self, connection: Connection, events: int) -> bool:
-        """Handle ``events`` that are more than a plain READ; return whether to transmit."""
-        if connection.state is State.CONNECTING:
-            connection.finish_connect()
-            self._connected(connection)
-            return False
-        if events & READ:
-            connection.receive(self._buffer)
-        return True
-
-    def _transmit_next(self, replied: list[Connection]) -> None:
-        """Transmit on the connections that the load model chooses, of ``replied`` and of others."""
-        schedule = self._schedule
-        for connection in self.model.next_senders(replied):
+    def _transmit_next(self, replied: list[MessageChannel]) -> None:
+        """Transmit on the channels that the load model chooses, of ``replied`` and of others."""
+        schedule, settle = self._schedule, self.pool.settle
+        for channel in self._model.next_senders(replied):
             try:
-                interest = connection.transmit()
+                interest = channel.transmit()
+                if interest != channel.interest:
+                    settle(channel, interest)
             except ConnectionFailed as broken:
-                self._fail(connection, broken)
+                self.pool.fail(channel, broken)
             else:
-                if interest != connection.interest:
-                    self._settle(connection, interest)
                 if schedule is not None:
-                    schedule.note_free(connection)
+                    schedule.note_free(channel)
 
     def _begin(self, connection: Connection) -> None:
-        if self._is_started:
-            connection.begin(self._recorder.record, scheduled=self._schedule is not None)
-            self.model.admit(connection)
+        """Start sending on ``connection``, which has come up, if the engine has started."""
+        if not self._is_started:
+            return
+        group, channel = connection.group, connection.messages
+        channel.begin(self._recorder, scheduled=group.is_scheduled)
+        if group.is_scheduled and channel.has_to_resend:
+            self.pool.settle(channel, channel.transmit())
+        group.model.admit(channel)

@@ -10,26 +10,21 @@ batch costs two comparisons and a clock read on each side, makes no object but i
 only the few fields that stand together here. Bytes and messages are computed from the number of
 batches when they are asked for. Everything else (a reply in pieces, a window answered in part, a
 socket that takes half a message, several payloads in turn, replies that must be verified) takes the
-general path of `loadgen.engine.exchange`, which handles every case.
+general path of `loadgen.engine.stream`, which handles every case.
 
 Danger. The two must agree. The fast path sends a batch only where nothing is in flight, and counts
 it as answered only where all its replies are read at once, to the byte; any other case is handed
 over.
 """
 
-import selectors
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from loadgen.engine.rows import INDEX_MASK, RecordReplies
 from loadgen.net.clock import Clock
 from loadgen.net.failure import ConnectionFailed, Failure, Phase
 from loadgen.net.timestamps import NOT_ASKED
-
-NOTHING: Final = 0
-READ: Final = selectors.EVENT_READ
-READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
+from loadgen.net.transport import NOTHING, READ, ReceiveInto, Send
 
 NO_BATCH: Final = -1
 """What a connection awaits that has no batch of the fast path in flight; no read has that size."""
@@ -44,13 +39,13 @@ class Batch(NamedTuple):
 
 
 class FastPath(ABC):
-    """The part of a connection that every message passes, and the fields that it needs.
+    """The part of a stream channel that every message passes, and the fields that it needs.
 
     It is a class of its own because of where these fields lie in memory. CPython sorts `__slots__`
     by name within one class (Objects/typeobject.c, ``type_new``; the offsets of the members show
     it, 3.11 to 3.13), and places those of a subclass behind those of its base. Only a base class
     keeps these 15 fields together, in the first 120 bytes behind the object's header; in one class
-    they would be spread by name over the 352 bytes of a whole connection.
+    they would be spread by name over the whole of a channel.
     """
 
     __slots__ = (
@@ -71,8 +66,8 @@ class FastPath(ABC):
         "submitted_ns",
     )
 
-    _receive_into: Callable[[bytearray], int]
-    _send: Callable[[bytes | memoryview], int]
+    _receive_into: ReceiveInto
+    _send: Send
     _record: RecordReplies
 
     def __init__(self, origin: int, batch: Batch, clock: Clock) -> None:
@@ -169,29 +164,3 @@ class FastPath(ABC):
     def index(self) -> int:
         """The position of the connection among all."""
         return self.origin & INDEX_MASK
-
-    # ---- counts ---------------------------------------------------------------------------
-
-    @abstractmethod
-    def counts(self) -> tuple[int, int, int, int]:
-        """Return messages submitted and answered, bytes sent and received so far."""
-
-    @property
-    def submitted(self) -> int:
-        """Messages submitted so far."""
-        return self.counts()[0]
-
-    @property
-    def answered(self) -> int:
-        """Messages whose reply is whole (one way: which the kernel has accepted whole)."""
-        return self.counts()[1]
-
-    @property
-    def bytes_sent(self) -> int:
-        """Bytes that the kernel has accepted."""
-        return self.counts()[2]
-
-    @property
-    def bytes_received(self) -> int:
-        """Bytes that have been read."""
-        return self.counts()[3]

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from loadgen.engine.connection import Connection
+from loadgen.engine.channel import Channel, MessageChannel, Settle
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.net.failure import Cause, ConnectionFailed
@@ -34,17 +34,16 @@ COUNT_LIMIT: Final = 100_000
 """Messages that were not sent are counted one by one up to here: some 50 ms."""
 
 RecordSend = Callable[[tuple[int, int, int]], None]
-Settle = Callable[[Connection, int], None]
-Fail = Callable[[Connection, ConnectionFailed], None]
+Fail = Callable[[Channel, ConnectionFailed], None]
 
 
 class LoadModel(Protocol):
-    """Decides which connections may send; the engine calls it in every turn."""
+    """Decides which channels may send; the engine calls it in every turn."""
 
-    def admit(self, connection: Connection) -> None:
-        """Add ``connection``, which has come up and may send its first message."""
+    def admit(self, channel: MessageChannel) -> None:
+        """Add ``channel``, which has come up and may send its first message."""
 
-    def next_senders(self, replied: list[Connection]) -> list[Connection]:
+    def next_senders(self, replied: list[MessageChannel]) -> list[MessageChannel]:
         """Return which connections transmit now: of ``replied``, which may, and of others."""
 
     def next_ns(self) -> int | None:
@@ -55,20 +54,20 @@ class ClosedLoop:
     """Each connection sends its next message when the reply is whole."""
 
     def __init__(self) -> None:
-        self._admitted: deque[Connection] = deque()
+        self._admitted: deque[MessageChannel] = deque()
 
-    def admit(self, connection: Connection) -> None:
-        """Let ``connection`` send as soon as possible."""
-        self._admitted.append(connection)
+    def admit(self, channel: MessageChannel) -> None:
+        """Let ``channel`` send as soon as possible."""
+        self._admitted.append(channel)
 
-    def next_senders(self, replied: list[Connection]) -> list[Connection]:
+    def next_senders(self, replied: list[MessageChannel]) -> list[MessageChannel]:
         """Return ``replied``; if admitted ones wait, all in order, `TURN_EVENTS` at most."""
         if not self._admitted:
             return replied
         self._admitted.extend(replied)
         count = min(TURN_EVENTS, len(self._admitted))
         chosen = [self._admitted.popleft() for _ in range(count)]
-        return [connection for connection in chosen if connection.may_transmit]
+        return [channel for channel in chosen if channel.is_open]
 
     def next_ns(self) -> int | None:
         """Return 0 while admitted connections wait."""
@@ -78,34 +77,33 @@ class ClosedLoop:
 class Thinking(ClosedLoop):
     """A closed loop with think time: each connection waits before it sends again.
 
-    think_time_ns: called after each reply of a connection; returns how long that waits.
+    think_time_ns: called with the index of a connection after each of its replies; returns how long
+        that waits.
     """
 
-    def __init__(self, think_time_ns: Callable[[Connection], int], clock: Clock) -> None:
+    def __init__(self, think_time_ns: Callable[[int], int], clock: Clock) -> None:
         super().__init__()
         self._think_time_ns = think_time_ns
         self._clock = clock
-        self._thinking: list[tuple[int, int, int, Connection]] = []
-        self._sequence = 0  # equal times keep their order; connections are never compared
+        self._thinking: list[tuple[int, int, int, MessageChannel]] = []
+        self._sequence = 0  # equal times keep their order; channels are never compared
 
-    def next_senders(self, replied: list[Connection]) -> list[Connection]:
+    def next_senders(self, replied: list[MessageChannel]) -> list[MessageChannel]:
         """Return the connections whose think time is over, and those that have none."""
         now_ns = self._clock()
-        at_once = [
-            connection for connection in replied if not self._starts_thinking(connection, now_ns)
-        ]
+        at_once = [channel for channel in replied if not self._starts_thinking(channel, now_ns)]
         while self._thinking and self._thinking[0][0] <= now_ns and len(at_once) < TURN_EVENTS:
-            _, _, connects, connection = heapq.heappop(self._thinking)
-            if connection.may_transmit and connection.connects == connects:
-                at_once.append(connection)  # and has not been opened again since
+            _, _, generation, channel = heapq.heappop(self._thinking)
+            if channel.is_open and channel.generation == generation:
+                at_once.append(channel)  # and has no other transport since
         return super().next_senders(at_once)
 
-    def _starts_thinking(self, connection: Connection, now_ns: int) -> bool:
-        if not connection.may_go_on:
+    def _starts_thinking(self, channel: MessageChannel, now_ns: int) -> bool:
+        if not channel.may_go_on:
             return False
         self._sequence += 1
-        until_ns = now_ns + self._think_time_ns(connection)
-        entry = (until_ns, self._sequence, connection.connects, connection)
+        until_ns = now_ns + self._think_time_ns(channel.index)
+        entry = (until_ns, self._sequence, channel.generation, channel)
         heapq.heappush(self._thinking, entry)
         return True
 
@@ -125,14 +123,14 @@ class LoadSchedule(ABC):
         """Release the messages that wait for the end of the warm-up."""
 
     @abstractmethod
-    def note_free(self, connection: Connection) -> bool:
-        """Note ``connection`` if it is free for a message; return whether it is."""
+    def note_free(self, channel: MessageChannel) -> bool:
+        """Note ``channel`` if it is free for a message; return whether it is."""
 
-    def admit(self, connection: Connection) -> None:
-        """Note ``connection`` as free."""
-        self.note_free(connection)
+    def admit(self, channel: MessageChannel) -> None:
+        """Note ``channel`` as free."""
+        self.note_free(channel)
 
-    def next_senders(self, replied: list[Connection]) -> list[Connection]:
+    def next_senders(self, replied: list[MessageChannel]) -> list[MessageChannel]:
         """Return ``replied``: each is to end or to write on, not to send a further message."""
         return replied
 
@@ -158,8 +156,8 @@ class LoadSchedule(ABC):
 class Owner(Protocol):
     """What decides when to send on a connection; a user of Locust, for example."""
 
-    def when_free(self, connection: Connection) -> None:
-        """Called when ``connection`` has come up, or its reply is whole."""
+    def when_free(self, index: int) -> None:
+        """Called when the connection of that index has come up, or its reply is whole."""
 
 
 class OnDemand(LoadSchedule):
@@ -171,11 +169,11 @@ class OnDemand(LoadSchedule):
     def __init__(self, owners: Sequence[Owner]) -> None:
         self._owners = owners
 
-    def note_free(self, connection: Connection) -> bool:
-        """Tell the owner of ``connection`` if that is free; return whether it is."""
-        if not connection.is_free:
+    def note_free(self, channel: MessageChannel) -> bool:
+        """Tell the owner of ``channel`` if that is free; return whether it is."""
+        if not channel.is_free:
             return False
-        self._owners[connection.index].when_free(connection)
+        self._owners[channel.index].when_free(channel.index)
         return True
 
 
@@ -210,7 +208,7 @@ class OpenLoop(LoadSchedule):
         self._record_send = record_send
         self._began_ns = 0
         self._intended_ns = NEVER_NS
-        self._free: deque[tuple[int, Connection]] = deque()  # (free since, connection)
+        self._free: deque[tuple[int, MessageChannel]] = deque()  # (free since, channel)
 
     def begin(self, now_ns: int) -> None:
         """Begin the schedule now."""
@@ -228,13 +226,13 @@ class OpenLoop(LoadSchedule):
         """Make the next message due at ``offset_ns``, counted from the beginning."""
         self._intended_ns = self._began_ns + offset_ns
 
-    def note_free(self, connection: Connection) -> bool:
-        """Queue ``connection`` if it is free; return whether it is."""
-        if not connection.is_free:
+    def note_free(self, channel: MessageChannel) -> bool:
+        """Queue ``channel`` if it is free; return whether it is."""
+        if not channel.is_free:
             return False
-        if not connection.is_queued:
-            connection.is_queued = True
-            self._free.append((self._clock(), connection))
+        if not channel.is_queued:
+            channel.is_queued = True
+            self._free.append((self._clock(), channel))
         return True
 
     def next_ns(self) -> int | None:
@@ -253,26 +251,26 @@ class OpenLoop(LoadSchedule):
             intended_ns = self._intended_ns
             if not free or intended_ns > clock():
                 return
-            free_ns, connection = free.popleft()
-            connection.is_queued = False
-            if not connection.is_free:
+            free_ns, channel = free.popleft()
+            channel.is_queued = False
+            if not channel.is_free:
                 continue
             # The send comes first, so that nothing else delays it.
             try:
-                interest = connection.submit(intended_ns)
+                interest = channel.submit(intended_ns)
             except ConnectionFailed as broken:
-                fail(connection, broken)
+                fail(channel, broken)
                 if broken.failure.cause is Cause.USER_CODE:  # there was no message to send
                     self._intended_ns = self._began_ns + next(offsets_ns, NEVER_NS)
                     continue
             else:
-                if interest != connection.interest:
-                    settle(connection, interest)
-            self._record_send((intended_ns, free_ns, connection.submitted_ns))
+                if interest != channel.interest:
+                    settle(channel, interest)
+            self._record_send((intended_ns, free_ns, channel.submitted_ns))
             self._intended_ns = self._began_ns + next(offsets_ns, NEVER_NS)
-            if connection.is_free:
-                connection.is_queued = True
-                free.append((free_ns, connection))
+            if channel.is_free:
+                channel.is_queued = True
+                free.append((free_ns, channel))
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """Count them one by one, and end."""

@@ -10,33 +10,35 @@ caller for good.
 Decision. The state table of `loadgen.engine.lifecycle` says what may follow what; the sums kept
 here (undecided, live, backing off) change only where a state changes. A broken connection is an
 event: `ConnectionFailed` is never passed on. Messages are the subject of `loadgen.engine.engine`,
-whose Engine extends the pool, and begins with a connection that has come up.
+whose Engine owns a pool, and is told of each connection that has come up.
 """
 
-import selectors
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from loadgen.engine.availability import Availability, Standing
+from loadgen.engine.channel import Channel
 from loadgen.engine.connect_pacer import ConnectPacer
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.fast_path import NOTHING, READ
+from loadgen.engine.group import Group
 from loadgen.engine.lifecycle import Event, State
 from loadgen.engine.recorder import Recorder
+from loadgen.engine.rows import origin_of
 from loadgen.engine.selector import BoundedSelector
-from loadgen.engine.stamped import StampedConnection
 from loadgen.engine.timeouts import ConnectionPolicy, next_back_off_ns
 from loadgen.engine.timers import TimerHeap
 from loadgen.logs import logger
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import Clock
-from loadgen.net.dialer import Dialer
 from loadgen.net.failure import ConnectionFailed, Failure
+from loadgen.net.transport import NOTHING, READ, WRITE
 
 _log = logger("loadgen.engine")
 
+_GREETING_BUFFER_BYTES: Final = 4096
+
+WhenUp = Callable[[Connection], None]
 WhenEnded = Callable[[Connection, Failure | None, int], None]
 
 
@@ -59,7 +61,7 @@ class PoolTotals(NamedTuple):
         # One pass: the loop waits for as long as it takes.
         submitted = answered = bytes_sent = bytes_received = up = 0
         for connection in connections:
-            counts = connection.counts()
+            counts = connection.messages.counts()
             submitted += counts[0]
             answered += counts[1]
             bytes_sent += counts[2]
@@ -68,22 +70,26 @@ class PoolTotals(NamedTuple):
         return cls(submitted, answered, bytes_sent, bytes_received, up)
 
 
-class ConnectionPool(ABC):
-    """The connections of an engine, from their first connect to their last close."""
+class ConnectionPool:
+    """The connections of an engine, from their first connect to their last close.
+
+    when_up: called during a turn with a connection that has come up; may raise ConnectionFailed.
+    """
 
     def __init__(
         self,
         selector: BoundedSelector,
-        dialer: Dialer,
         recorder: Recorder,
         clock: Clock,
         policy: ConnectionPolicy,
+        when_up: WhenUp,
     ) -> None:
         self.connections: list[Connection] = []
         self.opened = self.closed = 0  # sockets
         self.availability = Availability(clock)
         self._selector = selector
-        self._dialer = dialer
+        self._when_up = when_up
+        self._buffer = bytearray(_GREETING_BUFFER_BYTES)
         self._recorder = recorder
         self._clock = clock
         self._policy = policy
@@ -97,21 +103,20 @@ class ConnectionPool(ABC):
         self._live = 0  # connections with a socket
         self._backing_off = 0  # failed ones that will be opened again
 
-    def add(self, conversation: Conversation, count: int = 1) -> list[Connection]:
-        """Add ``count`` connections; they open as the connect pacer allows."""
+    def add(self, group: Group, conversation: Conversation, count: int = 1) -> list[Connection]:
+        """Add ``count`` connections to ``group``; they open as the connect pacer allows."""
         indices = range(len(self.connections), len(self.connections) + count)
-        added = [self._new(index, conversation) for index in indices]
+        added = [self._new(group, conversation, index) for index in indices]
         self.connections += added
         self._pacer.enqueue(added)
         self._undecided += count
         self.availability.add(Standing.OPENING, count)
         return added
 
-    def _new(self, index: int, conversation: Conversation) -> Connection:
-        stamp_every = self._dialer.stamp_every
-        if stamp_every:
-            return StampedConnection(index, conversation, self._clock, stamp_every)
-        return Connection(index, conversation, self._clock)
+    def _new(self, group: Group, conversation: Conversation, index: int) -> Connection:
+        origin = origin_of(group.number, index)
+        channel = group.new_channel(group.dialer, origin, conversation, self._clock, self.settle)
+        return Connection(group, conversation, channel)
 
     def drain(self) -> None:
         """Close every connection once nothing is in flight on it; open none any more."""
@@ -125,7 +130,7 @@ class ConnectionPool(ABC):
         if connection.state is State.READY and connection.in_flight:
             connection.drain()
             return
-        connection.revoke()
+        connection.messages.revoke()
         if connection.state is not State.DRAINING and connection.state.is_live:
             self._end(connection, Event.CLOSE)
             self.when_ended(connection, None, 0)
@@ -141,16 +146,15 @@ class ConnectionPool(ABC):
         """Close ``connection`` now; what is in flight on it is cut off."""
         self.drain_one(connection)
         if connection.state.is_live:
-            self.cut_off += connection.in_flight if connection.is_up else 0
+            self.cut_off += connection.in_flight
             self._end(connection, Event.CLOSE)
             self.when_ended(connection, None, 0)
 
     def close(self) -> None:
-        """Close every connection now, and the selector; what is in flight is cut off."""
+        """Close every connection now; what is in flight is cut off."""
         self.drain()
         for connection in self.connections:
             self.cut(connection)
-        self._selector.close()
 
     @property
     def is_opening(self) -> bool:
@@ -168,37 +172,70 @@ class ConnectionPool(ABC):
 
     # ---- one connection's beginning and end -----------------------------------------------
 
-    @abstractmethod
-    def _begin(self, connection: Connection) -> None:
-        """Start sending on ``connection``, which has come up, if the engine has started."""
-
     def _open(self, connection: Connection) -> None:
         self._live += 1
         try:
-            connection.open(self._dialer)
+            connection.open(self._clock, self.settle)
         except ConnectionFailed as broken:
             self._fail(connection, broken)
         else:
-            self._selector.register(connection, selectors.EVENT_WRITE)
+            self._selector.register(connection.channel, WRITE)
             self._timers.set(connection, connection.dialled_ns + self._policy.connect_timeout_ns)
+
+    def settle(self, channel: Channel, interest: int) -> None:
+        """Let ``channel`` wait for the events ``interest``; if there are none, it is done.
+
+        What follows then depends on the connection's state. Raises ConnectionFailed.
+        """
+        if interest != NOTHING:
+            self._selector.modify(channel, interest)
+            return
+        connection = self.connections[channel.index]
+        match connection.state:
+            case State.CONNECTING:
+                self._connected(connection)
+            case State.GREETING:
+                self._come_up(connection)
+            case _:
+                self._finish(connection)
 
     def _connected(self, connection: Connection) -> None:
         self._pacer.settle()
         self.opened += 1
+        connection.note_connected(self._clock())
         self._recorder.record_connect(connection.connect_ns)
         _log.debug("connection %d: connected", connection.index)
         self._timers.set(connection, self._clock() + self._policy.check_interval_ns)
-        if connection.state is State.READY:
-            self._come_up(connection)
+        if connection.conversation.greeting:
+            before = connection.channel
+            greeting = connection.greet(self._clock, self.settle)
+            self._selector.replace(before, greeting, READ)
+            greeting.begin(self._buffer)
         else:
-            connection.greet()
-            self._settle(connection, connection.transmit())
+            self._come_up(connection)
 
     def _come_up(self, connection: Connection) -> None:
+        before = connection.channel
+        connection.come_up()
+        self._selector.replace(before, connection.messages, READ)
         self._decide(connection)
         self._stand(connection, Standing.UP)
-        self._selector.modify(connection, READ)
-        self._begin(connection)
+        self._when_up(connection)
+
+    def _finish(self, connection: Connection) -> None:
+        """End ``connection``, whose messages are done, or of which the server ends the stream.
+
+        If there are more, it is opened again at once; those in flight are sent again there.
+        """
+        messages = connection.messages
+        if messages.is_ending and connection.state is State.READY:
+            messages.take_back()
+        is_renewed = messages.is_ending and messages.has_more
+        self.cut_off += messages.in_flight
+        self._end(connection, Event.CLOSE, Standing.RENEWING if is_renewed else Standing.DONE)
+        if is_renewed:
+            self._pacer.enqueue((connection,))
+        self.when_ended(connection, None, 0)
 
     def _stand(self, connection: Connection, standing: Standing) -> None:
         connection.standing = self.availability.move(connection.standing, standing)
@@ -209,7 +246,7 @@ class ConnectionPool(ABC):
 
     def _end(self, connection: Connection, step: Event, standing: Standing = Standing.DONE) -> None:
         """Unregister, then close: the selector must not hold a closed descriptor."""
-        self._selector.unregister(connection)
+        self._selector.unregister(connection.channel)
         if connection.state is State.CONNECTING:
             self._pacer.settle()
         else:
@@ -221,16 +258,20 @@ class ConnectionPool(ABC):
         connection.close(step)
         _log.debug("connection %d: %s", connection.index, connection.state)
 
+    def fail(self, channel: Channel, broken: ConnectionFailed) -> None:
+        """End the connection of ``channel``, which is broken; the policy says whether for good."""
+        self._fail(self.connections[channel.index], broken)
+
     def _fail(self, connection: Connection, broken: ConnectionFailed) -> None:
         now_ns = self._clock()
         _log.info("connection %d failed: %s", connection.index, broken)
         self._recorder.record_failure(broken.failure, now_ns)
-        lost = connection.unanswered
-        is_tried_again = self._policy.reconnect and connection.has_more
-        standing = Standing.FAILED if connection.has_more else Standing.DONE
+        lost = connection.messages.unanswered
+        is_tried_again = self._policy.reconnect and connection.messages.has_more
+        standing = Standing.FAILED if connection.messages.has_more else Standing.DONE
         standing = Standing.BACKING_OFF if is_tried_again else standing
         self._end(connection, Event.FAIL, standing)
-        lost = connection.unanswered - lost
+        lost = connection.messages.unanswered - lost
         connection.failure = broken.failure
         connection.failures += 1
         if is_tried_again:
@@ -239,24 +280,9 @@ class ConnectionPool(ABC):
             self._backing_off += 1
         self.when_ended(connection, broken.failure, lost)
 
-    def _settle(self, connection: Connection, interest: int) -> None:
-        """Register for the events ``interest``; if there are none, come up or end."""
-        if interest != NOTHING:
-            self._selector.modify(connection, interest)
-        elif connection.state is State.GREETING:
-            connection.come_up()
-            self._come_up(connection)
-        else:
-            is_renewed = connection.ended_by_reply and connection.has_more
-            standing = Standing.RENEWING if is_renewed else Standing.DONE
-            self._end(connection, Event.CLOSE, standing)
-            if is_renewed:
-                self._pacer.enqueue((connection,))
-            self.when_ended(connection, None, 0)
-
     # ---- timers ------------------------------------------------------------------------------
 
-    def _handle_due(self) -> None:
+    def handle_due(self) -> None:
         """Open the connections that are due, and handle the timers that have expired."""
         now_ns = self._clock()
         for connection in self._pacer.take(now_ns):
@@ -280,13 +306,17 @@ class ConnectionPool(ABC):
             elif connection.has_event_since(deadline_ns):
                 check_ns = now_ns + 1  # it is handled in the next turn
             else:
-                failure = Failure(connection.waits_in, cause)
+                failure = Failure(connection.channel.waits_in, cause)
                 self._fail(connection, ConnectionFailed(failure))
                 return
         self._timers.set(connection, check_ns)
 
-    def _timer_ns(self) -> int:
-        """Return before when `_handle_due` has nothing to do; `NEVER_NS`: nothing at all."""
+    def correct_timers(self) -> None:
+        """Make `timer_ns` exact, where the soonest timer was cancelled."""
+        self._timers.next_ns()
+
+    def timer_ns(self) -> int:
+        """Return before when `handle_due` has nothing to do; `NEVER_NS`: nothing at all."""
         timer_ns = self._timers.soonest_ns
         if not self._pacer.has_waiting:
             return timer_ns

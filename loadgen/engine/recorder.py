@@ -115,6 +115,9 @@ class Recorder:
             tally.count += 1
             tally.last_ns = now_ns
 
+    def record_rejected(self, failure: Failure, count: int, now_ns: int) -> None:
+        """Note that ``count`` replies were whole, and rejected the message."""
+
     # ---- in bulk --------------------------------------------------------------------------
 
     def end_turn(self, polled_ns: int, polled_before_ns: int) -> None:

@@ -8,18 +8,18 @@ wait is cut into heartbeats, for the reason that `loadgen.engine.loop_stats` giv
 import selectors
 from typing import Any
 
-from loadgen.engine.connection import Connection
-from loadgen.engine.fast_path import NOTHING
+from loadgen.engine.channel import Channel
 from loadgen.engine.loop_stats import HEARTBEAT_NS, LoopStats
 from loadgen.engine.pauses import Pauses
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.net.pacing import Ready, waiting
+from loadgen.net.transport import NOTHING
 from loadgen.units import ns_to_seconds, seconds_to_ns
 
 
 class BoundedSelector:
-    """Registers connections for their `interest` with a selector, which it owns and closes.
+    """Registers channels for their `interest` with a selector, which it owns and closes.
 
     pacing: a name of `loadgen.net.pacing.NAMES`. pauses: where those of this process are noted.
     """
@@ -44,14 +44,14 @@ class BoundedSelector:
         self._may_have_more = False
 
     def wait(self, timeout_s: float | None, moment_ns: int | None = None) -> Ready:
-        """Return (key, events) pairs, at most `TURN_EVENTS`; ``key.data`` is the connection.
+        """Return (key, events) pairs, at most `TURN_EVENTS`; ``key.data`` is the channel.
 
         Waits until ``moment_ns``, as exactly as the pacing allows; where that is None, for
         ``timeout_s`` seconds at most (None: no limit). Does not wait if events are left over.
         """
         if self._left_over:
             # Since the poll, a connection may have closed, or been opened again.
-            ready = [pair for pair in self._left_over if pair[0].fileobj is pair[0].data.socket]
+            ready = [pair for pair in self._left_over if pair[0].fileobj is pair[0].data.transport]
         else:
             ready = self._poll(timeout_s, moment_ns)
         self._left_over = ready[TURN_EVENTS:]
@@ -104,22 +104,27 @@ class BoundedSelector:
         """Whether `wait` would return at once."""
         return bool(self._left_over)
 
-    def register(self, connection: Connection, interest: int) -> None:
-        """Register the socket of ``connection`` for the events ``interest``."""
-        self._selector.register(connection.socket, interest, connection)
-        connection.interest = interest
+    def register(self, channel: Channel, interest: int) -> None:
+        """Register the transport of ``channel`` for the events ``interest``."""
+        self._selector.register(channel.transport, interest, channel)
+        channel.interest = interest
 
-    def modify(self, connection: Connection, interest: int) -> None:
-        """Change the events for which ``connection`` is registered to ``interest``."""
-        if interest != connection.interest:
-            self._selector.modify(connection.socket, interest, connection)
-            connection.interest = interest
+    def modify(self, channel: Channel, interest: int) -> None:
+        """Change the events for which ``channel`` is registered to ``interest``."""
+        if interest != channel.interest:
+            self._selector.modify(channel.transport, interest, channel)
+            channel.interest = interest
 
-    def unregister(self, connection: Connection) -> None:
-        """Unregister ``connection`` if it is registered; its socket must still be open."""
-        if connection.interest != NOTHING:
-            self._selector.unregister(connection.socket)
-            connection.interest = NOTHING
+    def replace(self, before: Channel, after: Channel, interest: int) -> None:
+        """Let ``after``, which has the same transport, take the place of ``before``."""
+        self._selector.modify(after.transport, interest, after)
+        before.interest, after.interest = NOTHING, interest
+
+    def unregister(self, channel: Channel) -> None:
+        """Unregister ``channel`` if it is registered; its transport must still be open."""
+        if channel.interest != NOTHING:
+            self._selector.unregister(channel.transport)
+            channel.interest = NOTHING
 
     def fileno(self) -> int:
         """Return the selector's descriptor. Raises AttributeError where it has none."""

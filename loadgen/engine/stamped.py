@@ -1,15 +1,14 @@
-"""A connection whose replies carry the kernel's time of arrival.
+"""A stream channel whose replies carry the kernel's time of arrival.
 
 A read with its control message takes some 0.4 µs longer in the kernel and makes three more objects.
 To save that at the highest rates, only every n-th reply is stamped.
 """
 
 import struct
-from typing import Any
 
-from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import NO_BATCH, FastPath
+from loadgen.engine.stream import StreamChannel
 from loadgen.net.clock import Clock
 from loadgen.net.failure import ConnectionFailed, Failure, Phase
 from loadgen.net.timestamps import (
@@ -18,27 +17,29 @@ from loadgen.net.timestamps import (
     bound_by,
     unpack,
 )
+from loadgen.net.transport import ReceiveMessageInto, Transport
 from loadgen.units import NS_PER_S
 
 
-class StampedConnection(Connection):
+class StampedChannel(StreamChannel):
     """Reads the kernel's time stamp with every ``stamp_every``-th reply."""
 
     __slots__ = ("_receive_message_into", "_unstamped_after", "_unstamped_left")
 
-    def __init__(
-        self, index: int, conversation: Conversation, clock: Clock, stamp_every: int
-    ) -> None:
-        super().__init__(index, conversation, clock)
-        self._unstamped_after = stamp_every - 1
-        self._unstamped_left = (
-            index % stamp_every
-        )  # spreads the stamped replies over the connections
+    _receive_message_into: ReceiveMessageInto
 
-    def attach(self, sock: Any) -> None:
-        """Exchange messages through ``sock`` from now on."""
-        super().attach(sock)
-        self._receive_message_into = sock.recvmsg_into
+    def __init__(
+        self, origin: int, conversation: Conversation, clock: Clock, stamp_every: int
+    ) -> None:
+        super().__init__(origin, conversation, clock)
+        self._unstamped_after = stamp_every - 1
+        # Spreads the stamped replies over the connections.
+        self._unstamped_left = self.index % stamp_every
+
+    def attach(self, transport: Transport) -> None:
+        """Exchange messages through ``transport``, which is up, from now on."""
+        super().attach(transport)
+        self._receive_message_into = transport.recvmsg_into
 
     def receive(self, buffer: bytearray) -> bool:
         """Read once, as `FastPath.receive` does, with the stamp where one is due."""
@@ -79,6 +80,6 @@ class StampedConnection(Connection):
         return has_reply
 
     def detach(self) -> None:
-        """Release the socket."""
+        """Release the transport."""
         super().detach()
         del self._receive_message_into

@@ -43,15 +43,17 @@ class ConnectionPolicy:
 
         Any progress restarts the one; only a whole reply restarts the other.
         """
-        since_ns = connection.waits_since_ns
+        channel = connection.channel
+        since_ns = channel.waits_since_ns
         if since_ns is None:
             return []
         if connection.state is State.CONNECTING:
             return [Timeout(since_ns, self.connect_timeout_ns, Cause.TIMEOUT)]
         timeouts = [Timeout(since_ns, self.io_timeout_ns, Cause.TIMEOUT)]
-        if connection.in_flight:
-            oldest_ns = connection.oldest_sent_ns
-            timeouts.append(Timeout(oldest_ns, self.reply_timeout_ns, Cause.REPLY_TIMEOUT))
+        if channel.in_flight:
+            timeouts.append(
+                Timeout(channel.oldest_sent_ns, self.reply_timeout_ns, Cause.REPLY_TIMEOUT)
+            )
         return timeouts
 
     @property

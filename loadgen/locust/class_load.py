@@ -66,14 +66,14 @@ class UserClassPlan:
 class ConnectionOwner(Protocol):
     """An owner of connections. Called within a turn of the engine: it must not raise or wait."""
 
-    def pause_ns(self, connection: Connection) -> int:
-        """Return the think time of ``connection`` after its reply."""
+    def pause_ns(self, index: int) -> int:
+        """Return the think time of the connection of that index, after its reply."""
 
-    def when_free(self, connection: Connection) -> None:
-        """Called when ``connection`` is up, or its reply is whole."""
+    def when_free(self, index: int) -> None:
+        """Called when the connection of that index is up, or its reply is whole."""
 
-    def when_ended(self, connection: Connection, failure: Failure | None) -> None:
-        """Called when ``connection`` has lost its socket."""
+    def when_ended(self, index: int, failure: Failure | None) -> None:
+        """Called when the connection of that index has lost its transport."""
 
 
 class ClassLoad:
@@ -115,7 +115,7 @@ class ClassLoad:
             dialer = dialer_of(plan, endpoint, None, stamped=not why_not)
             backend = backends.resolve(plan.backend)
             self.engine = assemble(plan, backend, dialer, self.recorder, monotonic_ns, model)
-            self.engine.when_ended = self._ended
+            self.engine.pool.when_ended = self._ended
             self._driver = GeventDriver(self.engine, monotonic_ns, interrupts, give_up)
             stack.callback(self._driver.close)
             others = [str(each) for each in endpoints if each != endpoint]
@@ -155,7 +155,7 @@ class ClassLoad:
         ends the user.
         """
         try:
-            descriptors.ensure(self.engine.opened - self.engine.closed + count)
+            descriptors.ensure(self.engine.pool.opened - self.engine.pool.closed + count)
         except LocalLimitError as error:
             self._give_up(error)
             raise GreenletExit from None
@@ -173,7 +173,7 @@ class ClassLoad:
             self.users -= 1
             self._resize()
             for connection in connections:
-                self.engine.drain_one(connection)
+                self.engine.pool.drain_one(connection)
             self._driver.arm()
         return sum(connection.state.is_live for connection in connections)
 
@@ -181,7 +181,7 @@ class ClassLoad:
         """Close ``connections`` now; what is in flight is cut off."""
         with self._interrupts:
             for connection in connections:
-                self.engine.cut(connection)
+                self.engine.pool.cut(connection)
 
     def send_now(self, connection: Connection, name: str) -> None:
         """Send the next message of the connection's payloads, as a request of ``name``."""
@@ -194,10 +194,11 @@ class ClassLoad:
         """Send the messages of all scripts together: the server wakes up less often."""
         connections, self._to_send = self._to_send, []
         for connection in connections:
-            if connection.is_free:  # and was neither closed nor lost meanwhile
-                self.engine.send_now(connection)
-                if connection.is_free:  # it is sent, and has no reply
-                    self._owners[connection.index].when_free(connection)
+            channel = connection.messages
+            if channel.is_free:  # and was neither closed nor lost meanwhile
+                self.engine.send_now(channel)
+                if channel.is_free:  # it is sent, and has no reply
+                    self._owners[channel.index].when_free(channel.index)
         self._driver.arm()
 
     def _resize(self) -> None:
@@ -208,15 +209,15 @@ class ClassLoad:
 
     # ---- callbacks of the engine ----------------------------------------------------------
 
-    def _pause_ns(self, connection: Connection) -> int:
-        return self._owners[connection.index].pause_ns(connection)
+    def _pause_ns(self, index: int) -> int:
+        return self._owners[index].pause_ns(index)
 
     def _ended(self, connection: Connection, failure: Failure | None, lost: int) -> None:
         if failure is not None:
             name = self.recorder.name_of(connection.index) if lost else CONNECT
             second = self.recorder.second_of(monotonic_ns())
             self.counts.fail(name, second, str(failure), max(1, lost))
-        self._owners[connection.index].when_ended(connection, failure)
+        self._owners[connection.index].when_ended(connection.index, failure)
 
     # ---- counts ---------------------------------------------------------------------------
 
@@ -248,7 +249,7 @@ class ClassLoad:
 
     def _count_in_bulk(self) -> None:
         """Count bytes and one-way messages from the engine's totals."""
-        before, self._counted = self._counted, self.engine.totals()
+        before, self._counted = self._counted, self.engine.pool.totals()
         name = self.work.name
         self._reply_bytes[name] += self._counted.bytes_received - before.bytes_received
         if self.work.plan.framing().one_way:
@@ -266,7 +267,7 @@ class ClassLoad:
             if not self._is_stopping:
                 self._is_stopping = True
                 self.class_record.end_load(monotonic_ns())
-            self.engine.drain()
+            self.engine.pool.drain()
             self._driver.arm()
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ class ClassRecord:
         self._offered: OfferedLoad | None = None
         self._processor = Processor()
         self._processor_before = self._processor.use()
-        self._availability_before = engine.availability.so_far(monotonic_ns())
+        self._availability_before = engine.pool.availability.so_far(monotonic_ns())
         self._intervals = IntervalPacker()
         self.state = RunState(plan=plan, started_at="", backend="", recorder=recorder)
 
@@ -66,12 +66,12 @@ class ClassRecord:
         self.state.recorder.begin_measuring(now_ns)
         self.state.recorder.failures.clear()
         self._processor_before = self._processor.use()
-        self._availability_before = self._engine.availability.so_far(now_ns)
+        self._availability_before = self._engine.pool.availability.so_far(now_ns)
         self._engine.take_loop_stats()
 
     def end_interval(self, now_ns: int) -> None:
         """End the current interval."""
-        before, after = self._totals, self._engine.totals()
+        before, after = self._totals, self._engine.pool.totals()
         interval = self.state.recorder.end_interval(self._interval_began_ns, now_ns)
         phase: RunPhase = "loading" if self._is_loading else "draining"
         self._intervals.append(interval_record(interval, before, after, phase, self.state))
@@ -109,9 +109,9 @@ class ClassRecord:
             state.at_end = self._totals_without_in_flight()
         if self._is_loading:
             self._note_load_end(now_ns)
-        state.cut_off = self._engine.cut_off
-        state.connections = self._engine.connections
-        state.opened, state.closed = self._engine.opened, self._engine.closed
+        state.cut_off = self._engine.pool.cut_off
+        state.connections = self._engine.pool.connections
+        state.opened, state.closed = self._engine.pool.opened, self._engine.pool.closed
         state.opened_in_time = state.opened
         state.plan = plan_of_all_users(self._plan, len(state.connections), state.load_s)
         state.intervals, self._intervals = self._intervals, IntervalPacker()
@@ -125,7 +125,7 @@ class ClassRecord:
     def _totals_without_in_flight(self) -> PoolTotals:
         """Return the totals without what is in flight: its outcome is not known yet."""
         totals = self._totals
-        lost = sum(connection.unanswered for connection in self._engine.connections)
+        lost = sum(connection.messages.unanswered for connection in self._engine.pool.connections)
         return totals._replace(submitted=totals.answered + lost)
 
     def _note_load_end(self, now_ns: int) -> None:
@@ -133,7 +133,7 @@ class ClassRecord:
         state.milestones.load_ended_ns = now_ns
         state.at_load_end = self._totals
         state.loop_stats = self._engine.loop_stats
-        state.connection_time = self._engine.availability.so_far(now_ns).since(
+        state.connection_time = self._engine.pool.availability.so_far(now_ns).since(
             self._availability_before
         )
         state.processor = self._processor.use().since(self._processor_before)

@@ -13,14 +13,13 @@ from gevent import getcurrent
 from gevent.hub import get_hub
 
 from loadgen.engine.connection import Connection
-from loadgen.engine.conversation import ONE_BY_ONE, Conversation
+from loadgen.engine.conversation import ONE_BY_ONE, Conversation, greeting_of
 from loadgen.engine.lifecycle import State
 from loadgen.errors import LoadgenError
 from loadgen.locust.class_load import ClassLoad
 from loadgen.locust.user_attributes import checked
 from loadgen.net.failure import Cause, Failure
 from loadgen.net.protocols import Decoder, Framing
-from loadgen.plan.payloads import first_message
 
 _TIMEOUTS: Final = (Cause.TIMEOUT, Cause.REPLY_TIMEOUT)
 
@@ -97,7 +96,9 @@ class SocketClient:
             current.reply, current.one_way, current.is_out = None, one_way, False
             self._load.send_now(connection, current.name)
             while not (
-                current.is_out and connection.is_free if one_way else current.reply is not None
+                current.is_out and connection.messages.is_free
+                if one_way
+                else current.reply is not None
             ):
                 self._wait()
         except RequestFailed:
@@ -111,8 +112,8 @@ class SocketClient:
 
     def _connect(self) -> Connection:
         self._current = _CurrentRequest(self._framing, self._load)
-        first = first_message(self._load.work.plan.first_message)
-        conversation = Conversation(self._current, self._current, ONE_BY_ONE, first)
+        greeting = greeting_of(self._load.work.plan)
+        conversation = Conversation(self._current, self._current, ONE_BY_ONE, greeting)
         (self._connection,) = self._load.join(self, conversation, 1)
         return self._connection
 
@@ -143,20 +144,23 @@ class SocketClient:
 
     # ---- callbacks of the engine ----------------------------------------------------------
 
-    def pause_ns(self, connection: Connection) -> int:
+    def pause_ns(self, index: int) -> int:
         """Return 0: a script waits by itself."""
         return 0
 
-    def when_free(self, connection: Connection) -> None:
+    def when_free(self, index: int) -> None:
         """Resume: the connection is up, or the reply is whole."""
-        if self._waiting is not None and connection is self._connection:
+        if self._waiting is not None and self._is_own(index):
             self._run_callback(self._switch_to, self._waiting)
 
-    def when_ended(self, connection: Connection, failure: Failure | None) -> None:
+    def when_ended(self, index: int, failure: Failure | None) -> None:
         """Resume: with the reply that the end of the stream makes whole, or with the failure."""
-        if connection is self._connection:
+        if self._is_own(index):
             self._failure = failure
-            self.when_free(connection)
+            self.when_free(index)
+
+    def _is_own(self, index: int) -> bool:
+        return self._connection is not None and self._connection.index == index
 
 
 class _CurrentRequest:
@@ -191,8 +195,12 @@ class _CurrentRequest:
 class _KeepingDecoder:
     """A decoder that keeps the bytes of a reply until it is whole."""
 
+    to_send = b""
+    closes = unsolicited = False
+
     def __init__(self, decoder: Decoder, current: _CurrentRequest) -> None:
         self.partial = False
+        self.rejected: dict[Cause, int] = {}
         self._decoder = decoder
         self._current = current
         self._bytes = bytearray()

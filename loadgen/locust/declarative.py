@@ -7,7 +7,6 @@ import gevent
 from gevent.event import Event
 from locust import User
 
-from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
 from loadgen.locust.class_load import ClassLoad
 from loadgen.locust.user_attributes import checked
@@ -74,32 +73,32 @@ class DeclarativeConnections:
 
     # ---- callbacks of the engine ----------------------------------------------------------
 
-    def pause_ns(self, connection: Connection) -> int:
-        """Return the ``wait_time`` of ``connection``; a second where it raises."""
+    def pause_ns(self, index: int) -> int:
+        """Return the ``wait_time`` of the connection of that index; a second where it raises."""
         assert self._wait_time is not None
         try:
-            waiter = self._waiter(connection)
+            waiter = self._waiter(index)
             return max(0, seconds_to_ns(float(self._wait_time(waiter))))
         except BaseException as error:  # noqa: BLE001 - it is the user's code
             report(self._user, error)
             return _PAUSE_AFTER_ERROR_NS
 
-    def when_free(self, connection: Connection) -> None:
+    def when_free(self, index: int) -> None:
         """Do nothing: the load model decides."""
 
-    def when_ended(self, connection: Connection, failure: Failure | None) -> None:
+    def when_ended(self, index: int, failure: Failure | None) -> None:
         """Note that one connection less is open, if the user is leaving."""
         if self._left:
             self._left -= 1
             if not self._left:
                 self._has_ended.set()
 
-    def _waiter(self, connection: Connection) -> Any:
+    def _waiter(self, index: int) -> Any:
         if len(self._connections) == 1:
             return self._user
-        waiter = self._waiters.get(connection.index)
+        waiter = self._waiters.get(index)
         if waiter is None:
-            waiter = self._waiters[connection.index] = _Waiter(self._user)
+            waiter = self._waiters[index] = _Waiter(self._user)
         return waiter
 
 

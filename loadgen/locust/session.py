@@ -161,7 +161,7 @@ class Session:
             load.stop()
         longest_s = max((load.work.plan.drain_s for load in self._loads.values()), default=0.0)
         with gevent.Timeout(longest_s, False):  # type: ignore[arg-type]
-            while not all(load.engine.is_finished for load in self._loads.values()):
+            while not all(load.engine.pool.is_finished for load in self._loads.values()):
                 gevent.sleep(0.005)
 
     def _close(self) -> None:

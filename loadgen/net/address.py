@@ -23,8 +23,13 @@ class Endpoint(NamedTuple):
     family: int
     address: Any
 
+    @property
+    def is_unix(self) -> bool:
+        """Whether it is the path of a UNIX socket."""
+        return self.family == getattr(socket, "AF_UNIX", None)
+
     def __str__(self) -> str:
-        if self.family == socket.AF_UNIX:
+        if self.is_unix:
             return str(Target(path=escaped(self.address)))
         return str(Target(host=self.host, port=self.address[1]))
 

@@ -17,6 +17,7 @@ class Phase(enum.StrEnum):
     SEND = "send"
     RECEIVE = "receive"
     VERIFY = "verify"
+    REPLY = "reply"
 
 
 class Cause(enum.StrEnum):
@@ -34,6 +35,7 @@ class Cause(enum.StrEnum):
     UNEXPECTED_BYTES = "unexpected_bytes", "bytes that no message asked for"
     BAD_FRAME = "bad_frame", "bytes that are not a reply of the expected form"
     REPLY_TOO_LONG = "reply_too_long", "the reply is longer than --max-reply"
+    REJECTED = "rejected", "the server rejected the message"
     MISMATCH = "mismatch", "the echo differs from what was sent"
     BACKLOG = "backlog", "the listener's backlog is full; --connect-rate opens more slowly"
     NOT_FOUND = "not_found", "no such socket path"

@@ -1,11 +1,11 @@
 """Makes of a Plan the engine, the dialer, and the load model that carry it out."""
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from typing import Final
 
 from loadgen.engine.engine import Engine
+from loadgen.engine.group import Group
 from loadgen.engine.load_models import (
     ClosedLoop,
     LoadModel,
@@ -20,8 +20,9 @@ from loadgen.errors import LocalLimitError, UsageError
 from loadgen.net import backends, timestamps
 from loadgen.net.address import Endpoint
 from loadgen.net.clock import NEVER_NS, Clock
-from loadgen.net.dialer import Dialer, SocketFactory, SocketOptions
+from loadgen.net.dialer import SocketDialer, SocketFactory
 from loadgen.net.protocols import UntilEof
+from loadgen.net.transport import SocketOptions
 from loadgen.net.unpatched import original
 from loadgen.plan import Plan
 from loadgen.plan.arrivals import Arrivals
@@ -36,7 +37,7 @@ _UNIX_CONNECT_RATE_PER_S: Final = 10_000
 def assemble(
     plan: Plan,
     backend: str,
-    dialer: Dialer,
+    dialer: SocketDialer,
     recorder: Recorder,
     clock: Clock,
     model: LoadModel | None = None,
@@ -46,13 +47,13 @@ def assemble(
     model: the load model; that of the plan unless it is given.
     """
     selector = BoundedSelector(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
-    model = model or _model_of(plan, recorder, clock)
-    return Engine(selector, dialer, recorder, clock, _policy_of(plan, dialer.endpoint), model)
+    group = Group(dialer, model or _model_of(plan, recorder, clock))
+    return Engine(selector, [group], recorder, clock, _policy_of(plan, dialer.endpoint))
 
 
 def dialer_of(
     plan: Plan, endpoint: Endpoint, factory: SocketFactory | None, *, stamped: bool
-) -> Dialer:
+) -> SocketDialer:
     """Return the dialer of ``plan``; the kernel timestamps replies if they are ``stamped``."""
     options = SocketOptions(
         nagle=plan.nagle,
@@ -60,12 +61,12 @@ def dialer_of(
         receive_buffer_bytes=plan.receive_buffer_bytes,
         stamp_every=plan.timestamp_sample if stamped else 0,
     )
-    return Dialer(endpoint, options, factory or original("socket", "socket"))
+    return SocketDialer(endpoint, options, factory or original("socket", "socket"))
 
 
 def _policy_of(plan: Plan, endpoint: Endpoint) -> ConnectionPolicy:
     rate = plan.connect_rate_per_s
-    if rate is None and endpoint.family == getattr(socket, "AF_UNIX", None):
+    if rate is None and endpoint.is_unix:
         rate = _UNIX_CONNECT_RATE_PER_S
     return ConnectionPolicy(
         connect_interval_ns=0 if rate is None else round(NS_PER_S / rate),
@@ -119,7 +120,7 @@ def kernel_timestamps(plan: Plan, endpoint: Endpoint, wall_clock: Clock) -> Iter
 
 def _obstacle(plan: Plan, endpoint: Endpoint) -> str:
     reply = plan.framing()
-    if endpoint.family == getattr(socket, "AF_UNIX", None):
+    if endpoint.is_unix:
         return "UNIX sockets have none"
     if reply.one_way:
         return "there are no replies"

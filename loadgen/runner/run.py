@@ -122,11 +122,11 @@ class _Run:
                 free_descriptors = descriptors.free_below(backends.FD_SETSIZE)
                 backends.check_select_capacity(self._plan.connections, free_descriptors)
             engine = self._engine(endpoint)
-            state.connections = engine.connections
+            state.connections = engine.pool.connections
             with contextlib.closing(engine):
                 self._carry_out(engine, self._probe(endpoint))
-        state.opened, state.closed = engine.opened, engine.closed
-        state.cut_off = engine.cut_off
+        state.opened, state.closed = engine.pool.opened, engine.pool.closed
+        state.cut_off = engine.pool.cut_off
         state.outcome = self._outcome()
         state.monitor = monitor.record(state.milestones.load_began_ns)
         others = [str(each) for each in endpoints if each != endpoint]
@@ -151,8 +151,8 @@ class _Run:
     def _carry_out(self, engine: Engine, probe_process: Probe | None) -> None:
         state, milestones = self.state, self.state.milestones
         self._open(engine)
-        state.opened_in_time = engine.opened
-        if not engine.opened:
+        state.opened_in_time = engine.pool.opened
+        if not engine.pool.opened:
             probe_process = None
         with (
             _quiet_garbage_collector(),
@@ -175,8 +175,8 @@ class _Run:
         state, milestones = self.state, self.state.milestones
         milestones.load_began_ns = now_ns = self._clock()
         self._end_interval(engine, now_ns, "opening")
-        if engine.opened:
-            self._observe("warming" if self._plan.warmup_s else "loading", engine.totals(), 0)
+        if engine.pool.opened:
+            self._observe("warming" if self._plan.warmup_s else "loading", engine.pool.totals(), 0)
             now_ns = engine.start()
         state.intervals.set_last_duration(ns_to_seconds(now_ns - milestones.opening_began_ns))
         self._interval_began_ns = milestones.warmup_began_ns = now_ns
@@ -195,17 +195,17 @@ class _Run:
         timeout_ns = seconds_to_ns(plan.connect_timeout_s)
         longest_ns = timeout_ns + seconds_to_ns(pace_s + greeting_s)
         engine.add(self._conversation, plan.connections)
-        self._observe("opening", engine.totals(), 0)
+        self._observe("opening", engine.pool.totals(), 0)
         paused_ns = engine.paused_ns
         next_progress_ns = began_ns + INTERVAL_NS
-        while engine.is_opening and not self._surroundings.should_stop():
+        while engine.pool.is_opening and not self._surroundings.should_stop():
             engine.turn(_LONGEST_WAIT_S)
             now_ns = self._clock()
             if now_ns >= next_progress_ns:
                 next_progress_ns += INTERVAL_NS
-                self._observe("opening", engine.totals(), 0)
+                self._observe("opening", engine.pool.totals(), 0)
             waited_ns = now_ns - began_ns - (engine.paused_ns - paused_ns)
-            if engine.opened:
+            if engine.pool.opened:
                 if waited_ns >= longest_ns:
                     break
             elif self._is_unreachable(waited_ns >= timeout_ns):
@@ -222,22 +222,22 @@ class _Run:
             self.state.begin_load(began_ns)
             self._recorder.begin_measuring(began_ns)
             engine.end_warm_up()
-            self._observe("loading", engine.totals(), 0)
+            self._observe("loading", engine.pool.totals(), 0)
         self.state.at_load_begin = self._interval_totals
 
     def _load(self, engine: Engine) -> None:
         milestones, duration_s = self.state.milestones, self._plan.duration_s
         end_ns = milestones.load_began_ns + seconds_to_ns(duration_s) if duration_s else sys.maxsize
         processor = Processor(self._surroundings.boot_clock)
-        connected = engine.availability.so_far(milestones.load_began_ns)
+        connected = engine.pool.availability.so_far(milestones.load_began_ns)
         before = processor.use()
         engine.take_loop_stats(milestones.load_began_ns)
         milestones.load_ended_ns = self._submit_until(engine, end_ns, "loading")
         self.state.processor = processor.use().since(before)
         self.state.loop_stats = engine.take_loop_stats()
-        self.state.connection_time = engine.availability.so_far(milestones.load_ended_ns).since(
-            connected
-        )
+        self.state.connection_time = engine.pool.availability.so_far(
+            milestones.load_ended_ns
+        ).since(connected)
         self.state.at_load_end = self._interval_totals
 
     def _submit_until(self, engine: Engine, end_ns: int, phase: RunPhase) -> int:
@@ -246,7 +246,7 @@ class _Run:
         The current interval ends there. A warm-up ends at ``end_ns`` even if this is later.
         """
         now_ns = self._interval_began_ns
-        while engine.opened and now_ns < end_ns and not engine.is_finished:
+        while engine.pool.opened and now_ns < end_ns and not engine.pool.is_finished:
             if self._surroundings.should_stop():
                 break
             interval_end_ns = self._interval_began_ns + INTERVAL_NS
@@ -265,10 +265,10 @@ class _Run:
         end_ns = self.state.milestones.load_ended_ns + seconds_to_ns(self._plan.drain_s)
         paused_ns = engine.paused_ns
         was_stopped = self._surroundings.should_stop()
-        engine.drain()
-        self._observe("draining", engine.totals(), 0)
+        engine.pool.drain()
+        self._observe("draining", engine.pool.totals(), 0)
         now_ns = self._clock()
-        while self._plan.drain_s and not engine.is_finished:
+        while self._plan.drain_s and not engine.pool.is_finished:
             if self._surroundings.should_stop() and not was_stopped:
                 break  # asked to stop while draining: the outstanding replies are given up
             engine.turn(min(_LONGEST_WAIT_S, max(0.0, ns_to_seconds(end_ns - now_ns))))
@@ -277,14 +277,14 @@ class _Run:
             if now_ns >= end_ns + engine.paused_ns - paused_ns:
                 break
         self.state.milestones.drain_ended_ns = now_ns
-        if engine.opened:
+        if engine.pool.opened:
             self._end_interval(engine, now_ns, "draining")
-        self.state.at_end = engine.totals()
+        self.state.at_end = engine.pool.totals()
 
     # ---- intervals, progress and outcome --------------------------------------------------
 
     def _end_interval(self, engine: Engine, end_ns: int, phase: RunPhase) -> None:
-        before, after = self._interval_totals, engine.totals()
+        before, after = self._interval_totals, engine.pool.totals()
         interval = self._recorder.end_interval(self._interval_began_ns, end_ns)
         state = self.state
         state.intervals.append(interval_record(interval, before, after, phase, state))

@@ -1,6 +1,7 @@
 from itertools import pairwise
 
 import pytest
+import stepped_engine
 
 from loadgen.engine.connect_pacer import (
     CATCH_UP_NS,
@@ -22,7 +23,7 @@ START_NS = 7 * NS_PER_S  # no clock's origin means anything
 
 
 def new_connections(count: int) -> list[Connection]:
-    return [Connection(index, CONVERSATION, ManualClock()) for index in range(count)]
+    return stepped_engine.new_connections(count, CONVERSATION, ManualClock())
 
 
 def pacer_with(connections: list[Connection], interval_ns: int = 0) -> ConnectPacer:

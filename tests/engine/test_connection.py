@@ -23,7 +23,7 @@ def counts(connection: Connection) -> tuple[int, ...]:
         connection.submitted,
         connection.answered,
         connection.in_flight,
-        connection.unanswered,
+        connection.messages.unanswered,
         connection.bytes_sent,
         connection.bytes_received,
     )
@@ -45,7 +45,7 @@ def echo_in_pieces(wire: Wire, piece_bytes: int) -> bytes:
         assert piece, "it waits for a reply to what it has not sent"
         echoed += len(piece)
         if wire.reply(bytes(piece)):
-            interest = wire.connection.transmit()
+            interest = wire.channel.transmit()
         wire.check_balance()
     return bytes(stream)
 
@@ -89,7 +89,7 @@ def test_each_reply_has_the_sent_time_of_its_own_batch(payloads: tuple[bytes, ..
         for answered in (1, 1, 3, 4, 4):
             wire.clock.advance(1000)
             assert wire.reply(b"x" * 4 * answered)
-            assert wire.connection.transmit() == READ
+            assert wire.channel.transmit() == READ
             assert wire.connection.in_flight == 4
             wire.check_balance()
         assert wire.replies == [
@@ -115,7 +115,7 @@ def test_sent_times_fit_any_number_of_replies_read_together() -> None:
                 expected += [(sent_ns, wire.clock.now_ns) for sent_ns in queue[:answered]]
                 wire.reply(b"x" * 4 * answered)
                 wire.clock.advance(chance.randrange(1000))
-                wire.connection.transmit()
+                wire.channel.transmit()
                 queue = queue[answered:] + [wire.clock.now_ns] * answered
             found = [times for replies, *times in wire.replies for _ in range(replies)]
             assert [tuple(times) for times in found] == expected
@@ -140,11 +140,11 @@ def test_messages_end() -> None:
     with Wire(conversation(messages=2)) as wire:
         assert wire.begin() == READ
         wire.reply(b"ping")
-        assert wire.connection.has_more
-        assert wire.connection.transmit() == READ
+        assert wire.channel.has_more
+        assert wire.channel.transmit() == READ
         wire.reply(b"ping")
-        assert not wire.connection.has_more
-        assert wire.connection.transmit() == NOTHING
+        assert not wire.channel.has_more
+        assert wire.channel.transmit() == NOTHING
 
 
 def test_draining_submits_no_more_and_waits_for_replies_in_flight() -> None:
@@ -153,11 +153,11 @@ def test_draining_submits_no_more_and_waits_for_replies_in_flight() -> None:
         wire.connection.drain()
         assert wire.connection.state is State.DRAINING
         assert wire.reply(b"ping")
-        assert wire.connection.transmit() == READ
+        assert wire.channel.transmit() == READ
         assert wire.reply(b"ping")
-        assert wire.connection.transmit() == NOTHING
+        assert wire.channel.transmit() == NOTHING
         assert counts(wire.connection) == (2, 2, 0, 0, 8, 8)
-        assert not wire.connection.has_more
+        assert not wire.channel.has_more
 
 
 # ---- what no message asked for ------------------------------------------------------------
@@ -280,11 +280,11 @@ def test_a_reply_that_ends_with_the_stream() -> None:
         wire.clock.advance(500)
         wire.peer.close()
         assert wire.receive()
-        assert wire.connection.ended_by_reply
-        assert wire.connection.transmit() == NOTHING
+        assert wire.channel.is_ending
+        assert wire.channel.transmit() == NOTHING
         assert wire.replies == [(1, 1000, 1500)]
         assert counts(wire.connection) == (1, 1, 0, 0, 4, 4)
-        assert wire.connection.has_more
+        assert wire.channel.has_more
 
 
 def test_an_end_without_a_byte_is_no_reply() -> None:

@@ -4,10 +4,10 @@ import random
 import socket
 
 import pytest
-from stepped_engine import NOTHING, READ, READ_AND_WRITE, Wire, conversation
+from stepped_engine import NOTHING, READ, READ_AND_WRITE, Wire, conversation, socket_of
 
 from loadgen.engine.lifecycle import Event, State
-from loadgen.net.failure import ConnectionFailed, Phase
+from loadgen.net.failure import Phase
 
 BIG_BYTES = 300_000
 SMALL_BUFFER_BYTES = 4096
@@ -24,7 +24,7 @@ def take(wire: Wire, size_bytes: int) -> bytes:
         try:
             stream += wire.peer.recv(min(65536, size_bytes - len(stream)))
         except BlockingIOError:
-            assert wire.connection.transmit() in {READ, READ_AND_WRITE, NOTHING}
+            assert wire.channel.transmit() in {READ, READ_AND_WRITE, NOTHING}
     wire.peer.settimeout(20)
     return bytes(stream)
 
@@ -40,10 +40,10 @@ def test_what_the_kernel_does_not_take_is_sent_later(
         assert wire.begin() == READ_AND_WRITE
         assert 0 < wire.connection.bytes_sent < len(expected)
         sent_bytes = wire.connection.bytes_sent
-        assert wire.connection.transmit() == READ_AND_WRITE  # and the peer still does not read
+        assert wire.channel.transmit() == READ_AND_WRITE  # and the peer still does not read
         assert wire.connection.bytes_sent >= sent_bytes
         assert take(wire, len(expected)) == expected
-        assert wire.connection.transmit() == READ
+        assert wire.channel.transmit() == READ
         assert wire.connection.bytes_sent == len(expected)
         assert wire.connection.in_flight == pipeline
 
@@ -61,75 +61,26 @@ def test_replies_that_come_before_all_is_sent_make_no_disorder() -> None:
             assert stream == message
             for position in range(0, len(message), 10_000):
                 if wire.reply(message[position : position + 10_000]):
-                    wire.connection.transmit()
+                    wire.channel.transmit()
             wire.check_balance()
             assert wire.connection.answered == number + 1
-        assert wire.connection.transmit() == NOTHING
+        assert wire.channel.transmit() == NOTHING
         assert wire.connection.bytes_sent == wire.connection.bytes_received
 
 
 def test_a_message_that_is_not_sent_whole_is_waited_for_in_sending() -> None:
     with Wire(conversation(BIG), SMALL_BUFFER_BYTES) as wire:
         wire.begin()
-        assert wire.connection.waits_in.value == "send"
+        assert wire.channel.waits_in.value == "send"
         wire.clock.advance(500)
         wire.peer.recv(SMALL_BUFFER_BYTES)
         take(wire, 2 * SMALL_BUFFER_BYTES)
-        assert wire.connection.waits_since_ns == 1500
+        assert wire.channel.waits_since_ns == 1500
         sent_bytes = wire.connection.bytes_sent
         take(wire, BIG_BYTES - 3 * SMALL_BUFFER_BYTES)
-        wire.connection.transmit()
+        wire.channel.transmit()
         assert wire.connection.bytes_sent > sent_bytes
-        assert wire.connection.waits_in.value == "receive"
-
-
-# ---- first message ------------------------------------------------------------------------
-
-
-def test_the_first_message_is_sent_once_and_is_no_message() -> None:
-    with Wire(conversation(first_message=b"hello", messages=1)) as wire:
-        assert wire.connection.state is State.GREETING
-        assert not wire.connection.is_up
-        assert wire.peer.recv(64) == b"hello"
-        assert wire.connection.waits_in is Phase.RECEIVE
-        assert not wire.reply(b"hel")
-        assert wire.reply(b"lo")
-        assert wire.connection.transmit() == NOTHING
-        wire.connection.come_up()
-        assert wire.connection.is_up
-        assert (wire.connection.submitted, wire.connection.answered) == (0, 0)
-        wire.begin()
-        assert wire.peer.recv(64) == b"ping"
-        assert wire.reply(b"ping")
-        assert wire.replies == [(1, 1000, 1000)]
-        assert (wire.connection.submitted, wire.connection.answered) == (1, 1)
-        assert wire.connection.bytes_sent == wire.connection.bytes_received == 9
-
-
-def test_the_first_message_may_be_longer_than_the_kernel_takes() -> None:
-    with Wire(conversation(first_message=BIG), SMALL_BUFFER_BYTES) as wire:
-        assert wire.connection.transmit() == READ_AND_WRITE
-        assert take(wire, BIG_BYTES) == BIG
-        assert wire.connection.transmit() == READ
-
-
-def test_a_one_way_first_message_has_no_reply() -> None:
-    with Wire(conversation(first_message=b"hello", reply="none")) as wire:
-        assert wire.connection.transmit() == NOTHING
-        wire.connection.come_up()
-        assert wire.peer.recv(64) == b"hello"
-
-
-def test_a_connection_lost_in_greeting_has_lost_no_message() -> None:
-    with Wire(conversation(first_message=b"hello", messages=2)) as wire:
-        wire.peer.close()
-        with pytest.raises(ConnectionFailed):
-            wire.receive()
-        wire.check_balance()
-        wire.connection.close(Event.FAIL)
-        assert wire.connection.unanswered == 0
-        assert wire.connection.has_more
-        wire.check_balance()
+        assert wire.channel.waits_in.value == "receive"
 
 
 # ---- one way ------------------------------------------------------------------------------
@@ -142,22 +93,22 @@ def test_one_way_messages_are_answered_by_the_kernel(pipeline: int) -> None:
         turns = 1
         while interest != NOTHING:
             assert interest == READ_AND_WRITE
-            interest = wire.connection.transmit()
+            interest = wire.channel.transmit()
             turns += 1
         assert turns == 6 // pipeline
         assert wire.peer.recv(64) == b"abcabcabc"
         assert (wire.connection.submitted, wire.connection.answered) == (6, 6)
         assert wire.rows == []
-        assert wire.connection.waits_since_ns is None
+        assert wire.channel.waits_since_ns is None
 
 
 def test_a_one_way_message_counts_once_the_kernel_has_all_of_it() -> None:
     with Wire(conversation(BIG, reply="none", messages=1), SMALL_BUFFER_BYTES) as wire:
         assert wire.begin() == READ_AND_WRITE
         assert wire.connection.answered == 0
-        assert wire.connection.waits_in is Phase.SEND
+        assert wire.channel.waits_in is Phase.SEND
         assert take(wire, BIG_BYTES) == BIG
-        assert wire.connection.transmit() == NOTHING
+        assert wire.channel.transmit() == NOTHING
         assert wire.connection.answered == 1
 
 
@@ -175,7 +126,7 @@ def test_repr_shows_the_state() -> None:
 
 def test_the_end_of_the_stream_is_announced() -> None:
     with Wire(conversation()) as wire:
-        kept = wire.connection.socket.dup()
+        kept = socket_of(wire.connection).dup()
         with kept:
             wire.connection.close(Event.CLOSE)
             assert wire.peer.recv(1) == b""  # although the descriptor is open elsewhere
@@ -202,9 +153,9 @@ def test_the_counts_balance_over_failures_and_new_sockets(
             wire.begin()
             wire.check_balance()
             if wire.reply(b"x" * 4):
-                wire.connection.transmit()
+                wire.channel.transmit()
             wire.check_balance()
-            if not connection.has_more:
+            if not connection.messages.has_more:
                 break
             wire.peer.close()
             connection.close(Event.FAIL)
@@ -213,12 +164,12 @@ def test_the_counts_balance_over_failures_and_new_sockets(
             wire.come_up()
             lives += 1
         assert connection.connects == lives + 1
-        while connection.transmit() != NOTHING:
+        while wire.channel.transmit() != NOTHING:
             wire.reply(b"x" * 4)
         assert connection.submitted == messages
-        assert connection.answered == messages - connection.unanswered
+        assert connection.answered == messages - connection.messages.unanswered
         assert connection.answered == sum(replies for replies, _, _ in wire.replies)
-        assert connection.unanswered == lives * pipeline
+        assert connection.messages.unanswered == lives * pipeline
 
 
 def test_a_new_socket_begins_with_a_whole_message() -> None:
@@ -241,15 +192,15 @@ def test_a_new_socket_forgets_the_half_reply_of_the_old_one() -> None:
         wire.come_up()
         wire.begin()
         assert wire.reply(wire.peer.recv(64))
-        assert (wire.connection.answered, wire.connection.unanswered) == (1, 1)
+        assert (wire.connection.answered, wire.channel.unanswered) == (1, 1)
 
 
 def test_revoked_messages_are_not_submitted() -> None:
     with Wire(conversation(messages=5)) as wire:
         wire.begin()
-        wire.connection.revoke()
-        assert not wire.connection.has_more
+        wire.channel.revoke()
+        assert not wire.channel.has_more
         assert wire.reply(b"ping")
-        assert wire.connection.transmit() == NOTHING
+        assert wire.channel.transmit() == NOTHING
         assert (wire.connection.submitted, wire.connection.answered) == (1, 1)
         wire.check_balance()

@@ -178,7 +178,7 @@ def test_several_payloads_go_out_in_their_order() -> None:
             assert stepped.peers[0].recv(64) == message
             stepped.clock.advance(MS // 4)
             stepped.answer(connection, message)
-        assert stepped.engine.is_finished
+        assert stepped.engine.pool.is_finished
         assert of(stepped.times().response) == distribution(*[MS // 4] * 5)
 
 
@@ -239,8 +239,8 @@ def test_the_run_ends_with_the_last_message_of_each_connection() -> None:
         for number in range(4):
             stepped.turn_at(number * MS)
             stepped.answer(connections[number % 2])
-        assert stepped.engine.is_finished
-        assert stepped.engine.totals()[:2] == (4, 4)
+        assert stepped.engine.pool.is_finished
+        assert stepped.engine.pool.totals()[:2] == (4, 4)
         assert stepped.times().schedule_lag.count == stepped.recorder.due == 4
 
 
@@ -253,7 +253,7 @@ def test_a_connection_without_messages_left_leaves_them_to_the_others() -> None:
                 if connection.in_flight:
                     stepped.answer(connection)
         assert submitted(connections) == [1, 3]
-        assert stepped.engine.is_finished
+        assert stepped.engine.pool.is_finished
 
 
 @ALL_BACKENDS
@@ -277,11 +277,11 @@ def test_draining_ends_the_schedule_and_waits_for_replies_in_flight() -> None:
         connections = begun(stepped, 3)
         for number in range(2):
             stepped.turn_at(number * MS)
-        stepped.engine.drain()
+        stepped.engine.pool.drain()
         stepped.turn_at(10 * MS)
         assert submitted(connections) == [1, 1, 0]
         for connection in connections[:2]:
             stepped.answer(connection)
-        assert stepped.engine.is_finished
+        assert stepped.engine.pool.is_finished
         assert stepped.engine.overdue(0, stepped.clock.now_ns) == 8
-        assert stepped.engine.totals()[:2] == (2, 2)
+        assert stepped.engine.pool.totals()[:2] == (2, 2)

@@ -69,7 +69,7 @@ def test_a_connection_that_breaks_leaves_its_messages_to_the_others() -> None:
         stepped.turn_at(0)
         stepped.peer_of(broken).close()
         stepped.turn_until(lambda: broken.state is State.FAILED)
-        assert (broken.submitted, broken.unanswered) == (1, 1)
+        assert (broken.submitted, broken.messages.unanswered) == (1, 1)
         for number in range(1, 5):
             stepped.turn_at(number * MS)
             stepped.answer(whole)
@@ -94,7 +94,7 @@ def test_messages_without_a_connection_left_are_overdue() -> None:
         stepped.engine.start()
         stepped.turn_at(0)
         stepped.peers[0].close()
-        stepped.turn_until(lambda: stepped.engine.is_finished)
+        stepped.turn_until(lambda: stepped.engine.pool.is_finished)
         stepped.turn_at(10 * MS)
         assert stepped.engine.overdue(0, stepped.clock.now_ns) == 9
         assert connection.submitted == stepped.times().schedule_lag.count == 1
@@ -116,7 +116,7 @@ def test_messages_wait_for_a_connection_that_is_opened_again() -> None:
         times = stepped.times()
         assert of(times.blocked) == of(times.schedule_lag) == distribution(0, 94 * MS)
         assert of(times.response) == distribution(96 * MS)
-        assert (connection.answered, connection.unanswered) == (1, 1)
+        assert (connection.answered, connection.messages.unanswered) == (1, 1)
 
 
 def test_a_reply_that_ends_the_connection_opens_the_next_for_the_next_message() -> None:
@@ -132,7 +132,7 @@ def test_a_reply_that_ends_the_connection_opens_the_next_for_the_next_message() 
             assert peer.recv(64) == b"ping"
             peer.sendall(b"all of it")
             peer.close()
-        stepped.turn_until(lambda: stepped.engine.is_finished)
+        stepped.turn_until(lambda: stepped.engine.pool.is_finished)
         times = stepped.times()
         assert of(times.user_space) == distribution(3 * MS, 3 * MS, 3 * MS)
         assert of(times.blocked) == distribution(0, 3 * MS, MS)
@@ -153,7 +153,7 @@ def test_one_way_messages_go_out_at_their_times(payloads: tuple[bytes, ...]) -> 
             stepped.turn_at((number + 1) * MS - 1)
             assert connection.submitted == connection.answered == number + 1
             assert stepped.peers[0].recv(64) == payloads[number % len(payloads)]
-        assert stepped.engine.is_finished
+        assert stepped.engine.pool.is_finished
         times = stepped.times()
         assert of(times.schedule_lag) == of(times.generator_lag) == distribution(*[MS - 1] * 3)
         assert (times.user_space.count, times.response.count) == (0, 0)
@@ -198,7 +198,7 @@ def test_every_message_is_accounted_for_whatever_is_answered_when(
     with SteppedEngine(model=schedule(*offsets_ns)) as stepped:
         connections = stepped.open(4, conversation(*payloads, pipeline=3, scheduled=True))
         stepped.engine.start()
-        while stepped.engine.totals().answered < 300:
+        while stepped.engine.pool.totals().answered < 300:
             stepped.turn_at(stepped.clock.now_ns - START_NS + chance.randrange(3 * MS))
             for connection in connections:
                 if answered := chance.randint(0, connection.in_flight):

@@ -26,7 +26,7 @@ def lose(stepped: SteppedEngine, connection: Connection, back_off_ns: int) -> No
     """Wait for ``connection`` to fail; let its back-off pass, and not a nanosecond less."""
     stepped.turn_until(lambda: connection.state is State.FAILED)
     assert stepped.engine.next_timeout() == back_off_ns / SECOND
-    assert not stepped.engine.is_finished
+    assert not stepped.engine.pool.is_finished
     pass_time(stepped, back_off_ns - 1)
     stepped.engine.turn(0)
     assert connection.state is State.FAILED
@@ -45,8 +45,8 @@ def test_a_connect_that_does_not_end_is_a_failure_in_time() -> None:
         pass_time(stepped, 1)
         assert connection.state.value == "failed"
         assert stepped.failures() == {(Phase.CONNECT, Cause.TIMEOUT): 1}
-        assert stepped.engine.is_finished
-        assert (stepped.engine.opened, stepped.engine.closed) == (0, 0)
+        assert stepped.engine.pool.is_finished
+        assert (stepped.engine.pool.opened, stepped.engine.pool.closed) == (0, 0)
 
 
 def test_a_reply_that_does_not_come_is_a_failure_of_that_connection_alone() -> None:
@@ -59,7 +59,7 @@ def test_a_reply_that_does_not_come_is_a_failure_of_that_connection_alone() -> N
         assert silent.state is State.READY
         pass_time(stepped, 1)
         assert (silent.state, other.state) == (State.FAILED, State.READY)
-        assert silent.unanswered == 1
+        assert silent.messages.unanswered == 1
         assert stepped.failures() == NO_REPLY
         pass_time(stepped, 5 * SECOND - 2)
         assert other.state.value == "ready"
@@ -73,7 +73,7 @@ def test_a_first_message_that_is_not_answered_is_a_failure() -> None:
         stepped.turn_until(lambda: connection.state is State.GREETING)
         pass_time(stepped, 5 * SECOND)
         assert connection.state is State.FAILED
-        assert not stepped.engine.is_opening
+        assert not stepped.engine.pool.is_opening
         assert stepped.failures() == NO_REPLY
 
 
@@ -100,7 +100,7 @@ def test_part_of_a_window_puts_the_timeout_off() -> None:
             stepped.turn_until(lambda answered=answered: connection.answered == answered)  # type: ignore[misc]
         assert stepped.failures() == {}
         pass_time(stepped, 5 * SECOND)
-        assert connection.unanswered == 4
+        assert connection.messages.unanswered == 4
 
 
 def test_a_peer_that_does_not_read_is_a_failure_in_sending() -> None:
@@ -137,7 +137,7 @@ def test_a_connection_that_waits_for_nothing_is_left_alone() -> None:
         for _ in range(10):
             pass_time(stepped, 7 * SECOND)
         stepped.start()
-        assert stepped.engine.totals().up == 2
+        assert stepped.engine.pool.totals().up == 2
         assert stepped.failures() == {}
 
 
@@ -183,7 +183,7 @@ def test_a_reply_that_drips_is_a_failure_in_time(policy: ConnectionPolicy) -> No
         assert connection.state is State.READY
         pass_time(stepped, 1)
         assert connection.state.value == "failed"
-        assert connection.unanswered == 1
+        assert connection.messages.unanswered == 1
         assert stepped.failures() == NOT_WHOLE
 
 
@@ -218,7 +218,7 @@ def test_of_several_in_flight_the_oldest_counts(model: MakeModel | None) -> None
         drip(stepped, connection, 1, left_ns - 1)
         pass_time(stepped, 1)
         assert stepped.failures() == NOT_WHOLE
-        assert connection.unanswered == 2
+        assert connection.messages.unanswered == 2
 
 
 def test_a_message_that_is_taken_byte_by_byte_is_a_failure_in_time() -> None:
@@ -269,7 +269,7 @@ def test_a_reply_that_is_there_already_is_in_time_and_a_part_of_one_is_not() -> 
         stepped.peer_of(whole).sendall(b"ping")
         stepped.peer_of(part).sendall(b"pi")
         stepped.clock.advance(2 * SECOND)
-        stepped.engine._handle_due()  # before the sockets are polled
+        stepped.engine.pool.handle_due()  # before the sockets are polled
         assert stepped.failures() == {}
         stepped.clock.advance(1)
         stepped.turn_until(lambda: bool(whole.answered))
@@ -285,9 +285,9 @@ def test_a_failed_connection_stays_down_unless_asked() -> None:
     with SteppedEngine(POLICY) as stepped:
         stepped.open(1)
         stepped.peers[0].close()
-        stepped.turn_until(lambda: stepped.engine.is_finished)
+        stepped.turn_until(lambda: stepped.engine.pool.is_finished)
         pass_time(stepped, 60 * SECOND)
-        assert stepped.engine.opened == 1
+        assert stepped.engine.pool.opened == 1
 
 
 def test_a_failed_connection_comes_up_again_and_goes_on() -> None:
@@ -300,9 +300,13 @@ def test_a_failed_connection_comes_up_again_and_goes_on() -> None:
         lose(stepped, connection, FIRST_BACK_OFF_NS)
         stepped.turn_until(lambda: len(stepped.peers) == 2 and connection.submitted == 3)
         stepped.peers[1].sendall(b"ping")
-        stepped.turn_until(lambda: stepped.engine.is_finished)
-        assert (connection.answered, connection.unanswered, connection.failures) == (2, 1, 1)
-        assert connection.connects == stepped.engine.opened == stepped.engine.closed == 2
+        stepped.turn_until(lambda: stepped.engine.pool.is_finished)
+        assert (connection.answered, connection.messages.unanswered, connection.failures) == (
+            2,
+            1,
+            1,
+        )
+        assert connection.connects == stepped.engine.pool.opened == stepped.engine.pool.closed == 2
 
 
 def test_a_connection_without_messages_left_stays_down() -> None:
@@ -310,7 +314,7 @@ def test_a_connection_without_messages_left_stays_down() -> None:
         [connection] = stepped.open(1, conversation(messages=1))
         stepped.start()
         stepped.peers[0].close()
-        stepped.turn_until(lambda: stepped.engine.is_finished)
+        stepped.turn_until(lambda: stepped.engine.pool.is_finished)
         assert connection.state is State.FAILED
 
 
@@ -329,8 +333,8 @@ def test_back_off_doubles_while_the_target_refuses() -> None:
                 stepped.engine.turn(0)
             back_off_ns = min(2 * back_off_ns, LONGEST_BACK_OFF_NS)
         assert back_off_ns == LONGEST_BACK_OFF_NS
-        stepped.engine.drain()
-        assert stepped.engine.is_finished
+        stepped.engine.pool.drain()
+        assert stepped.engine.pool.is_finished
 
 
 def test_back_off_doubles_while_the_target_only_accepts_and_closes() -> None:
@@ -363,9 +367,9 @@ def test_draining_ends_the_wait_to_be_opened_again() -> None:
         [connection] = stepped.open(1)
         stepped.peers[0].close()
         stepped.turn_until(lambda: connection.state is State.FAILED)
-        assert not stepped.engine.is_finished
-        stepped.engine.drain()
-        assert stepped.engine.is_finished
+        assert not stepped.engine.pool.is_finished
+        stepped.engine.pool.drain()
+        assert stepped.engine.pool.is_finished
         assert stepped.engine.next_timeout() is None
         pass_time(stepped, 60 * SECOND)
         assert connection.connects == 1

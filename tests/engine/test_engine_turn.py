@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from places import full_backlog
 from records import distribution
-from stepped_engine import MS, SECOND, SteppedEngine, conversation, tapping
+from stepped_engine import MS, SECOND, SteppedEngine, conversation, socket_of, tapping
 
 from loadgen.engine.connect_pacer import CONNECTS_PER_TURN, CONNECTS_UNDER_WAY
 from loadgen.engine.connection import Connection
@@ -139,7 +139,7 @@ def test_all_that_one_turn_reads_is_stamped_before_it_sends(backend: str) -> Non
             read_at.append((call, clock.now_ns))
 
         for connection in connections:
-            connection.socket._note = note
+            socket_of(connection)._note = note
         began_ns = clock.now_ns
         stepped.engine.turn(0)
         assert of(stepped.times().user_space) == distribution(*[0] * 50)
@@ -159,9 +159,9 @@ def test_what_was_ready_before_the_last_poll_may_have_arrived_before_it(backend:
         expected = []
         while any(connection.answered == 0 for connection in connections):
             stepped.clock.advance(MS)
-            answered = stepped.engine.totals().answered
+            answered = stepped.engine.pool.totals().answered
             stepped.engine.turn(0)
-            count = stepped.engine.totals().answered - answered
+            count = stepped.engine.pool.totals().answered - answered
             expected += [stepped.clock.now_ns - began_ns] * count
         assert of(stepped.times().read_uncertainty) == distribution(*expected)
 
@@ -175,8 +175,8 @@ def test_a_closed_connection_in_the_left_over_list_is_skipped() -> None:
         left = [connection for connection in connections if connection.state is State.READY]
         assert len(left) == MANY - TURN_EVENTS
         for connection in left[::2]:
-            stepped.engine.drain_one(connection)
-        stepped.turn_until(lambda: stepped.engine.is_finished)
+            stepped.engine.pool.drain_one(connection)
+        stepped.turn_until(lambda: stepped.engine.pool.is_finished)
         gone = [connection.state for connection in left]
         assert gone == [State.CLOSED, State.FAILED] * (len(left) // 2)
         assert stepped.failures() == {(Phase.RECEIVE, Cause.CLOSED): MANY - len(left) // 2}
@@ -186,7 +186,7 @@ def test_a_connection_that_closed_before_its_first_send_is_skipped() -> None:
     with SteppedEngine() as stepped:
         first, second = stepped.open(2)
         stepped.engine.start()
-        stepped.engine.drain_one(first)
+        stepped.engine.pool.drain_one(first)
         stepped.turn_until(lambda: second.submitted == 1)
         assert first.submitted == 0
 
@@ -202,7 +202,7 @@ def test_a_connect_that_does_not_end_holds_up_a_bounded_number() -> None:
         for begun in range(1, 9):
             stepped.engine.turn(0)
             assert under_way() == min(begun * CONNECTS_PER_TURN, CONNECTS_UNDER_WAY)
-        assert stepped.engine.is_opening
+        assert stepped.engine.pool.is_opening
 
 
 def test_a_rate_of_connecting_is_even_from_the_start() -> None:
@@ -232,7 +232,7 @@ def test_next_timeout_is_none_where_nothing_will_ever_happen() -> None:
     with SteppedEngine() as stepped:
         assert stepped.engine.next_timeout() is None
         stepped.engine.turn(0)
-        assert stepped.engine.is_finished
+        assert stepped.engine.pool.is_finished
 
 
 def test_next_timeout_is_the_nearest_of_all() -> None:
@@ -242,7 +242,7 @@ def test_next_timeout_is_the_nearest_of_all() -> None:
         assert stepped.engine.next_timeout() == 0.0
         stepped.engine.turn(0)
         assert stepped.engine.next_timeout() == 3.0
-        stepped.turn_until(lambda: stepped.engine.opened == 1)
+        stepped.turn_until(lambda: stepped.engine.pool.opened == 1)
         assert stepped.engine.next_timeout() == 5.0
         stepped.clock.advance(2 * SECOND)
         assert stepped.engine.next_timeout() == 3.0
@@ -263,6 +263,6 @@ def test_an_end_that_is_seen_twice_before_its_turn_to_send_is_one_reply() -> Non
         for peer in stepped.peers:
             peer.sendall(peer.recv(64))
             peer.close()
-        stepped.turn_until(lambda: stepped.engine.is_finished)
+        stepped.turn_until(lambda: stepped.engine.pool.is_finished)
         assert stepped.failures() == {}
-        assert stepped.engine.totals().answered == MANY
+        assert stepped.engine.pool.totals().answered == MANY

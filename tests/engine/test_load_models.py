@@ -2,10 +2,9 @@
 
 import itertools
 
-from stepped_engine import MS, START_NS, idle_connections
+from stepped_engine import MS, START_NS, idle_channels
 
-from loadgen.engine.connection import Connection
-from loadgen.engine.lifecycle import State
+from loadgen.engine.channel import MessageChannel
 from loadgen.engine.load_models import ClosedLoop, OnDemand, Thinking
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import ManualClock
@@ -13,12 +12,12 @@ from loadgen.net.clock import ManualClock
 
 class TestClosedLoop:
     def test_lets_a_connection_send_at_once_when_it_was_answered(self) -> None:
-        replied = idle_connections(3, ManualClock())
+        replied = idle_channels(3, ManualClock())
         assert ClosedLoop().next_senders(replied) == replied
 
     def test_lets_admitted_connections_send_first_in_bounded_portions(self) -> None:
         model = ClosedLoop()
-        connections = idle_connections(TURN_EVENTS + 2, ManualClock())
+        connections = idle_channels(TURN_EVENTS + 2, ManualClock())
         for connection in connections[:-1]:
             model.admit(connection)
         assert model.next_ns() == 0
@@ -29,10 +28,10 @@ class TestClosedLoop:
 
     def test_skips_a_connection_that_is_down(self) -> None:
         model = ClosedLoop()
-        gone, here = idle_connections(2, ManualClock())
+        gone, here = idle_channels(2, ManualClock())
         model.admit(gone)
         model.admit(here)
-        gone.state = State.FAILED
+        gone.detach()
         assert model.next_senders([]) == [here]
 
 
@@ -44,7 +43,7 @@ class ThinkTimes:
         pauses_ns = itertools.cycle(think_ns)
         self.model = Thinking(lambda _: next(pauses_ns), self.clock)
 
-    def senders_at(self, offset_ns: int, *replied: Connection) -> list[Connection]:
+    def senders_at(self, offset_ns: int, *replied: MessageChannel) -> list[MessageChannel]:
         self.clock.now_ns = START_NS + offset_ns
         return self.model.next_senders(list(replied))
 
@@ -52,21 +51,21 @@ class ThinkTimes:
 class TestThinking:
     def test_begins_without_think_time(self) -> None:
         scene = ThinkTimes(5 * MS)
-        [newcomer] = idle_connections(1, scene.clock)
+        [newcomer] = idle_channels(1, scene.clock)
         scene.model.admit(newcomer)
         assert scene.model.next_ns() == 0
         assert scene.senders_at(0) == [newcomer]
 
     def test_drops_the_think_time_of_a_connection_that_is_opened_again(self) -> None:
         scene = ThinkTimes(5 * MS)
-        [connection] = idle_connections(1, scene.clock)
+        [connection] = idle_channels(1, scene.clock)
         assert scene.senders_at(0, connection) == []
-        connection.connects += 1
+        connection.generation += 1
         assert scene.senders_at(5 * MS) == []
 
     def test_lets_each_send_once_its_time_is_over_and_no_earlier(self) -> None:
         scene = ThinkTimes(5 * MS, 3 * MS)
-        one, other = idle_connections(2, scene.clock)
+        one, other = idle_channels(2, scene.clock)
         assert scene.senders_at(0, one, other) == []
         assert scene.model.next_ns() == START_NS + 3 * MS
         assert scene.senders_at(3 * MS - 1) == []
@@ -76,13 +75,13 @@ class TestThinking:
 
     def test_lets_equals_send_in_the_order_of_their_replies(self) -> None:
         scene = ThinkTimes(MS)
-        connections = idle_connections(5, scene.clock)[::-1]
+        connections = idle_channels(5, scene.clock)[::-1]
         scene.senders_at(0, *connections)
         assert scene.senders_at(MS) == connections
 
     def test_lets_a_bounded_number_send_at_a_time(self) -> None:
         scene = ThinkTimes(MS)
-        connections = idle_connections(TURN_EVENTS + 5, scene.clock)
+        connections = idle_channels(TURN_EVENTS + 5, scene.clock)
         scene.senders_at(0, *connections)
         assert scene.senders_at(MS) == connections[:TURN_EVENTS]
         assert scene.model.next_ns() == START_NS + MS
@@ -90,16 +89,16 @@ class TestThinking:
 
     def test_has_no_think_time_after_the_last_message(self) -> None:
         scene = ThinkTimes(MS)
-        [draining] = idle_connections(1, scene.clock)
+        [draining] = idle_channels(1, scene.clock)
         draining.in_flight = 1
-        draining.drain()
+        draining.revoke()
         assert scene.senders_at(0, draining) == [draining]
 
     def test_skips_a_connection_that_broke_in_its_think_time(self) -> None:
         scene = ThinkTimes(MS)
-        [broken] = idle_connections(1, scene.clock)
+        [broken] = idle_channels(1, scene.clock)
         scene.senders_at(0, broken)
-        broken.state = State.FAILED
+        broken.detach()
         assert scene.senders_at(MS) == []
         assert scene.model.next_ns() is None
 
@@ -108,34 +107,34 @@ class Owner:
     """Notes when its connections are free."""
 
     def __init__(self) -> None:
-        self.free: list[Connection] = []
+        self.free: list[int] = []
 
-    def when_free(self, connection: Connection) -> None:
-        self.free.append(connection)
+    def when_free(self, index: int) -> None:
+        self.free.append(index)
 
 
 class TestOnDemand:
     def test_tells_the_owner_of_each_connection_that_it_is_free(self) -> None:
         owners = [Owner(), Owner()]
         model = OnDemand(owners)
-        one, other = idle_connections(2, ManualClock(), scheduled=True)
+        one, other = idle_channels(2, ManualClock(), scheduled=True)
         model.admit(other)
-        assert [owner.free for owner in owners] == [[], [other]]
+        assert [owner.free for owner in owners] == [[], [1]]
         assert model.note_free(one)
-        assert [owner.free for owner in owners] == [[one], [other]]
+        assert [owner.free for owner in owners] == [[0], [1]]
 
     def test_knows_owners_that_are_added_later(self) -> None:
         owners: list[Owner] = []
         model = OnDemand(owners)
-        [connection] = idle_connections(1, ManualClock(), scheduled=True)
+        [connection] = idle_channels(1, ManualClock(), scheduled=True)
         owners.append(Owner())
         model.admit(connection)
-        assert owners[0].free == [connection]
+        assert owners[0].free == [0]
 
     def test_tells_nothing_of_connections_that_are_busy_or_done(self) -> None:
         owner = Owner()
         model = OnDemand([owner, owner])
-        busy, silent = idle_connections(2, ManualClock(), scheduled=True)
+        busy, silent = idle_channels(2, ManualClock(), scheduled=True)
         busy.in_flight = 1
         silent.revoke()
         assert not model.note_free(busy)
@@ -144,14 +143,14 @@ class TestOnDemand:
 
     def test_sends_nothing_by_itself(self) -> None:
         model = OnDemand([Owner()])
-        [connection] = idle_connections(1, ManualClock(), scheduled=True)
+        [connection] = idle_channels(1, ManualClock(), scheduled=True)
         model.begin(START_NS)
         model.admit(connection)
         model.send_due(lambda *_: None, lambda *_: None)
-        assert connection.submitted == 0
+        assert connection.counts()[0] == 0
         assert model.next_ns() is None
         assert model.overdue(START_NS, START_NS + MS) == 0
 
     def test_lets_replied_connections_transmit_to_end(self) -> None:
-        replied = idle_connections(2, ManualClock(), scheduled=True)
+        replied = idle_channels(2, ManualClock(), scheduled=True)
         assert OnDemand([]).next_senders(replied) == replied

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
-from stepped_engine import MS, START_NS, idle_connections
+from stepped_engine import MS, START_NS, break_socket, idle_channels
 
-from loadgen.engine.connection import Connection
-from loadgen.engine.lifecycle import Event
+from loadgen.engine.channel import Channel, MessageChannel
 from loadgen.engine.load_models import SENDS_AT_ONCE, OpenLoop, WarmUp
 from loadgen.net.clock import NEVER_NS, ManualClock
 from loadgen.net.failure import Cause, ConnectionFailed, Phase
@@ -22,24 +21,24 @@ class Schedule:
     ) -> None:
         self.clock = ManualClock(START_NS)
         self.sends: list[tuple[int, int, int]] = []
-        self.settled: list[Connection] = []
-        self.failed: list[tuple[Connection, ConnectionFailed]] = []
+        self.settled: list[Channel] = []
+        self.failed: list[tuple[Channel, ConnectionFailed]] = []
         self.model = OpenLoop(offsets_ns or offsets, self.clock, self.sends.append, warm_up)
-        self._connections: list[Connection] = []
+        self._connections: list[MessageChannel] = []
 
-    def begin(self, count: int, pipeline: int = 1) -> list[Connection]:
+    def begin(self, count: int, pipeline: int = 1) -> list[MessageChannel]:
         """Add ``count`` free connections, and begin the schedule."""
-        self._connections = idle_connections(count, self.clock, scheduled=True, pipeline=pipeline)
+        self._connections = idle_channels(count, self.clock, scheduled=True, pipeline=pipeline)
         for connection in self._connections:
             self.model.admit(connection)
         self.model.begin(START_NS)
         return self._connections
 
-    def senders_at(self, offset_ns: int) -> list[Connection]:
+    def senders_at(self, offset_ns: int) -> list[MessageChannel]:
         """Return which connections send so long after the start, in the order of messages."""
         self.clock.now_ns = START_NS + offset_ns
         before = len(self.sends)
-        submitted = [connection.submitted for connection in self._connections]
+        submitted = [connection.counts()[0] for connection in self._connections]
         self.model.send_due(
             lambda connection, _: self.settled.append(connection),
             lambda connection, broken: self.failed.append((connection, broken)),
@@ -47,12 +46,12 @@ class Schedule:
         senders = [
             connection
             for connection, earlier in zip(self._connections, submitted, strict=True)
-            for _ in range(connection.submitted - earlier)
+            for _ in range(connection.counts()[0] - earlier)
         ]
         assert len(senders) == len(self.sends) - before
         return senders
 
-    def answer(self, *connections: Connection) -> None:
+    def answer(self, *connections: MessageChannel) -> None:
         """Answer all that is in flight on ``connections``."""
         for connection in connections:
             connection.in_flight = 0
@@ -66,7 +65,7 @@ class Schedule:
 class TestOpenLoop:
     def test_sends_nothing_before_it_begins(self) -> None:
         scene = Schedule(0)
-        [connection] = idle_connections(1, scene.clock, scheduled=True)
+        [connection] = idle_channels(1, scene.clock, scheduled=True)
         scene.model.admit(connection)
         assert scene.model.next_ns() is None
         assert scene.senders_at(10 * MS) == []
@@ -141,7 +140,7 @@ class TestOpenLoop:
     def test_skips_connections_that_are_no_longer_free(self) -> None:
         scene = Schedule(0, 0)
         failed, draining, busy, free = scene.begin(4)
-        failed.close(Event.FAIL)
+        failed.detach()
         draining.revoke()
         busy.in_flight = 1
         assert scene.senders_at(0) == [free]
@@ -158,7 +157,7 @@ class TestOpenLoop:
     def test_fails_a_connection_that_breaks_with_its_message(self) -> None:
         scene = Schedule(0, 0)
         broken, whole = scene.begin(2)
-        broken.socket.is_broken = True
+        break_socket(broken)
         assert scene.senders_at(0) == [broken, whole]
         [(connection, error)] = scene.failed
         assert connection is broken

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from stepped_engine import MS, MakeModel, SteppedEngine, conversation, every
+from stepped_engine import MS, MakeModel, SteppedEngine, conversation, every, socket_of
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import ONE_BY_ONE, Conversation
@@ -32,13 +32,13 @@ def noting_ends(stepped: SteppedEngine) -> list[Ended]:
         assert not connection.state.is_live
         heard.append((connection.index, failure, lost))
 
-    stepped.engine.when_ended = hear
+    stepped.engine.pool.when_ended = hear
     return heard
 
 
 def narrow(connection: Connection) -> None:
     """Let the kernel accept little of what ``connection`` sends at a time."""
-    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    socket_of(connection).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
 
 
 class TestCut:
@@ -46,9 +46,9 @@ class TestCut:
         with SteppedEngine() as stepped:
             one, other = stepped.open(2, conversation(pipeline=3))
             stepped.start()
-            stepped.engine.cut(one)
-            assert (one.state, one.unanswered) == (State.CLOSED, 3)
-            assert stepped.engine.cut_off == 3
+            stepped.engine.pool.cut(one)
+            assert (one.state, one.messages.unanswered) == (State.CLOSED, 3)
+            assert stepped.engine.pool.cut_off == 3
             assert stepped.peer_of(other).recv(64) == b"ping" * 3
             stepped.answer(other, b"ping" * 3)
             assert other.answered == 3
@@ -59,50 +59,50 @@ class TestCut:
             [connection] = stepped.open(1)
             stepped.start()
             heard = noting_ends(stepped)
-            stepped.engine.cut(connection)
-            stepped.engine.cut(connection)
+            stepped.engine.pool.cut(connection)
+            stepped.engine.pool.cut(connection)
             assert heard == [(0, None, 0)]
-            assert (stepped.engine.cut_off, stepped.engine.closed) == (1, 1)
+            assert (stepped.engine.pool.cut_off, stepped.engine.pool.closed) == (1, 1)
 
     def test_of_a_connection_that_drains_is_final(self) -> None:
         with SteppedEngine() as stepped:
             [connection] = stepped.open(1, conversation(pipeline=2))
             stepped.start()
-            stepped.engine.drain_one(connection)
-            assert (connection.state, stepped.engine.cut_off) == (State.DRAINING, 0)
-            stepped.engine.cut(connection)
-            assert (connection.state, stepped.engine.cut_off) == (State.CLOSED, 2)
+            stepped.engine.pool.drain_one(connection)
+            assert (connection.state, stepped.engine.pool.cut_off) == (State.DRAINING, 0)
+            stepped.engine.pool.cut(connection)
+            assert (connection.state, stepped.engine.pool.cut_off) == (State.CLOSED, 2)
 
     def test_of_an_idle_connection_cuts_nothing_off(self) -> None:
         with SteppedEngine() as stepped:
             [connection] = stepped.open(1)
-            stepped.engine.cut(connection)
-            assert (connection.state, stepped.engine.cut_off) == (State.CLOSED, 0)
-            assert stepped.engine.is_finished
+            stepped.engine.pool.cut(connection)
+            assert (connection.state, stepped.engine.pool.cut_off) == (State.CLOSED, 0)
+            assert stepped.engine.pool.is_finished
 
     def test_of_a_greeting_cuts_no_message_off(self) -> None:
         with SteppedEngine() as stepped:
             [connection] = stepped.engine.add(conversation(first_message=b"hello"))
             stepped.turn_until(lambda: connection.state is State.GREETING)
-            stepped.engine.cut(connection)
-            assert (connection.state, stepped.engine.cut_off) == (State.CLOSED, 0)
+            stepped.engine.pool.cut(connection)
+            assert (connection.state, stepped.engine.pool.cut_off) == (State.CLOSED, 0)
 
     def test_of_a_connect_under_way_ends_it(self) -> None:
         with SteppedEngine() as stepped:
             [connection] = stepped.engine.add(conversation())
             stepped.engine.turn(0)
-            stepped.engine.cut(connection)
+            stepped.engine.pool.cut(connection)
             assert connection.state is State.CLOSED
-            assert stepped.engine.is_finished
-            assert not stepped.engine.is_opening
+            assert stepped.engine.pool.is_finished
+            assert not stepped.engine.pool.is_opening
 
     def test_of_one_that_has_not_begun_to_connect_leaves_nothing(self) -> None:
         with SteppedEngine() as stepped:
             [connection] = stepped.engine.add(conversation())
-            stepped.engine.cut(connection)
-            assert stepped.engine.is_finished
-            assert not stepped.engine.is_opening
-            assert stepped.engine.opened == 0
+            stepped.engine.pool.cut(connection)
+            assert stepped.engine.pool.is_finished
+            assert not stepped.engine.pool.is_opening
+            assert stepped.engine.pool.opened == 0
 
     def test_of_one_that_waits_to_be_opened_again_keeps_it_down(self) -> None:
         with SteppedEngine(RECONNECT) as stepped:
@@ -110,11 +110,11 @@ class TestCut:
             stepped.start()
             stepped.peer_of(connection).close()
             stepped.turn_until(lambda: connection.state is State.FAILED)
-            stepped.engine.cut(connection)
-            assert stepped.engine.is_finished
+            stepped.engine.pool.cut(connection)
+            assert stepped.engine.pool.is_finished
             stepped.turn_at(10 * FIRST_BACK_OFF_NS)
-            assert (connection.state, stepped.engine.opened) == (State.FAILED, 1)
-            assert stepped.engine.cut_off == 0  # it was lost, with the connection
+            assert (connection.state, stepped.engine.pool.opened) == (State.FAILED, 1)
+            assert stepped.engine.pool.cut_off == 0  # it was lost, with the connection
 
     def test_of_a_message_that_is_half_sent_cuts_it_off(self) -> None:
         with SteppedEngine() as stepped:
@@ -123,8 +123,8 @@ class TestCut:
             stepped.engine.start()
             stepped.turn_until(lambda: connection.submitted == 1)
             assert 0 < connection.bytes_sent < len(BIG)
-            stepped.engine.cut(connection)
-            assert (connection.state, stepped.engine.cut_off) == (State.CLOSED, 1)
+            stepped.engine.pool.cut(connection)
+            assert (connection.state, stepped.engine.pool.cut_off) == (State.CLOSED, 1)
 
     def test_is_what_closing_the_engine_does_to_each(self) -> None:
         with SteppedEngine() as stepped:
@@ -132,7 +132,7 @@ class TestCut:
             stepped.start()
             heard = noting_ends(stepped)
             stepped.engine.close()
-            assert stepped.engine.cut_off == 6
+            assert stepped.engine.pool.cut_off == 6
             assert sorted(heard) == [(0, None, 0), (1, None, 0), (2, None, 0)]
 
 
@@ -187,10 +187,10 @@ class TestWhenEnded:
         with SteppedEngine() as stepped:
             busy, idle = stepped.open(2)
             heard = noting_ends(stepped)
-            stepped.engine.drain_one(idle)
+            stepped.engine.pool.drain_one(idle)
             assert heard == [(idle.index, None, 0)]
             stepped.start()
-            stepped.engine.drain_one(busy)
+            stepped.engine.pool.drain_one(busy)
             assert len(heard) == 1
             stepped.answer(busy)
             stepped.turn_until(lambda: len(heard) == 2)
@@ -213,7 +213,7 @@ class TestWhenEnded:
         with SteppedEngine() as stepped:
             heard = noting_ends(stepped)
             [connection] = stepped.engine.add(conversation())
-            stepped.engine.drain_one(connection)
+            stepped.engine.pool.drain_one(connection)
             assert heard == []
 
 
@@ -221,12 +221,12 @@ class OnRequest:
     """An engine that sends a message when the test says so, and the owner of a connection."""
 
     def __init__(self) -> None:
-        self.free: list[Connection] = []
+        self.free: list[int] = []
         self.stepped = SteppedEngine(RECONNECT, model=lambda *_: OnDemand([self]))
         self.stepped.engine.start()
 
-    def when_free(self, connection: Connection) -> None:
-        self.free.append(connection)
+    def when_free(self, index: int) -> None:
+        self.free.append(index)
 
     def open(self, talk: Conversation | None = None) -> Connection:
         [connection] = self.stepped.open(1, talk)
@@ -241,9 +241,9 @@ class TestSendNow:
             stepped.turn_at(MS)
             assert connection.submitted == 0
             for message in (b"one", b"two", b"one"):
-                assert connection.is_free
-                stepped.engine.send_now(connection)
-                assert not connection.is_free
+                assert connection.messages.is_free
+                stepped.engine.send_now(connection.messages)
+                assert not connection.messages.is_free
                 assert stepped.peer_of(connection).recv(64) == message
                 stepped.answer(connection, message)
             assert (connection.submitted, connection.answered) == (3, 3)
@@ -252,26 +252,26 @@ class TestSendNow:
         scene = OnRequest()
         with scene.stepped as stepped:
             connection = scene.open()
-            assert scene.free == [connection]
-            stepped.engine.send_now(connection)
+            assert scene.free == [0]
+            stepped.engine.send_now(connection.messages)
             stepped.turn_at(MS)
-            assert scene.free == [connection]
+            assert scene.free == [0]
             stepped.answer(connection)
-            assert scene.free == [connection] * 2
+            assert scene.free == [0, 0]
 
     def test_tells_the_owner_of_a_connection_that_came_up_again(self) -> None:
         scene = OnRequest()
         with scene.stepped as stepped:
             connection = scene.open()
             heard = noting_ends(stepped)
-            stepped.engine.send_now(connection)
+            stepped.engine.send_now(connection.messages)
             stepped.peer_of(connection).close()
             stepped.turn_until(lambda: bool(heard))
             assert [lost for _, _, lost in heard] == [1]
-            assert not connection.is_free
+            assert not connection.messages.is_free
             stepped.clock.advance(FIRST_BACK_OFF_NS)
             stepped.turn_until(lambda: len(scene.free) == 2)
-            stepped.engine.send_now(connection)
+            stepped.engine.send_now(connection.messages)
             assert stepped.peer_of(connection).recv(64) == b"ping"
 
     def test_waits_for_room_where_the_kernel_does_not_take_all(self) -> None:
@@ -279,14 +279,14 @@ class TestSendNow:
         with scene.stepped as stepped:
             connection = scene.open(conversation(BIG, reply="none"))
             narrow(connection)
-            stepped.engine.send_now(connection)
+            stepped.engine.send_now(connection.messages)
             assert 0 < connection.bytes_sent < len(BIG)
-            assert not connection.is_free
+            assert not connection.messages.is_free
             peer, received = stepped.peer_of(connection), 0
             while received < len(BIG):
                 received += len(peer.recv(65536))
                 stepped.engine.turn(0)
-            assert scene.free == [connection] * 2
+            assert scene.free == [0, 0]
             assert connection.answered == 1
 
     def test_on_a_broken_connection_is_an_event_and_no_exception(self) -> None:
@@ -295,8 +295,8 @@ class TestSendNow:
             connection = scene.open()
             heard = noting_ends(stepped)
             stepped.peer_of(connection).close()
-            connection.socket.shutdown(socket.SHUT_WR)  # so that the next send fails at once
-            stepped.engine.send_now(connection)
+            socket_of(connection).shutdown(socket.SHUT_WR)  # so that the next send fails at once
+            stepped.engine.send_now(connection.messages)
             assert heard == [(0, Failure(Phase.SEND, Cause.RESET), 1)]
             assert connection.state is State.FAILED
 
@@ -304,9 +304,9 @@ class TestSendNow:
         scene = OnRequest()
         with scene.stepped as stepped:
             connection = scene.open()
-            assert stepped.engine.model.next_ns() is None
-            stepped.engine.send_now(connection)
-            assert stepped.engine.model.next_ns() is None
+            assert stepped.engine.next_timeout() is not None
+            stepped.engine.send_now(connection.messages)
+            assert stepped.engine.next_timeout() is not None
             assert stepped.engine.overdue(0, stepped.clock() + MS) == 0
 
 
@@ -344,7 +344,11 @@ class TestMessagesThatCannotBeMade:
             stepped.turn_at(3 * MS)
             assert heard == [(0, Failure(Phase.SEND, Cause.USER_CODE), 0)]
             assert stepped.failures() == {(Phase.SEND, Cause.USER_CODE): 1}
-            assert (connection.submitted, connection.answered, connection.unanswered) == (2, 2, 0)
+            assert (connection.submitted, connection.answered, connection.messages.unanswered) == (
+                2,
+                2,
+                0,
+            )
 
     def test_have_no_schedule_lag(self) -> None:
         with SteppedEngine(model=every(MS)) as stepped:

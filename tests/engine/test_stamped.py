@@ -38,7 +38,7 @@ def test_a_reply_arrived_between_sent_and_read(payloads: tuple[bytes, ...]) -> N
             assert (index, replies, intended_ns) == (0, 1, 0)
             assert sent_ns <= before_ns <= stamp_ns <= after_ns <= read_ns
             wire.rows.clear()
-            assert wire.connection.transmit() == READ
+            assert wire.channel.transmit() == READ
 
 
 def test_nothing_to_read_is_no_reply() -> None:
@@ -70,7 +70,7 @@ def test_the_stamp_belongs_to_the_batch_that_was_sent_last(payloads: tuple[bytes
         wire.begin()
         for _ in range(2):
             wire.reply(b"ping")
-            wire.connection.transmit()
+            wire.channel.transmit()
         wire.rows.clear()
         wire.reply(b"pongpingpongping")
         assert wire.kinds() == [(2, "upper bound"), (1, "upper bound"), (1, "stamp")]
@@ -169,11 +169,11 @@ def test_a_reply_without_a_stamp_counts_all_the_same(
     with wire:
         wire.begin()
         assert wire.reply(b"pingpong")
-        assert wire.connection.transmit() == READ
+        assert wire.channel.transmit() == READ
         assert wire.reply(b"ping")
         assert wire.reply(b"pong")
         assert wire.kinds() == [(2, "missing"), (1, "missing"), (1, "missing")]
-        assert wire.connection.transmit() == NOTHING
+        assert wire.channel.transmit() == NOTHING
         assert (wire.connection.answered, wire.connection.bytes_received) == (4, 16)
 
 
@@ -203,4 +203,4 @@ def test_a_connection_goes_on_over_another_socket(payloads: tuple[bytes, ...]) -
         wire.begin()
         wire.reply(b"ping")
         assert wire.kinds() == [(1, "stamp")]
-        assert (wire.connection.answered, wire.connection.unanswered) == (1, 1)
+        assert (wire.connection.answered, wire.channel.unanswered) == (1, 1)

@@ -48,7 +48,7 @@ def test_every_nth_reply_has_one_however_it_is_cut(
         for _ in expected:
             for piece in pieces:
                 wire.reply(piece)
-            wire.connection.transmit()
+            wire.channel.transmit()
         assert stamped(wire) == expected
         assert {kind for _, kind in wire.kinds()} <= {"stamp", "not asked"}
 
@@ -62,5 +62,5 @@ def test_a_reply_in_two_reads_does_not_change_which_have_one(
         for number in range(12):
             for piece in ((b"ping",), (b"p", b"ing"))[number % 3 == 0]:
                 wire.reply(piece)
-            wire.connection.transmit()
+            wire.channel.transmit()
         assert stamped(wire) == "x." * 6

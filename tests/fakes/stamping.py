@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import pytest
-from stepped_engine import DEADLINE_S, Wire
+from stepped_engine import DEADLINE_S, Wire, socket_of
 
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.stamped import StampedConnection
+from loadgen.engine.stamped import StampedChannel
 from loadgen.net import timestamps
 from loadgen.net.clock import wall_ns
 from loadgen.net.timestamps import MISSING, NOT_ASKED, UPPER_BOUND
@@ -33,10 +33,13 @@ class StampedWire(Wire):
         buffer_bytes: int = 65536,
         index: int = 0,
     ) -> None:
+        self._stamp_every, self._index = stamp_every, index
         super().__init__(talk)
-        self.connection = StampedConnection(index, talk, wall_ns, stamp_every)
         self._buffer = bytearray(buffer_bytes)
         self.unread_bytes = 0
+
+    def channel_of(self, talk: Conversation) -> StampedChannel:
+        return StampedChannel(self._index, talk, wall_ns, self._stamp_every)
 
     def pair(self) -> tuple[Any, socket.socket]:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -56,7 +59,7 @@ class StampedWire(Wire):
                 assert time.monotonic() < deadline_s, "it never arrived"
 
     def peek(self) -> bytes:
-        sock = self.connection.socket
+        sock = socket_of(self.connection)
         assert select.select([sock], [], [], DEADLINE_S)[0]
         seen: bytes = sock.recv(65536, socket.MSG_PEEK)
         return seen

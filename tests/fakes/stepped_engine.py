@@ -9,21 +9,25 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, Final, Self
 
+from loadgen.engine.channel import Channel, MessageChannel
 from loadgen.engine.connection import Connection
-from loadgen.engine.conversation import Conversation, Window
+from loadgen.engine.conversation import ONE_BY_ONE, Conversation, GreetingStep, Window
 from loadgen.engine.engine import Engine
+from loadgen.engine.group import Group
 from loadgen.engine.lifecycle import State
-from loadgen.engine.load_models import LoadModel, OpenLoop
+from loadgen.engine.load_models import ClosedLoop, LoadModel, OpenLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.rows import Row
+from loadgen.engine.rows import RecordReplies, Row
 from loadgen.engine.selector import BoundedSelector
+from loadgen.engine.stream import StreamChannel
 from loadgen.engine.tallies import TimesTally
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends, protocols
 from loadgen.net.address import Endpoint
 from loadgen.net.clock import Clock, ManualClock
-from loadgen.net.dialer import Dialer, SocketFactory, SocketOptions
-from loadgen.net.failure import Cause, Phase
+from loadgen.net.dialer import Dialer, SocketDialer, SocketFactory
+from loadgen.net.failure import Cause, Failure, Phase
+from loadgen.net.transport import SocketOptions, SocketTransport
 from loadgen.plan.payloads import PayloadQueue
 
 DEADLINE_S: Final = 20.0
@@ -47,21 +51,40 @@ def conversation(
     """Return what connections send; ``reply`` may also be ``verify``, for a verified echo."""
     form = protocols.Echo(verify=True) if reply == "verify" else protocols.parse(reply)
     window = Window(pipeline, 1 if scheduled else pipeline)
-    return Conversation(PayloadQueue(payloads or (b"ping",)), form, window, first_message, messages)
+    greeting = [GreetingStep(first_message, form)] if first_message else []
+    return Conversation(PayloadQueue(payloads or (b"ping",)), form, window, greeting, messages)
+
+
+def greeted_by(*steps: GreetingStep) -> Conversation:
+    """Return what connections send, after such a greeting: a single ping, and echoes of it."""
+    return Conversation(PayloadQueue((b"ping",)), protocols.Echo(), ONE_BY_ONE, steps)
 
 
 class PairDialer(Dialer):
     """Hands out sockets that are connected already."""
 
     stamp_every = 0
+    is_layered = False
 
     def __init__(self, *sockets: Any) -> None:
         self.sockets = list(sockets)
 
-    def dial(self) -> Any:
+    def dial(self) -> SocketTransport:
         sock = self.sockets.pop(0)
         sock.setblocking(False)
-        return sock
+        return SocketTransport(sock)
+
+
+def new_connections(count: int, talk: Conversation, clock: Clock) -> list[Connection]:
+    """Return connections that have not been opened, and that are in no pool."""
+    group = Group(PairDialer(), ClosedLoop())
+    return [Connection(group, talk, StreamChannel(index, talk, clock)) for index in range(count)]
+
+
+def socket_of(connection: Connection) -> Any:
+    """Return the socket of ``connection``; None where it has none now."""
+    transport = connection.channel.transport
+    return transport.socket if isinstance(transport, SocketTransport) else None
 
 
 class Wire:
@@ -70,7 +93,11 @@ class Wire:
     def __init__(self, talk: Conversation, send_buffer_bytes: int | None = None) -> None:
         self.clock = ManualClock(1000)
         self.rows: list[Row] = []
-        self.connection = Connection(0, talk, self.clock)
+        self.record: RecordReplies = self.rows.append
+        self.rejected: list[Failure] = []
+        self._dialer = PairDialer()
+        self.channel = self.channel_of(talk)
+        self.connection = Connection(Group(self._dialer, ClosedLoop()), talk, self.channel)
         self._send_buffer_bytes = send_buffer_bytes
         self._buffer = bytearray(65536)
         self.peer: socket.socket
@@ -80,9 +107,13 @@ class Wire:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self.connection.socket is not None:
-            self.connection.socket.close()
+        sock = socket_of(self.connection)
+        if sock is not None:
+            sock.close()
         self.peer.close()
+
+    def channel_of(self, talk: Conversation) -> StreamChannel:
+        return StreamChannel(0, talk, self.clock)
 
     def come_up(self) -> None:
         """Connect, through a new socketpair; greet, where there is a first message."""
@@ -90,10 +121,21 @@ class Wire:
         if self._send_buffer_bytes is not None:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
         self.peer.settimeout(DEADLINE_S)
-        self.connection.open(PairDialer(ours))
-        self.connection.finish_connect()
-        if self.connection.state is State.GREETING:
-            self.connection.greet()
+        self._dialer.sockets.append(ours)
+        self.connection.open(self.clock, self._settle)
+        self.receive()
+
+    def _settle(self, channel: Channel, interest: int) -> None:
+        """Do what a pool does, as far as a single connection needs it."""
+        connection = self.connection
+        channel.interest = interest
+        if interest == NOTHING and connection.state is State.CONNECTING:
+            connection.note_connected(self.clock())
+            if connection.conversation.greeting:
+                connection.greet(self.clock, self._settle).begin(self._buffer)
+                return
+        if interest == NOTHING:
+            connection.come_up()
 
     def pair(self) -> tuple[Any, socket.socket]:
         """Return the two ends of a new connection, ours and the peer's."""
@@ -101,11 +143,14 @@ class Wire:
 
     def begin(self) -> int:
         """Let messages flow; return the interest."""
-        self.connection.begin(self.rows.append)
-        return self.connection.transmit()
+        self.channel.begin(self)
+        return self.channel.transmit()
+
+    def record_rejected(self, failure: Failure, count: int, now_ns: int) -> None:
+        self.rejected += [failure] * count
 
     def receive(self) -> bool:
-        return self.connection.receive(self._buffer)
+        return self.connection.channel.receive(self._buffer)
 
     def reply(self, data: bytes) -> bool:
         """Let the peer send ``data``, read it; return whether a reply became whole."""
@@ -120,8 +165,7 @@ class Wire:
     def check_balance(self) -> None:
         """Every message that was submitted is answered, in flight or lost."""
         it = self.connection
-        pending = it.in_flight if it.is_up else 0
-        assert it.submitted == it.answered + pending + it.unanswered
+        assert it.submitted == it.answered + it.in_flight + it.messages.unanswered
 
 
 MakeModel = Callable[[Clock, Recorder], LoadModel]
@@ -175,12 +219,13 @@ class SteppedEngine:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.listener.setblocking(False)
         endpoint = endpoint or Endpoint(socket.AF_INET, self.listener.getsockname())
-        self.dialer = Dialer(endpoint, SocketOptions(), factory or socket.socket)
+        self.dialer = SocketDialer(endpoint, SocketOptions(), factory or socket.socket)
         self.selector = selector or backends.open_selector("auto")
         bounded = BoundedSelector(self.selector, self.clock, pacing, self.recorder.pauses)
-        load = model(self.clock, self.recorder) if model else None
+        load = model(self.clock, self.recorder) if model else ClosedLoop()
         policy = policy or ConnectionPolicy()
-        self.engine = Engine(bounded, self.dialer, self.recorder, self.clock, policy, load)
+        group = Group(self.dialer, load)
+        self.engine = Engine(bounded, [group], self.recorder, self.clock, policy)
         self.clock.sleep = self.engine.slept
 
     def __enter__(self) -> Self:
@@ -192,8 +237,8 @@ class SteppedEngine:
         for peer in self.peers:
             peer.close()
         if exception[0] is None:
-            assert self.engine.opened == self.engine.closed
-            assert self.engine.is_finished
+            assert self.engine.pool.opened == self.engine.pool.closed
+            assert self.engine.pool.is_finished
 
     def turn_until(self, condition: Callable[[], bool]) -> None:
         """Take turns that do not wait, accepting meanwhile, until ``condition`` holds."""
@@ -227,7 +272,7 @@ class SteppedEngine:
 
     def peer_of(self, connection: Connection) -> socket.socket:
         """Return the other end of ``connection``, which is up."""
-        name = connection.socket.getsockname()
+        name = socket_of(connection).getsockname()
         alive = (peer for peer in self.peers if peer.fileno() >= 0)
         return next(peer for peer in alive if peer.getpeername() == name)
 
@@ -298,15 +343,19 @@ class Sink:
         pass
 
 
-def idle_connections(
+def break_socket(channel: MessageChannel) -> None:
+    """Let the next send on a channel of `idle_channels` fail."""
+    assert isinstance(channel.transport, SocketTransport)
+    channel.transport.socket.is_broken = True
+
+
+def idle_channels(
     count: int, clock: ManualClock, *, scheduled: bool = False, pipeline: int = 1
-) -> list[Connection]:
-    """Return connections that are up and have begun, and that nothing is in flight on."""
+) -> list[MessageChannel]:
+    """Return channels that are open and have begun, and that nothing is in flight on."""
     talk = conversation(pipeline=pipeline, scheduled=scheduled)
-    made = [Connection(index, talk, clock) for index in range(count)]
-    for connection in made:
-        connection.state = State.READY
-        connection.socket = Sink()
-        connection.attach(connection.socket)
-        connection.begin(lambda _: None, scheduled=scheduled)
+    made: list[MessageChannel] = [StreamChannel(index, talk, clock) for index in range(count)]
+    for channel in made:
+        channel.attach(SocketTransport(Sink()))
+        channel.begin(Recorder(0), scheduled=scheduled)
     return made

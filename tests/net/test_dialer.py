@@ -11,8 +11,9 @@ from places import SelfConnected, unix_listener
 
 from loadgen.errors import UnreachableError
 from loadgen.net.address import Endpoint, first_reachable, refuse_self_connection, resolve
-from loadgen.net.dialer import Dialer, SocketOptions
+from loadgen.net.dialer import SocketDialer
 from loadgen.net.target import Target
+from loadgen.net.transport import SocketOptions
 
 
 @pytest.fixture
@@ -23,8 +24,10 @@ def endpoint() -> Iterator[Endpoint]:
 
 @pytest.mark.parametrize("nagle", [False, True])
 def test_nagle_is_off_unless_it_is_asked_for(endpoint: Endpoint, nagle: bool) -> None:
-    with closing(Dialer(endpoint, SocketOptions(nagle=nagle), socket.socket).dial()) as dialled:
-        no_delay = dialled.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    with closing(
+        SocketDialer(endpoint, SocketOptions(nagle=nagle), socket.socket).dial()
+    ) as transport:
+        no_delay = transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert bool(no_delay) is not nagle
 
 
@@ -38,15 +41,15 @@ def test_buffers_have_the_size_that_is_asked_for(
     sizes = []
     for size_bytes in (8192, 32768):
         options = SocketOptions(**{field: size_bytes})  # type: ignore[arg-type]
-        with closing(Dialer(endpoint, options, socket.socket).dial()) as dialled:
-            sizes.append(dialled.getsockopt(socket.SOL_SOCKET, option))
+        with closing(SocketDialer(endpoint, options, socket.socket).dial()) as transport:
+            sizes.append(transport.socket.getsockopt(socket.SOL_SOCKET, option))
     # socket(7): Linux doubles what is asked for, others take it as it is.
     assert sizes in ([8192, 32768], [16384, 65536])
 
 
 def test_a_dialled_socket_does_not_block(endpoint: Endpoint) -> None:
-    with closing(Dialer(endpoint, SocketOptions(), socket.socket).dial()) as dialled:
-        assert dialled.getblocking() is False
+    with closing(SocketDialer(endpoint, SocketOptions(), socket.socket).dial()) as transport:
+        assert transport.socket.getblocking() is False
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from loadgen.net import timestamps
 from loadgen.net.address import Endpoint
 from loadgen.net.clock import ManualClock, wall_ns
-from loadgen.net.dialer import Dialer, SocketOptions
+from loadgen.net.dialer import SocketDialer
 from loadgen.net.timestamps import (
     ANCILLARY_BYTES,
     MISSING,
@@ -18,6 +18,7 @@ from loadgen.net.timestamps import (
     keep_stamping,
     stamp_of,
 )
+from loadgen.net.transport import SocketOptions
 from loadgen.units import NS_PER_S
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has stamps")
@@ -74,8 +75,8 @@ class TestKeeper:
             pytest.skip("there is no IPv6 here")
         with keep_stamping(wall_ns), socket.create_server((host, 0), family=family) as listener:
             endpoint = Endpoint(family, listener.getsockname())
-            dialer = Dialer(endpoint, SocketOptions(stamp_every=1), socket.socket)
-            with dialer.dial() as ours, listener.accept()[0] as peer:
+            dialer = SocketDialer(endpoint, SocketOptions(stamp_every=1), socket.socket)
+            with dialer.dial().socket as ours, listener.accept()[0] as peer:
                 ours.settimeout(20)
                 before_ns = wall_ns()
                 peer.sendall(b"x")
@@ -87,10 +88,10 @@ class TestKeeper:
 @on_linux
 def test_a_socket_that_was_not_asked_hands_out_none() -> None:
     with keep_stamping(wall_ns), socket.create_server(("127.0.0.1", 0)) as listener:
-        dialer = Dialer(
+        dialer = SocketDialer(
             Endpoint(socket.AF_INET, listener.getsockname()), SocketOptions(), socket.socket
         )
-        with dialer.dial() as ours, listener.accept()[0] as peer:
+        with dialer.dial().socket as ours, listener.accept()[0] as peer:
             ours.settimeout(20)
             peer.sendall(b"x")
             _, ancillary, _, _ = ours.recvmsg_into([bytearray(1)], ANCILLARY_BYTES)

@@ -18,8 +18,8 @@ from records import (
     healthy,
     plan,
 )
+from stepped_engine import new_connections
 
-from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.recorder import Recorder
 from loadgen.errors import RecordError
@@ -67,7 +67,7 @@ def recorded_run() -> RunRecord:
     """What `build_record` makes of a run of two connections, the second of which never came up."""
     recorder = Recorder(2)
     conversation = Conversation(PayloadQueue((b"x",)), Echo())
-    connections = [Connection(index, conversation, ManualClock()) for index in range(2)]
+    connections = new_connections(2, conversation, ManualClock())
     connections[0].connects = 1
     recorder.record_connect(70_000)
     recorder.record((0, 1, 0, 0, NOT_ASKED, 250_000))

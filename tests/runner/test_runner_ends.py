@@ -58,7 +58,7 @@ def test_starting_twice_is_starting_once() -> None:
         for replies in (1, 2, 3):
             stepped.turn_until(lambda count=replies: connection.submitted == count)  # type: ignore[misc]
             stepped.peers[0].sendall(b"ping")
-        stepped.turn_until(lambda: stepped.engine.is_finished)
+        stepped.turn_until(lambda: stepped.engine.pool.is_finished)
         assert (connection.submitted, connection.answered) == (3, 3)
         assert connection.bytes_sent == connection.bytes_received == 12
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from loadgen.net.failure import Cause
+from loadgen.net.failure import Cause, Failure, Phase
 
 NO_LIMIT_BYTES: Final = sys.maxsize
 """The limit of a reply's length where none is given."""
@@ -21,12 +21,21 @@ class FramingError(Exception):
         super().__init__(cause.text)
         self.cause = cause
 
+    @property
+    def failure(self) -> Failure:
+        """What it means for the connection."""
+        return Failure(Phase.VERIFY if self.cause is Cause.MISMATCH else Phase.RECEIVE, self.cause)
+
 
 class Decoder(Protocol):
     """Finds whole replies in one connection's incoming bytes, however they are split."""
 
     partial: bool
     """Whether bytes of a reply that is not whole yet have been fed."""
+    rejected: dict[Cause, int]
+    to_send: bytes
+    closes: bool
+    unsolicited: bool
 
     def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
         """Note that ``batch``, messages of ``lengths`` bytes, is about to be sent."""
@@ -66,8 +75,13 @@ class Framing(Protocol):
 class BaseDecoder:
     """Base of decoders: by default, messages sent and the end of the stream do not matter."""
 
+    to_send = b""
+    closes = False
+    unsolicited = False
+
     def __init__(self) -> None:
         self.partial = False
+        self.rejected: dict[Cause, int] = {}
 
     def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
         """Ignore it: the form of the reply does not depend on the message."""

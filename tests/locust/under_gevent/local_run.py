@@ -80,7 +80,7 @@ class LocalRun:
         return self.session._loads[user_class]
 
     def answered(self, user_class: type[User]) -> int:
-        return self.load_of(user_class).engine.totals().answered
+        return self.load_of(user_class).engine.pool.totals().answered
 
     def entry(self, name: str) -> StatsEntry:
         """Return Locust's current table entry of ``name``."""

@@ -165,7 +165,7 @@ class TestReplies:
             for lives in range(1, 4):
                 assert user.client.request(b"ping\n") == b"ping\n"
                 user.client.send(b"bye\n")
-                wait_for(lambda: run.load_of(type(user)).engine.closed == lives)  # noqa: B023
+                wait_for(lambda: run.load_of(type(user)).engine.pool.closed == lives)  # noqa: B023
             assert user.client.request(b"pong\n") == b"pong\n"
             assert run.entry("Shopper").num_failures == 0
 
@@ -231,7 +231,7 @@ class TestSending:
         ):
             sending = gevent.spawn(user.client.send, big)
             server.wait_for(lambda: server.accepted == 1)
-            wait_for(lambda: run.load_of(type(user)).engine.totals().bytes_sent)
+            wait_for(lambda: run.load_of(type(user)).engine.pool.totals().bytes_sent)
             assert not sending.ready()
             assert run.entry("Shopper").num_requests == 0
             server.released.set()
@@ -337,7 +337,7 @@ class TestFailures:
         ):
             for lives in range(1, 4):
                 assert user.client.request(b"ping") == b"ping"
-                wait_for(lambda: run.load_of(type(user)).engine.closed == lives)  # noqa: B023
+                wait_for(lambda: run.load_of(type(user)).engine.pool.closed == lives)  # noqa: B023
             assert server.accepted == 3
             assert run.entry("Shopper").num_failures == 0
 
@@ -378,7 +378,7 @@ class TestFailures:
         with ScriptedServer(closes_after(1, 4)) as server:
             with scripted(server.address, reconnect=False) as (user, run):
                 assert user.client.request(b"ping") == b"ping"
-                wait_for(lambda: run.load_of(type(user)).engine.closed == 1)
+                wait_for(lambda: run.load_of(type(user)).engine.pool.closed == 1)
                 for _ in range(2):
                     with pytest.raises(RequestFailed):
                         user.client.request(b"ping")
@@ -482,7 +482,7 @@ class TestAbandonedRequest:
                 assert run.entry("buy").num_requests == 0
                 server.released.set()
                 wait_for(lambda: run.entry("buy").num_requests == 1)
-                wait_for(lambda: run.load_of(Shopper).engine.is_finished)
+                wait_for(lambda: run.load_of(Shopper).engine.pool.is_finished)
             assert replies == [b"1 bye\n"]
             assert run.errors() == {}
             record = run.record(Shopper)
@@ -527,7 +527,7 @@ class TestAbandonedRequest:
                 server.released.set()
                 user.greenlet.join()
                 assert run.entry("Shopper").num_requests == 2
-                wait_for(lambda: run.load_of(Shopper).engine.is_finished)
+                wait_for(lambda: run.load_of(Shopper).engine.pool.is_finished)
             assert run.user_errors == []
 
 

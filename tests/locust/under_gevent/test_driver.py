@@ -448,8 +448,8 @@ class TestStarvation:
             with LocalRun(Busy) as run:
                 run.start(1)
                 engine = run.load_of(Busy).engine
-                wait_for(lambda: engine.totals().up == MANY)
-                answered, polls = engine.totals().answered, engine.loop_stats.polls
+                wait_for(lambda: engine.pool.totals().up == MANY)
+                answered, polls = engine.pool.totals().answered, engine.loop_stats.polls
                 turns_between: list[int] = []
                 while sum(turns_between) < 200:
                     before = engine.loop_stats.polls
@@ -457,7 +457,7 @@ class TestStarvation:
                     turns_between.append(engine.loop_stats.polls - before)
                 # At most one for the descriptor, and one for the timer.
                 assert max(turns_between) <= 2
-                answered = engine.totals().answered - answered
+                answered = engine.pool.totals().answered - answered
                 assert MANY < answered <= TURN_EVENTS * (engine.loop_stats.polls - polls)
 
 
@@ -478,7 +478,7 @@ class TestSeveral:
                 for user in run.users:
                     if isinstance(user, Here):
                         assert user.stop(force=True)
-                wait_for(lambda: run.load_of(Here).engine.is_finished)
+                wait_for(lambda: run.load_of(Here).engine.pool.is_finished)
                 run.load_of(Here).close()
                 answered = run.answered(There)
                 wait_for(lambda: run.answered(There) > answered + 100)

@@ -17,7 +17,7 @@ def test_messages_that_a_silent_server_held_back_are_overdue() -> None:
 
         with LocalRun(Waiting) as run:
             run.start(2)
-            wait_for(lambda: run.load_of(Waiting).engine.totals().submitted == 2)
+            wait_for(lambda: run.load_of(Waiting).engine.pool.totals().submitted == 2)
             long_enough_ns = monotonic_ns() + 200_000_000
             wait_for(lambda: monotonic_ns() > long_enough_ns)
         actual = run.record(Waiting).actual

@@ -39,7 +39,7 @@ class TestStop:
                 server.released.set()
                 user.greenlet.join()
                 assert run.users == []
-                assert run.load_of(Ping).engine.is_finished
+                assert run.load_of(Ping).engine.pool.is_finished
             record = run.record(Ping)
             check(record)
             assert (record.actual.messages, record.actual.cut_off) == (3, 0)
@@ -60,7 +60,7 @@ class TestStop:
                 assert user.stop() is False
                 assert user.stop(force=True) is True
                 assert user.greenlet.dead
-                assert run.load_of(Ping).engine.is_finished
+                assert run.load_of(Ping).engine.pool.is_finished
             record = run.record(Ping)
             check(record)
             assert (record.actual.messages, record.actual.cut_off) == (0, 3)
@@ -79,7 +79,7 @@ class TestStop:
                 assert user.stop(force=True) is True
                 assert user.greenlet.dead
                 server.released.set()
-                wait_for(lambda: run.load_of(Ping).engine.is_finished)
+                wait_for(lambda: run.load_of(Ping).engine.pool.is_finished)
             assert run.entry("Ping").num_requests == 1
             assert run.record(Ping).actual.cut_off == 0
 
@@ -145,7 +145,7 @@ class TestStop:
                 [user] = run.start(1)
                 wait_for(lambda: run.answered(Ping) > 10)
                 server.die()
-                wait_for(lambda: run.load_of(Ping).engine.totals().up == 0)
+                wait_for(lambda: run.load_of(Ping).engine.pool.totals().up == 0)
                 assert user.stop() is False
                 user.greenlet.join(timeout=5)
                 assert user.greenlet.dead
@@ -198,7 +198,7 @@ class TestRuns:
                 for users in (3, 1, 2):
                     run.start(users)
                     load = run.load_of(Ping)
-                    wait_for(lambda: load.engine.totals().up == 2 * load.users == 2 * users)  # noqa: B023
+                    wait_for(lambda: load.engine.pool.totals().up == 2 * load.users == 2 * users)  # noqa: B023
             record = run.record(Ping)
             check(record)
             assert record.actual.opened == server.accepted == 8

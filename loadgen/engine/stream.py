@@ -1,26 +1,21 @@
-"""The messages of one connection: what is sent, what is in flight, what has been answered.
+"""Messages on a stream: what is sent, what is in flight, what has been answered.
 
 Facts. A reply may be read in pieces, a window answered in part, a message accepted by the socket
 only in part; payloads may differ in turn, and replies may have to be verified. Where none of that
 happens, `loadgen.engine.fast_path` handles a message without this general path.
 
-Decision. An exchange closes nothing and decides nothing about what follows. It returns which events
-to wait for, none when it is done, and raises `ConnectionFailed` when the connection is broken.
+Decision. A channel closes nothing and decides nothing about what follows. It returns which events
+to wait for, none when it is done, and raises `ConnectionFailed` when the connection is broken. What
+the bytes mean is the decoder's to say: replies, some rejected, bytes to send back, an orderly end.
 """
 
 import sys
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
+from loadgen.engine.channel import Records
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.fast_path import (
-    NO_BATCH,
-    NOTHING,
-    READ,
-    READ_AND_WRITE,
-    FastPath,
-)
-from loadgen.engine.rows import RecordReplies, Row
+from loadgen.engine.fast_path import NO_BATCH, FastPath
 from loadgen.net.clock import Clock
 from loadgen.net.failure import (
     Cause,
@@ -30,23 +25,17 @@ from loadgen.net.failure import (
 )
 from loadgen.net.protocols import Decoder, FramingError
 from loadgen.net.timestamps import bound_by
+from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport
 
 _MOST_BATCHES: Final = 2**29  # small integers are faster; the general path grants more later
 
 
-def _ignore(row: Row) -> None:
-    """Record nothing: the reply to a first message is no measurement."""
-
-
-class Exchange(FastPath):
-    """The messages of one connection; `loadgen.engine.connection.Connection` adds its life cycle.
-
-    Its counts continue when the connection is opened again.
-    """
+class StreamChannel(FastPath):
+    """The messages of one connection, on a stream of bytes."""
 
     __slots__ = (
+        "_again",
         "_conversation",
-        "_decoder",
         "_general_bytes_received",
         "_general_bytes_sent",
         "_head_count",
@@ -54,23 +43,33 @@ class Exchange(FastPath):
         "_later",
         "_limit",
         "_position",
+        "_records",
         "_remaining",
         "_unsent",
         "_window",
-        "ended_by_reply",
+        "decoder",
         "flushed_ns",
+        "generation",
+        "is_ending",
+        "is_queued",
         "read_ns",
+        "resent",
+        "transport",
         "unanswered",
     )
 
-    _decoder: Decoder
+    decoder: Decoder
+    """Of the replies on the present transport."""
+    _records: Records
 
-    def __init__(self, index: int, conversation: Conversation, clock: Clock) -> None:
-        super().__init__(index, conversation.batch, clock)
-        self.unanswered = 0
+    def __init__(self, origin: int, conversation: Conversation, clock: Clock) -> None:
+        super().__init__(origin, conversation.batch, clock)
+        self.transport: Transport | None = None
+        self.generation = 0
+        self.unanswered = self.resent = 0
         self.read_ns = 0
         self.flushed_ns = 0
-        self.ended_by_reply = False
+        self.is_ending = self.is_queued = False
         self._conversation = conversation
         self._window = conversation.pipeline
         self._general_bytes_sent = 0
@@ -84,37 +83,29 @@ class Exchange(FastPath):
         # sent_ns of the connection are those of the _head_count messages before them.
         self._later: deque[tuple[int, int, int]] | None = None
         self._head_count = 0
+        self._again: list[tuple[int, int]] | None = None  # to be resent: (intended_ns, count)
 
-    def attach(self, sock: Any) -> None:
-        """Exchange messages through ``sock`` from now on."""
-        self._receive_into = sock.recv_into
-        self._send = sock.send
-        self._decoder = self._conversation.framing.decoder()
-        self._record = _ignore
-        self.ended_by_reply = False
+    def attach(self, transport: Transport) -> None:
+        """Exchange messages through ``transport``, which is up, from now on."""
+        self.transport = transport
+        self.generation += 1
+        self._receive_into = transport.recv_into
+        self._send = transport.send
+        self.decoder = self._conversation.decoder()
+        self.is_ending = False
 
-    def greet(self) -> None:
-        """Send the first message, which counts as in flight and nothing else."""
-        message = self._conversation.first_message
-        self._decoder.expect(message, (len(message),))
-        self.sent_ns = self._clock()
-        self.in_flight = 1
-        self._push(message)
-
-    def be_ready(self) -> None:
-        """Expect replies to messages from now on, not to the first message."""
-        self._decoder = self._conversation.decoder()
-
-    def begin(self, record: RecordReplies, *, scheduled: bool = False) -> None:
-        """Begin or continue with the messages; ``record`` is called with a row for the replies.
+    def begin(self, records: Records, *, scheduled: bool = False) -> None:
+        """Begin or continue with the messages.
 
         If they are ``scheduled``, each waits for `submit`.
         """
-        self._record = record
+        self._records = records
+        self._record = records.record
         if scheduled:
             self._unscheduled += self._held
         else:
-            self._remaining += self._held
+            self._remaining += self._held + self._to_resend
+            self._again = None
             self._grant_batches()
         self._held = 0
 
@@ -144,30 +135,54 @@ class Exchange(FastPath):
 
     # ---- receiving ------------------------------------------------------------------------
 
+    def handle(self, buffer: bytearray, events: int) -> bool:
+        """Read if there is something to read; return True, since there is room to write."""
+        if events & READ:
+            self.receive(buffer)
+        return True
+
     def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
-        if not view and self.ended_by_reply:
+        if not view and self.is_ending:
             return False  # the end was read before; `transmit` has yet to return NOTHING
         self._leave_fast_path()
         self.read_ns = read_ns
         self._general_bytes_received += len(view)
-        decoder = self._decoder
+        decoder = self.decoder
         try:
             replies = decoder.feed(view) if view else decoder.end()
         except FramingError as error:
-            phase = Phase.VERIFY if error.cause is Cause.MISMATCH else Phase.RECEIVE
-            raise ConnectionFailed(Failure(phase, error.cause)) from error
-        if replies > self.in_flight or (replies == self.in_flight and view and decoder.partial):
+            raise ConnectionFailed(error.failure) from error
+        is_surplus = decoder.partial and replies == self.in_flight and not decoder.unsolicited
+        if replies > self.in_flight or (is_surplus and view):
             raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES))
         if not view:
             if not replies:
                 raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
-            self.ended_by_reply = True
+            self.is_ending = True
+        has_asked = False
+        if decoder.rejected or decoder.to_send or decoder.closes:
+            has_asked = self._follow(decoder)
         if replies == 1 == self.in_flight and not self._later:  # the usual case, cheaply
             self.in_flight = 0
             self._record((self.origin, 1, self.intended_ns, self.sent_ns, stamp_ns, read_ns))
             return True
         self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns)
-        return replies > 0
+        return replies > 0 or has_asked
+
+    def _follow(self, decoder: Decoder) -> bool:
+        """Do what ``decoder`` asks for beside counting; return whether to call `transmit`."""
+        for cause, count in decoder.rejected.items():
+            self._records.record_rejected(Failure(Phase.REPLY, cause), count, self.read_ns)
+        decoder.rejected.clear()
+        to_send, decoder.to_send = decoder.to_send, b""
+        if to_send and self._unsent is None:
+            self._push(to_send)
+        elif to_send:
+            self._unsent = memoryview(bytes(self._unsent or b"") + to_send)
+        if self._unsent is not None:
+            self._shift(-self._batches_left)  # the fast path would send before it
+        self.is_ending |= decoder.closes
+        return self.is_ending or self._unsent is not None
 
     def _answer(self, replies: int, stamp_ns: int) -> None:
         """Match ``replies`` with the messages in flight, the oldest first."""
@@ -192,7 +207,7 @@ class Exchange(FastPath):
         if self._unsent is not None:
             self._push(self._unsent)
             self.flushed_ns = self._clock()
-        if self.ended_by_reply:
+        if self.is_ending:
             return NOTHING
         if self._unsent is None:
             if one_way:
@@ -215,20 +230,29 @@ class Exchange(FastPath):
         return self._transmit_general()
 
     def _fill_window(self) -> None:
+        if self._again:
+            self._resend()
         room = self._window - self.in_flight
         if room > self._remaining and self._batches_left:
             self._shift(-1)
         count = min(room, self._remaining)
-        if count > 0:
+        if count > 0 and self._unsent is None:
             self._submit(count)
         if not self._batches_left:
             self._grant_batches()
 
+    def _resend(self) -> None:
+        again = self._again
+        while again and self._unsent is None:
+            intended_ns, count = again.pop(0)
+            self._remaining += count
+            self._submit(count, intended_ns)
+
     def _submit(self, count: int, intended_ns: int = 0) -> None:
         payloads = self._conversation.payloads
         batch, lengths = payloads.batch(self._position, count)
-        self._position = (self._position + count) % (len(payloads.items) or sys.maxsize)
-        self._decoder.expect(batch, lengths)
+        self._position = (self._position + count) % self._cycle
+        self.decoder.expect(batch, lengths)
         self.submitted_ns = now_ns = self._clock()
         if self.in_flight:
             if self._later is None:
@@ -256,13 +280,37 @@ class Exchange(FastPath):
     # ---- ending ---------------------------------------------------------------------------
 
     def revoke(self) -> None:
-        """Cancel the messages that have not been submitted."""
+        """Cancel the messages that have not been submitted.
+
+        Those that were to be sent again are unanswered for good.
+        """
         self._shift(-self._batches_left)
-        self._limit = self.submitted
+        count, self._again = self._to_resend, None
+        self.unanswered += count
+        self._limit = self.counts()[0]
         self._held = self._remaining = self._unscheduled = 0
 
+    def take_back(self) -> None:
+        """Let the messages in flight be sent again, on the next transport.
+
+        In an open loop each keeps its intended time.
+        """
+        self._leave_fast_path()
+        later, count = self._later or (), self.in_flight
+        head_count = self._head_count if later else count
+        batches = [(self.intended_ns, head_count), *((due_ns, n) for due_ns, _, n in later)]
+        self._again = [*(batch for batch in batches if batch[1]), *(self._again or ())]
+        self.resent += count
+        self.in_flight = 0
+        self._position = (self._position - count) % self._cycle
+
+    def count_bytes(self, sent: int, received: int) -> None:
+        """Count bytes that the transport carried before the messages."""
+        self._general_bytes_sent += sent
+        self._general_bytes_received += received
+
     def detach(self) -> None:
-        """Release the socket; messages in flight stay unanswered, the others are held back."""
+        """Release the transport; messages in flight stay unanswered, the others are held back."""
         self._leave_fast_path()
         self._shift(-self._batches_left)
         self.unanswered += self.in_flight
@@ -271,6 +319,7 @@ class Exchange(FastPath):
         self._remaining = self._unscheduled = 0
         self._unsent = None
         self._later = None
+        self.transport = None
         del self._receive_into, self._send
 
     # ---- counts ---------------------------------------------------------------------------
@@ -280,7 +329,7 @@ class Exchange(FastPath):
         batch, batches_left = self._batch, self._batches_left
         batches = self._batches_granted - batches_left
         waiting = self._held + self._remaining + self._unscheduled + batches_left * batch.messages
-        submitted = self._limit - waiting
+        submitted = self._limit - waiting - self._to_resend
         return (
             submitted,
             submitted - self.in_flight - self.unanswered,
@@ -296,15 +345,52 @@ class Exchange(FastPath):
         return later[0][1] if later and not self._head_count else self.sent_ns
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has a transport, so that `transmit` may be called."""
+        return self.transport is not None
+
+    @property
     def has_more(self) -> bool:
         """Whether messages are left to submit."""
-        return self._held + self._to_come > 0
+        return self._held + self._to_come > 0 or self.has_to_resend
+
+    @property
+    def has_to_resend(self) -> bool:
+        """Whether scheduled messages are to be sent again, before any other."""
+        return bool(self._again)
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the only thing left to do is to submit a further message, and it may."""
+        return self._unsent is None and not self.is_ending and self._to_come > 0
 
     @property
     def is_free(self) -> bool:
         """Whether it may take one more message of a schedule."""
         has_room = self.in_flight < self._window and self._unsent is None
-        return has_room and self._unscheduled > 0 and not self.ended_by_reply
+        return has_room and self._unscheduled > 0 and not self.is_ending
+
+    @property
+    def waits_since_ns(self) -> int | None:
+        """Since when there has been no progress; None if nothing is awaited."""
+        if not self.in_flight and self.interest != READ_AND_WRITE:
+            return None
+        return max(self.sent_ns, self.flushed_ns, self.read_ns)
+
+    @property
+    def waits_in(self) -> Phase:
+        """The phase of the failure that a lack of progress would be."""
+        waits_to_send = self._unsent is not None or self.interest == READ_AND_WRITE
+        return Phase.SEND if waits_to_send else Phase.RECEIVE
+
+    @property
+    def _to_resend(self) -> int:
+        return sum(count for _, count in self._again) if self._again else 0
+
+    @property
+    def _cycle(self) -> int:
+        """After how many messages the payloads begin again."""
+        return len(self._conversation.payloads.items) or sys.maxsize
 
     @property
     def _to_come(self) -> int:

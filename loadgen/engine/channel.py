@@ -1,0 +1,170 @@
+"""Channels: what the selector hands out when something has happened to a transport.
+
+Facts. The loop that calls a selector must know what to do with an event, and for each message it
+has no time to look up a connection's state. What it needs is an object with a few methods that say
+what reading and writing mean right now: bring the transport up, exchange the greeting, exchange
+messages.
+
+Decision. A `Channel` is that object; `MessageChannel`, one that messages pass. The life of a
+connection, with its state, failures and time-outs, stands beside it
+(`loadgen.engine.connection.Connection`) and is found by the channel's `index` where it is needed:
+when something other than a message happens. A connection has one channel at a time in the selector.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from loadgen.engine.rows import RecordReplies
+from loadgen.net.failure import Failure, Phase
+from loadgen.net.transport import Transport
+
+
+class Channel(Protocol):
+    """What a selector watches for one connection.
+
+    origin: the connection and its group (`loadgen.engine.rows`). interest: the events that the
+    selector watches for. transport: None while it has none. in_flight: messages of which the reply
+    is awaited.
+    """
+
+    origin: int
+    interest: int
+    transport: Transport | None
+    in_flight: int
+
+    @property
+    def index(self) -> int:
+        """The position of the connection among all."""
+        ...
+
+    def receive(self, buffer: bytearray) -> bool:
+        """Handle that the transport is readable; return whether to call `transmit`.
+
+        buffer: scratch space. Raises ConnectionFailed if the connection is broken.
+        """
+        ...
+
+    def handle(self, buffer: bytearray, events: int) -> bool:
+        """As `receive`, for ``events`` that are more than that it is readable."""
+        ...
+
+    def detach(self) -> None:
+        """Release the transport, which its owner closes."""
+        ...
+
+    @property
+    def waits_since_ns(self) -> int | None:
+        """Since when there has been no progress; None if nothing is awaited."""
+        ...
+
+    @property
+    def waits_in(self) -> Phase:
+        """The phase of the failure that a lack of progress would be."""
+        ...
+
+    @property
+    def oldest_sent_ns(self) -> int:
+        """When the oldest of the messages in flight was sent; there is one."""
+        ...
+
+
+Settle = Callable[[Channel, int], None]
+"""Called with a channel and the events that it waits for from now on; `NOTHING`: it is done."""
+
+
+class Records(Protocol):
+    """Where a channel leaves what it has measured: a recorder."""
+
+    record: RecordReplies
+    """Takes a row of replies."""
+
+    def record_rejected(self, failure: Failure, count: int, now_ns: int) -> None:
+        """Take ``count`` replies that were whole, and in which the server rejected the message."""
+        ...
+
+
+class MessageChannel(Channel, Protocol):
+    """A channel that messages pass, and their replies. Its counts continue on a new transport.
+
+    intended_ns, sent_ns, submitted_ns: of the oldest messages in flight, and the time just before
+    the last send. unanswered: messages lost with a transport. resent: messages sent once more,
+    since the server closed in an orderly way before it answered them. is_ending: whether the
+    transport ends with the replies so far. is_queued: whether an open loop has it among its free
+    channels. generation: how many transports it has had.
+    """
+
+    intended_ns: int
+    sent_ns: int
+    submitted_ns: int
+    unanswered: int
+    resent: int
+    is_ending: bool
+    is_queued: bool
+    generation: int
+
+    def attach(self, transport: Transport) -> None:
+        """Exchange messages through ``transport``, which is up, from now on."""
+        ...
+
+    def begin(self, records: Records, *, scheduled: bool = False) -> None:
+        """Begin or continue with the messages.
+
+        If they are ``scheduled``, each waits for `submit`.
+        """
+        ...
+
+    def transmit(self) -> int:
+        """Send what may be sent now; return the events to wait for, `NOTHING` when done.
+
+        Raises ConnectionFailed.
+        """
+        ...
+
+    def submit(self, intended_ns: int) -> int:
+        """Send one message that was due at ``intended_ns``; else as `transmit`.
+
+        For a channel that `is_free`, under a schedule. ``submitted_ns`` is then the time just
+        before the send.
+        """
+        ...
+
+    def revoke(self) -> None:
+        """Cancel the messages that have not been submitted."""
+        ...
+
+    def take_back(self) -> None:
+        """Let the messages in flight be sent again, on the next transport."""
+        ...
+
+    def count_bytes(self, sent: int, received: int) -> None:
+        """Count bytes that the transport carried before the messages."""
+        ...
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """Return messages submitted and answered (one way: accepted), bytes sent and received."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has a transport, so that `transmit` may be called."""
+        ...
+
+    @property
+    def has_more(self) -> bool:
+        """Whether messages are left to submit."""
+        ...
+
+    @property
+    def has_to_resend(self) -> bool:
+        """Whether scheduled messages are to be sent again, before any other."""
+        ...
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it may take one more message of a schedule."""
+        ...
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the only thing left to do is to submit a further message, and it may."""
+        ...

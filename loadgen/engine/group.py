@@ -1,0 +1,108 @@
+"""Groups of connections, each with its own target and its own load model, in one engine."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from loadgen.engine.channel import MessageChannel, Settle
+from loadgen.engine.conversation import Conversation
+from loadgen.engine.layered import LayeredChannel, LayeredStampedChannel
+from loadgen.engine.load_models import Fail, LoadModel, LoadSchedule
+from loadgen.engine.stamped import StampedChannel
+from loadgen.engine.stream import StreamChannel
+from loadgen.net.clock import Clock
+from loadgen.net.dialer import Dialer
+
+NewChannel = Callable[[Dialer, int, Conversation, Clock, Settle], MessageChannel]
+"""Makes the message channel of a connection, whose origin is the second argument."""
+
+
+def new_stream(
+    dialer: Dialer, origin: int, conversation: Conversation, clock: Clock, settle: Settle
+) -> MessageChannel:
+    """Return a channel for a stream of bytes over the transports of ``dialer``."""
+    stamp_every = dialer.stamp_every
+    match dialer.is_layered, stamp_every > 0:
+        case False, False:
+            return StreamChannel(origin, conversation, clock)
+        case False, True:
+            return StampedChannel(origin, conversation, clock, stamp_every)
+        case True, False:
+            return LayeredChannel(origin, conversation, clock, settle)
+        case _:
+            return LayeredStampedChannel(origin, conversation, clock, stamp_every, settle)
+
+
+class Group(NamedTuple):
+    """What the connections of a group have in common.
+
+    dialer: opens their transports. model: which of them may send, and when. number: stands in the
+    rows of their replies (`loadgen.engine.rows`). new_channel: makes what their messages pass.
+    """
+
+    dialer: Dialer
+    model: LoadModel
+    number: int = 0
+    new_channel: NewChannel = new_stream
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether a schedule says when to send, and not the replies."""
+        return isinstance(self.model, LoadSchedule)
+
+
+class ByGroup(LoadSchedule):
+    """Lets each channel follow the load model of its group.
+
+    It is a schedule, as some of them may be: what is due is sent first in each turn.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self._models = [group.model for group in groups]
+        self._schedules = [each for each in self._models if isinstance(each, LoadSchedule)]
+        self._by_index: list[LoadModel] = []
+
+    def add(self, model: LoadModel, count: int) -> None:
+        """Add the model of the next ``count`` connections."""
+        self._by_index += [model] * count
+
+    def begin(self, now_ns: int) -> None:
+        """Begin all schedules now."""
+        for schedule in self._schedules:
+            schedule.begin(now_ns)
+
+    def end_warm_up(self) -> None:
+        """Release the messages that wait for the end of the warm-up."""
+        for schedule in self._schedules:
+            schedule.end_warm_up()
+
+    def admit(self, channel: MessageChannel) -> None:
+        """Add ``channel`` to the model of its group."""
+        self._by_index[channel.index].admit(channel)
+
+    def note_free(self, channel: MessageChannel) -> bool:
+        """Note ``channel`` if it is free for a message of a schedule; return whether it is."""
+        model = self._by_index[channel.index]
+        return isinstance(model, LoadSchedule) and model.note_free(channel)
+
+    def next_senders(self, replied: list[MessageChannel]) -> list[MessageChannel]:
+        """Return what the models choose, each of its own."""
+        chosen = []
+        for model in self._models:
+            own = [each for each in replied if self._by_index[each.index] is model]
+            chosen += model.next_senders(own)
+        return chosen
+
+    def next_ns(self) -> int | None:
+        """Return when the first of them is due."""
+        moments_ns = [model.next_ns() for model in self._models]
+        return min((each for each in moments_ns if each is not None), default=None)
+
+    def send_due(self, settle: Settle, fail: Fail) -> None:
+        """Send what is due by each schedule."""
+        for schedule in self._schedules:
+            schedule.send_due(settle, fail)
+
+    def overdue(self, from_ns: int, until_ns: int) -> int | None:
+        """End all schedules; return the sum of what was not sent, None if it is too much."""
+        counts = [schedule.overdue(from_ns, until_ns) for schedule in self._schedules]
+        return None if None in counts else sum(count or 0 for count in counts)

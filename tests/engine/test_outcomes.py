@@ -1,0 +1,197 @@
+"""Decoders that say more than that a reply is whole: rejections, answers, news, an orderly end."""
+
+from functools import partial
+
+import pytest
+from outcomes import Rejecting
+from stepped_engine import MS, NOTHING, START_NS, SteppedEngine, Wire, schedule
+
+from loadgen.engine.conversation import Conversation, Window
+from loadgen.engine.lifecycle import Event, State
+from loadgen.engine.load_models import LoadModel, Thinking
+from loadgen.engine.recorder import Recorder
+from loadgen.net.clock import Clock
+from loadgen.net.failure import Cause, Failure, Phase
+from loadgen.plan.payloads import PayloadQueue
+
+REJECTED = Failure(Phase.REPLY, Cause.REJECTED)
+PAYLOADS = (b"one\r\n", b"two\r\n", b"three\r\n")
+
+
+def lines(
+    *payloads: bytes, pipeline: int = 1, messages: int | None = None, at_once: int | None = None
+) -> Conversation:
+    window = Window(pipeline, pipeline if at_once is None else at_once)
+    return Conversation(PayloadQueue(payloads or (b"one\r\n",)), Rejecting(), window, (), messages)
+
+
+class TestRejections:
+    def test_are_replies_with_a_time_and_are_counted_by_cause(self) -> None:
+        with Wire(lines(messages=2)) as wire:
+            wire.begin()
+            wire.clock.advance(5)
+            assert wire.reply(b"-ERR no\r\n")
+            assert wire.rows[-1][1:] == (1, 0, 1000, 0, 1005)
+            assert wire.rejected == [REJECTED]
+            wire.channel.transmit()
+            assert wire.reply(b"OK\r\n")
+            assert wire.rejected == [REJECTED]
+            assert (wire.connection.submitted, wire.connection.answered) == (2, 2)
+
+    def test_of_several_replies_in_one_read_are_counted_each(self) -> None:
+        with Wire(lines(pipeline=4)) as wire:
+            wire.begin()
+            wire.reply(b"-ERR\r\nOK\r\n-ERR\r\nOK\r\n")
+            assert wire.rejected == [REJECTED] * 2
+            assert wire.connection.answered == 4
+
+    def test_are_counted_by_the_recorder_while_the_connection_goes_on(self) -> None:
+        with SteppedEngine() as stepped:
+            [connection] = stepped.open(1, lines(messages=3))
+            stepped.start()
+            for answer in (b"-ERR\r\n", b"OK\r\n", b"-ERR\r\n"):
+                stepped.answer(connection, answer)
+            stepped.turn_until(lambda: stepped.engine.pool.is_finished)
+            assert stepped.recorder.rejected[REJECTED].count == 2
+            assert stepped.failures() == {}
+            assert (connection.connects, connection.failures, connection.answered) == (1, 0, 3)
+            assert stepped.times().user_space.count == 3
+
+
+class TestAnswersToTheServer:
+    def test_are_sent_at_once_and_are_no_messages(self) -> None:
+        with Wire(lines(messages=1)) as wire:
+            wire.begin()
+            assert wire.peer.recv(64) == b"one\r\n"
+            assert not wire.reply(b"PING\r\nPI")
+            assert wire.peer.recv(64) == b"PONG\r\n"
+            assert not wire.reply(b"NG\r\n")
+            assert wire.peer.recv(64) == b"PONG\r\n"
+            assert wire.reply(b"OK\r\n")
+            assert (wire.connection.submitted, wire.connection.answered) == (1, 1)
+            assert (wire.connection.bytes_sent, wire.connection.bytes_received) == (17, 16)
+
+    def test_wait_behind_a_message_that_was_sent_in_part(self) -> None:
+        big = b"b" * 4_000_000 + b"\r\n"
+        with Wire(lines(big, messages=1), 4096) as wire:
+            wire.begin()
+            assert wire.reply(b"PING\r\n")  # there is something to send
+            received = b""
+            wire.peer.settimeout(0)
+            while len(received) < len(big) + 6:
+                try:
+                    received += wire.peer.recv(65536)
+                except BlockingIOError:
+                    wire.channel.transmit()
+            assert received == big + b"PONG\r\n"
+            assert wire.connection.bytes_sent == len(received)
+
+    def test_do_not_end_a_think_time(self) -> None:
+        def thinking(clock: Clock, recorder: Recorder) -> LoadModel:
+            return Thinking(lambda _: 5 * MS, clock)
+
+        with SteppedEngine(model=thinking) as stepped:
+            [connection] = stepped.open(1, lines(messages=2))
+            stepped.start()
+            stepped.answer(connection, b"OK\r\n")
+            stepped.answer(connection, b"PING\r\n")
+            stepped.turn_at(5 * MS - 1)
+            assert connection.submitted == 1
+            stepped.turn_at(5 * MS)
+            assert connection.submitted == 2
+            assert stepped.peer_of(connection).recv(64) == b"one\r\nPONG\r\none\r\n"
+
+
+class TestNews:
+    def test_may_come_with_nothing_in_flight(self) -> None:
+        with SteppedEngine(model=schedule(0, 5 * MS)) as stepped:
+            [connection] = stepped.open(1, lines())
+            stepped.start()
+            stepped.answer(connection, b"OK\r\n")
+            stepped.answer(connection, b"+new")
+            stepped.answer(connection, b"s\r\n")
+            assert stepped.failures() == {}
+            stepped.turn_at(5 * MS)
+            assert (connection.submitted, connection.answered) == (2, 1)
+
+
+class TestAnOrderlyEnd:
+    @pytest.mark.parametrize("payloads", [PAYLOADS[:1], PAYLOADS], ids=["steady", "general"])
+    def test_is_followed_by_a_new_connection_at_once(self, payloads: tuple[bytes, ...]) -> None:
+        with SteppedEngine() as stepped:
+            [connection] = stepped.open(1, lines(*payloads, messages=3))
+            stepped.start()
+
+            def has_sent(count: int) -> bool:
+                return connection.submitted == len(stepped.peers) == count
+
+            for number in range(3):
+                sent = payloads[number % len(payloads)]
+                stepped.turn_until(partial(has_sent, number + 1))
+                assert stepped.peers[number].recv(64) == sent
+                stepped.peers[number].sendall(b"OK bye\r\n")
+            stepped.turn_until(lambda: stepped.engine.pool.is_finished)
+            assert stepped.failures() == {}
+            assert (connection.connects, connection.failures, connection.answered) == (3, 0, 3)
+            assert connection.state is State.CLOSED
+            assert connection.messages.resent == 0
+
+    def test_sends_what_was_in_flight_again_in_the_same_order(self) -> None:
+        with SteppedEngine() as stepped:
+            [connection] = stepped.open(1, lines(*PAYLOADS, pipeline=3, messages=6))
+            stepped.start()
+            assert stepped.peers[0].recv(64) == b"".join(PAYLOADS)
+            stepped.peers[0].sendall(b"OK bye\r\n")
+            stepped.turn_until(lambda: len(stepped.peers) == 2 and connection.in_flight == 3)
+            assert stepped.peers[1].recv(64) == b"two\r\nthree\r\none\r\n"
+            assert (connection.submitted, connection.answered) == (4, 1)
+            stepped.peers[1].sendall(b"OK\r\n" * 3)
+            stepped.turn_until(lambda: connection.in_flight == 2)
+            stepped.peers[1].sendall(b"OK\r\n" * 2)
+            stepped.turn_until(lambda: stepped.engine.pool.is_finished)
+            assert (connection.submitted, connection.answered) == (6, 6)
+            assert (connection.messages.resent, connection.messages.unanswered) == (2, 0)
+            assert stepped.failures() == {}
+
+    def test_leaves_each_message_of_a_schedule_its_intended_time(self) -> None:
+        offsets_ns = (0, MS, 2 * MS)
+        with SteppedEngine(model=schedule(*offsets_ns)) as stepped:
+            [connection] = stepped.open(1, lines(*PAYLOADS, pipeline=3, at_once=1))
+            stepped.start()
+            for offset_ns in offsets_ns:
+                stepped.turn_at(offset_ns)
+            assert connection.in_flight == 3
+            stepped.clock.now_ns = START_NS + 10 * MS
+            stepped.peers[0].sendall(b"OK bye\r\n")
+            stepped.turn_until(lambda: len(stepped.peers) == 2 and connection.in_flight == 2)
+            assert stepped.peers[1].recv(64) == b"two\r\nthree\r\n"
+            stepped.peers[1].sendall(b"OK\r\n" * 2)
+            stepped.turn_until(lambda: connection.answered == 3)
+            response = stepped.times().response
+            assert (response.count, response.max_ns) == (3, 10 * MS)
+            assert response.sum_ns == (10 + 9 + 8) * MS
+            assert connection.messages.resent == 2
+
+    def test_of_a_connection_that_drains_leaves_the_rest_unanswered(self) -> None:
+        with SteppedEngine() as stepped:
+            [connection] = stepped.open(1, lines(pipeline=3))
+            stepped.start()
+            stepped.engine.pool.drain()
+            stepped.peers[0].sendall(b"OK bye\r\n")
+            stepped.turn_until(lambda: stepped.engine.pool.is_finished)
+            assert (connection.submitted, connection.answered) == (3, 1)
+            assert (connection.messages.unanswered, stepped.engine.pool.cut_off) == (2, 2)
+            assert connection.connects == 1
+
+    def test_leaves_unanswered_what_is_cancelled_before_it_was_sent_again(self) -> None:
+        with Wire(lines(pipeline=3)) as wire:
+            wire.begin()
+            wire.reply(b"OK bye\r\n")
+            assert wire.channel.transmit() == NOTHING
+            wire.channel.take_back()
+            wire.connection.close(Event.CLOSE)
+            assert (wire.connection.submitted, wire.connection.answered) == (1, 1)
+            wire.channel.revoke()
+            assert (wire.connection.submitted, wire.connection.answered) == (3, 1)
+            assert wire.channel.unanswered == 2
+            assert not wire.channel.has_more

@@ -1,0 +1,46 @@
+"""A framing of lines whose decoder has more to say than that a reply is whole."""
+
+from typing import Final
+
+from loadgen.net.failure import Cause
+from loadgen.net.protocols.base import BaseDecoder
+
+END: Final = b"\r\n"
+
+
+class Rejecting:
+    """Lines, of which some mean more than a reply.
+
+    ``-…`` rejects the message; ``PING`` is no reply and asks for ``PONG``; ``+…`` is a line that no
+    message asked for; one that ends in `` bye`` is a reply with which the server closes.
+    """
+
+    one_way = False
+
+    def decoder(self) -> "RejectingDecoder":
+        return RejectingDecoder()
+
+    def reply_bytes(self, message_bytes: int) -> int | None:
+        return None
+
+
+class RejectingDecoder(BaseDecoder):
+    unsolicited = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = b""
+
+    def feed(self, view: memoryview) -> int:
+        *lines, self._bytes = (self._bytes + bytes(view)).split(END)
+        self.partial = bool(self._bytes)
+        return sum(map(self._is_reply, lines))
+
+    def _is_reply(self, line: bytes) -> bool:
+        if line == b"PING":
+            self.to_send += b"PONG" + END
+            return False
+        if line.startswith(b"-"):
+            self.rejected[Cause.REJECTED] = self.rejected.get(Cause.REJECTED, 0) + 1
+        self.closes |= line.endswith(b" bye")
+        return not line.startswith(b"+")
