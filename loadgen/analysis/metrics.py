@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from loadgen.net.failure import Phase
 from loadgen.results.record import RunRecord
@@ -55,7 +55,8 @@ class ErrorCount:
     """Failures of any phase and cause, except limits of this machine, which are not the server's.
 
     Failed connects, resets, timeouts, bytes that do not fit and echoes that differ count once
-    each, however many messages were lost with the connection; those of the warm-up count, too.
+    each, however many messages were lost with the connection; so does each reply that was a
+    rejection. Those of the warm-up count, too.
     """
 
     def measure(self, record: RunRecord) -> float | None:
@@ -102,23 +103,27 @@ class ErrorShare:
 
 @dataclass(frozen=True, slots=True)
 class MessageRate:
-    """Messages answered (one way: sent) within the time of the load, per second."""
+    """A rate of `Actual`: messages answered (one way: sent) within the time of the load, a second.
 
-    def measure(self, record: RunRecord) -> float | None:
+    ``succeeded_per_s`` leaves rejected ones out.
+    """
+
+    of: Literal["messages_per_s", "succeeded_per_s"] = "messages_per_s"
+
+    def measure(self, record: RunRecord) -> float:
         """Return the rate per second."""
-        return record.actual.messages_per_s
+        rate_per_s: float = getattr(record.actual, self.of)
+        return rate_per_s
 
     def in_words(self, record: RunRecord) -> str:
         """Return the rate in words."""
-        return format_rate(record.actual.messages_per_s)
+        return format_rate(self.measure(record))
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why the rate means nothing, or why the server may be able to do more."""
         if judged.verdict == "inconclusive":
             return because(judged)
-        if judged.verdict == "generator-bound" and not limit.is_settled(
-            record.actual.messages_per_s
-        ):
+        if judged.verdict == "generator-bound" and not limit.is_settled(self.measure(record)):
             return f"the server may do more; {because(judged)}"
         return ""
 

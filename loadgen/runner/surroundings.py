@@ -11,13 +11,17 @@ from loadgen.results.intervals import RunPhase
 
 
 class Progress(NamedTuple):
-    """The progress of a run. ``messages_per_s`` and ``elapsed_s`` are about the load alone."""
+    """The progress of a run. ``messages_per_s`` and ``elapsed_s`` are about the load alone.
+
+    failures: of connections; rejected: replies. Both from the start of the run on.
+    """
 
     stage: RunPhase
     elapsed_s: float
     totals: PoolTotals
     messages_per_s: float
     failures: int
+    rejected: int = 0
 
 
 def _never() -> bool:
