@@ -55,8 +55,8 @@ class ErrorCount:
     """Failures of any phase and cause, except limits of this machine, which are not the server's.
 
     Failed connects, resets, timeouts, bytes that do not fit and echoes that differ count once
-    each, however many messages were lost with the connection; so does each reply that was a
-    rejection. Those of the warm-up count, too.
+    each, however many messages were lost with the connection; those of the warm-up count, too. So
+    does each reply that was a rejection, after the warm-up.
     """
 
     def measure(self, record: RunRecord) -> float | None:
@@ -75,7 +75,10 @@ class ErrorCount:
 
 @dataclass(frozen=True, slots=True)
 class ErrorShare:
-    """The failures of `ErrorCount` over all attempts: messages submitted, and failed connects."""
+    """The failures of `ErrorCount` over all attempts: messages submitted, and failed connects.
+
+    Messages that were answered in the warm-up are no such attempts: their rejections do not count.
+    """
 
     def measure(self, record: RunRecord) -> float | None:
         """Return the share, from 0 to 1; None if nothing was tried."""
@@ -161,7 +164,7 @@ def _tried(record: RunRecord) -> int:
         for failure in record.failures
         if failure.phase is Phase.CONNECT and not failure.is_local
     )
-    return record.actual.submitted + sum(connects)
+    return record.actual.submitted - record.actual.warmup_messages + sum(connects)
 
 
 def because(judged: Health) -> str:

@@ -80,7 +80,7 @@ class Recorder:
         self.times = TimesTally()
         self.failures: dict[Failure, FailureTally] = {}
         self.rejected: dict[Failure, FailureTally] = {}
-        self.measured_rejected = 0  # since `begin_measuring`
+        """Whole replies that were rejected, on healthy connections, since `begin_measuring`."""
         self.steps: list[WallClockStep] = []
         self.inter_send_times = InterSendTally()
         self.pauses = Pauses()
@@ -122,7 +122,6 @@ class Recorder:
     def record_rejected(self, failure: Failure, count: int, now_ns: int) -> None:
         """Note that ``count`` whole replies were rejected, on a connection that goes on."""
         self._interval_rejected += count
-        self.measured_rejected += count
         tally = self.rejected.setdefault(failure, FailureTally(0, now_ns, now_ns))
         tally.count += count
         tally.last_ns = now_ns
@@ -286,7 +285,8 @@ class Recorder:
         """Discard the times of the warm-up, whose last interval has ended."""
         self.times = TimesTally()
         self.inter_send_times = InterSendTally()
-        self.due = self.measured_rejected = 0
+        self.rejected = {}
+        self.due = 0
         self._due_from_ns = now_ns
         self._connection_tally = ConnectionTally(self._connection_tally.connections)
 

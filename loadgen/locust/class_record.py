@@ -65,7 +65,6 @@ class ClassRecord:
         self.state.at_load_begin = self._totals
         self.state.recorder.begin_measuring(now_ns)
         self.state.recorder.failures.clear()
-        self.state.recorder.rejected.clear()
         self._processor_before = self._processor.use()
         self._availability_before = self._engine.availability.so_far(now_ns)
         self._engine.take_loop_stats()

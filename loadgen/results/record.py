@@ -199,8 +199,8 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of failure (names of `loadgen.net.failure`): its count, first and last time.
 
-    In the phase ``reply``: of replies that were rejected, on connections that went on. The warm-up
-    counts.
+    Those of connections count from the start of the run on. In the phase ``reply`` they are replies
+    that were rejected, on connections that went on; as other replies, those of the load alone.
     """
 
     phase: Phase

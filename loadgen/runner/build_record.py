@@ -167,7 +167,7 @@ def _actual(state: RunState) -> Actual:
         duration_s=duration_s,
         drain_s=ns_to_seconds(milestones.drain_ended_ns - milestones.load_ended_ns),
         messages=at_end.answered - began.answered,
-        rejected=state.recorder.measured_rejected,
+        rejected=sum(seen.count for seen in state.recorder.rejected.values()),
         messages_per_s=messages_per_s,
         submitted_per_s=submitted / submitting_s if submitting_s else 0.0,
         in_flight_at_server=ns_to_seconds(messages_per_s * service.mean_ns)

@@ -13,7 +13,8 @@ from loadgen.results.intervals import RunPhase
 class Progress(NamedTuple):
     """The progress of a run. ``messages_per_s`` and ``elapsed_s`` are about the load alone.
 
-    failures: of connections; rejected: replies. Both from the start of the run on.
+    failures: of connections, from the start of the run on; rejected: replies, without those of a
+    warm-up that is over.
     """
 
     stage: RunPhase
