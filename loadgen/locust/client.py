@@ -44,7 +44,7 @@ class SocketClient:
     def __init__(self, load: ClassLoad) -> None:
         self._load = load
         self._framing = load.work.plan.framing()
-        self._current = _CurrentRequest(self._framing)
+        self._current = _CurrentRequest(self._framing, load)
         self._connection: Connection | None = None
         self._is_busy = False
         self.has_yielded = False
@@ -69,7 +69,6 @@ class SocketClient:
             return b""
         reply = self._exchange(message, name, one_way=False).reply
         assert reply is not None
-        self._load.count_reply(name or self._load.work.name, len(reply))
         return reply
 
     def send(self, message: bytes, name: str | None = None) -> None:
@@ -101,9 +100,9 @@ class SocketClient:
             while connection.state is not State.READY:
                 self._wait()
             current, replies = self._current, self._current.replies
-            current.message, current.one_way, current.is_out = message, one_way, False
-            replies.reply = None
-            self._load.send_now(connection, name or self._load.work.name)
+            current.message, current.name = message, name or self._load.work.name
+            current.one_way, current.is_out, replies.reply = one_way, False, None
+            self._load.send_now(connection, current.name)
             while not (
                 current.is_out and connection.is_free if one_way else replies.reply is not None
             ):
@@ -118,7 +117,7 @@ class SocketClient:
         return replies
 
     def _connect(self) -> Connection:
-        self._current = _CurrentRequest(self._framing)
+        self._current = _CurrentRequest(self._framing, self._load)
         first = first_message(self._load.work.plan.first_message)
         conversation = Conversation(self._current, self._current, ONE_BY_ONE, first)
         (self._connection,) = self._load.join(self, conversation, 1)
@@ -175,10 +174,11 @@ class _CurrentRequest:
 
     items: tuple[bytes, ...] = ()
 
-    def __init__(self, framing: Framing) -> None:
+    def __init__(self, framing: Framing, load: ClassLoad) -> None:
         self.message = b""
         self.is_out = False
-        self._framing = Keeping(framing)
+        self._load = load
+        self._framing = Keeping(framing, self._count)
         self.decoder()
 
     def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
@@ -188,10 +188,14 @@ class _CurrentRequest:
 
     def decoder(self) -> Decoder:
         """Return a decoder for the next socket, on which a first message may be answered first."""
-        self.one_way = self._framing.one_way
+        self.one_way, self.name = self._framing.one_way, ""
         self.replies = self._framing.decoder()
         return self.replies
 
     def reply_bytes(self, message_bytes: int) -> int | None:
         """Return None: each reply must be decoded."""
         return self._framing.reply_bytes(message_bytes)
+
+    def _count(self, reply: bytes) -> None:
+        if self.name:  # a first message has no name, and is not counted
+            self._load.count_reply(self.name, len(reply))

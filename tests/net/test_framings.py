@@ -348,12 +348,14 @@ class TestKeeping:
         self, case: Case, data: st.DataObject
     ) -> None:
         replies, stream = replies_of(case), case.stream + case.rest
-        decoder = Keeping(case.framing).decoder()
+        told: list[bytes] = []
+        decoder = Keeping(case.framing, told.append).decoder()
         decoder.expect(b"".join(case.messages), [len(message) for message in case.messages])
         whole = 0
         for chunk in cut(stream, data.draw(st.lists(st.integers(0, len(stream))))):
             whole += feed(decoder, [chunk])
             assert decoder.reply == (replies[whole - 1] if whole else None)
+            assert told[-1:] == ([decoder.reply] if whole else [])
 
     def test_a_reply_that_the_end_of_the_stream_makes_whole_is_kept(self) -> None:
         decoder = Keeping(UntilEof()).decoder()

@@ -2,18 +2,26 @@
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from loadgen.net.protocols.base import BaseDecoder, Framing
 
 
+def _ignore(reply: bytes) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """Replies as ``framing`` frames them; its decoders keep the last one."""
+    """Replies as ``framing`` frames them; its decoders keep the last one.
+
+    when_kept: called with each reply that is kept, from within `KeepingDecoder.feed` or ``end``.
+    """
 
     framing: Framing
+    when_kept: Callable[[bytes], None] = _ignore
 
     @property
     def one_way(self) -> bool:
@@ -22,7 +30,7 @@ class Keeping:
 
     def decoder(self) -> "KeepingDecoder":
         """Return a decoder for one connection."""
-        return KeepingDecoder(self.framing)
+        return KeepingDecoder(self)
 
     def reply_bytes(self, message_bytes: int) -> int | None:
         """Return None, whatever is known: each reply must be decoded to be kept."""
@@ -36,12 +44,12 @@ class KeepingDecoder(BaseDecoder):
     Bytes beyond the replies that are awaited fail a connection; what comes with them is not kept.
     """
 
-    def __init__(self, framing: Framing) -> None:
+    def __init__(self, form: Keeping) -> None:
         super().__init__()
         self.reply: bytes | None = None
         """The last reply that is whole; None until there is one, or since it was last set so."""
-        self._framing = framing
-        self._inner = framing.decoder()
+        self._form = form
+        self._inner = form.framing.decoder()
         self.unsolicited = self._inner.unsolicited
         self._awaited: deque[bytes] = deque()  # the messages whose replies are not whole
         self._begun = bytearray()  # the bytes of the first of these replies
@@ -84,6 +92,7 @@ class KeepingDecoder(BaseDecoder):
     def _keep(self, start: int, end: int) -> None:
         self.reply = bytes(self._begun[start:end])
         del self._begun[:end]
+        self._form.when_kept(self.reply)
 
     def _end_of(self, number: int, fed: bytes) -> int:
         """Return how many bytes of ``fed`` the first ``number`` replies have, by bisection."""
@@ -91,7 +100,7 @@ class KeepingDecoder(BaseDecoder):
 
     def _replies_in(self, fed: bytes) -> int:
         """Return how many replies a new decoder finds: between replies, it is as the inner one."""
-        decoder = self._framing.decoder()
+        decoder = self._form.framing.decoder()
         decoder.expect(b"".join(self._awaited), [len(message) for message in self._awaited])
         return decoder.feed(memoryview(fed))
 
