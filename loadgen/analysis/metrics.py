@@ -164,7 +164,7 @@ def _tried(record: RunRecord) -> int:
         for failure in record.failures
         if failure.phase is Phase.CONNECT and not failure.is_local
     )
-    return record.actual.submitted - record.actual.warmup_messages + sum(connects)
+    return max(0, record.actual.submitted - record.actual.warmup_messages) + sum(connects)
 
 
 def because(judged: Health) -> str:
