@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from loadgen.analysis import rejections
 from loadgen.analysis.lines import first
 from loadgen.analysis.summary import (
     end_of_target,
@@ -97,6 +98,8 @@ def headline(record: RunRecord) -> Iterator[tuple[str, str]]:
             shown = format_duration_ns(figure.measure(record) or 0) if known else _UNKNOWN
             yield f"{kind} time p{percent:g}", shown
     yield "failures", format_count(sum(failure.count for failure in record.failures))
+    if actual.rejected:
+        yield "rejected", rejections.in_words(record)
     cpu_ns = actual.cpu_per_message_ns
     yield "generator CPU a message", _UNKNOWN if cpu_ns is None else format_duration_ns(cpu_ns)
 
@@ -137,6 +140,7 @@ def beside(record: RunRecord) -> Iterator[Beside]:
         "as many as fit" if each is None else f"{format_count(each)} on each connection",
         f"{format_count(actual.submitted)} sent, "
         f"{format_count(actual.messages + actual.warmup_messages)} answered"
+        + (f", {format_count(actual.rejected)} of them rejected" if actual.rejected else "")
         if record.plan.reply != "none"
         else f"{format_count(actual.messages + actual.warmup_messages)} sent",
     )

@@ -23,11 +23,11 @@ REPORTS: Final = house.ROOT / "reports"
 # Which packages may import which modules; others take them as arguments.
 DOORS: Final = {
     "socket": [
-        *("net.address", "net.dialer", "net.timestamps", "engine.connection"),
-        *("runner.assembly", "runner.probe", "server*", "cli.run"),
+        *("net.address", "net.dialer", "net.timestamps", "net.transport"),
+        *("runner.probe", "server*", "cli.run"),
     ],
     "selectors": [
-        *("net.backends", "net.pacing", "engine.fast_path", "engine.selector", "engine.pool"),
+        *("net.backends", "net.pacing", "net.transport", "engine.selector"),
         *("runner.probe", "server*"),
     ],
     "time": ["net.clock", "net.dump", "runner.probe", "server*", "runner.commands.supervisor"],

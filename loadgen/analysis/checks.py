@@ -7,8 +7,8 @@ result says why:
 - The verdict is inconclusive: so is every check of a time or a rate. Counts can only grow:
   ``errors`` that break a limit, and connections that came up, remain decided.
 - The verdict is generator-bound: response time, schedule lag and blocked time are those of the
-  generator's own queue. ``messages_per_s`` is a lower bound of what the server can do, so only an
-  outcome that a higher rate would not change is decided.
+  generator's own queue. ``messages_per_s`` and ``succeeded_per_s`` are lower bounds of what the
+  server can do, so only an outcome that a higher rate would not change is decided.
 - The verdict is generator-bound or busy: user-space latency contains the generator's own queue;
   without kernel timestamps, service time and response time do, too.
 """
@@ -55,11 +55,11 @@ _PERCENTILE: Final = re.compile(r"p(?:(\d{1,2}(?:\.\d+)?)|99(\d+))", re.ASCII)
 _STATISTICS: Final = ("min", "mean", "p50", "p90", "p99", "p999", "max")
 _NAMES: Final = (
     *(f"{kind}_{statistic}" for kind in KINDS for statistic in _STATISTICS),
-    *("errors", "messages_per_s", "connections"),
+    *("errors", "messages_per_s", "succeeded_per_s", "connections"),
 )
 FIGURES: Final = (
     f"figures are {', '.join(KINDS)}, each with _min, _mean, _max or a percentile such as _p50 or "
-    "_p99.9; and errors, messages_per_s, connections"
+    "_p99.9; and errors, messages_per_s, succeeded_per_s, connections"
 )
 
 
@@ -82,7 +82,9 @@ def parse(text: str, option: str = "--check") -> Check:
     Figures are ``service_``, ``response_``, ``schedule_lag_``, ``blocked_``, ``generator_lag_``,
     ``receive_lag_``, ``user_space_`` and ``connect_`` with min, mean, max or a percentile (``p50``,
     ``p99.9`` or ``p999``), whose limits are durations; ``errors``, a count or a share;
-    ``messages_per_s``; ``connections``. Raises UsageError, which names ``option``.
+    ``messages_per_s``; ``succeeded_per_s``, without those rejected; ``connections``.
+
+    Raises UsageError, which names ``option``.
     """
     match = _FORM.fullmatch(text.strip())
     if match is None:
@@ -134,8 +136,8 @@ def _figure_and_limit(name: str, limit: str) -> tuple[Metric, float]:
     match name:
         case "errors":
             return _errors_and_limit(limit)
-        case "messages_per_s":
-            return MessageRate(), parse_rate_per_s(limit)
+        case "messages_per_s" | "succeeded_per_s":
+            return MessageRate(name), parse_rate_per_s(limit)
         case "connections":
             return ConnectionCount(), parse_count(limit)
         case _:

@@ -8,6 +8,9 @@ A step that came close to a limit may fall on the other side next time. It is re
 that is undecided, and the majority counts; without a majority, the step is unclear. Near its own
 limit the generator sends late, and the server looks slow; such a step says nothing about the
 server, and the result is "at least".
+
+A server that is asked for too much may reject messages, and fast: unless the promise itself limits
+the errors, a step with more than `TOLERANCE` of them breaks it.
 """
 
 import math
@@ -16,6 +19,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from loadgen.analysis import rejections
+from loadgen.analysis.censoring import TOLERANCE
 from loadgen.analysis.checks import Check, evaluate
 from loadgen.analysis.metrics import ErrorCount, ErrorShare
 from loadgen.analysis.verdict.run_rules import ENOUGH_REPLIES
@@ -68,7 +73,7 @@ class LoadStep(msgspec.Struct, frozen=True, kw_only=True):
     """One point of the curve; times in nanoseconds, null if the step has too few values.
 
     tries: how often it was run; the outcome is that of most tries, the figures are those of the
-    last of these.
+    last of these. failures: of connections and of replies; rejected: messages of the load.
     """
 
     rate_per_s: Amount
@@ -85,6 +90,7 @@ class LoadStep(msgspec.Struct, frozen=True, kw_only=True):
     response_p99_ns: Nanoseconds | None
     failures: Count
     checks: Checks
+    rejected: Count = 0
 
 
 class MaxRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
@@ -199,7 +205,9 @@ class Search:
             rate_per_s=rate_per_s,
             duration_s=actual.duration_s,
             tries=1,
-            outcome=_outcome(verdict, {result.outcome for result in results}),
+            outcome=_outcome(
+                verdict, {result.outcome for result in results}, self._is_rejecting(record)
+            ),
             verdict=verdict,
             timestamps=record.timestamps.mode,
             messages_per_s=actual.messages_per_s,
@@ -210,7 +218,13 @@ class Search:
             response_p99_ns=_carried(response, 99),
             failures=sum(failure.count for failure in record.failures),
             checks=results,
+            rejected=actual.rejected,
         )
+
+    def _is_rejecting(self, record: RunRecord) -> bool:
+        """Return whether the server rejects more than it may."""
+        allowed = rejections.MOST if any(map(_counts_errors, self._promise)) else TOLERANCE
+        return record.actual.rejected_share > allowed
 
     def _is_close(self, record: RunRecord) -> bool:
         """Return whether a figure is so close to its limit that the next try may differ."""
@@ -245,11 +259,15 @@ def _values_needed(promise: Sequence[Check]) -> float:
     return max(ENOUGH_REPLIES, VALUES_BEYOND / (1 - highest / 100))
 
 
-def _outcome(verdict: Verdict, outcomes: set[str]) -> StepResult:
+def _counts_errors(check: Check) -> bool:
+    return isinstance(check.figure, ErrorCount | ErrorShare)
+
+
+def _outcome(verdict: Verdict, outcomes: set[str], is_rejecting: bool) -> StepResult:
     """Return the outcome of a step; a rate that the server did not keep up with breaks it."""
     if verdict == "generator-bound":
         return "generator"
-    if "failed" in outcomes or verdict == "server-bound":
+    if "failed" in outcomes or verdict == "server-bound" or is_rejecting:
         return "broken"
     return "unclear" if "inconclusive" in outcomes else "kept"
 
@@ -270,8 +288,7 @@ def plan_of_step(plan: Plan, rate_per_s: float, duration_s: float) -> Plan:
 def check_promise(promise: Sequence[Check]) -> None:
     """Raise UsageError for a promise that every rate would keep."""
     for check in promise:
-        counts_errors = isinstance(check.figure, ErrorCount | ErrorShare)
-        upper = ("<", "<=", "==") if counts_errors else ("<", "<=")  # errors==0
+        upper = ("<", "<=", "==") if _counts_errors(check) else ("<", "<=")  # errors==0
         if check.limit.relation not in upper:
             raise UsageError.of("--find-max", check.text, "promise an upper limit, with < or <=")
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from loadgen.analysis.lines import Line, Style, aligned, wrapped
 from loadgen.analysis.max_rate import LoadStep, MaxRecord, StepResult
-from loadgen.units import format_duration_ns, format_rate
+from loadgen.units import format_count, format_duration_ns, format_rate
 
 _GROUPS: Final = ("", "", "", "service time", "response time")
 _GROUP_WIDTHS: Final = (11, 11, 9, 15, 15)
@@ -114,4 +114,6 @@ def _reasons(step: LoadStep) -> list[str]:
         for check in step.checks
         if check.outcome == wanted
     ]
+    if step.outcome == "broken" and step.rejected and not reasons:
+        return [f"the server rejected {format_count(step.rejected)} messages"]
     return reasons or [f"the run is {step.verdict}"]

@@ -51,8 +51,8 @@ _MAY_DIFFER: Final = frozenset({"connections", "duration_s", "messages"})  # in 
 
 # Fields of `Actual`.
 _SUMS: Final = (
-    *("connections", "opened", "closed", "submitted", "messages", "warmup_messages", "cut_off"),
-    *("bytes_sent", "bytes_received", "cpu_user_s", "cpu_system_s"),
+    *("connections", "opened", "closed", "submitted", "messages", "rejected", "warmup_messages"),
+    *("cut_off", "bytes_sent", "bytes_received", "cpu_user_s", "cpu_system_s"),
 )
 _SUMS_WHERE_KNOWN: Final = ("due", "overdue")
 _LONGEST: Final = ("opening_s", "warmup_s", "drain_s")

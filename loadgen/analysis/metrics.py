@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from loadgen.net.failure import Phase
 from loadgen.results.record import RunRecord
@@ -55,7 +55,8 @@ class ErrorCount:
     """Failures of any phase and cause, except limits of this machine, which are not the server's.
 
     Failed connects, resets, timeouts, bytes that do not fit and echoes that differ count once
-    each, however many messages were lost with the connection; those of the warm-up count, too.
+    each, however many messages were lost with the connection; those of the warm-up count, too. So
+    does each reply that was a rejection, after the warm-up.
     """
 
     def measure(self, record: RunRecord) -> float | None:
@@ -74,7 +75,10 @@ class ErrorCount:
 
 @dataclass(frozen=True, slots=True)
 class ErrorShare:
-    """The failures of `ErrorCount` over all attempts: messages submitted, and failed connects."""
+    """The failures of `ErrorCount` over all attempts: messages submitted, and failed connects.
+
+    Messages that were answered in the warm-up are no such attempts: their rejections do not count.
+    """
 
     def measure(self, record: RunRecord) -> float | None:
         """Return the share, from 0 to 1; None if nothing was tried."""
@@ -102,23 +106,27 @@ class ErrorShare:
 
 @dataclass(frozen=True, slots=True)
 class MessageRate:
-    """Messages answered (one way: sent) within the time of the load, per second."""
+    """A rate of `Actual`: messages answered (one way: sent) within the time of the load, a second.
 
-    def measure(self, record: RunRecord) -> float | None:
+    ``succeeded_per_s`` leaves rejected ones out.
+    """
+
+    of: Literal["messages_per_s", "succeeded_per_s"] = "messages_per_s"
+
+    def measure(self, record: RunRecord) -> float:
         """Return the rate per second."""
-        return record.actual.messages_per_s
+        rate_per_s: float = getattr(record.actual, self.of)
+        return rate_per_s
 
     def in_words(self, record: RunRecord) -> str:
         """Return the rate in words."""
-        return format_rate(record.actual.messages_per_s)
+        return format_rate(self.measure(record))
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why the rate means nothing, or why the server may be able to do more."""
         if judged.verdict == "inconclusive":
             return because(judged)
-        if judged.verdict == "generator-bound" and not limit.is_settled(
-            record.actual.messages_per_s
-        ):
+        if judged.verdict == "generator-bound" and not limit.is_settled(self.measure(record)):
             return f"the server may do more; {because(judged)}"
         return ""
 
@@ -156,7 +164,7 @@ def _tried(record: RunRecord) -> int:
         for failure in record.failures
         if failure.phase is Phase.CONNECT and not failure.is_local
     )
-    return record.actual.submitted + sum(connects)
+    return max(0, record.actual.submitted - record.actual.warmup_messages) + sum(connects)
 
 
 def because(judged: Health) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from loadgen.analysis import censoring, summary_times, summary_verdict
-from loadgen.analysis.lines import Line, aligned, labelled, wrapped
+from loadgen.analysis import censoring, rejections, summary_times, summary_verdict
+from loadgen.analysis.lines import LABEL_COLUMNS, Line, aligned, labelled, wrapped
 from loadgen.analysis.usage import Usage, usage_of
 from loadgen.net.failure import Cause
 from loadgen.net.target import with_numeric_host
@@ -147,6 +147,9 @@ def _load(record: RunRecord) -> Iterator[Line]:
         f"{format_count(actual.messages)}"
         f"   {format_rate(actual.messages_per_s)}{_asked(record)}{_unfinished(record)}",
     )
+    if actual.rejected:
+        yield labelled("rejected", rejections.in_words(record), "bad")
+        yield from wrapped(rejections.causes(record), LABEL_COLUMNS, "bad")
     if actual.in_flight_at_server is not None and not censoring.falls_behind(record):
         yield labelled("in flight", _in_flight(record))
     sent = total_of(record.intervals, "bytes_sent", "loading", "draining")

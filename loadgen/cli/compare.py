@@ -52,10 +52,10 @@ examples:
   loadgen compare --run 'old/bin/pytest bench --benchmark-json {out}' \\
                   --run 'new/bin/pytest bench --benchmark-json {out}' --fail-on 'time>5%'
 
-figures for --fail-on: messages_per_s, errors, service_p50, service_p99, service_p999,
-response_p50 and so on (open loop), p50, p99, p999 (of response time in an open loop,
-otherwise service time), connect_p99, cpu_per_message; of pytest-benchmark the names of
-the benchmarks, or time for all of them.
+figures for --fail-on: messages_per_s (without rejected ones; also succeeded_per_s),
+errors, service_p50, service_p99, service_p999, response_p50 and so on (open loop), p50,
+p99, p999 (of response time in an open loop, otherwise service time), connect_p99,
+cpu_per_message; of pytest-benchmark the names of the benchmarks, or time for all of them.
 
 A file of a folder that cannot be read is left out, and the comparison names it.
 

@@ -115,6 +115,7 @@ def progress_line(progress: Progress, plan: Plan) -> str:
     """Return ``progress`` as one line."""
     up = f"{format_count(progress.totals.up)} of {format_count(plan.connections)} connections up"
     failures = f", {format_count(progress.failures)} failures" if progress.failures else ""
+    failures += f", {format_count(progress.rejected)} rejected" if progress.rejected else ""
     if progress.stage in _PHASES_WITHOUT_LOAD:
         return f"{_PHASES_WITHOUT_LOAD[progress.stage]}: {up}{failures}"
     of = f" of {plan.duration_s:g}" if plan.duration_s is not None else ""

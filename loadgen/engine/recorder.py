@@ -65,6 +65,7 @@ class MeasuredInterval:
     end_ns: int
     times: TimesTally
     failures: int
+    rejected: int = 0
 
 
 class Recorder:
@@ -78,6 +79,8 @@ class Recorder:
         self.connect = Histogram()
         self.times = TimesTally()
         self.failures: dict[Failure, FailureTally] = {}
+        self.rejected: dict[Failure, FailureTally] = {}
+        """Whole replies that were rejected, on healthy connections, since `begin_measuring`."""
         self.steps: list[WallClockStep] = []
         self.inter_send_times = InterSendTally()
         self.pauses = Pauses()
@@ -87,6 +90,7 @@ class Recorder:
         self._wall_clock = wall_clock
         self._interval_tally = TimesTally()
         self._interval_failures = 0
+        self._interval_rejected = 0
         self._connects: list[int] = []
         self._rows: list[int] = []
         self._sends: list[int] = []
@@ -116,7 +120,11 @@ class Recorder:
             tally.last_ns = now_ns
 
     def record_rejected(self, failure: Failure, count: int, now_ns: int) -> None:
-        """Note that ``count`` replies were whole, and rejected the message."""
+        """Note that ``count`` whole replies were rejected, on a connection that goes on."""
+        self._interval_rejected += count
+        tally = self.rejected.setdefault(failure, FailureTally(0, now_ns, now_ns))
+        tally.count += count
+        tally.last_ns = now_ns
 
     # ---- in bulk --------------------------------------------------------------------------
 
@@ -261,16 +269,23 @@ class Recorder:
     def end_interval(self, start_ns: int, end_ns: int) -> MeasuredInterval:
         """Return what was recorded since the last call, and begin a new interval."""
         self.flush()
-        ended = MeasuredInterval(start_ns, end_ns, self._interval_tally, self._interval_failures)
+        ended = MeasuredInterval(
+            start_ns,
+            end_ns,
+            self._interval_tally,
+            self._interval_failures,
+            self._interval_rejected,
+        )
         self.times.merge(self._interval_tally)
         self._interval_tally = TimesTally()
-        self._interval_failures = 0
+        self._interval_failures = self._interval_rejected = 0
         return ended
 
     def begin_measuring(self, now_ns: int) -> None:
         """Discard the times of the warm-up, whose last interval has ended."""
         self.times = TimesTally()
         self.inter_send_times = InterSendTally()
+        self.rejected = {}
         self.due = 0
         self._due_from_ns = now_ns
         self._connection_tally = ConnectionTally(self._connection_tally.connections)

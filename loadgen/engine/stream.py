@@ -171,9 +171,10 @@ class StreamChannel(FastPath):
 
     def _follow(self, decoder: Decoder) -> bool:
         """Do what ``decoder`` asks for beside counting; return whether to call `transmit`."""
-        for cause, count in decoder.rejected.items():
-            self._records.record_rejected(Failure(Phase.REPLY, cause), count, self.read_ns)
-        decoder.rejected.clear()
+        if decoder.rejected:
+            for cause, count in decoder.rejected.items():
+                self._records.record_rejected(Failure(Phase.REPLY, cause), count, self.read_ns)
+            decoder.rejected.clear()
         to_send, decoder.to_send = decoder.to_send, b""
         if to_send and self._unsent is None:
             self._push(to_send)

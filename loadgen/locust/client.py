@@ -6,7 +6,6 @@ iteration, never within a turn of the engine: its code then adds to no receive l
 not entered twice.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from gevent import getcurrent
@@ -19,7 +18,8 @@ from loadgen.errors import LoadgenError
 from loadgen.locust.class_load import ClassLoad
 from loadgen.locust.user_attributes import checked
 from loadgen.net.failure import Cause, Failure
-from loadgen.net.protocols import Decoder, Framing
+from loadgen.net.protocols import Decoder, Framing, Keeping
+from loadgen.net.protocols.keeping import KeepingDecoder
 
 _TIMEOUTS: Final = (Cause.TIMEOUT, Cause.REPLY_TIMEOUT)
 
@@ -58,21 +58,25 @@ class SocketClient:
 
         Locust lists it under ``name``, or that of the user class. Raises RequestTimeout and
         RequestFailed; the connection is then opened again, and the next request waits for it.
+
+        A reply that the server rejects with, such as an error status, is returned like any other,
+        and Locust lists the request as failed: so does its own FastHttpUser, and a script may want
+        to look at the reply. Nothing is raised, since the connection goes on.
         """
         if self._framing.one_way:
             self.send(message, name)
             return b""
-        current = self._exchange(message, name, one_way=False)
-        assert current.reply is not None
-        return current.reply
+        reply = self._exchange(message, name, one_way=False).reply
+        assert reply is not None
+        return reply
 
     def send(self, message: bytes, name: str | None = None) -> None:
         """Send ``message``, which has no reply; return when the kernel has taken it.
 
         Locust lists it as a request without a response time. Raises as `request` does.
         """
-        current = self._exchange(message, name, one_way=True)
-        self._load.count_one_way(current.name)
+        self._exchange(message, name, one_way=True)
+        self._load.count_one_way(name or self._load.work.name)
 
     def close(self) -> None:
         """Drain the connection; an outstanding reply that is no longer awaited still counts."""
@@ -80,8 +84,11 @@ class SocketClient:
             connection, self._connection = self._connection, None
             self._load.leave([connection])
 
-    def _exchange(self, message: bytes, name: str | None, *, one_way: bool) -> "_CurrentRequest":
-        """Send ``message``, and wait for the reply, or if ``one_way`` until it is sent."""
+    def _exchange(self, message: bytes, name: str | None, *, one_way: bool) -> KeepingDecoder:
+        """Send ``message``, and wait until it is sent if ``one_way``, otherwise for the reply.
+
+        Return the decoder of that reply; the connection may have another one by then.
+        """
         checked(message)
         if self._is_busy:
             raise RuntimeError("two greenlets use one client; a user has one connection")
@@ -91,14 +98,14 @@ class SocketClient:
             connection = self._connection or self._connect()
             while connection.state is not State.READY:
                 self._wait()
-            current = self._current
+            current, replies = self._current, self._current.replies
             current.message, current.name = message, name or self._load.work.name
-            current.reply, current.one_way, current.is_out = None, one_way, False
+            current.one_way, current.is_out, replies.reply = one_way, False, None
             self._load.send_now(connection, current.name)
             while not (
                 current.is_out and connection.messages.is_free
                 if one_way
-                else current.reply is not None
+                else replies.reply is not None
             ):
                 self._wait()
         except RequestFailed:
@@ -108,7 +115,7 @@ class SocketClient:
             raise
         finally:
             self._is_busy = False
-        return current
+        return replies
 
     def _connect(self) -> Connection:
         self._current = _CurrentRequest(self._framing, self._load)
@@ -164,69 +171,34 @@ class SocketClient:
 
 
 class _CurrentRequest:
-    """The request on one connection: as its payloads, and as a framing that keeps the reply."""
+    """What is sent now on one connection, as its payloads; and a framing, since it may be one-way.
+
+    Only replies that are awaited are kept (`Keeping`).
+    """
 
     items: tuple[bytes, ...] = ()
 
     def __init__(self, framing: Framing, load: ClassLoad) -> None:
-        self.one_way = framing.one_way
-        self.message = b""
+        self.message, self.name = b"", ""
         self.is_out = False
-        self.name = ""
-        self.reply: bytes | None = None
-        self.load = load
-        self._framing = framing
+        self._load = load
+        self._framing = Keeping(framing, self._count)
+        self.decoder()
 
     def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
-        """Return the message, which is sent now."""
+        """Return the message, which is sent now, and its length if a reply is awaited."""
         self.is_out = True
-        return self.message, (len(self.message),)
+        return self.message, () if self.one_way else (len(self.message),)
 
-    def decoder(self) -> "_KeepingDecoder":
-        """Return a decoder for the next socket, on which a first message may be answered first."""
-        self.one_way, self.name = self._framing.one_way, ""
-        return _KeepingDecoder(self._framing.decoder(), self)
+    def decoder(self) -> Decoder:
+        """Return a decoder for the next transport."""
+        self.one_way = self._framing.one_way
+        self.replies = self._framing.decoder()
+        return self.replies
 
     def reply_bytes(self, message_bytes: int) -> int | None:
         """Return None: each reply must be decoded."""
-        return None
+        return self._framing.reply_bytes(message_bytes)
 
-
-class _KeepingDecoder:
-    """A decoder that keeps the bytes of a reply until it is whole."""
-
-    to_send = b""
-    closes = unsolicited = False
-
-    def __init__(self, decoder: Decoder, current: _CurrentRequest) -> None:
-        self.partial = False
-        self.rejected: dict[Cause, int] = {}
-        self._decoder = decoder
-        self._current = current
-        self._bytes = bytearray()
-
-    def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
-        self._bytes.clear()
-        if not self._current.one_way:
-            self._decoder.expect(batch, lengths)
-
-    def feed(self, view: memoryview) -> int:
-        replies = self._decoder.feed(view)
-        self.partial = self._decoder.partial
-        if not replies:
-            self._bytes += view
-        elif replies == 1 and not self.partial:  # any surplus fails the connection
-            self._keep(bytes(self._bytes) + bytes(view))
-        return replies
-
-    def end(self) -> int:
-        replies = self._decoder.end()
-        if replies:
-            self._keep(bytes(self._bytes))
-        return replies
-
-    def _keep(self, reply: bytes) -> None:
-        current = self._current
-        current.reply = reply
-        if current.name:  # a first message has no name, and is not counted
-            current.load.count_reply(current.name, len(reply))
+    def _count(self, reply: bytes) -> None:
+        self._load.count_reply(self.name, len(reply))

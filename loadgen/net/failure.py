@@ -1,4 +1,7 @@
-"""What can go wrong on one connection: a closed list, phase × cause.
+"""What can go wrong with a connection, or with one reply on it: a closed list, phase × cause.
+
+A failure of a connection ends it. A reply that is whole and says no, such as an error status, is
+rejected: a failure, too, but one of `Phase.REPLY`, after which the connection goes on.
 
 A system call's errno becomes a ``Failure`` once, where the call is made (`Failure.of`). Reports
 count by phase and cause, never by error text; details are in the log. A cause also says whether it
@@ -11,7 +14,7 @@ from typing import NamedTuple
 
 
 class Phase(enum.StrEnum):
-    """The phase of a connection's life in which it failed."""
+    """The phase of a connection's life in which it failed; or ``REPLY``: it goes on."""
 
     CONNECT = "connect"
     SEND = "send"
@@ -21,7 +24,12 @@ class Phase(enum.StrEnum):
 
 
 class Cause(enum.StrEnum):
-    """What went wrong: ``text`` explains it; ``is_local`` if it lies on this machine."""
+    """What went wrong: ``text`` explains it; ``is_local`` if it lies on this machine.
+
+    Causes for which a protocol rejects, such as classes of its status codes, stand below
+    ``REJECTED``, named after the protocol; those that a server makes up are ``REJECTED``, so that
+    the list stays closed. All of them are entered in the schema of the record.
+    """
 
     text: str
     is_local: bool
@@ -78,7 +86,7 @@ _CAUSE_OF_ERRNO = {
 
 
 class Failure(NamedTuple):
-    """One way in which a connection failed."""
+    """One way in which a connection failed, or a reply was rejected."""
 
     phase: Phase
     cause: Cause
@@ -90,6 +98,11 @@ class Failure(NamedTuple):
             # connect(2): on a UNIX socket, EAGAIN says that the listener's backlog is full.
             return cls(phase, Cause.BACKLOG)
         return cls(phase, _CAUSE_OF_ERRNO.get(error.errno or 0, Cause.OTHER))
+
+    @property
+    def is_rejection(self) -> bool:
+        """Whether it is of a reply, so that the connection goes on; otherwise it ended that."""
+        return self.phase is Phase.REPLY
 
     def __str__(self) -> str:
         return f"{self.phase}: {self.cause.text}"

@@ -66,7 +66,8 @@ class IntervalRecord(Times, frozen=True, kw_only=True):
     """One interval of the run: a second of the load, or the whole opening or drain.
 
     ``start_s`` of the opening and of the warm-up is negative. ``connections_up`` is the number at
-    its end. ``stage`` is the phase of the run.
+    its end. ``stage`` is the phase of the run. ``failures`` are those of connections; ``rejected``
+    of the ``messages`` had a reply that was a rejection.
     """
 
     start_s: MomentSeconds
@@ -77,6 +78,7 @@ class IntervalRecord(Times, frozen=True, kw_only=True):
     bytes_received: Bytes
     connections_up: Count
     failures: Count
+    rejected: Count = 0
 
 
 KINDS: Final = Times.__struct_fields__
@@ -253,9 +255,9 @@ Intervals = (
 
 
 def numbers_of(intervals: Intervals, name: str) -> Floats:
-    """Return the field ``name``, one of `NUMBERS`, of all intervals."""
+    """Return the field ``name``, one of `NUMBERS`, of all intervals; 0 where it is not recorded."""
     if isinstance(intervals, PackedIntervals):
-        columns = (block.numbers[name] for block in intervals.blocks)
+        columns = (block.numbers.get(name, [0] * len(block)) for block in intervals.blocks)
         return np.fromiter(chain.from_iterable(columns), np.float64)
     return np.fromiter((getattr(each, name) for each in intervals), np.float64)
 

@@ -9,7 +9,8 @@ loadgen.run/2   the four times of a message, and what is computed from them; the
                 verdict; the warm-up. Added later: ``workers``, ``monitor`` and ``team``, empty or
                 null by default; a second form of ``intervals``, packed
                 (`loadgen.results.intervals.PackedIntervals`), beside the list; ``redact`` in the
-                plan, with a redacted form of payloads and first message.
+                plan, with a redacted form of payloads and first message; ``rejected`` of the load
+                and of intervals, 0 by default, and failures of the phase ``reply``.
 """
 
 import gc
@@ -22,7 +23,7 @@ import msgspec
 from loadgen.errors import RecordError
 from loadgen.files import decoded
 from loadgen.files.encoded import as_indented_json, as_json
-from loadgen.net.failure import Cause, Phase
+from loadgen.net.failure import Cause, Failure, Phase
 from loadgen.plan import Plan
 from loadgen.plan.redaction import redacted_plan
 from loadgen.quantities import (
@@ -119,7 +120,8 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     warmup_s: from the start of the warm-up to that of the measured load; warmup_messages: answered
     in it. duration_s: from then until nothing more was submitted.
     drain_s: from then until the last reply, or until outstanding replies were given up.
-    messages: answered (one way: passed to the kernel) after the warm-up, the drain included.
+    messages: answered (one way: passed to the kernel) after the warm-up, the drain included;
+    rejected: those of them whose reply was a rejection.
     messages_per_s, bytes_sent_per_s, bytes_received_per_s: within ``duration_s`` alone.
     submitted_per_s: messages submitted within ``duration_s``, divided by it; if a limit of messages
     ended an open loop, divided by the time until the last of them.
@@ -161,6 +163,17 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     cpu_user_s: Amount
     cpu_system_s: Amount
     connection_time: ConnectionTimeRecord | None = None
+    rejected: Count = 0
+
+    @property
+    def rejected_share(self) -> float:
+        """The share of ``messages`` that was rejected, from 0 to 1; 0 without messages."""
+        return min(1.0, self.rejected / self.messages) if self.messages else 0.0
+
+    @property
+    def succeeded_per_s(self) -> float:
+        """``messages_per_s`` without the share of ``messages`` that was rejected."""
+        return self.messages_per_s * (1 - self.rejected_share)
 
     @property
     def cpu_s(self) -> float:
@@ -184,7 +197,11 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of failure (names of `loadgen.net.failure`): its count, first and last time."""
+    """One kind of failure (names of `loadgen.net.failure`): its count, first and last time.
+
+    Those of connections count from the start of the run on. In the phase ``reply`` they are replies
+    that were rejected, on connections that went on; as other replies, those of the load alone.
+    """
 
     phase: Phase
     cause: Cause
@@ -192,6 +209,11 @@ class FailureRecord(msgspec.Struct, frozen=True, kw_only=True):
     count: Count
     first_s: MomentSeconds
     last_s: MomentSeconds
+
+    @property
+    def is_rejection(self) -> bool:
+        """Whether these are rejected replies, and not connections that failed."""
+        return Failure(self.phase, self.cause).is_rejection
 
 
 class ConnectionRecord(msgspec.Struct, frozen=True, kw_only=True):

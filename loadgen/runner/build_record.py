@@ -46,6 +46,7 @@ def interval_record(
         bytes_received=after.bytes_received - before.bytes_received,
         connections_up=after.up,
         failures=interval.failures,
+        rejected=interval.rejected,
         **_times(interval.times, state),
     )
 
@@ -166,6 +167,7 @@ def _actual(state: RunState) -> Actual:
         duration_s=duration_s,
         drain_s=ns_to_seconds(milestones.drain_ended_ns - milestones.load_ended_ns),
         messages=at_end.answered - began.answered,
+        rejected=sum(seen.count for seen in state.recorder.rejected.values()),
         messages_per_s=messages_per_s,
         submitted_per_s=submitted / submitting_s if submitting_s else 0.0,
         in_flight_at_server=ns_to_seconds(messages_per_s * service.mean_ns)
@@ -262,7 +264,7 @@ def _shared_pauses_s(state: RunState) -> float:
 
 
 def _failures(state: RunState) -> list[FailureRecord]:
-    began_ns = state.milestones.load_began_ns
+    began_ns, recorder = state.milestones.load_began_ns, state.recorder
     return [
         FailureRecord(
             phase=failure.phase,
@@ -273,7 +275,7 @@ def _failures(state: RunState) -> list[FailureRecord]:
             last_s=ns_to_seconds(seen.last_ns - began_ns),
         )
         for failure, seen in sorted(
-            state.recorder.failures.items(), key=lambda item: -item[1].count
+            (recorder.failures | recorder.rejected).items(), key=lambda item: -item[1].count
         )
     ]
 

@@ -305,6 +305,7 @@ class _Run:
                 totals=totals,
                 messages_per_s=messages_per_s,
                 failures=sum(seen.count for seen in self._recorder.failures.values()),
+                rejected=sum(seen.count for seen in self._recorder.rejected.values()),
             )
         )
 

@@ -11,13 +11,18 @@ from loadgen.results.intervals import RunPhase
 
 
 class Progress(NamedTuple):
-    """The progress of a run. ``messages_per_s`` and ``elapsed_s`` are about the load alone."""
+    """The progress of a run. ``messages_per_s`` and ``elapsed_s`` are about the load alone.
+
+    failures: of connections, from the start of the run on; rejected: replies, without those of a
+    warm-up that is over.
+    """
 
     stage: RunPhase
     elapsed_s: float
     totals: PoolTotals
     messages_per_s: float
     failures: int
+    rejected: int = 0
 
 
 def _never() -> bool:

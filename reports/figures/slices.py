@@ -35,7 +35,7 @@ MOST: Final = 400
 """So many slices have two to three pixels each in the width of a page."""
 
 _LOADED: Final = ("warming", "loading")
-_SHOWN: Final = ("start_s", "duration_s", "messages", "connections_up", "failures")
+_SHOWN: Final = (*("start_s", "duration_s", "messages", "connections_up", "failures", "rejected"),)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Slice:
     stage: of the first, and mostly of all. size: how many.
     start_s: when the first begins; end_s: when the last ends.
     messages: answered in it (one way: handed to the kernel); messages_per_s: those, over its time.
-    connections_up: at its end. failures: how many were met in it.
+    connections_up: at its end. failures: how many were met in it, rejected replies included.
     """
 
     stage: RunPhase
@@ -111,7 +111,7 @@ def _slices(of: _Same) -> list[Slice]:
             messages.astype(int).tolist(),
             rates.tolist(),
             columns["connections_up"][lasts].astype(int).tolist(),
-            added("failures").astype(int).tolist(),
+            (added("failures") + added("rejected")).astype(int).tolist(),
             strict=True,
         )
     ]

@@ -132,8 +132,8 @@ PANEL: Final = Panel[RunRecord](
     title="Throughput, connections and failures over time",
     caption=(
         "Messages a second in each interval of the load beside the rate that was asked for, if one "
-        "was; below, the connections that were up, the failures of each interval, and a line for "
-        "each kind of them from its first to its last."
+        "was; below, the connections that were up, the failures of each interval, rejected "
+        "replies included, and a line for each kind of them from its first to its last."
     ),
     draw=figure,
     note=note,

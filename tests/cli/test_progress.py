@@ -10,10 +10,15 @@ PLAN = Plan(connections=2000, duration_s=10.0)
 
 
 def line(
-    stage: RunPhase, elapsed_s: float = 0.0, rate: float = 0.0, failures: int = 0, plan: Plan = PLAN
+    stage: RunPhase,
+    elapsed_s: float = 0.0,
+    rate: float = 0.0,
+    failures: int = 0,
+    plan: Plan = PLAN,
+    rejected: int = 0,
 ) -> str:
     totals = PoolTotals(submitted=9, answered=8, bytes_sent=64, bytes_received=64, up=1500)
-    progress = Progress(stage, elapsed_s, totals, rate, failures)
+    progress = Progress(stage, elapsed_s, totals, rate, failures, rejected)
     return progress_line(progress, plan).replace("\N{NO-BREAK SPACE}", " ")
 
 
@@ -51,3 +56,9 @@ def test_a_duration_that_is_no_whole_number_is_shown_as_it_was_asked_for() -> No
 def test_failures_are_told_in_every_stage(stage: RunPhase) -> None:
     assert line(stage, 1.0, 1.0, failures=1234).endswith(", 1 234 failures")
     assert "failures" not in line(stage, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("stage", ["warming", "loading", "draining"])
+def test_rejected_replies_are_told_beside_the_failures_of_connections(stage: RunPhase) -> None:
+    assert line(stage, 1.0, 1.0, failures=3, rejected=1234).endswith(", 3 failures, 1 234 rejected")
+    assert "rejected" not in line(stage, 1.0, 1.0, failures=3)

@@ -24,9 +24,12 @@ def check(record: RunRecord) -> None:
     assert actual.bytes_received == sum(interval.bytes_received for interval in intervals)
     assert actual.bytes_received == sum(ledger["bytes_received"])
     assert actual.submitted >= answered + actual.cut_off
-    failures = sum(failure.count for failure in record.failures)
+    failures = sum(each.count for each in record.failures if not each.is_rejection)
     assert failures == sum(ledger["failures"])
     assert failures == sum(interval.failures for interval in intervals) or not intervals
+    rejected = sum(each.count for each in record.failures if each.is_rejection)
+    assert rejected == actual.rejected <= actual.messages
+    assert rejected == sum(interval.rejected for interval in measured)
     assert record.connect_latency_ns.count == sum(ledger["connects"]) == actual.opened
     assert actual.connections == sum(connects > 0 for connects in ledger["connects"])
     starts = [interval.start_s for interval in intervals]

@@ -41,6 +41,6 @@ class RejectingDecoder(BaseDecoder):
             self.to_send += b"PONG" + END
             return False
         if line.startswith(b"-"):
-            self.rejected[Cause.REJECTED] = self.rejected.get(Cause.REJECTED, 0) + 1
+            self.reject(Cause.REJECTED)
         self.closes |= line.endswith(b" bye")
         return not line.startswith(b"+")

@@ -271,6 +271,17 @@ def open_loop(**changes: Any) -> RunRecord:
     return healthy(**{**LONG_OPEN_LOOP, **changes})
 
 
+def rejecting(count: int, **changes: Any) -> RunRecord:
+    """The closed loop with so many of its 10 000 replies rejected."""
+    return closed_loop(
+        **{
+            "actual": msgspec.structs.replace(LONG["actual"], rejected=count),
+            "failures": [failure(Phase.REPLY, Cause.REJECTED, count=count)],
+            **changes,
+        }
+    )
+
+
 def offered(asked_per_s: float, sent_per_s: float, duration_s: float = 10.0) -> dict[str, Any]:
     """What of a record tells that so much was asked for, and so much was sent."""
     due, sent = round(asked_per_s * duration_s), round(sent_per_s * duration_s)

@@ -81,3 +81,8 @@ def test_the_detail_is_for_the_log_and_leaves_the_failure_as_it_is() -> None:
     broken = ConnectionFailed(failure, "[Errno 104]")
     assert broken.failure is failure
     assert str(broken) == "receive: connection reset by the server ([Errno 104])"
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_only_a_rejected_reply_leaves_its_connection_as_it_is(phase: Phase) -> None:
+    assert Failure(phase, Cause.REJECTED).is_rejection == (phase is Phase.REPLY)

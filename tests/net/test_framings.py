@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -20,10 +20,12 @@ from loadgen.net.protocols import (
     Fixed,
     Framing,
     FramingError,
+    Keeping,
     LengthPrefix,
     NoReply,
     UntilEof,
 )
+from loadgen.net.protocols.base import BaseDecoder
 
 
 class TestParse:
@@ -126,11 +128,21 @@ CASES = {
     "length u64 little": length_case(8, "little"),
 }
 
-every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+ONE_WAY = Case(NoReply(), b"", 0, b"")
+
+
+def kept(case: Case) -> Case:
+    """The same where replies are kept: nothing but that is different."""
+    return replace(case, framing=Keeping(case.framing))
+
+
+KEPT = {f"{name}, kept": kept(case) for name, case in CASES.items()}
+
+every_case = pytest.mark.parametrize("case", [*CASES.values(), *KEPT.values()], ids=[*CASES, *KEPT])
 every_framing = pytest.mark.parametrize(
     "case",
-    [*CASES.values(), Case(NoReply(), b"", 0, b"")],
-    ids=[*CASES, "none"],
+    [*CASES.values(), *KEPT.values(), ONE_WAY, kept(ONE_WAY)],
+    ids=[*CASES, *KEPT, "none", "none, kept"],
 )
 
 
@@ -222,13 +234,161 @@ class TestContract:
 
     def test_only_none_is_one_way(self) -> None:
         assert NoReply().one_way
-        assert not any(case.framing.one_way for case in CASES.values())
+        assert Keeping(NoReply()).one_way
+        assert not any(case.framing.one_way for case in [*CASES.values(), *KEPT.values()])
 
     @every_framing
     def test_the_end_of_the_stream_completes_a_reply_only_until_eof(self, case: Case) -> None:
         decoder = case.decoder()
         feed(decoder, cut(case.stream + case.rest))
-        assert decoder.end() == isinstance(case.framing, UntilEof)
+        assert decoder.end() == (UntilEof() in (case.framing, getattr(case.framing, "framing", 0)))
+
+    @every_framing
+    def test_nothing_is_rejected_or_sent_back_and_no_decoder_can_change_that_for_others(
+        self, case: Case
+    ) -> None:
+        decoder = case.decoder()
+        feed(decoder, cut(case.stream))
+        assert (decoder.rejected, decoder.to_send) == ({}, b"")
+        assert not decoder.closes
+        assert not decoder.unsolicited
+        with pytest.raises(TypeError):
+            decoder.rejected[Cause.REJECTED] = 1
+
+
+def replies_of(case: Case) -> list[bytes]:
+    """Return the replies in the stream of ``case``, as byte by byte tells them apart."""
+    decoder, replies, begun = case.decoder(), [], b""
+    for byte in case.stream:
+        begun += bytes([byte])
+        if feed(decoder, [bytes([byte])]):
+            replies.append(begun)
+            begun = b""
+    return replies
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Lines that end with a line feed, which are a reply with ``-`` or ``+`` and otherwise a ping.
+
+    A ping is answered with a pong. After ``-bye`` the server closes.
+    """
+
+    one_way = False
+
+    def decoder(self) -> Decoder:
+        return _VerdictDecoder()
+
+    def reply_bytes(self, message_bytes: int) -> int | None:
+        return None
+
+
+class _VerdictDecoder(BaseDecoder):
+    unsolicited = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._line = b""
+
+    def feed(self, view: memoryview) -> int:
+        *lines, self._line = (self._line + view).split(b"\n")
+        for line in lines:
+            if line.startswith(b"-"):
+                self.reject(Cause.REJECTED)
+            if line == b"-bye":
+                self.closes = True
+            if line == b"ping":
+                self.to_send += b"pong\n"
+        self.partial = bool(self._line)
+        return sum(line != b"ping" for line in lines)
+
+
+class TestOutcomes:
+    """Replies with an outcome, and what else a decoder tells the channel."""
+
+    STREAM = b"+one\n-two\nping\n-three\nping\n+four\n-bye\n"
+
+    @pytest.mark.parametrize("framing", [Verdicts(), Keeping(Verdicts())], ids=["plain", "kept"])
+    @given(data=st.data())
+    def test_each_is_told_once_however_the_bytes_are_cut(
+        self, framing: Framing, data: st.DataObject
+    ) -> None:
+        decoder = framing.decoder()
+        decoder.expect(b"mmmmm", [1] * 5)
+        replies, rejected, sent = 0, 0, b""
+        chunks = cut(self.STREAM, data.draw(st.lists(st.integers(0, len(self.STREAM)))))
+        for chunk in chunks:
+            assert not decoder.closes
+            replies += feed(decoder, [chunk])
+            if decoder.rejected:  # as a channel does
+                rejected += decoder.rejected[Cause.REJECTED]
+                decoder.rejected.clear()
+            sent += decoder.to_send
+            decoder.to_send = b""
+        assert (replies, rejected, sent) == (5, 3, b"pong\n" * 2)
+        assert decoder.closes
+        assert decoder.unsolicited
+
+    def test_what_is_not_taken_adds_up(self) -> None:
+        decoder = Verdicts().decoder()
+        feed(decoder, [b"-one\n", b"ping\n", b"-two\nping\n"])
+        assert decoder.rejected == {Cause.REJECTED: 2}
+        assert decoder.to_send == b"pong\n" * 2
+
+    def test_one_decoder_tells_nothing_of_another(self) -> None:
+        feed(Verdicts().decoder(), [self.STREAM])
+        fresh = Verdicts().decoder()
+        assert (fresh.rejected, fresh.to_send, fresh.closes) == ({}, b"", False)
+
+
+class TestKeeping:
+    @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+    @given(data=st.data())
+    def test_the_last_whole_reply_is_kept_to_the_byte_however_it_is_cut(
+        self, case: Case, data: st.DataObject
+    ) -> None:
+        replies, stream = replies_of(case), case.stream + case.rest
+        told: list[bytes] = []
+        decoder = Keeping(case.framing, told.append).decoder()
+        decoder.expect(b"".join(case.messages), [len(message) for message in case.messages])
+        whole = 0
+        for chunk in cut(stream, data.draw(st.lists(st.integers(0, len(stream))))):
+            whole += feed(decoder, [chunk])
+            assert decoder.reply == (replies[whole - 1] if whole else None)
+            assert told[-1:] == ([decoder.reply] if whole else [])
+
+    def test_a_reply_that_the_end_of_the_stream_makes_whole_is_kept(self) -> None:
+        decoder = Keeping(UntilEof()).decoder()
+        decoder.expect(b"m", [1])
+        feed(decoder, [b"all of", b" this"])
+        assert decoder.reply is None
+        assert decoder.end() == 1
+        assert decoder.reply == b"all of this"
+
+    def test_messages_sent_while_replies_come_in_tell_these_apart(self) -> None:
+        decoder = Keeping(Echo()).decoder()
+        decoder.expect(b"abcde", [2, 3])
+        assert feed(decoder, [b"abc"]) == 1
+        assert decoder.reply == b"ab"
+        decoder.expect(b"fghi", [4])
+        assert feed(decoder, [b"defgh"]) == 1
+        assert decoder.reply == b"cde"
+        assert feed(decoder, [b"i"]) == 1
+        assert decoder.reply == b"fghi"
+
+    @pytest.mark.parametrize("stream", [b"one\ntwo\n", b"one\ntw"])
+    def test_nothing_is_kept_of_more_than_was_asked_for(self, stream: bytes) -> None:
+        decoder = Keeping(Delimiter(b"\n")).decoder()
+        decoder.expect(b"m", [1])
+        feed(decoder, [stream])
+        assert decoder.reply is None
+
+    def test_a_message_without_a_reply_is_awaited_by_nothing(self) -> None:
+        decoder = Keeping(Echo(verify=True)).decoder()
+        decoder.expect(b"one way", [])
+        decoder.expect(b"echo", [4])
+        assert feed(decoder, [b"echo"]) == 1
+        assert decoder.reply == b"echo"
 
 
 def cause_of(decoder: Decoder, data: bytes) -> Cause:

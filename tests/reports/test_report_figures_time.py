@@ -102,6 +102,15 @@ class TestThroughput:
         axes = self.draw(healthy(intervals=intervals))[-1]
         assert heights(axes.get_lines()[0]).tolist() == [0, 0, 7, 7, 1, 1]
 
+    def test_counts_rejected_replies_as_failures_with_a_line_for_their_cause(self) -> None:
+        kinds = [failure(Phase.REPLY, Cause.REJECTED, count=9, first_s=1.0, last_s=1.5)]
+        intervals = [interval(0.0), interval(1.0, failures=2, rejected=7)]
+        axes = self.draw(healthy(intervals=intervals, failures=kinds))
+        assert heights(axes[-2].get_lines()[0]).tolist() == [0, 0, 9, 9]
+        assert places(axes[-1].get_lines()[0]) == [1.0, 1.5]
+        [words] = axes[-1].texts
+        assert words.get_text().startswith("reply: the server rejected the message (9)")
+
     def test_says_how_many_kinds_of_failure_it_leaves_out(self) -> None:
         kinds = [failure(Phase.SEND, cause) for cause in Cause]
         record = healthy(failures=kinds)

@@ -11,7 +11,18 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 from drawn_figures import monitor
-from records import HEALTHY, at, closed_loop, failure, healthy, open_loop, plan, requested, spread
+from records import (
+    HEALTHY,
+    at,
+    closed_loop,
+    failure,
+    healthy,
+    open_loop,
+    plan,
+    rejecting,
+    requested,
+    spread,
+)
 
 from loadgen.analysis.compare.comparison import compare
 from loadgen.analysis.compare.run_rounds import of_records
@@ -100,6 +111,19 @@ def test_evidence_advice_and_checks_are_told() -> None:
         "too many",
     ):
         assert part in text
+
+
+def test_rejected_replies_are_told_in_the_headline_beside_the_answered_and_by_cause() -> None:
+    text = words_of(judged(rejecting(200))).replace("\N{NO-BREAK SPACE}", " ")
+    assert in_order(
+        text,
+        [
+            "200 of 10 000 messages (2 %)",
+            "10 000 answered, 200 of them rejected",
+            "reply: the server rejected the message",
+        ],
+    )
+    assert "rejected" not in words_of(judged(closed_loop())).partition("The record as JSON")[0]
 
 
 def test_a_target_that_died_is_named_with_the_moment_above_every_number() -> None:

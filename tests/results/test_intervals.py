@@ -142,6 +142,14 @@ class TestRecord:
         lines = record.to_json().decode().splitlines()
         assert len([line for line in lines if line.startswith('   {"stage":')]) == 6
 
+    def test_of_an_earlier_version_has_no_column_of_rejected_replies(self) -> None:
+        content = json.loads(healthy(intervals=packed(of_a_run())).to_json())
+        for block in content["intervals"]["blocks"]:
+            del block["numbers"]["rejected"]
+        intervals = from_json(json.dumps(content).encode()).intervals
+        assert list(intervals) == of_a_run()
+        assert numbers_of(intervals, "rejected").tolist() == [0] * len(of_a_run())
+
     def test_of_a_later_version_may_have_columns_more(self) -> None:
         content = json.loads(healthy(intervals=packed(of_a_run())).to_json())
         for block in content["intervals"]["blocks"]:

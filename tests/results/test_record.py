@@ -21,7 +21,8 @@ from records import (
 from stepped_engine import new_connections
 
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.recorder import Recorder
+from loadgen.engine.pool import NONE
+from loadgen.engine.recorder import MeasuredInterval, Recorder
 from loadgen.errors import RecordError
 from loadgen.net.clock import ManualClock, WallClock
 from loadgen.net.failure import Cause, Failure, Phase
@@ -39,9 +40,10 @@ from loadgen.results.connections import jain_index
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import HIGHEST_NS, Histogram
 from loadgen.results.instruments import ClockStep
+from loadgen.results.intervals import RunPhase
 from loadgen.results.record import RunRecord, from_json
 from loadgen.results.schema import json_schema
-from loadgen.runner.build_record import build_record
+from loadgen.runner.build_record import build_record, interval_record
 from loadgen.runner.state import RunState
 
 SCHEMA_FILE = Path(record.__file__).with_name("record.schema.json")
@@ -72,6 +74,8 @@ def recorded_run() -> RunRecord:
     recorder.record_connect(70_000)
     recorder.record((0, 1, 0, 0, NOT_ASKED, 250_000))
     recorder.record_failure(Failure(Phase.CONNECT, Cause.REFUSED), 5)
+    recorder.record_rejected(Failure(Phase.REPLY, Cause.REJECTED), 3, 7)
+    recorder.record_rejected(Failure(Phase.REPLY, Cause.REJECTED), 2, 9)
     recorder.end_interval(0, 10)
     return build_record(
         run_state(recorder, why_user_space="as asked", connections=connections), TARGET
@@ -254,6 +258,32 @@ class TestBuildRecord:
         assert found.timestamps.read_uncertainty_ns == distribution()
         assert found.receive_lag_ns is None
         assert found.response_time_ns is None
+
+    def test_counts_rejected_replies_beside_the_failures_of_connections(self) -> None:
+        found = recorded_run()
+        assert found.actual.rejected == 5
+        rejected = failure(Phase.REPLY, Cause.REJECTED, count=5, first_s=7e-9, last_s=9e-9)
+        refused = failure(Phase.CONNECT, Cause.REFUSED, count=1, first_s=5e-9, last_s=5e-9)
+        assert found.failures == [rejected, refused]
+        assert [each.is_rejection for each in found.failures] == [True, False]
+
+    def test_leaves_out_what_was_rejected_in_the_warm_up(self) -> None:
+        recorder = Recorder(1)
+        rejected = Failure(Phase.REPLY, Cause.REJECTED)
+        recorder.record_rejected(rejected, 100, 1)
+        warming = recorder.end_interval(0, 2)
+        recorder.begin_measuring(2)
+        recorder.record_rejected(rejected, 1, 3)
+        loading = recorder.end_interval(2, 4)
+        state = run_state(recorder, why_user_space="as asked")
+        found = build_record(state, TARGET)
+        assert (found.actual.rejected, [each.count for each in found.failures]) == (1, [1])
+        phases: tuple[tuple[MeasuredInterval, RunPhase], ...] = (
+            (warming, "warming"),
+            (loading, "loading"),
+        )
+        intervals = [interval_record(each, NONE, NONE, phase, state) for each, phase in phases]
+        assert [(each.rejected, each.failures) for each in intervals] == [(100, 0), (1, 0)]
 
     def test_keeps_the_four_times_of_an_open_loop(self) -> None:
         found = recorded_open_loop()

@@ -2,7 +2,8 @@
 
 A run that this machine disturbed says nothing about the server; its figures are left out (None). A
 run that failed because of the server is kept: its rate counts over the duration that was asked for,
-and its times are missing, since those of the messages answered until then mean nothing.
+and its times are missing, since those of the messages answered until then mean nothing. Messages
+that were rejected do not count in the rate; where they are the most, the times are missing, too.
 """
 
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from loadgen.analysis import rejections
 from loadgen.analysis.compare.rounds import (
     Kind,
     Rounds,
@@ -38,11 +40,15 @@ def _failed_early(record: RunRecord) -> str:
     return f"{record.outcome} before the end" if record.outcome in ("lost", "unreachable") else ""
 
 
+def _why_no_times(record: RunRecord) -> str:
+    return _failed_early(record) or (_REJECTED if rejections.are_most(record) else "")
+
+
 def _messages_per_s(record: RunRecord) -> float | None:
-    asked_s = record.requested.duration_s
+    asked_s, actual = record.requested.duration_s, record.actual
     if not _failed_early(record):
-        return record.actual.messages_per_s
-    return record.actual.messages / asked_s if asked_s else None
+        return actual.succeeded_per_s
+    return actual.messages * (1 - actual.rejected_share) / asked_s if asked_s else None
 
 
 def _cpu_per_message_ns(record: RunRecord) -> float | None:
@@ -54,11 +60,12 @@ def _time(name: str, percent: float) -> _Figure:
     return _Figure(
         Kind(f"{name} p{percent:g}"),
         time.measure,
-        lambda record: _failed_early(record) or time.why_missing(record),
+        lambda record: _why_no_times(record) or time.why_missing(record),
         time.absence_in,
     )
 
 
+_REJECTED: Final = "most replies were rejections"
 _P99: Final = TimeMetric("service", 99.0)
 _PERCENTILES: Final = {"50": 50.0, "99": 99.0, "999": 99.9}
 _FIGURES: Final[Mapping[str, _Figure]] = {
@@ -70,7 +77,7 @@ _FIGURES: Final[Mapping[str, _Figure]] = {
         for name, percent in _PERCENTILES.items()
     },
     "connect_p99": _time("connect", 99.0),
-    "cpu_per_message": _Figure(Kind("CPU per message"), _cpu_per_message_ns, _failed_early),
+    "cpu_per_message": _Figure(Kind("CPU per message"), _cpu_per_message_ns, _why_no_times),
 }
 _MEANINGS: Final[Mapping[Verdict, str]] = {
     "generator-bound": "messages/s and response time show loadgen's own limit",
@@ -101,7 +108,10 @@ def of_records(label: str, records: Sequence[RunRecord]) -> Rounds:
         kinds={name: _FIGURES[name].kind for name in figures},
         figures=figures,
         missing=missing,
-        aliases={f"p{name}": (f"{latency}_p{name}",) for name in _PERCENTILES},
+        aliases={
+            "succeeded_per_s": ("messages_per_s",),
+            **{f"p{name}": (f"{latency}_p{name}",) for name in _PERCENTILES},
+        },
         facts=facts(map(_facts_of, records)),
         remarks=tuple(_remarks(records, disturbances)),
     )
@@ -162,7 +172,7 @@ def _remarks(records: Sequence[RunRecord], disturbances: Sequence[str]) -> Itera
     verdicts = Counter(
         record.health.verdict
         for record, disturbed in zip(records, disturbances, strict=True)
-        if record.health is not None and not disturbed and not _failed_early(record)
+        if record.health is not None and not disturbed and not _why_no_times(record)
     )
     for verdict, meaning in _MEANINGS.items():
         if verdicts[verdict]:
@@ -170,6 +180,13 @@ def _remarks(records: Sequence[RunRecord], disturbances: Sequence[str]) -> Itera
     for reason, count in Counter(filter(None, map(_failed_early, records))).items():
         in_rounds = f"in {count} of {len(records)} rounds"
         yield f"{reason} {in_rounds}: its messages count over the whole duration"
+    rejecting = [record for record in records if record.actual.rejected]
+    if rejecting:
+        worst = max(rejecting, key=lambda record: record.actual.rejected_share)
+        yield (
+            f"rejected in {len(rejecting)} of {len(records)} rounds, and not counted in "
+            f"messages/s: up to {rejections.in_words(worst)}"
+        )
     hidden = sum(bool(_P99.why_unstamped(record)) for record in records)
     if hidden:
         yield (

@@ -44,6 +44,7 @@ RULES: Final[tuple[Rule, ...]] = (
     worker_rules.workers,
     run_rules.connections,
     run_rules.downtime,
+    run_rules.rejected,
     run_rules.sample_size,
     timestamp_rules.clock_steps,
     timestamp_rules.arrival_times,
@@ -68,7 +69,7 @@ GENERATOR_LIMIT_CODES: Final = frozenset(
 
 SERVER_CODES: Final = frozenset(
     {
-        *("unreachable", "lost", "too-few-replies"),
+        *("unreachable", "lost", "too-few-replies", "mostly-rejected"),
         *("connections-missing", "connections-down", "backing-off"),
     }
 )

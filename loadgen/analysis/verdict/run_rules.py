@@ -1,8 +1,8 @@
-"""Rules on what of the load took place: outcome, connections, and how much was measured."""
+"""Rules on what of the load took place: outcome, connections, rejections, how much was measured."""
 
 from typing import Final
 
-from loadgen.analysis import censoring
+from loadgen.analysis import censoring, rejections
 from loadgen.analysis.censoring import TOLERANCE
 from loadgen.analysis.verdict.rule_result import RuleResult, RuleResults
 from loadgen.results.record import RunRecord
@@ -91,9 +91,28 @@ def _advice_on_downtime(record: RunRecord, *, is_own: bool) -> str:
             "the limit is loadgen's own back-off, 0.1 to 5 s before a failed connection is opened "
             "again; the failures say why they fail"
         )
-    if record.failures:
+    if not all(failure.is_rejection for failure in record.failures):
         return "the failures say why; --reconnect opens failed connections again"
     return "they came up late: a longer --connect-timeout, or a --warmup, gives them time"
+
+
+def rejected(record: RunRecord) -> RuleResults:
+    """Report that the server rejected messages: an answer, but not the one that was asked for."""
+    if rejections.are_most(record):
+        yield RuleResult.of(
+            "inconclusive",
+            "mostly-rejected",
+            f"most replies are rejections, so that the figures are those of rejections: "
+            f"{rejections.in_words(record)}: {rejections.causes(record)}",
+            "is the payload what the server expects? a server that cannot serve it may be fast",
+        )
+    elif record.actual.rejected_share > TOLERANCE:
+        yield RuleResult.of(
+            "valid",
+            "rejected",
+            f"the server rejected {rejections.in_words(record)}: {rejections.causes(record)}",
+            "their times are among those measured; succeeded_per_s is the rate without them",
+        )
 
 
 def sample_size(record: RunRecord) -> RuleResults:

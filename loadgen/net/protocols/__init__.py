@@ -11,6 +11,7 @@ from loadgen.net.protocols.base import (
     FramingError,
 )
 from loadgen.net.protocols.framings import Delimiter, Echo, Fixed, LengthPrefix, NoReply, UntilEof
+from loadgen.net.protocols.keeping import Keeping
 from loadgen.units import SIZE_FORM, parse_escapes, parse_size_bytes
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Fixed",
     "Framing",
     "FramingError",
+    "Keeping",
     "LengthPrefix",
     "NoReply",
     "UntilEof",

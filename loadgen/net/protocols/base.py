@@ -2,16 +2,24 @@
 
 A `Framing` is a value: the immutable description of a reply's form, the same for all connections.
 Its `Decoder` holds the state of one connection. Neither uses sockets or time.
+
+A decoder tells more than how many replies are whole through four attributes, which the channel
+that feeds it looks at after `Decoder.feed` and `Decoder.end`: ``rejected``, ``to_send``, ``closes``
+and ``unsolicited``. Most framings leave them as they are.
 """
 
 import sys
 from collections.abc import Sequence
-from typing import Final, Protocol
+from types import MappingProxyType
+from typing import Final, Protocol, cast
 
 from loadgen.net.failure import Cause, Failure, Phase
 
 NO_LIMIT_BYTES: Final = sys.maxsize
 """The limit of a reply's length where none is given."""
+
+# One for all decoders that have rejected nothing: to write to it raises TypeError.
+_NONE_REJECTED: Final = cast("dict[Cause, int]", MappingProxyType({}))
 
 
 class FramingError(Exception):
@@ -32,10 +40,25 @@ class Decoder(Protocol):
 
     partial: bool
     """Whether bytes of a reply that is not whole yet have been fed."""
+
     rejected: dict[Cause, int]
+    """How many whole replies said no, by cause, since the channel last cleared it.
+
+    They are among the replies that `feed` and `end` have returned. Read it; only where there is
+    something in it may it be cleared.
+    """
+
     to_send: bytes
+    """What is to be sent back now, such as a pong; the channel takes it and sets ``b""``."""
+
     closes: bool
+    """Whether the server closes after the replies so far: the connection is to be renewed.
+
+    The decoder sets it once and for all.
+    """
+
     unsolicited: bool
+    """Whether bytes may come that no message asked for, such as a ping; never changed."""
 
     def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
         """Note that ``batch``, messages of ``lengths`` bytes, is about to be sent."""
@@ -56,8 +79,10 @@ class Decoder(Protocol):
 class Framing(Protocol):
     """Says when a reply is whole."""
 
-    one_way: bool
-    """Whether messages have no reply at all."""
+    @property
+    def one_way(self) -> bool:
+        """Whether messages have no reply at all."""
+        ...
 
     def decoder(self) -> Decoder:
         """Return a decoder for one connection."""
@@ -73,15 +98,25 @@ class Framing(Protocol):
 
 
 class BaseDecoder:
-    """Base of decoders: by default, messages sent and the end of the stream do not matter."""
+    """Base of decoders: by default, messages sent and the end of the stream do not matter.
 
-    to_send = b""
-    closes = False
-    unsolicited = False
+    Nothing is rejected, nothing sent back. These defaults belong to the class and cost a connection
+    no memory; a decoder replaces them for itself when there is something to tell (`reject`).
+    """
+
+    rejected: dict[Cause, int] = _NONE_REJECTED
+    to_send: bytes = b""
+    closes: bool = False
+    unsolicited: bool = False
 
     def __init__(self) -> None:
         self.partial = False
-        self.rejected: dict[Cause, int] = {}
+
+    def reject(self, cause: Cause) -> None:
+        """Note that a reply which is whole now said no, for ``cause``."""
+        if not self.rejected:
+            self.rejected = {}
+        self.rejected[cause] = self.rejected.get(cause, 0) + 1
 
     def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
         """Ignore it: the form of the reply does not depend on the message."""
