@@ -129,11 +129,15 @@ class MessageChannel(Channel, Protocol):
         ...
 
     def revoke(self) -> None:
-        """Cancel the messages that have not been submitted."""
+        """Cancel the messages that have not been submitted; lose those that were taken back."""
         ...
 
     def take_back(self) -> None:
         """Let the messages in flight be sent again, on the next transport."""
+        ...
+
+    def lose(self) -> None:
+        """Give up the messages that were taken back: they are unanswered."""
         ...
 
     def count_bytes(self, sent: int, received: int) -> None:

@@ -94,9 +94,8 @@ class Connection:
         self.messages.attach(transport)
 
     def drain(self) -> None:
-        """Submit nothing more, and wait for the replies in flight."""
+        """Wait for the replies in flight."""
         self.state = advance(self.state, Event.DRAIN)
-        self.messages.revoke()
 
     def close(self, step: Event) -> None:
         """End by ``step``, CLOSE or FAIL; end the stream in an orderly way, and release it."""

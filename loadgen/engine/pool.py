@@ -127,10 +127,13 @@ class ConnectionPool:
 
     def drain_one(self, connection: Connection) -> None:
         """Close ``connection`` once nothing is in flight on it."""
+        messages = connection.messages
+        unanswered = messages.unanswered
+        messages.revoke()
+        self.cut_off += messages.unanswered - unanswered
         if connection.state is State.READY and connection.in_flight:
             connection.drain()
             return
-        connection.messages.revoke()
         if connection.state is not State.DRAINING and connection.state.is_live:
             self._end(connection, Event.CLOSE)
             self.when_ended(connection, None, 0)
@@ -270,6 +273,8 @@ class ConnectionPool:
         is_tried_again = self._policy.reconnect and connection.messages.has_more
         standing = Standing.FAILED if connection.messages.has_more else Standing.DONE
         standing = Standing.BACKING_OFF if is_tried_again else standing
+        if not is_tried_again:
+            connection.messages.lose()
         self._end(connection, Event.FAIL, standing)
         lost = connection.messages.unanswered - lost
         connection.failure = broken.failure

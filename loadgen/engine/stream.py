@@ -281,13 +281,9 @@ class StreamChannel(FastPath):
     # ---- ending ---------------------------------------------------------------------------
 
     def revoke(self) -> None:
-        """Cancel the messages that have not been submitted.
-
-        Those that were to be sent again are unanswered for good.
-        """
+        """Cancel the messages that have not been submitted; lose those that were taken back."""
         self._shift(-self._batches_left)
-        count, self._again = self._to_resend, None
-        self.unanswered += count
+        self.lose()
         self._limit = self.counts()[0]
         self._held = self._remaining = self._unscheduled = 0
 
@@ -304,6 +300,11 @@ class StreamChannel(FastPath):
         self.resent += count
         self.in_flight = 0
         self._position = (self._position - count) % self._cycle
+
+    def lose(self) -> None:
+        """Give up the messages that were taken back: they are unanswered."""
+        self.unanswered += self._to_resend
+        self._again = None
 
     def count_bytes(self, sent: int, received: int) -> None:
         """Count bytes that the transport carried before the messages."""

@@ -150,6 +150,7 @@ def test_messages_end() -> None:
 def test_draining_submits_no_more_and_waits_for_replies_in_flight() -> None:
     with Wire(conversation(pipeline=2)) as wire:
         wire.begin()
+        wire.channel.revoke()
         wire.connection.drain()
         assert wire.connection.state is State.DRAINING
         assert wire.reply(b"ping")

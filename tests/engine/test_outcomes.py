@@ -4,12 +4,13 @@ from functools import partial
 
 import pytest
 from outcomes import Rejecting
-from stepped_engine import MS, NOTHING, START_NS, SteppedEngine, Wire, schedule
+from stepped_engine import MS, NOTHING, SECOND, START_NS, SteppedEngine, Wire, schedule
 
 from loadgen.engine.conversation import Conversation, Window
 from loadgen.engine.lifecycle import Event, State
 from loadgen.engine.load_models import LoadModel, Thinking
 from loadgen.engine.recorder import Recorder
+from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net.clock import Clock
 from loadgen.net.failure import Cause, Failure, Phase
 from loadgen.plan.payloads import PayloadQueue
@@ -195,3 +196,27 @@ class TestAnOrderlyEnd:
             assert (wire.connection.submitted, wire.connection.answered) == (3, 1)
             assert wire.channel.unanswered == 2
             assert not wire.channel.has_more
+
+    def test_loses_what_cannot_be_sent_again_since_nothing_listens_any_more(self) -> None:
+        with SteppedEngine() as stepped:
+            lost: list[int] = []
+            stepped.engine.pool.when_ended = lambda connection, failure, count: lost.append(count)
+            [connection] = stepped.open(1, lines(pipeline=3))
+            stepped.start()
+            stepped.listener.close()
+            stepped.peers[0].sendall(b"OK bye\r\n")
+            stepped.turn_until(lambda: connection.state is State.FAILED)
+            assert lost == [0, 2]
+            assert (connection.submitted, connection.answered) == (3, 1)
+            assert (connection.messages.unanswered, stepped.engine.pool.cut_off) == (2, 0)
+
+    def test_leaves_the_rest_cut_off_where_the_run_ends_before_it_is_renewed(self) -> None:
+        with SteppedEngine(ConnectionPolicy(connect_interval_ns=SECOND)) as stepped:
+            [connection] = stepped.open(1, lines(pipeline=3))
+            stepped.start()
+            stepped.peers[0].sendall(b"OK bye\r\n")
+            stepped.turn_until(lambda: connection.state is State.CLOSED)
+            stepped.engine.pool.drain()
+            assert stepped.engine.pool.is_finished
+            assert (connection.submitted, connection.answered) == (3, 1)
+            assert (connection.messages.unanswered, stepped.engine.pool.cut_off) == (2, 2)

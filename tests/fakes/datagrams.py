@@ -118,6 +118,9 @@ class DatagramChannel:
     def revoke(self) -> None:
         self._left = 0
 
+    def lose(self) -> None:
+        pass
+
     def take_back(self) -> None:
         self.resent += len(self._open)
         self._left += len(self._open)
