@@ -95,10 +95,7 @@ class StreamChannel(FastPath):
         self.is_ending = False
 
     def begin(self, records: Records, *, scheduled: bool = False) -> None:
-        """Begin or continue with the messages.
-
-        If they are ``scheduled``, each waits for `submit`.
-        """
+        """Begin or continue with the messages; if ``scheduled``, each waits for `submit`."""
         self._records = records
         self._record = records.record
         if scheduled:
@@ -288,10 +285,7 @@ class StreamChannel(FastPath):
         self._held = self._remaining = self._unscheduled = 0
 
     def take_back(self) -> None:
-        """Let the messages in flight be sent again, on the next transport.
-
-        In an open loop each keeps its intended time.
-        """
+        """Let the messages in flight be sent again, each with its intended time."""
         self._leave_fast_path()
         later, count = self._later or (), self.in_flight
         head_count = self._head_count if later else count
