@@ -42,7 +42,7 @@ from loadgen.results.instruments import ClockStep
 from loadgen.results.record import RunRecord, from_json
 from loadgen.results.schema import json_schema
 from loadgen.runner.build_record import build_record
-from loadgen.runner.state import RunState
+from loadgen.runner.snapshot import RunSetup, RunSnapshot
 
 SCHEMA_FILE = Path(record.__file__).with_name("record.schema.json")
 TARGET = HEALTHY.target
@@ -73,9 +73,7 @@ def recorded_run() -> RunRecord:
     recorder.record((0, 1, 0, 0, NOT_ASKED, 250_000))
     recorder.record_failure(Failure(Phase.CONNECT, Cause.REFUSED), 5)
     recorder.end_interval(0, 10)
-    return build_record(
-        run_state(recorder, why_user_space="as asked", connections=connections), TARGET
-    )
+    return build_record(snapshot(recorder, why_user_space="as asked", connections=connections))
 
 
 def recorded_open_loop() -> RunRecord:
@@ -90,16 +88,18 @@ def recorded_open_loop() -> RunRecord:
     wall.advance(3 * SECOND)
     recorder.record((0, 4, SECOND // 2, SECOND // 2, wall.now_ns, SECOND))
     recorder.end_interval(0, SECOND)
-    return build_record(run_state(recorder, rate="1k"), TARGET)
+    return build_record(snapshot(recorder, rate="1k"))
 
 
-def run_state(recorder: Recorder, rate: str | None = None, **left: Any) -> RunState:
+def snapshot(
+    recorder: Recorder, rate: str | None = None, why_user_space: str = "", **left: Any
+) -> RunSnapshot:
     plan = Plan(connections=2, duration_s=1.0, rate=rate)
-    return RunState(
-        plan=plan,
-        profile=plan.profile_with_warmup(),
+    setup = RunSetup(plan, TARGET, "epoll", why_user_space, 1.0, plan.profile())
+    return RunSnapshot(
+        setup=setup,
+        offered=setup.offered,
         started_at="2026-01-31T12:00:00.000+00:00",
-        backend="epoll",
         recorder=recorder,
         **left,
     )
