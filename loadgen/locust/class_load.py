@@ -41,7 +41,7 @@ from loadgen.plan.user_arrivals import UserArrivals
 from loadgen.results.record import RunRecord, TargetRecord
 from loadgen.runner.account import RunAccount
 from loadgen.runner.assembly import assemble, dialer_of, kernel_timestamps
-from loadgen.runner.snapshot import RunSetup
+from loadgen.runner.build_record import RunSetup
 
 GiveUp = Callable[[BaseException], None]
 

@@ -21,33 +21,19 @@ would wait for milliseconds. Making a record changes nothing in the account.
 """
 
 from datetime import UTC, datetime
-from typing import NamedTuple
 
-from loadgen.engine.availability import ConnectionTime
 from loadgen.engine.engine import Engine
-from loadgen.engine.loop_stats import LoopStats
 from loadgen.engine.pool import NONE, PoolTotals
 from loadgen.engine.recorder import Recorder
 from loadgen.net.clock import Clock, boot_ns
 from loadgen.plan.user_arrivals import Later
 from loadgen.results.interval_packer import IntervalPacker
-from loadgen.results.intervals import RunPhase
-from loadgen.results.record import RunOutcome, RunRecord
-from loadgen.runner.build_record import build_record, interval_record
-from loadgen.runner.cpu_time import Processor, ProcessorUse
-from loadgen.runner.snapshot import RunSetup, RunSnapshot
+from loadgen.results.intervals import IntervalRecord, RunPhase
+from loadgen.results.record import RunRecord
+from loadgen.runner.build_record import Border, RunSetup, RunSnapshot, build_record, times_fields
+from loadgen.runner.cpu_time import Processor
 from loadgen.runner.surroundings import Progress
 from loadgen.units import ns_to_seconds, seconds_to_ns
-
-
-class _Border(NamedTuple):
-    """What the account says where the measured load begins or ends."""
-
-    at_ns: int
-    totals: PoolTotals
-    processor: ProcessorUse
-    connection_time: ConnectionTime
-    loop_stats: LoopStats
 
 
 class RunAccount:
@@ -55,6 +41,9 @@ class RunAccount:
 
     Its methods are called in the order of the phases, in the thread that runs the engine; times are
     nanoseconds of the engine's clock. boot_clock: as in `Processor`.
+
+    To be read, ``border_ns`` is the end of the last interval, and ``load_began_ns`` when the
+    measured load began, or is to begin.
     """
 
     def __init__(
@@ -69,49 +58,48 @@ class RunAccount:
         self._recorder = recorder
         self._processor = Processor(boot_clock)
         self._started_at = _time_of_day()
-        self._phase: RunPhase = "warming" if setup.plan.warmup_s else "loading"
-        self._intervals = IntervalPacker()
-        self._totals = NONE  # at the last border
-        self._border_ns = 0
+        self.phase: RunPhase = "warming" if setup.plan.warmup_s else "loading"
+        self.is_over = False
+        self.border_ns = self.load_began_ns = self._warmup_began_ns = 0
         self._opening_ns: tuple[int, int] | None = None
         self._opened_in_time = 0
-        self._warmup_began_ns = self._load_began_ns = 0
-        self._load_begin: _Border | None = None
-        self._load_end: _Border | None = None
+        self._totals = NONE  # at the last border
+        self._intervals = IntervalPacker()
+        self._load_begin: Border | None = None
+        self._load_end: Border | None = None
         self._overdue: int | None = None
-        self._is_over = False
 
     # ---- the phases -----------------------------------------------------------------------
 
     def begin_opening(self, now_ns: int) -> None:
         """Begin with connections that are opened before any message is sent."""
-        self._phase = "opening"
-        self._border_ns = now_ns
+        self.phase = "opening"
+        self.border_ns = now_ns
 
     def end_opening(self, now_ns: int) -> None:
         """End the opening; connections that come up later take part in the load."""
-        self._opening_ns = (self._border_ns, now_ns)
+        self._opening_ns = (self.border_ns, now_ns)
         self._opened_in_time = self._engine.opened
-        self._load_began_ns = now_ns
+        self.load_began_ns = now_ns
         self.end_interval(now_ns)
-        self._phase = "warming" if self._setup.plan.warmup_s else "loading"
+        self.phase = "warming" if self._setup.plan.warmup_s else "loading"
 
     def start(self, now_ns: int) -> None:
         """Begin the warm-up of the plan, or without one the load: the engine has started."""
         if self._opening_ns is not None:
             self._intervals.set_last_duration(ns_to_seconds(now_ns - self._opening_ns[0]))
             self._engine.take_loop_stats(now_ns)
-        self._border_ns = self._warmup_began_ns = now_ns
+        self.border_ns = self._warmup_began_ns = now_ns
         self._set_load_began(now_ns + seconds_to_ns(self._setup.plan.warmup_s))
-        if self._phase == "loading":
+        if self.phase == "loading":
             self._load_begin = self._border()
 
     def begin_measuring(self) -> None:
         """Let the measured load begin at the last border; all before that was a warm-up."""
-        self._phase = "loading"
-        self._set_load_began(self._border_ns)
-        self._recorder.begin_measuring(self._border_ns)
-        self._engine.take_loop_stats(self._border_ns)
+        self.phase = "loading"
+        self._set_load_began(self.border_ns)
+        self._recorder.begin_measuring(self.border_ns)
+        self._engine.take_loop_stats(self.border_ns)
         self._load_begin = self._border()
 
     def reset(self, now_ns: int) -> None:
@@ -124,27 +112,27 @@ class RunAccount:
 
     def end_load(self) -> None:
         """Begin the drain at the last border."""
-        self._phase = "draining"
+        self.phase = "draining"
         self._load_end = self._border()
         self._engine.take_loop_stats()
 
     def end(self) -> None:
         """End the run, and the schedule of its messages, at the last border."""
-        self._is_over = True
+        self.is_over = True
         end_ns = (self._load_end or self._border()).at_ns
-        self._overdue = self._engine.overdue(self._load_began_ns, end_ns)
+        self._overdue = self._engine.overdue(self.load_began_ns, end_ns)
 
     def _set_load_began(self, load_began_ns: int) -> None:
         """Count the starts of intervals from then on, also of those that have ended."""
-        self._intervals.move(-ns_to_seconds(load_began_ns - self._load_began_ns))
-        self._load_began_ns = load_began_ns
+        self._intervals.move(-ns_to_seconds(load_began_ns - self.load_began_ns))
+        self.load_began_ns = load_began_ns
 
-    def _border(self) -> _Border:
-        return _Border(
-            self._border_ns,
+    def _border(self) -> Border:
+        return Border(
+            self.border_ns,
             self._totals,
             self._processor.use(),
-            self._engine.availability.so_far(self._border_ns),
+            self._engine.availability.so_far(self.border_ns),
             self._engine.loop_stats,
         )
 
@@ -152,17 +140,25 @@ class RunAccount:
 
     def end_interval(self, now_ns: int) -> Progress:
         """End the current interval, and return the progress by then."""
-        began_ns, self._border_ns = self._border_ns, now_ns
-        before, self._totals = self._totals, self._engine.totals()
+        began_ns, self.border_ns = self.border_ns, now_ns
+        before, after = self._totals, self._engine.totals()
+        self._totals = after
         interval = self._recorder.end_interval(began_ns, now_ns)
+        answered, duration_s = after.answered - before.answered, ns_to_seconds(now_ns - began_ns)
         self._intervals.append(
-            interval_record(
-                interval, before, self._totals, self._phase, self._setup, self._load_began_ns
+            IntervalRecord(
+                start_s=ns_to_seconds(began_ns - self.load_began_ns),
+                duration_s=duration_s,
+                stage=self.phase,
+                messages=answered,
+                bytes_sent=after.bytes_sent - before.bytes_sent,
+                bytes_received=after.bytes_received - before.bytes_received,
+                connections_up=after.up,
+                failures=interval.failures,
+                **times_fields(interval.times, self._setup),
             )
         )
-        duration_s = ns_to_seconds(now_ns - began_ns)
-        answered = self._totals.answered - before.answered
-        return self._progress(self._totals, answered / duration_s if duration_s else 0.0)
+        return self._progress(after, answered / duration_s if duration_s else 0.0)
 
     def forget_intervals(self) -> None:
         """Leave out of later records the intervals that have ended: they are kept elsewhere."""
@@ -173,88 +169,53 @@ class RunAccount:
         return self._progress(self._engine.totals(), 0.0)
 
     def _progress(self, totals: PoolTotals, messages_per_s: float) -> Progress:
-        is_measured = self._phase in ("loading", "draining")
-        elapsed_ns = self._border_ns - self._load_began_ns if is_measured else 0
-        return Progress(
-            stage=self._phase,
-            elapsed_s=ns_to_seconds(elapsed_ns),
-            totals=totals,
-            messages_per_s=messages_per_s,
-            failures=self.failures,
-        )
+        is_measured = self.phase in ("loading", "draining")
+        elapsed_ns = self.border_ns - self.load_began_ns if is_measured else 0
+        elapsed_s = ns_to_seconds(elapsed_ns)
+        return Progress(self.phase, elapsed_s, totals, messages_per_s, self.failures)
 
     @property
     def failures(self) -> int:
         """How often a connection failed so far."""
         return sum(seen.count for seen in self._recorder.failures.values())
 
-    @property
-    def interval_began_ns(self) -> int:
-        """When the current interval began."""
-        return self._border_ns
-
-    @property
-    def load_began_ns(self) -> int:
-        """When the measured load began, or is to begin."""
-        return self._load_began_ns
-
-    @property
-    def is_warming_up(self) -> bool:
-        """Whether messages are sent that are not measured."""
-        return self._phase == "warming"
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the run has ended."""
-        return self._is_over
-
     # ---- the record -----------------------------------------------------------------------
 
-    def record(self, outcome: RunOutcome = "completed") -> RunRecord:
+    def record(self) -> RunRecord:
         """Return the record, or that so far, of a run whose load has begun.
 
         A record so far is to be asked for right after `end_interval`, so that it ends there.
         """
+        setup, engine, totals = self._setup, self._engine, self._totals
         begin, end = self._load_begin, self._load_end or self._border()
         assert begin is not None, "nothing is measured before the load"
-        setup, engine = self._setup, self._engine
-        opening_ns, ended_ns = self._opening_ns or (0, 0)
+        if not self.is_over:
+            lost = sum(connection.unanswered for connection in engine.connections)
+            totals = totals._replace(submitted=totals.answered + lost)
+        opening_ns, opened_ns = self._opening_ns or (0, 0)
         warmup_s = ns_to_seconds(begin.at_ns - self._warmup_began_ns)
         snapshot = RunSnapshot(
             setup=setup,
             started_at=self._started_at,
             recorder=self._recorder,
-            outcome=outcome,
-            is_over=self._is_over,
-            offered=None if setup.offered is None else Later(setup.offered, warmup_s),
             connections=engine.connections,
             opened=engine.opened,
             opened_in_time=self._opened_in_time,
             closed=engine.closed,
             cut_off=engine.cut_off,
+            offered=None if setup.offered is None else Later(setup.offered, warmup_s),
             overdue=self._overdue,
-            load_began_ns=begin.at_ns,
-            opening_s=ns_to_seconds(ended_ns - opening_ns),
+            opening_s=ns_to_seconds(opened_ns - opening_ns),
             warmup_s=warmup_s,
             load_s=ns_to_seconds(end.at_ns - begin.at_ns),
-            drain_s=ns_to_seconds(self._border_ns - end.at_ns),
-            loop_stats=end.loop_stats,
-            processor=end.processor.since(begin.processor),
-            connection_time=end.connection_time.since(begin.connection_time),
-            at_load_begin=begin.totals,
-            at_load_end=end.totals,
-            at_end=self._settled(),
+            drain_s=ns_to_seconds(self.border_ns - end.at_ns),
+            load_begin=begin,
+            load_end=end,
+            totals=totals,
             intervals=self._intervals.packed(),
+            is_over=self.is_over,
         )
         return build_record(snapshot)
-
-    def _settled(self) -> PoolTotals:
-        """Return the totals at the last border, without what is in flight while the run goes on."""
-        totals = self._totals
-        if self._is_over:
-            return totals
-        lost = sum(connection.unanswered for connection in self._engine.connections)
-        return totals._replace(submitted=totals.answered + lost)
 
 
 def _time_of_day() -> str:

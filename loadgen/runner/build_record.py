@@ -1,19 +1,24 @@
-"""Builds the record of a run from its snapshot, and that of an interval as it ends."""
+"""Builds the record of a run from a snapshot of it."""
 
+import sys
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from loadgen.engine.availability import ConnectionTime
 from loadgen.engine.connection import Connection
+from loadgen.engine.loop_stats import LoopStats
 from loadgen.engine.pool import PoolTotals
-from loadgen.engine.recorder import MeasuredInterval
+from loadgen.engine.recorder import Recorder
 from loadgen.engine.tallies import ConnectionServiceTimes, TimesTally
+from loadgen.plan import Plan
 from loadgen.plan.redaction import as_recorded
+from loadgen.plan.user_arrivals import OfferedLoad
 from loadgen.results.connections import from_ledger
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
-from loadgen.results.intervals import IntervalRecord, RunPhase
+from loadgen.results.intervals import PackedIntervals
 from loadgen.results.record import (
     Actual,
     ConnectionsRecord,
@@ -21,40 +26,87 @@ from loadgen.results.record import (
     FailureRecord,
     Requested,
     RunRecord,
+    TargetRecord,
 )
 from loadgen.runner import environment
-from loadgen.runner.snapshot import RunSetup, RunSnapshot
+from loadgen.runner.cpu_time import ProcessorUse
 from loadgen.units import ns_to_seconds
 
 
-def interval_record(
-    interval: MeasuredInterval,
-    before: PoolTotals,
-    after: PoolTotals,
-    phase: RunPhase,
-    setup: RunSetup,
-    load_began_ns: int,
-) -> IntervalRecord:
-    """Return the record of an interval, given the totals before and after it."""
-    return IntervalRecord(
-        start_s=ns_to_seconds(interval.start_ns - load_began_ns),
-        duration_s=ns_to_seconds(interval.end_ns - interval.start_ns),
-        stage=phase,
-        messages=after.answered - before.answered,
-        bytes_sent=after.bytes_sent - before.bytes_sent,
-        bytes_received=after.bytes_received - before.bytes_received,
-        connections_up=after.up,
-        failures=interval.failures,
-        **_times(interval.times, setup),
-    )
+@dataclass(frozen=True, slots=True)
+class RunSetup:
+    """What is settled before a run begins.
+
+    why_user_space: the reason for having no kernel timestamps; empty if there are some.
+    duration_s: how long the load is to last; None if that is not known.
+    offered: the rate offered from the first message on; None in a closed loop.
+    """
+
+    plan: Plan
+    target: TargetRecord
+    backend: str
+    why_user_space: str
+    duration_s: float | None
+    offered: OfferedLoad | None
+
+
+class Border(NamedTuple):
+    """Where the measured load begins or ends: what has been counted by then.
+
+    loop_stats: since the one before.
+    """
+
+    at_ns: int
+    totals: PoolTotals
+    processor: ProcessorUse
+    connection_time: ConnectionTime
+    loop_stats: LoopStats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSnapshot:
+    """A run that is over, or so far (not ``is_over``).
+
+    offered: the rate offered from the beginning of the measured load on.
+    overdue: messages that were due and not sent; None if they were not counted.
+    totals: without what is in flight, in a run so far.
+    """
+
+    setup: RunSetup
+    started_at: str
+    recorder: Recorder
+    connections: Sequence[Connection]
+    opened: int
+    opened_in_time: int
+    closed: int
+    cut_off: int
+    offered: OfferedLoad | None
+    overdue: int | None
+    opening_s: float
+    warmup_s: float
+    load_s: float
+    drain_s: float
+    load_begin: Border
+    load_end: Border
+    totals: PoolTotals
+    intervals: PackedIntervals
+    is_over: bool
+
+    @property
+    def unsubmitted(self) -> int:
+        """Messages of the plan's limit that were not submitted by the end of the load."""
+        plan = self.setup.plan
+        if plan.messages is None:
+            return sys.maxsize
+        return plan.messages * plan.connections - self.load_end.totals.submitted
 
 
 def build_record(run: RunSnapshot) -> RunRecord:
-    """Return the record of a run that is over, or of its results so far."""
+    """Return the record of a run that has been completed, or of its results so far."""
     setup, plan = run.setup, run.setup.plan
     return RunRecord(
         started_at=run.started_at,
-        outcome=run.outcome,
+        outcome="completed",
         plan=as_recorded(plan),
         target=setup.target,
         environment=environment.observe(),
@@ -71,14 +123,14 @@ def build_record(run: RunSnapshot) -> RunRecord:
         timestamps=_timestamps(run),
         generator=_generator(run),
         connect_latency_ns=Distribution.of(run.recorder.connect),
-        **_times(run.recorder.times, setup),
+        **times_fields(run.recorder.times, setup),
         failures=_failures(run),
         intervals=run.intervals,
         connections=_connections_record(run),
     )
 
 
-def _times(tally: TimesTally, setup: RunSetup) -> dict[str, Any]:
+def times_fields(tally: TimesTally, setup: RunSetup) -> dict[str, Any]:
     """Return the fields of `loadgen.results.record.Times`."""
     is_kernel = not setup.why_user_space
     is_open_loop = setup.offered is not None
@@ -126,12 +178,14 @@ def _submitting_s(run: RunSnapshot) -> float:
     """Return the time in which messages were submitted: to the last one, if a limit ended it."""
     last_ns = run.recorder.inter_send_times.last_ns
     if not run.unsubmitted and last_ns is not None:
-        return ns_to_seconds(last_ns - run.load_began_ns)
+        return ns_to_seconds(last_ns - run.load_begin.at_ns)
     return run.load_s
 
 
 def _actual(run: RunSnapshot) -> Actual:
-    began, ended, at_end = run.at_load_begin, run.at_load_end, run.at_end
+    processor = run.load_end.processor.since(run.load_begin.processor)
+    connection_time = run.load_end.connection_time.since(run.load_begin.connection_time)
+    began, ended, at_end = run.load_begin.totals, run.load_end.totals, run.totals
     duration_s = run.load_s
 
     def per_s(amount: int) -> float:
@@ -164,9 +218,9 @@ def _actual(run: RunSnapshot) -> Actual:
         bytes_received=at_end.bytes_received,
         opened=run.opened,
         closed=run.closed,
-        cpu_user_s=run.processor.user_s,
-        cpu_system_s=run.processor.system_s,
-        connection_time=_connection_time(run.connection_time),
+        cpu_user_s=processor.user_s,
+        cpu_system_s=processor.system_s,
+        connection_time=_connection_time(connection_time),
     )
 
 
@@ -183,7 +237,7 @@ def _connection_time(time: ConnectionTime) -> ConnectionTimeRecord:
 
 def _timestamps(run: RunSnapshot) -> TimestampsRecord:
     recorder, tally = run.recorder, run.recorder.times
-    began_ns = run.load_began_ns
+    began_ns = run.load_begin.at_ns
     is_kernel = not run.setup.why_user_space
     return TimestampsRecord(
         mode="kernel" if is_kernel else "user",
@@ -204,9 +258,9 @@ def _timestamps(run: RunSnapshot) -> TimestampsRecord:
 
 
 def _generator(run: RunSnapshot) -> GeneratorRecord:
-    loop_stats, duration_s = run.loop_stats, run.load_s
-    processor = run.processor
-    longest_from_s = ns_to_seconds(loop_stats.longest_gap_from_ns - run.load_began_ns)
+    loop_stats, duration_s = run.load_end.loop_stats, run.load_s
+    processor = run.load_end.processor.since(run.load_begin.processor)
+    longest_from_s = ns_to_seconds(loop_stats.longest_gap_from_ns - run.load_begin.at_ns)
     return GeneratorRecord(
         pacing=run.setup.plan.pacing,
         polls=loop_stats.polls,
@@ -241,11 +295,11 @@ def _shared_pauses_s(run: RunSnapshot) -> float:
     if not service.count:
         return 0.0
     pauses, usual_ns = run.recorder.pauses, service.percentile(50)
-    return ns_to_seconds(pauses.shared_with_server_ns(usual_ns, run.load_began_ns))
+    return ns_to_seconds(pauses.shared_with_server_ns(usual_ns, run.load_begin.at_ns))
 
 
 def _failures(run: RunSnapshot) -> list[FailureRecord]:
-    began_ns = run.load_began_ns
+    began_ns = run.load_begin.at_ns
     return [
         FailureRecord(
             phase=failure.phase,

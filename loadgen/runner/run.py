@@ -28,8 +28,8 @@ from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
 from loadgen.runner import probe
 from loadgen.runner.account import RunAccount
 from loadgen.runner.assembly import assemble, dialer_of, kernel_timestamps
+from loadgen.runner.build_record import RunSetup
 from loadgen.runner.probe import Probe
-from loadgen.runner.snapshot import RunSetup
 from loadgen.runner.surroundings import Surroundings
 from loadgen.server.embedded import EmbeddedServer
 from loadgen.units import NS_PER_S, ns_to_seconds, seconds_to_ns
@@ -108,7 +108,8 @@ def _carry_out(
         execution = _Run(setup, conversation, surroundings, endpoint)
         probe_record = execution.carry_out()
     return msgspec.structs.replace(
-        execution.account.record(execution.outcome()),
+        execution.account.record(),
+        outcome=execution.outcome(),
         probe=probe_record,
         monitor=monitor.record(execution.account.load_began_ns),
     )
@@ -237,25 +238,24 @@ class _Run:
         The last interval ends there. A warm-up ends at ``end_ns`` even if this is later.
         """
         engine, account = self._engine, self.account
-        now_ns = account.interval_began_ns
+        now_ns = account.border_ns
         while engine.opened and now_ns < end_ns and not engine.is_finished:
             if self._surroundings.should_stop():
                 break
-            interval_end_ns = account.interval_began_ns + INTERVAL_NS
+            interval_end_ns = account.border_ns + INTERVAL_NS
             if now_ns >= interval_end_ns:
                 self._end_interval(interval_end_ns)
                 continue
             left_ns = min(end_ns, interval_end_ns) - now_ns
             engine.turn(min(_LONGEST_WAIT_S, ns_to_seconds(left_ns)))
             now_ns = self._clock()
-        if account.is_warming_up:
-            now_ns = min(now_ns, end_ns)
-        if now_ns > account.interval_began_ns:
+        now_ns = min(now_ns, end_ns) if account.phase == "warming" else now_ns
+        if now_ns > account.border_ns:
             self._end_interval(now_ns)
 
     def _drain(self) -> None:
         engine = self._engine
-        end_ns = self.account.interval_began_ns + seconds_to_ns(self._plan.drain_s)
+        end_ns = self.account.border_ns + seconds_to_ns(self._plan.drain_s)
         paused_ns = engine.paused_ns
         was_stopped = self._surroundings.should_stop()
         engine.drain()
@@ -272,8 +272,6 @@ class _Run:
         if engine.opened:
             self._end_interval(now_ns)
         self.account.end()
-
-    # ---- progress -------------------------------------------------------------------------
 
     def _end_interval(self, now_ns: int) -> None:
         self._surroundings.observe(self.account.end_interval(now_ns))

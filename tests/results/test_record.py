@@ -19,8 +19,11 @@ from records import (
     plan,
 )
 
+from loadgen.engine.availability import ConnectionTime
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
+from loadgen.engine.loop_stats import LoopStats
+from loadgen.engine.pool import NONE
 from loadgen.engine.recorder import Recorder
 from loadgen.errors import RecordError
 from loadgen.net.clock import ManualClock, WallClock
@@ -39,10 +42,11 @@ from loadgen.results.connections import jain_index
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import HIGHEST_NS, Histogram
 from loadgen.results.instruments import ClockStep
+from loadgen.results.interval_packer import packed
 from loadgen.results.record import RunRecord, from_json
 from loadgen.results.schema import json_schema
-from loadgen.runner.build_record import build_record
-from loadgen.runner.snapshot import RunSetup, RunSnapshot
+from loadgen.runner.build_record import Border, RunSetup, RunSnapshot, build_record
+from loadgen.runner.cpu_time import ProcessorUse
 
 SCHEMA_FILE = Path(record.__file__).with_name("record.schema.json")
 TARGET = HEALTHY.target
@@ -73,7 +77,7 @@ def recorded_run() -> RunRecord:
     recorder.record((0, 1, 0, 0, NOT_ASKED, 250_000))
     recorder.record_failure(Failure(Phase.CONNECT, Cause.REFUSED), 5)
     recorder.end_interval(0, 10)
-    return build_record(snapshot(recorder, why_user_space="as asked", connections=connections))
+    return build_record(snapshot(recorder, *connections, why_user_space="as asked"))
 
 
 def recorded_open_loop() -> RunRecord:
@@ -92,16 +96,31 @@ def recorded_open_loop() -> RunRecord:
 
 
 def snapshot(
-    recorder: Recorder, rate: str | None = None, why_user_space: str = "", **left: Any
+    recorder: Recorder, *connections: Connection, rate: str | None = None, why_user_space: str = ""
 ) -> RunSnapshot:
     plan = Plan(connections=2, duration_s=1.0, rate=rate)
     setup = RunSetup(plan, TARGET, "epoll", why_user_space, 1.0, plan.profile())
+    border = Border(0, NONE, ProcessorUse(), ConnectionTime(), LoopStats())
     return RunSnapshot(
         setup=setup,
-        offered=setup.offered,
         started_at="2026-01-31T12:00:00.000+00:00",
         recorder=recorder,
-        **left,
+        connections=connections,
+        opened=0,
+        opened_in_time=0,
+        closed=0,
+        cut_off=0,
+        offered=setup.offered,
+        overdue=0,
+        opening_s=0.0,
+        warmup_s=0.0,
+        load_s=0.0,
+        drain_s=0.0,
+        load_begin=border,
+        load_end=border,
+        totals=NONE,
+        intervals=packed([]),
+        is_over=True,
     )
 
 
