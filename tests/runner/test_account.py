@@ -9,7 +9,7 @@ from accounts import check
 from records import HEALTHY
 from stepped_engine import MS, SECOND, SteppedEngine, conversation, every
 
-from loadgen.net.clock import monotonic_ns
+from loadgen.net.clock import monotonic_ns, wall_ns
 from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 from loadgen.runner.account import RunAccount
@@ -21,13 +21,13 @@ INTERVAL_NS = 100 * MS  # of the schedule: ten messages a second
 class AccountedRun:
     """A run of two connections in an open loop, and its account."""
 
-    def __init__(self, warmup_s: float = 0.0) -> None:
+    def __init__(self, warmup_s: float = 0.0, rate: str | float = 10.0) -> None:
         self.stepped = SteppedEngine(model=every(INTERVAL_NS))
         self.clock, self.engine = self.stepped.clock, self.stepped.engine
         self.suspended_ns = 0
-        plan = Plan(target="a:1", connections=2, rate=10.0, warmup_s=warmup_s, duration_s=9.0)
-        offered = plan.profile_with_warmup()
-        setup = RunSetup(plan, HEALTHY.target, "epoll", "as asked", plan.duration_s, offered)
+        plan = Plan(target="a:1", connections=2, rate=rate, warmup_s=warmup_s, duration_s=9.0)
+        self.offered = plan.profile_with_warmup()
+        setup = RunSetup(plan, HEALTHY.target, "epoll", "as asked", plan.duration_s, self.offered)
         boot_clock = lambda: monotonic_ns() + self.suspended_ns  # noqa: E731
         self.account = RunAccount(setup, self.engine, self.stepped.recorder, boot_clock)
 
@@ -75,12 +75,13 @@ class AccountedRun:
         self.suspended_ns += 1000 * pause_ns
 
     def finish(self) -> RunRecord:
-        """Drain, with a message in flight that is answered then, and end."""
+        """Drain, with a message in flight that is answered then, and end after a pause."""
         self.send()
         self.end_interval()
         self.account.end_load()
         self.engine.drain()
         self.answer(5 * MS)
+        self.pause(20 * MS)
         self.end_interval()
         self.account.end()
         return self.account.record()
@@ -202,8 +203,33 @@ def test_what_was_lost_has_an_outcome_so_far(run: AccountedRun) -> None:
     assert summed(so_far, "failures", "loading") == 1
 
 
+def test_what_is_overdue_is_estimated_so_far_and_counted_in_the_end(run: AccountedRun) -> None:
+    run.open()
+    run.start()
+    run.send()
+    run.send()
+    run.clock.advance(360 * MS)  # three more are due, and both connections wait
+    run.end_interval()
+    so_far = run.account.record()
+    assert (so_far.actual.due, so_far.actual.overdue) == (5, 3)
+    run.account.end_load()
+    run.engine.drain()
+    run.answer(INTERVAL_NS)
+    run.answer(INTERVAL_NS)
+    run.end_interval()
+    run.account.end()
+    record = run.account.record()
+    assert (record.actual.due, record.actual.overdue) == (5, 3)
+    assert (record.actual.submitted, record.actual.messages) == (2, 2)
+
+
 @pytest.mark.parametrize("reports", [1, 3])
 def test_records_so_far_change_nothing_in_the_record(reports: int) -> None:
+    kept: list[tuple[RunRecord, bytes]] = []
+
+    def keep(record: RunRecord) -> None:
+        kept.append((record, record.to_json()))
+
     def recorded(reports: int) -> RunRecord:
         run = AccountedRun(warmup_s=0.2)
         with run.stepped:
@@ -216,10 +242,10 @@ def test_records_so_far_change_nothing_in_the_record(reports: int) -> None:
                 run.exchange(messages)
                 run.end_interval()
                 for _ in range(reports):  # at a border
-                    run.account.record()
+                    keep(run.account.record())
                 run.send()
                 for _ in range(reports):  # in the middle of an interval
-                    run.account.record()
+                    keep(run.account.record())
                 run.answer(7 * MS)
             record = run.finish()
             for _ in range(reports):
@@ -227,6 +253,8 @@ def test_records_so_far_change_nothing_in_the_record(reports: int) -> None:
             return without_machine(record)
 
     assert recorded(reports).to_json() == recorded(0).to_json()
+    assert len(kept) == 6 * reports
+    assert all(record.to_json() == text for record, text in kept)
 
 
 def test_each_interval_is_in_one_record_if_it_is_forgotten_after_each(run: AccountedRun) -> None:
@@ -248,19 +276,26 @@ def test_each_interval_is_in_one_record_if_it_is_forgotten_after_each(run: Accou
 # ---- the warm-up -----------------------------------------------------------------------------
 
 
-def test_a_warm_up_is_in_no_figure_of_the_load(warming: AccountedRun) -> None:
-    warming.exchange(3, after_ns=50 * MS)
-    warming.break_one()
-    warming.pause(40 * MS)
-    warming.end_interval()
-    warming.account.begin_measuring()
-    warming.exchange(20, after_ns=MS)
-    warming.pause(80 * MS)
-    record = warming.finish()
+def test_a_warm_up_is_in_no_figure_of_the_load() -> None:
+    run = AccountedRun(warmup_s=0.2, rate="10..100/9s")
+    with run.stepped:
+        run.open()
+        run.start()
+        run.exchange(3, after_ns=50 * MS)
+        run.break_one()
+        run.pause(40 * MS)
+        run.end_interval()
+        run.account.begin_measuring()
+        run.exchange(20, after_ns=MS)
+        run.pause(80 * MS)
+        record = run.finish()
     check(record)
     load_only(record)
     assert record.actual.warmup_messages == summed(record, "messages", "warming") == 3
-    assert record.requested.rate_per_s == pytest.approx(10.0)
+    assert record.actual.warmup_s == pytest.approx(0.29)
+    assert run.offered is not None
+    offered_per_s = run.offered.mean_per_s(0.29, 0.29 + record.actual.duration_s)
+    assert record.requested.rate_per_s == pytest.approx(offered_per_s)
     assert [failure.first_s < 0 for failure in record.failures] == [True]
     assert summed(record, "failures", "warming") == 1
 
@@ -272,6 +307,9 @@ def test_a_reset_leaves_no_trace_of_what_was_before(run: AccountedRun) -> None:
     run.break_one()
     run.pause(40 * MS)
     before = run.account.record()
+    began_ns = wall_ns()
+    while wall_ns() < began_ns + 2 * MS:
+        pass  # the time at which a run began is known to the millisecond
     run.account.reset(run.clock.now_ns)
     run.exchange(20, after_ns=MS)
     run.pause(80 * MS)
@@ -280,7 +318,7 @@ def test_a_reset_leaves_no_trace_of_what_was_before(run: AccountedRun) -> None:
     assert [each.stage for each in record.intervals] == ["loading", "draining"]
     assert record.intervals[0].start_s == 0.0
     assert record.failures == []
-    assert record.started_at >= before.started_at
+    assert record.started_at > before.started_at
     assert record.actual.messages == 21 == summed(record, "messages", "loading", "draining")
 
 
@@ -298,5 +336,5 @@ def load_only(record: RunRecord) -> None:
     assert lag is not None
     assert spent.up_s == spent.failed_s == pytest.approx(actual.duration_s)
     assert actual.due is not None
-    assert actual.due - (actual.overdue or 0) == lag.count == 21
+    assert actual.due == lag.count == 21
     assert max(record.connections.ledger["service_time_max_ns"]) < 6 * MS
