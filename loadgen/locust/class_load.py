@@ -262,7 +262,7 @@ class ClassLoad:
         self.counts.forget()
         self._account.reset(monotonic_ns())
 
-    # ---- the record -----------------------------------------------------------------------
+    # ---- the record and the end -----------------------------------------------------------
 
     def end_interval(self) -> None:
         """End the current interval of the record."""
@@ -271,21 +271,18 @@ class ClassLoad:
     def record(self) -> RunRecord:
         """Return the record so far, with the intervals since the last call.
 
-        Each replaces the one before, so that a lost report or a killed worker costs only what came
-        after the last one. Only the intervals, which would grow with the run, are sent once each.
+        It replaces the one before, so that a lost report costs only what came after it; only the
+        intervals, which would grow with the run, are sent once each.
         """
         self.flush()
         if not self._account.is_over:
             self.end_interval()  # there may be no other report
         record = self._account.record()
         self._account.forget_intervals()
-        count, duration_s = record.connections.count, record.actual.duration_s
-        plan = plan_of_all_users(record.plan, count, duration_s)
+        plan = plan_of_all_users(record.plan, record.connections.count, record.actual.duration_s)
         requested = msgspec.structs.replace(record.requested, connections=plan.connections)
         record = msgspec.structs.replace(record, plan=plan, requested=requested)
         return msgspec.structs.replace(record, health=judging.judge(record))
-
-    # ---- the end --------------------------------------------------------------------------
 
     def stop(self) -> None:
         """Send nothing more; outstanding replies are still awaited. May be called twice."""

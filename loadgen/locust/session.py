@@ -117,12 +117,11 @@ class Session:
             return [self._report(load) for load in self._loads.values()]
 
     def _report(self, load: ClassLoad) -> ClassReport:
-        record = load.record()
         return ClassReport(
             user_class=load.work.user_class,
             users=load.users,
             connections_up=load.engine.totals().up,
-            record=record,
+            record=load.record(),
             names={
                 name: Distribution.of(requests.latency)
                 for name, requests in load.counts.by_name.items()

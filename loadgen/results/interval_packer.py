@@ -71,7 +71,6 @@ class _OpenBlock:
             packer.add(getattr(interval, kind))
 
     def packed(self) -> IntervalBlock:
-        """Return the block so far; what is appended later is not in it."""
         numbers = {name: list(column) for name, column in self.numbers.items()}
         times = {kind: packer.packed() for kind, packer in self._times.items()}
         return IntervalBlock(stage=self._phase, numbers=numbers, times=times)

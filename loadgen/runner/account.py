@@ -128,13 +128,9 @@ class RunAccount:
         self.load_began_ns = load_began_ns
 
     def _border(self) -> Border:
-        return Border(
-            self.border_ns,
-            self._totals,
-            self._processor.use(),
-            self._engine.availability.so_far(self.border_ns),
-            self._engine.loop_stats,
-        )
+        at_ns, use = self.border_ns, self._processor.use()
+        connection_time = self._engine.availability.so_far(at_ns)
+        return Border(at_ns, self._totals, use, connection_time, self._engine.loop_stats)
 
     # ---- intervals and progress -----------------------------------------------------------
 
@@ -170,8 +166,7 @@ class RunAccount:
 
     def _progress(self, totals: PoolTotals, messages_per_s: float) -> Progress:
         is_measured = self.phase in ("loading", "draining")
-        elapsed_ns = self.border_ns - self.load_began_ns if is_measured else 0
-        elapsed_s = ns_to_seconds(elapsed_ns)
+        elapsed_s = ns_to_seconds(self.border_ns - self.load_began_ns) if is_measured else 0.0
         return Progress(self.phase, elapsed_s, totals, messages_per_s, self.failures)
 
     @property

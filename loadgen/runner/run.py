@@ -23,7 +23,6 @@ from loadgen.net.failure import Failure
 from loadgen.net.pacing import least_timer_slack
 from loadgen.net.target import Target
 from loadgen.plan import Plan, payloads
-from loadgen.results.instruments import ProbeRecord
 from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
 from loadgen.runner import probe
 from loadgen.runner.account import RunAccount
@@ -106,11 +105,14 @@ def _carry_out(
         offered = plan.profile_with_warmup()
         setup = RunSetup(plan, target_record, backend, why_not, plan.duration_s, offered)
         execution = _Run(setup, conversation, surroundings, endpoint)
-        probe_record = execution.carry_out()
+        probe_process = None
+        if probe.is_wanted(plan, why_not):
+            probe_process = Probe(plan, conversation.payloads, endpoint, surroundings.should_stop)
+        execution.carry_out(probe_process)
     return msgspec.structs.replace(
         execution.account.record(),
-        outcome=execution.outcome(),
-        probe=probe_record,
+        outcome=execution.outcome,
+        probe=probe_process.record if probe_process else None,
         monitor=monitor.record(execution.account.load_began_ns),
     )
 
@@ -126,23 +128,23 @@ class _Run:
         endpoint: Endpoint,
     ) -> None:
         plan, is_stamped = setup.plan, not setup.why_user_space
-        self._setup = setup
         self._plan = plan
         self._conversation = conversation
         self._surroundings = surroundings
-        self._endpoint = endpoint
         self._clock = surroundings.clock
         wall_clock = WallClock(self._clock, surroundings.wall_clock) if is_stamped else None
         recorder = Recorder(plan.connections, wall_clock)
         dialer = dialer_of(plan, endpoint, surroundings.socket_factory, stamped=is_stamped)
         self._engine = assemble(plan, setup.backend, dialer, recorder, self._clock)
+        self.outcome: RunOutcome = "completed"
         self.account = RunAccount(setup, self._engine, recorder, surroundings.boot_clock)
 
-    def carry_out(self) -> ProbeRecord | None:
-        """Go through all phases, and close the engine; return what the probe found, if any."""
+    def carry_out(self, probe_process: Probe | None) -> None:
+        """Go through all phases, with the probe beside the load; close the engine in the end."""
         with contextlib.closing(self._engine):
             self._open()
-            probe_process = self._probe()
+            if not self._engine.opened:
+                probe_process = None
             with (
                 _quiet_garbage_collector(),
                 least_timer_slack(),
@@ -156,19 +158,7 @@ class _Run:
                 if probe_process:
                     probe_process.end()
                 self._drain()
-        return probe_process.record if probe_process else None
-
-    def outcome(self) -> RunOutcome:
-        """Return how the run ended."""
-        if self._surroundings.should_stop():
-            return "interrupted"
-        connections = self._engine.connections
-        if not any(connection.connects for connection in connections):
-            return "unreachable"
-        failed = (connection.state is State.FAILED for connection in connections)
-        if not self._plan.reconnect and all(failed):
-            return "lost"
-        return "completed"
+        self.outcome = self._outcome()
 
     # ---- the phases -----------------------------------------------------------------------
 
@@ -205,12 +195,6 @@ class _Run:
     def _is_unreachable(self, is_late: bool) -> bool:
         failed = self.account.failures
         return failed >= CONNECTS_UNDER_WAY or (failed > 0 and is_late)
-
-    def _probe(self) -> Probe | None:
-        setup, should_stop = self._setup, self._surroundings.should_stop
-        if not self._engine.opened or not probe.is_wanted(self._plan, setup.why_user_space):
-            return None
-        return Probe(self._plan, self._conversation.payloads, self._endpoint, should_stop)
 
     def _start(self) -> None:
         """Start the messages, after all that takes time, so that the first one is not late."""
@@ -278,6 +262,17 @@ class _Run:
 
     def _observe(self) -> None:
         self._surroundings.observe(self.account.progress())
+
+    def _outcome(self) -> RunOutcome:
+        if self._surroundings.should_stop():
+            return "interrupted"
+        connections = self._engine.connections
+        if not any(connection.connects for connection in connections):
+            return "unreachable"
+        failed = (connection.state is State.FAILED for connection in connections)
+        if not self._plan.reconnect and all(failed):
+            return "lost"
+        return "completed"
 
 
 def _why_unreachable(record: RunRecord) -> str:
