@@ -9,11 +9,12 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
+import msgspec
 from gevent import GreenletExit
 
+from loadgen.analysis.verdict import judging
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.load_models import (
@@ -25,11 +26,11 @@ from loadgen.engine.load_models import (
 )
 from loadgen.engine.pool import NONE
 from loadgen.errors import LocalLimitError, UnreachableError
-from loadgen.locust.class_record import ClassRecord
 from loadgen.locust.gevent_driver import GeventDriver
 from loadgen.locust.recorder import CONNECT, CountingRecorder, NamingRecorder
 from loadgen.locust.signals import Interrupts
 from loadgen.locust.stats import RequestCounts
+from loadgen.locust.user_attributes import plan_of_all_users
 from loadgen.net import backends, descriptors
 from loadgen.net.address import Endpoint, first_reachable, resolve
 from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
@@ -37,8 +38,10 @@ from loadgen.net.failure import Failure
 from loadgen.net.target import Target
 from loadgen.plan import Plan
 from loadgen.plan.user_arrivals import UserArrivals
-from loadgen.results.record import TargetRecord
+from loadgen.results.record import RunRecord, TargetRecord
+from loadgen.runner.account import RunAccount
 from loadgen.runner.assembly import assemble, dialer_of, kernel_timestamps
+from loadgen.runner.build_record import RunSetup
 
 GiveUp = Callable[[BaseException], None]
 
@@ -120,12 +123,11 @@ class ClassLoad:
             stack.callback(self._driver.close)
             others = [str(each) for each in endpoints if each != endpoint]
             target = TargetRecord(address=str(work.target), resolved=str(endpoint), others=others)
-            self.class_record = ClassRecord(work.plan, target, self.engine, self.recorder)
-            self.class_record.state.backend = backend
-            self.class_record.state.why_user_space = why_not
+            setup = RunSetup(plan, target, backend, why_not, None, self._arrivals)
+            self._account = RunAccount(setup, self.engine, self.recorder)
             self._cleanup = stack.pop_all()
         self._began_ns = self.engine.start()
-        self.class_record.begin(self._began_ns, _now(), self._arrivals)
+        self._account.start(self._began_ns)
 
     def _model(self, number: int) -> tuple[UserArrivals | None, LoadModel]:
         plan = self.work.plan
@@ -259,14 +261,37 @@ class ClassLoad:
         """Discard what was measured so far, while users were still spawning: it was a warm-up."""
         self.flush()
         self.counts.forget()
-        self.class_record.begin_measuring(monotonic_ns(), _now())
+        self._account.reset(monotonic_ns())
+
+    # ---- the record and the end -----------------------------------------------------------
+
+    def end_interval(self) -> None:
+        """End the current interval of the record."""
+        self._account.end_interval(monotonic_ns())
+
+    def record(self) -> RunRecord:
+        """Return the record so far, with the intervals since the last call.
+
+        It replaces the one before, so that a lost report costs only what came after it; only the
+        intervals, which would grow with the run, are sent once each.
+        """
+        self.flush()
+        if not self._account.is_over:
+            self.end_interval()  # there may be no other report
+        record = self._account.record()
+        self._account.forget_intervals()
+        plan = plan_of_all_users(record.plan, record.connections.count, record.actual.duration_s)
+        requested = msgspec.structs.replace(record.requested, connections=plan.connections)
+        record = msgspec.structs.replace(record, plan=plan, requested=requested)
+        return msgspec.structs.replace(record, health=judging.judge(record))
 
     def stop(self) -> None:
         """Send nothing more; outstanding replies are still awaited. May be called twice."""
         with self._interrupts:
             if not self._is_stopping:
                 self._is_stopping = True
-                self.class_record.end_load(monotonic_ns())
+                self.end_interval()
+                self._account.end_load()
             self.engine.pool.drain()
             self._driver.arm()
 
@@ -275,7 +300,8 @@ class ClassLoad:
         with self._interrupts:
             self._cleanup.close()
             self.flush()
-            self.class_record.end(monotonic_ns())
+            self.end_interval()
+            self._account.end()
 
 
 def _first(endpoints: list[Endpoint], timeout_s: float) -> Endpoint:
@@ -283,7 +309,3 @@ def _first(endpoints: list[Endpoint], timeout_s: float) -> Endpoint:
         return first_reachable(endpoints, timeout_s)
     except UnreachableError:
         return endpoints[0]  # it may come up later, and users retry
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -23,7 +23,7 @@ from loadgen.locust.messages import ClassReport
 from loadgen.locust.request_events import RequestEvents
 from loadgen.locust.signals import Interrupts
 from loadgen.logs import logger
-from loadgen.net.clock import monotonic_ns, wall_ns
+from loadgen.net.clock import wall_ns
 from loadgen.results.distribution import Distribution
 from loadgen.units import NS_PER_S, ns_to_seconds
 
@@ -117,13 +117,11 @@ class Session:
             return [self._report(load) for load in self._loads.values()]
 
     def _report(self, load: ClassLoad) -> ClassReport:
-        load.flush()
-        record = load.class_record.record(monotonic_ns())
         return ClassReport(
             user_class=load.work.user_class,
             users=load.users,
-            connections_up=load.class_record.connections_up,
-            record=record,
+            connections_up=load.engine.pool.totals().up,
+            record=load.record(),
             names={
                 name: Distribution.of(requests.latency)
                 for name, requests in load.counts.by_name.items()
@@ -193,9 +191,8 @@ class Session:
             if second_ends:
                 gevent.sleep(0)  # each takes long with many connections
                 with self._interrupts:
-                    now_ns = monotonic_ns()
                     for load in self._loads.values():
-                        load.class_record.end_interval(now_ns)
+                        load.end_interval()
 
 
 def _half_seconds() -> Iterator[bool]:

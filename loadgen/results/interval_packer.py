@@ -24,7 +24,8 @@ class IntervalPacker:
     def append(self, interval: IntervalRecord) -> None:
         """Add the next interval."""
         if self._open is None or not self._open.accepts(interval):
-            self._close()
+            if self._open is not None:
+                self._blocks.append(self._open.packed())
             self._open = _OpenBlock(interval)
         self._open.append(interval)
 
@@ -40,19 +41,14 @@ class IntervalPacker:
 
     def packed(self) -> PackedIntervals:
         """Return the intervals so far, without those that are appended later."""
-        self._close()
-        return PackedIntervals(list(self._blocks))
+        unfinished = () if self._open is None else (self._open.packed(),)
+        return PackedIntervals([*self._blocks, *unfinished])
 
     def _columns(self) -> Iterator[dict[str, list[int | float]]]:
         for block in self._blocks:
             yield block.numbers
         if self._open is not None:
             yield self._open.numbers
-
-    def _close(self) -> None:
-        if self._open is not None:
-            self._blocks.append(self._open.closed())
-            self._open = None
 
 
 class _OpenBlock:
@@ -74,9 +70,10 @@ class _OpenBlock:
         for kind, packer in self._times.items():
             packer.add(getattr(interval, kind))
 
-    def closed(self) -> IntervalBlock:
+    def packed(self) -> IntervalBlock:
+        numbers = {name: list(column) for name, column in self.numbers.items()}
         times = {kind: packer.packed() for kind, packer in self._times.items()}
-        return IntervalBlock(stage=self._phase, numbers=self.numbers, times=times)
+        return IntervalBlock(stage=self._phase, numbers=numbers, times=times)
 
 
 def _known(times: Times) -> list[str]:

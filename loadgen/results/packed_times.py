@@ -56,8 +56,8 @@ class TimesPacker:
         self._packed += self._stream.compress(content)
 
     def packed(self) -> bytes:
-        """Return all distributions, packed; nothing can be added afterwards."""
-        return bytes(self._packed + self._stream.flush())
+        """Return all distributions so far, packed."""
+        return bytes(self._packed + self._stream.copy().flush())
 
 
 class TimesColumn(NamedTuple):

@@ -1,19 +1,24 @@
-"""Builds the record of a run, or of an interval, from the state of the run."""
+"""Builds the record of a run from a snapshot of it."""
 
+import sys
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from loadgen.engine.availability import ConnectionTime
 from loadgen.engine.connection import Connection
+from loadgen.engine.loop_stats import LoopStats
 from loadgen.engine.pool import PoolTotals
-from loadgen.engine.recorder import MeasuredInterval
+from loadgen.engine.recorder import Recorder
 from loadgen.engine.tallies import ConnectionServiceTimes, TimesTally
+from loadgen.plan import Plan
 from loadgen.plan.redaction import as_recorded
+from loadgen.plan.user_arrivals import OfferedLoad
 from loadgen.results.connections import from_ledger
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
-from loadgen.results.intervals import IntervalRecord, RunPhase
+from loadgen.results.intervals import PackedIntervals
 from loadgen.results.record import (
     Actual,
     ConnectionsRecord,
@@ -24,77 +29,111 @@ from loadgen.results.record import (
     TargetRecord,
 )
 from loadgen.runner import environment
-from loadgen.runner.state import RunState
+from loadgen.runner.cpu_time import ProcessorUse
 from loadgen.units import ns_to_seconds
 
 
-def interval_record(
-    interval: MeasuredInterval,
-    before: PoolTotals,
-    after: PoolTotals,
-    phase: RunPhase,
-    state: RunState,
-) -> IntervalRecord:
-    """Return the record of an interval, given the totals before and after it."""
-    load_began_ns = state.milestones.load_began_ns
-    return IntervalRecord(
-        start_s=ns_to_seconds(interval.start_ns - load_began_ns),
-        duration_s=ns_to_seconds(interval.end_ns - interval.start_ns),
-        stage=phase,
-        messages=after.answered - before.answered,
-        bytes_sent=after.bytes_sent - before.bytes_sent,
-        bytes_received=after.bytes_received - before.bytes_received,
-        connections_up=after.up,
-        failures=interval.failures,
-        rejected=interval.rejected,
-        **_times(interval.times, state),
-    )
+@dataclass(frozen=True, slots=True)
+class RunSetup:
+    """What is settled before a run begins.
 
-
-def build_record(
-    state: RunState, target: TargetRecord, connections: ConnectionsRecord | None = None
-) -> RunRecord:
-    """Return the record of a run that is over, or of its results so far.
-
-    connections: the record of the connections; built here unless it is given.
+    why_user_space: the reason for having no kernel timestamps; empty if there are some.
+    duration_s: how long the load is to last; None if that is not known.
+    offered: the rate offered from the first message on; None in a closed loop.
     """
-    plan = state.plan
-    state.recorder.flush()
-    if connections is None:
-        times = state.recorder.by_connection(len(state.connections))
-        connections = connections_record(state.connections, times)
+
+    plan: Plan
+    target: TargetRecord
+    backend: str
+    why_user_space: str
+    duration_s: float | None
+    offered: OfferedLoad | None
+
+
+class Border(NamedTuple):
+    """Where the measured load begins or ends: what has been counted by then.
+
+    loop_stats: since the one before.
+    """
+
+    at_ns: int
+    totals: PoolTotals
+    processor: ProcessorUse
+    connection_time: ConnectionTime
+    loop_stats: LoopStats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSnapshot:
+    """A run that is over, or so far (not ``is_over``).
+
+    offered: the rate offered from the beginning of the measured load on.
+    overdue: messages that were due and not sent; None if they were not counted.
+    totals: without what is in flight, in a run so far.
+    """
+
+    setup: RunSetup
+    started_at: str
+    recorder: Recorder
+    connections: Sequence[Connection]
+    opened: int
+    opened_in_time: int
+    closed: int
+    cut_off: int
+    offered: OfferedLoad | None
+    overdue: int | None
+    opening_s: float
+    warmup_s: float
+    load_s: float
+    drain_s: float
+    load_begin: Border
+    load_end: Border
+    totals: PoolTotals
+    intervals: PackedIntervals
+    is_over: bool
+
+    @property
+    def unsubmitted(self) -> int:
+        """Messages of the plan's limit that were not submitted by the end of the load."""
+        plan = self.setup.plan
+        if plan.messages is None:
+            return sys.maxsize
+        return plan.messages * plan.connections - self.load_end.totals.submitted
+
+
+def build_record(run: RunSnapshot) -> RunRecord:
+    """Return the record of a run that has been completed, or of its results so far."""
+    setup, plan = run.setup, run.setup.plan
     return RunRecord(
-        started_at=state.started_at,
-        outcome=state.outcome,
+        started_at=run.started_at,
+        outcome="completed",
         plan=as_recorded(plan),
-        target=target,
+        target=setup.target,
         environment=environment.observe(),
-        backend=state.backend,
+        backend=setup.backend,
         requested=Requested(
             connections=plan.connections,
-            duration_s=plan.duration_s,
+            duration_s=setup.duration_s,
             messages_per_connection=plan.messages,
             connect_rate_per_s=plan.connect_rate_per_s,
             warmup_s=plan.warmup_s,
-            rate_per_s=_requested_rate_per_s(state),
+            rate_per_s=_requested_rate_per_s(run),
         ),
-        actual=_actual(state),
-        timestamps=_timestamps(state),
-        generator=_generator(state),
-        probe=state.probe,
-        monitor=state.monitor,
-        connect_latency_ns=Distribution.of(state.recorder.connect),
-        **_times(state.recorder.times, state),
-        failures=_failures(state),
-        intervals=state.intervals.packed(),
-        connections=connections,
+        actual=_actual(run),
+        timestamps=_timestamps(run),
+        generator=_generator(run),
+        connect_latency_ns=Distribution.of(run.recorder.connect),
+        **times_fields(run.recorder.times, setup),
+        failures=_failures(run),
+        intervals=run.intervals,
+        connections=_connections_record(run),
     )
 
 
-def _times(tally: TimesTally, state: RunState) -> dict[str, Any]:
+def times_fields(tally: TimesTally, setup: RunSetup) -> dict[str, Any]:
     """Return the fields of `loadgen.results.record.Times`."""
-    is_kernel = not state.why_user_space
-    is_open_loop = state.profile is not None
+    is_kernel = not setup.why_user_space
+    is_open_loop = setup.offered is not None
 
     def where(condition: bool, histogram: Histogram) -> Distribution | None:
         return Distribution.of(histogram) if condition else None
@@ -110,64 +149,61 @@ def _times(tally: TimesTally, state: RunState) -> dict[str, Any]:
     }
 
 
-def _due(state: RunState) -> int | None:
-    overdue = _overdue(state)
-    return None if overdue is None else state.recorder.due + overdue
+def _due(run: RunSnapshot) -> int | None:
+    overdue = _overdue(run)
+    return None if overdue is None else run.recorder.due + overdue
 
 
-def _overdue(state: RunState) -> int | None:
+def _overdue(run: RunSnapshot) -> int | None:
     """Return how many messages were due and not sent; None in a closed loop.
 
-    If they were too many to count, the number is estimated from the offered rate.
+    If they were not counted, the number is estimated from the offered rate.
     """
-    profile, warmup_s = state.profile, state.plan.warmup_s
-    if profile is None:
+    if run.offered is None:
         return None
-    overdue = state.overdue
+    overdue = run.overdue
     if overdue is None:
-        end_s = warmup_s + min(state.load_s, state.plan.duration_s or state.load_s)
-        due = round(profile.expected_by_s(end_s) - profile.expected_by_s(warmup_s))
-        overdue = max(0, due - state.recorder.due)
-    return min(overdue, state.unsubmitted)
+        due = round(run.offered.expected_by_s(min(run.load_s, run.setup.duration_s or run.load_s)))
+        overdue = max(0, due - run.recorder.due)
+    return min(overdue, run.unsubmitted)
 
 
-def _requested_rate_per_s(state: RunState) -> float | None:
-    profile, warmup_s = state.profile, state.plan.warmup_s
-    if profile is None or not state.load_s:
+def _requested_rate_per_s(run: RunSnapshot) -> float | None:
+    if run.offered is None or not run.load_s:
         return None
-    return profile.mean_per_s(warmup_s, warmup_s + state.load_s)
+    return run.offered.mean_per_s(0.0, run.load_s)
 
 
-def _submitting_s(state: RunState) -> float:
+def _submitting_s(run: RunSnapshot) -> float:
     """Return the time in which messages were submitted: to the last one, if a limit ended it."""
-    last_ns = state.recorder.inter_send_times.last_ns
-    if not state.unsubmitted and last_ns is not None:
-        return ns_to_seconds(last_ns - state.milestones.load_began_ns)
-    return state.load_s
+    last_ns = run.recorder.inter_send_times.last_ns
+    if not run.unsubmitted and last_ns is not None:
+        return ns_to_seconds(last_ns - run.load_begin.at_ns)
+    return run.load_s
 
 
-def _actual(state: RunState) -> Actual:
-    milestones, at_end = state.milestones, state.at_end
-    began, ended = state.at_load_begin, state.at_load_end
-    opening_s = ns_to_seconds(milestones.opening_ended_ns - milestones.opening_began_ns)
-    duration_s = state.load_s
+def _actual(run: RunSnapshot) -> Actual:
+    processor = run.load_end.processor.since(run.load_begin.processor)
+    connection_time = run.load_end.connection_time.since(run.load_begin.connection_time)
+    began, ended, at_end = run.load_begin.totals, run.load_end.totals, run.totals
+    duration_s = run.load_s
 
     def per_s(amount: int) -> float:
         return amount / duration_s if duration_s else 0.0
 
-    service = state.recorder.times.service
-    submitted, submitting_s = ended.submitted - began.submitted, _submitting_s(state)
+    service = run.recorder.times.service
+    submitted, submitting_s = ended.submitted - began.submitted, _submitting_s(run)
     messages_per_s = per_s(ended.answered - began.answered)
     return Actual(
-        connections=sum(connection.connects > 0 for connection in state.connections),
-        opening_s=opening_s,
-        connect_rate_per_s=state.opened_in_time / opening_s if opening_s else 0.0,
-        warmup_s=ns_to_seconds(milestones.load_began_ns - milestones.warmup_began_ns),
+        connections=sum(connection.connects > 0 for connection in run.connections),
+        opening_s=run.opening_s,
+        connect_rate_per_s=run.opened_in_time / run.opening_s if run.opening_s else 0.0,
+        warmup_s=run.warmup_s,
         warmup_messages=began.answered,
         duration_s=duration_s,
-        drain_s=ns_to_seconds(milestones.drain_ended_ns - milestones.load_ended_ns),
+        drain_s=run.drain_s,
         messages=at_end.answered - began.answered,
-        rejected=sum(seen.count for seen in state.recorder.rejected.values()),
+        rejected=sum(seen.count for seen in run.recorder.rejected.values()),
         messages_per_s=messages_per_s,
         submitted_per_s=submitted / submitting_s if submitting_s else 0.0,
         in_flight_at_server=ns_to_seconds(messages_per_s * service.mean_ns)
@@ -176,16 +212,16 @@ def _actual(state: RunState) -> Actual:
         bytes_sent_per_s=per_s(ended.bytes_sent - began.bytes_sent),
         bytes_received_per_s=per_s(ended.bytes_received - began.bytes_received),
         submitted=at_end.submitted,
-        cut_off=state.cut_off,
-        due=_due(state),
-        overdue=_overdue(state),
+        cut_off=run.cut_off,
+        due=_due(run),
+        overdue=_overdue(run),
         bytes_sent=at_end.bytes_sent,
         bytes_received=at_end.bytes_received,
-        opened=state.opened,
-        closed=state.closed,
-        cpu_user_s=state.processor.user_s,
-        cpu_system_s=state.processor.system_s,
-        connection_time=_connection_time(state.connection_time),
+        opened=run.opened,
+        closed=run.closed,
+        cpu_user_s=processor.user_s,
+        cpu_system_s=processor.system_s,
+        connection_time=_connection_time(connection_time),
     )
 
 
@@ -200,14 +236,14 @@ def _connection_time(time: ConnectionTime) -> ConnectionTimeRecord:
     )
 
 
-def _timestamps(state: RunState) -> TimestampsRecord:
-    recorder, tally = state.recorder, state.recorder.times
-    began_ns = state.milestones.load_began_ns
-    is_kernel = not state.why_user_space
+def _timestamps(run: RunSnapshot) -> TimestampsRecord:
+    recorder, tally = run.recorder, run.recorder.times
+    began_ns = run.load_begin.at_ns
+    is_kernel = not run.setup.why_user_space
     return TimestampsRecord(
         mode="kernel" if is_kernel else "user",
-        reason=state.why_user_space,
-        sample_every=state.plan.timestamp_sample if is_kernel else 1,
+        reason=run.setup.why_user_space,
+        sample_every=run.setup.plan.timestamp_sample if is_kernel else 1,
         stamped=tally.stamped,
         upper_bounds=tally.upper_bounds,
         missing=tally.missing,
@@ -222,12 +258,12 @@ def _timestamps(state: RunState) -> TimestampsRecord:
     )
 
 
-def _generator(state: RunState) -> GeneratorRecord:
-    loop_stats, duration_s = state.loop_stats, state.load_s
-    processor = state.processor
-    longest_from_s = ns_to_seconds(loop_stats.longest_gap_from_ns - state.milestones.load_began_ns)
+def _generator(run: RunSnapshot) -> GeneratorRecord:
+    loop_stats, duration_s = run.load_end.loop_stats, run.load_s
+    processor = run.load_end.processor.since(run.load_begin.processor)
+    longest_from_s = ns_to_seconds(loop_stats.longest_gap_from_ns - run.load_begin.at_ns)
     return GeneratorRecord(
-        pacing=state.plan.pacing,
+        pacing=run.setup.plan.pacing,
         polls=loop_stats.polls,
         empty_polls=loop_stats.empty,
         waiting_share=ns_to_seconds(loop_stats.waited_ns) / duration_s if duration_s else 0.0,
@@ -235,13 +271,13 @@ def _generator(state: RunState) -> GeneratorRecord:
         gaps_s=ns_to_seconds(loop_stats.gaps_total_ns),
         longest_gap_s=ns_to_seconds(loop_stats.longest_gap_ns),
         longest_gap_at_s=longest_from_s if loop_stats.gaps else None,
-        shared_pauses_s=_shared_pauses_s(state),
-        delayed=_delayed(state.recorder.times),
+        shared_pauses_s=_shared_pauses_s(run),
+        delayed=_delayed(run.recorder.times),
         involuntary_switches=processor.involuntary_switches,
         run_queue_s=processor.run_queue_s,
         throttled_s=processor.throttled_s,
         suspended_s=processor.suspended_s,
-        send_gap_variation=state.recorder.inter_send_times.variation,
+        send_gap_variation=run.recorder.inter_send_times.variation,
     )
 
 
@@ -255,16 +291,16 @@ def _delayed(tally: TimesTally) -> DelayedRecord | None:
     return delayed if delayed.messages or delayed.reads else None
 
 
-def _shared_pauses_s(state: RunState) -> float:
-    service = state.recorder.times.service
+def _shared_pauses_s(run: RunSnapshot) -> float:
+    service = run.recorder.times.service
     if not service.count:
         return 0.0
-    pauses, usual_ns = state.recorder.pauses, service.percentile(50)
-    return ns_to_seconds(pauses.shared_with_server_ns(usual_ns, state.milestones.load_began_ns))
+    pauses, usual_ns = run.recorder.pauses, service.percentile(50)
+    return ns_to_seconds(pauses.shared_with_server_ns(usual_ns, run.load_begin.at_ns))
 
 
-def _failures(state: RunState) -> list[FailureRecord]:
-    began_ns, recorder = state.milestones.load_began_ns, state.recorder
+def _failures(run: RunSnapshot) -> list[FailureRecord]:
+    began_ns, recorder = run.load_begin.at_ns, run.recorder
     return [
         FailureRecord(
             phase=failure.phase,
@@ -280,11 +316,11 @@ def _failures(state: RunState) -> list[FailureRecord]:
     ]
 
 
-def connections_record(
-    connections: Sequence[Connection], times: ConnectionServiceTimes
-) -> ConnectionsRecord:
-    """Return the record of ``connections``, with the ``times`` of their messages."""
-    return from_ledger(_ledger(connections, times))
+def _connections_record(run: RunSnapshot) -> ConnectionsRecord:
+    count = len(run.connections)
+    if not run.is_over:
+        return ConnectionsRecord(count=count, fairness=None, starved=0, worst=[], ledger={})
+    return from_ledger(_ledger(run.connections, run.recorder.by_connection(count)))
 
 
 def _ledger(

@@ -20,9 +20,12 @@ from records import (
 )
 from stepped_engine import new_connections
 
+from loadgen.engine.availability import ConnectionTime
+from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
+from loadgen.engine.loop_stats import LoopStats
 from loadgen.engine.pool import NONE
-from loadgen.engine.recorder import MeasuredInterval, Recorder
+from loadgen.engine.recorder import Recorder
 from loadgen.errors import RecordError
 from loadgen.net.clock import ManualClock, WallClock
 from loadgen.net.failure import Cause, Failure, Phase
@@ -40,11 +43,11 @@ from loadgen.results.connections import jain_index
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import HIGHEST_NS, Histogram
 from loadgen.results.instruments import ClockStep
-from loadgen.results.intervals import RunPhase
+from loadgen.results.interval_packer import packed
 from loadgen.results.record import RunRecord, from_json
 from loadgen.results.schema import json_schema
-from loadgen.runner.build_record import build_record, interval_record
-from loadgen.runner.state import RunState
+from loadgen.runner.build_record import Border, RunSetup, RunSnapshot, build_record
+from loadgen.runner.cpu_time import ProcessorUse
 
 SCHEMA_FILE = Path(record.__file__).with_name("record.schema.json")
 TARGET = HEALTHY.target
@@ -77,9 +80,7 @@ def recorded_run() -> RunRecord:
     recorder.record_rejected(Failure(Phase.REPLY, Cause.REJECTED), 3, 7)
     recorder.record_rejected(Failure(Phase.REPLY, Cause.REJECTED), 2, 9)
     recorder.end_interval(0, 10)
-    return build_record(
-        run_state(recorder, why_user_space="as asked", connections=connections), TARGET
-    )
+    return build_record(snapshot(recorder, *connections, why_user_space="as asked"))
 
 
 def recorded_open_loop() -> RunRecord:
@@ -94,18 +95,35 @@ def recorded_open_loop() -> RunRecord:
     wall.advance(3 * SECOND)
     recorder.record((0, 4, SECOND // 2, SECOND // 2, wall.now_ns, SECOND))
     recorder.end_interval(0, SECOND)
-    return build_record(run_state(recorder, rate="1k"), TARGET)
+    return build_record(snapshot(recorder, rate="1k"))
 
 
-def run_state(recorder: Recorder, rate: str | None = None, **left: Any) -> RunState:
+def snapshot(
+    recorder: Recorder, *connections: Connection, rate: str | None = None, why_user_space: str = ""
+) -> RunSnapshot:
     plan = Plan(connections=2, duration_s=1.0, rate=rate)
-    return RunState(
-        plan=plan,
-        profile=plan.profile_with_warmup(),
+    setup = RunSetup(plan, TARGET, "epoll", why_user_space, 1.0, plan.profile())
+    border = Border(0, NONE, ProcessorUse(), ConnectionTime(), LoopStats())
+    return RunSnapshot(
+        setup=setup,
         started_at="2026-01-31T12:00:00.000+00:00",
-        backend="epoll",
         recorder=recorder,
-        **left,
+        connections=connections,
+        opened=0,
+        opened_in_time=0,
+        closed=0,
+        cut_off=0,
+        offered=setup.offered,
+        overdue=0,
+        opening_s=0.0,
+        warmup_s=0.0,
+        load_s=0.0,
+        drain_s=0.0,
+        load_begin=border,
+        load_end=border,
+        totals=NONE,
+        intervals=packed([]),
+        is_over=True,
     )
 
 
@@ -275,14 +293,9 @@ class TestBuildRecord:
         recorder.begin_measuring(2)
         recorder.record_rejected(rejected, 1, 3)
         loading = recorder.end_interval(2, 4)
-        state = run_state(recorder, why_user_space="as asked")
-        found = build_record(state, TARGET)
+        found = build_record(snapshot(recorder, why_user_space="as asked"))
         assert (found.actual.rejected, [each.count for each in found.failures]) == (1, [1])
-        phases: tuple[tuple[MeasuredInterval, RunPhase], ...] = (
-            (warming, "warming"),
-            (loading, "loading"),
-        )
-        intervals = [interval_record(each, NONE, NONE, phase, state) for each, phase in phases]
+        intervals = warming, loading
         assert [(each.rejected, each.failures) for each in intervals] == [(100, 0), (1, 0)]
 
     def test_keeps_the_four_times_of_an_open_loop(self) -> None:
