@@ -10,7 +10,7 @@ import msgspec
 from loadgen.analysis.verdict import judging
 from loadgen.engine.engine import Engine
 from loadgen.engine.pool import NONE, PoolTotals
-from loadgen.locust.recorder import CountingRecorder
+from loadgen.engine.recorder import Recorder
 from loadgen.locust.user_attributes import plan_of_all_users
 from loadgen.net.clock import monotonic_ns
 from loadgen.plan import Plan
@@ -28,7 +28,7 @@ class ClassRecord:
     """Collects the run state of one engine; `record` builds the record so far."""
 
     def __init__(
-        self, plan: Plan, target: TargetRecord, engine: Engine, recorder: CountingRecorder
+        self, plan: Plan, target: TargetRecord, engine: Engine, recorder: Recorder
     ) -> None:
         self._plan = plan
         self._engine = engine
