@@ -78,8 +78,8 @@ class Records(Protocol):
     record: RecordReplies
     """Takes a row of replies."""
 
-    def record_rejected(self, failure: Failure, count: int, now_ns: int) -> None:
-        """Take ``count`` replies that were whole, and in which the server rejected the message."""
+    def record_rejected(self, failure: Failure, count: int, now_ns: int, group: int) -> None:
+        """Take ``count`` whole replies that reject their messages; their rows follow."""
         ...
 
 

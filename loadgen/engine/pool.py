@@ -24,7 +24,7 @@ from loadgen.engine.conversation import Conversation
 from loadgen.engine.group import Group
 from loadgen.engine.lifecycle import Event, State
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.rows import origin_of
+from loadgen.engine.rows import group_of, origin_of
 from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy, next_back_off_ns
 from loadgen.engine.timers import TimerHeap
@@ -268,7 +268,8 @@ class ConnectionPool:
     def _fail(self, connection: Connection, broken: ConnectionFailed) -> None:
         now_ns = self._clock()
         _log.info("connection %d failed: %s", connection.index, broken)
-        self._recorder.record_failure(broken.failure, now_ns)
+        group = group_of(connection.messages.origin)
+        self._recorder.record_failure(broken.failure, now_ns, group)
         lost = connection.messages.unanswered
         is_tried_again = self._policy.reconnect and connection.messages.has_more
         standing = Standing.FAILED if connection.messages.has_more else Standing.DONE

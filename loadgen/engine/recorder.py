@@ -7,7 +7,9 @@ an array of them and adds it to a histogram for another tenth.
 Decision. The hot path leaves one row for each batch of replies, and in an open loop one for each
 message sent. `ROWS` of them, few enough to stay in the processor's cache, are added at once to two
 tallies: that of the interval, with histograms, and that of the connections, with exact sums and
-extremes and a coarse histogram for each. An interval that ends is merged into the run.
+extremes and a coarse histogram for each. An interval that ends is merged into the run. Whatever is
+to be told apart, such as populations or names of requests, is a group; the same arrays go on to
+sinks, divided by group (`loadgen.engine.sinks`).
 
 Danger. A stamp is a time of the wall clock, which may be set during a run. What was in flight then
 is left out, and counted (`loadgen.net.clock.WallClock`). A stamp that does not lie between sent and
@@ -17,7 +19,7 @@ of this process (`loadgen.engine.pauses`): it is counted as delayed.
 Cost. A flush takes some 0.4 ms of the loop's time, once in 2048 replies; a connection costs 1.2 KB.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,26 +27,27 @@ import numpy as np
 
 from loadgen.engine.pauses import Booleans, Pauses
 from loadgen.engine.rows import (
+    GROUP_SHIFT,
     INDEX_MASK,
-    INTENDED_NS,
-    ORIGIN,
     READ_NS,
     REPLIES,
     SENT_NS,
     STAMP_NS,
     RecordReplies,
 )
+from loadgen.engine.sinks import Replies, Sink, counted
 from loadgen.engine.tallies import (
     ConnectionServiceTimes,
     ConnectionTally,
     FailureTally,
     InterSendTally,
     TimesTally,
+    count_failure,
 )
 from loadgen.net.clock import WallClock, WallClockStep
 from loadgen.net.failure import Failure
 from loadgen.net.timestamps import MISSING, NOT_ASKED, UPPER_BOUND
-from loadgen.results.histogram import Histogram, Integers
+from loadgen.results.histogram import Histogram, Integers, bucket_of
 
 ROWS: Final = 2048
 FLUSH_NS: Final = 100_000_000
@@ -59,26 +62,35 @@ _TOLERANCE_NS: Final = 1_000
 
 @dataclass(slots=True)
 class MeasuredInterval:
-    """What was measured from ``start_ns`` to ``end_ns``."""
+    """What was measured from ``start_ns`` to ``end_ns``.
+
+    failures: of connections. rejected: whole replies that were not what was asked for.
+    """
 
     start_ns: int
     end_ns: int
     times: TimesTally
     failures: int
-    rejected: int = 0
+    rejected: int
 
 
 class Recorder:
     """Collects one run's connects, sends, replies and failures.
 
     wall_clock: converts stamps; None where there are none, and the time of reading is taken for
-    that of arrival.
+    that of arrival. sinks: take the same replies and failures, apart by group.
     """
 
-    def __init__(self, connections: int, wall_clock: WallClock | None = None) -> None:
+    def __init__(
+        self,
+        connections: int,
+        wall_clock: WallClock | None = None,
+        sinks: Sequence[Sink] = (),
+    ) -> None:
         self.connect = Histogram()
         self.times = TimesTally()
         self.failures: dict[Failure, FailureTally] = {}
+        """Of connections, from the beginning of the run."""
         self.rejected: dict[Failure, FailureTally] = {}
         """Whole replies that were rejected, on healthy connections, since `begin_measuring`."""
         self.steps: list[WallClockStep] = []
@@ -88,9 +100,9 @@ class Recorder:
         self.due = 0  # scheduled messages sent that were due since `begin_measuring`
         self._due_from_ns = 0
         self._wall_clock = wall_clock
+        self._sinks = tuple(sinks)
         self._interval_tally = TimesTally()
-        self._interval_failures = 0
-        self._interval_rejected = 0
+        self._interval_failures = self._interval_rejected = 0
         self._connects: list[int] = []
         self._rows: list[int] = []
         self._sends: list[int] = []
@@ -109,22 +121,19 @@ class Recorder:
         """Note that a connect succeeded."""
         self._connects.append(latency_ns)
 
-    def record_failure(self, failure: Failure, now_ns: int) -> None:
-        """Note that a connection failed."""
+    def record_failure(self, failure: Failure, now_ns: int, group: int = 0) -> None:
+        """Note that a connection of ``group`` failed."""
         self._interval_failures += 1
-        tally = self.failures.get(failure)
-        if tally is None:
-            self.failures[failure] = FailureTally(1, now_ns, now_ns)
-        else:
-            tally.count += 1
-            tally.last_ns = now_ns
+        count_failure(self.failures, failure, 1, now_ns)
+        for sink in self._sinks:
+            sink.fail(group, failure, now_ns)
 
-    def record_rejected(self, failure: Failure, count: int, now_ns: int) -> None:
-        """Note that ``count`` whole replies were rejected, on a connection that goes on."""
+    def record_rejected(self, failure: Failure, count: int, now_ns: int, group: int = 0) -> None:
+        """Note that ``count`` whole replies were rejected; they are in the rows, as all others."""
         self._interval_rejected += count
-        tally = self.rejected.setdefault(failure, FailureTally(0, now_ns, now_ns))
-        tally.count += count
-        tally.last_ns = now_ns
+        count_failure(self.rejected, failure, count, now_ns)
+        for sink in self._sinks:
+            sink.reject(group, failure, count, now_ns)
 
     # ---- in bulk --------------------------------------------------------------------------
 
@@ -155,15 +164,48 @@ class Recorder:
         self._polls.clear()
 
     def _flush_rows(self, rows: Integers) -> None:
-        sent_ns, read_ns, replies = rows[SENT_NS], rows[READ_NS], rows[REPLIES]
-        self._interval_tally.user_space.record(read_ns - sent_ns, replies)
+        interval = self._interval_tally
+        origins, replies, intended_ns, sent_ns, _, read_ns = rows
+        interval.user_space.record(read_ns - sent_ns, replies)
         delayed = self.pauses.delayed_reads(sent_ns, read_ns)
         if delayed is not None:
-            self._interval_tally.delayed_reads += int(replies[delayed].sum())
+            interval.delayed_reads += int(replies[delayed].sum())
+        is_scheduled = intended_ns > 0
+        delayed_sends = (
+            self.pauses.delayed_sends(intended_ns, sent_ns) if is_scheduled.any() else None
+        )
         if self._wall_clock is None:
-            self._flush_read(rows, delayed)
+            self._record_uncertainty(rows)
+            arrived_ns, timed = read_ns, replies
+            delayed_response = _either(delayed, delayed_sends)
         else:
-            self._flush_stamped(rows, self._wall_clock)
+            arrived_ns, timed, delayed = self._stamped_arrivals(rows, self._wall_clock)
+            delayed_response = delayed_sends
+        scheduled = timed * is_scheduled
+        in_service, in_response = _unless(delayed, timed), _unless(delayed_response, scheduled)
+        batch = Replies(
+            *(origins & INDEX_MASK, replies, intended_ns, sent_ns, arrived_ns, read_ns),
+            *(in_service, in_response),
+        )
+        self._record_times(batch)
+        if delayed is not None:
+            interval.delayed_service.record(*counted(batch.service_ns, timed - in_service))
+        if delayed_response is not None:
+            interval.delayed_response.record(*counted(batch.response_ns, scheduled - in_response))
+        if self._sinks:
+            for group, portion in batch.by_group(origins >> GROUP_SHIFT):
+                for sink in self._sinks:
+                    sink.add(group, portion)
+
+    def _record_times(self, batch: Replies) -> None:
+        """Add service times and response times of the whole, and those of each connection."""
+        interval = self._interval_tally
+        indices, service_ns, counts = counted(batch.indices, batch.service_ns, batch.in_service)
+        buckets = bucket_of(service_ns)
+        interval.service.record(service_ns, counts, buckets)
+        self._connection_tally.record(indices, service_ns, counts, buckets)
+        if np.count_nonzero(batch.in_response):
+            interval.response.record(*counted(batch.response_ns, batch.in_response))
 
     def _flush_sends(self, sends: Integers) -> None:
         interval, pauses = self._interval_tally, self.pauses
@@ -182,8 +224,8 @@ class Recorder:
         interval.blocked.record(blocked_ns)
         interval.generator_lag.record(lag_ns - blocked_ns)
 
-    def _flush_read(self, rows: Integers, delayed_reads: Booleans | None) -> None:
-        """Add rows without stamps: the time of reading is taken for that of arrival."""
+    def _record_uncertainty(self, rows: Integers) -> None:
+        """Add how much earlier than they were read replies without stamps may have arrived."""
         replies, read_ns = rows[REPLIES], rows[READ_NS]
         ends, polled_before_ns = np.array(self._polls, np.int64).reshape(-1, 2).T
         polled_before_ns = np.repeat(polled_before_ns, np.diff(ends // _COLUMNS, prepend=0))
@@ -191,72 +233,47 @@ class Recorder:
         self._interval_tally.read_uncertainty.record(
             uncertainty_ns, replies[: polled_before_ns.size]
         )
-        self._record_service(rows, read_ns, delayed_reads)
-        self._record_response(rows, read_ns, delayed_reads)
 
-    def _flush_stamped(self, rows: Integers, wall_clock: WallClock) -> None:
-        offset_ns = wall_clock.offset_ns
-        self._note_step(wall_clock.look())
-        rows = self._without_clock_steps(rows)
-        arrived_ns, is_known = arrivals(rows, offset_ns)
-        if not is_known.all() or rows[REPLIES].size != int(rows[REPLIES].sum()):
-            self._count_unstamped(rows, is_known)
-            rows, arrived_ns = rows[:, is_known], arrived_ns[is_known]
-            rows[REPLIES] = 1  # the stamp belongs to the last reply of a row
-        if not arrived_ns.size:
-            return
-        sent_ns = rows[SENT_NS]
-        self._interval_tally.stamped += arrived_ns.size
-        self._interval_tally.receive_lag.record(rows[READ_NS] - arrived_ns)
-        self.pauses.note_arrivals(sent_ns, arrived_ns)
-        self._record_service(rows, arrived_ns, self.pauses.delayed_service(sent_ns, arrived_ns))
-        self._record_response(rows, arrived_ns, None)
+    def _stamped_arrivals(
+        self, rows: Integers, wall_clock: WallClock
+    ) -> tuple[Integers, Integers, Booleans | None]:
+        """Return when replies arrived, of how many in each row that is known, and which of these
+        pauses may have delayed; the time of reading where it is not known."""
+        arrived_ns, is_known = self._known_arrivals(rows, wall_clock)
+        sent_ns, read_ns = rows[SENT_NS], rows[READ_NS]
+        delayed = None
+        if is_known.any():
+            known = slice(None) if is_known.all() else is_known  # a view where it can be one
+            self._interval_tally.stamped += int(np.count_nonzero(is_known))
+            self._interval_tally.receive_lag.record(read_ns[known] - arrived_ns[known])
+            self.pauses.note_arrivals(sent_ns[known], arrived_ns[known])
+            found = self.pauses.delayed_service(sent_ns[known], arrived_ns[known])
+            if found is not None:
+                delayed = np.zeros_like(is_known)
+                delayed[known] = found
+        return np.where(is_known, arrived_ns, read_ns), is_known.astype(np.int64), delayed
 
-    def _record_service(
-        self, rows: Integers, arrived_ns: Integers, delayed: Booleans | None
-    ) -> None:
-        indices, replies = rows[ORIGIN] & INDEX_MASK, rows[REPLIES]
-        service_ns = arrived_ns - rows[SENT_NS]
-        if delayed is not None:
-            self._interval_tally.delayed_service.record(service_ns[delayed], replies[delayed])
-            indices, replies, service_ns = (
-                indices[~delayed],
-                replies[~delayed],
-                service_ns[~delayed],
-            )
-        self._interval_tally.service.record(service_ns, replies)
-        self._connection_tally.record(indices, service_ns, replies)
-
-    def _record_response(
-        self, rows: Integers, arrived_ns: Integers, delayed_reads: Booleans | None
-    ) -> None:
-        """``delayed_reads``: which replies were delayed after their message had been sent."""
-        intended_ns, replies = rows[INTENDED_NS], rows[REPLIES]
-        if not intended_ns[0]:  # all are scheduled, or none
-            return
-        response_ns = np.maximum(arrived_ns - intended_ns, 0)
-        delayed = _either(delayed_reads, self.pauses.delayed_sends(intended_ns, rows[SENT_NS]))
-        if delayed is not None:
-            self._interval_tally.delayed_response.record(response_ns[delayed], replies[delayed])
-            response_ns, replies = response_ns[~delayed], replies[~delayed]
-        self._interval_tally.response.record(response_ns, replies)
-
-    def _note_step(self, step: WallClockStep | None) -> None:
+    def _known_arrivals(self, rows: Integers, wall_clock: WallClock) -> tuple[Integers, Booleans]:
+        """Return the `arrivals`, none of which is known of what was in flight while the wall clock
+        was set; count what is not known."""
+        offset_ns, step = wall_clock.offset_ns, wall_clock.look()
         if step is not None:
             self.steps.append(step)
-
-    def _without_clock_steps(self, rows: Integers) -> Integers:
-        """Leave out, and count, what was in flight while the wall clock was set."""
+        arrived_ns, is_known = arrivals(rows, offset_ns)
         if not self.steps:
-            return rows
+            self._count_unstamped(rows, is_known)
+            return arrived_ns, is_known
         step = self.steps[-1]
         unaffected = (rows[READ_NS] <= step.since_ns) | (rows[SENT_NS] >= step.until_ns)
         self._interval_tally.left_out += int(rows[REPLIES, ~unaffected].sum())
-        return rows[:, unaffected]
+        self._count_unstamped(rows[:, unaffected], is_known[unaffected])
+        return arrived_ns, is_known & unaffected
 
     def _count_unstamped(self, rows: Integers, is_known: Booleans) -> None:
         """Count replies without a time of arrival of their own; a row that ``is_known`` has one."""
         replies, stamp_ns = rows[REPLIES], rows[STAMP_NS]
+        if is_known.all() and (replies == 1).all():
+            return
         interval = self._interval_tally
         interval.upper_bounds += int((replies[is_known] - 1).sum())
         interval.upper_bounds += int(replies[stamp_ns == UPPER_BOUND].sum())
@@ -270,11 +287,8 @@ class Recorder:
         """Return what was recorded since the last call, and begin a new interval."""
         self.flush()
         ended = MeasuredInterval(
-            start_ns,
-            end_ns,
-            self._interval_tally,
-            self._interval_failures,
-            self._interval_rejected,
+            *(start_ns, end_ns, self._interval_tally),
+            *(self._interval_failures, self._interval_rejected),
         )
         self.times.merge(self._interval_tally)
         self._interval_tally = TimesTally()
@@ -282,13 +296,15 @@ class Recorder:
         return ended
 
     def begin_measuring(self, now_ns: int) -> None:
-        """Discard the times of the warm-up, whose last interval has ended."""
+        """Discard the replies of the warm-up, whose last interval has ended."""
         self.times = TimesTally()
-        self.inter_send_times = InterSendTally()
         self.rejected = {}
+        self.inter_send_times = InterSendTally()
         self.due = 0
         self._due_from_ns = now_ns
         self._connection_tally = ConnectionTally(self._connection_tally.connections)
+        for sink in self._sinks:
+            sink.begin_measuring()
 
     def by_connection(self, connections: int = 0) -> ConnectionServiceTimes:
         """Return the service times of each connection, of at least that many."""
@@ -311,8 +327,14 @@ def arrivals(rows: Integers, offset_ns: int) -> tuple[Integers, Booleans]:
 
 
 def _columns(numbers: list[int], columns: int) -> Integers:
-    """Return rows of integers as an array of columns."""
-    return np.fromiter(numbers, np.int64, len(numbers)).reshape(-1, columns).T
+    """Return rows of integers as an array of columns, each of which lies together in memory."""
+    rows = np.fromiter(numbers, np.int64, len(numbers)).reshape(-1, columns)
+    return np.ascontiguousarray(rows.T)
+
+
+def _unless(mask: Booleans | None, counts: Integers) -> Integers:
+    """Return ``counts``, and 0 where the mask is true; None is true nowhere."""
+    return counts if mask is None else np.where(mask, 0, counts)
 
 
 def _either(one: Booleans | None, other: Booleans | None) -> Booleans | None:

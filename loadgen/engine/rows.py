@@ -27,3 +27,8 @@ INDEX_MASK: Final = (1 << GROUP_SHIFT) - 1
 def origin_of(group: int, index: int) -> int:
     """Return the origin of the connection of that index in that group."""
     return group << GROUP_SHIFT | index
+
+
+def group_of(origin: int) -> int:
+    """Return the group of an origin."""
+    return origin >> GROUP_SHIFT

@@ -16,6 +16,7 @@ from typing import Final
 from loadgen.engine.channel import Records
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import NO_BATCH, FastPath
+from loadgen.engine.rows import group_of
 from loadgen.net.clock import Clock
 from loadgen.net.failure import (
     Cause,
@@ -170,7 +171,8 @@ class StreamChannel(FastPath):
         """Do what ``decoder`` asks for beside counting; return whether to call `transmit`."""
         if decoder.rejected:
             for cause, count in decoder.rejected.items():
-                self._records.record_rejected(Failure(Phase.REPLY, cause), count, self.read_ns)
+                failure = Failure(Phase.REPLY, cause)
+                self._records.record_rejected(failure, count, self.read_ns, group_of(self.origin))
             decoder.rejected.clear()
         to_send, decoder.to_send = decoder.to_send, b""
         if to_send and self._unsent is None:

@@ -5,13 +5,13 @@ from typing import Final
 
 import numpy as np
 
+from loadgen.net.failure import Failure
 from loadgen.results.histogram import (
     BUCKETS,
     PRECISION_BITS,
     Histogram,
     Integers,
     bucket_middle,
-    bucket_of,
 )
 from loadgen.units import NS_PER_S
 
@@ -93,6 +93,15 @@ class FailureTally:
     last_ns: int
 
 
+def count_failure(
+    tallies: dict[Failure, FailureTally], failure: Failure, count: int, now_ns: int
+) -> None:
+    """Count that ``failure`` occurred ``count`` times at ``now_ns``."""
+    tally = tallies.setdefault(failure, FailureTally(0, now_ns, now_ns))
+    tally.count += count
+    tally.last_ns = now_ns
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionServiceTimes:
     """The service times of each connection, by index, in nanoseconds; 0 where there were none."""
@@ -123,8 +132,11 @@ class ConnectionTally:
         self.max_ns = np.zeros(self.connections, np.int64)
         self.coarse = np.zeros((self.connections, _COARSE_BUCKETS), np.uint32)
 
-    def record(self, indices: Integers, service_ns: Integers, replies: Integers) -> None:
-        """Count service times, each for the connection of its index, ``replies`` times."""
+    def record(
+        self, indices: Integers, service_ns: Integers, replies: Integers, buckets: Integers
+    ) -> None:
+        """Count service times, which lie in those ``buckets`` of a `Histogram`, each for the
+        connection of its index, ``replies`` times."""
         if not indices.size:
             return
         self.make_room(int(indices.max()) + 1)
@@ -132,7 +144,7 @@ class ConnectionTally:
         np.add.at(self.sum_ns, indices, service_ns * replies)
         np.minimum.at(self.min_ns, indices, service_ns)
         np.maximum.at(self.max_ns, indices, service_ns)
-        cells = indices * _COARSE_BUCKETS + (bucket_of(service_ns) >> _COARSE_SHIFT)
+        cells = indices * _COARSE_BUCKETS + (buckets >> _COARSE_SHIFT)
         np.add.at(self.coarse.reshape(-1), cells, replies.astype(np.uint32))
 
     def make_room(self, connections: int) -> None:

@@ -6,7 +6,6 @@ record: a record has one plan.
 """
 
 import contextlib
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
@@ -25,11 +24,12 @@ from loadgen.engine.load_models import (
     Thinking,
 )
 from loadgen.engine.pool import NONE
+from loadgen.engine.recorder import Recorder
+from loadgen.engine.rows import group_of, origin_of
 from loadgen.errors import LocalLimitError, UnreachableError
 from loadgen.locust.gevent_driver import GeventDriver
-from loadgen.locust.recorder import CONNECT, CountingRecorder, NamingRecorder
 from loadgen.locust.signals import Interrupts
-from loadgen.locust.stats import RequestCounts
+from loadgen.locust.stats import CONNECT, RequestCounts, RequestSink
 from loadgen.locust.user_attributes import plan_of_all_users
 from loadgen.net import backends, descriptors
 from loadgen.net.address import Endpoint, first_reachable, resolve
@@ -64,6 +64,13 @@ class UserClassPlan:
     target: Target
     load_model: LoadModelName
     conversation: Conversation | None
+
+    @property
+    def reply_bytes(self) -> int | None:
+        """The length of each reply, where there are replies and all have the same."""
+        if self.conversation is None or self.plan.framing().one_way:
+            return None
+        return self.conversation.reply_bytes
 
 
 class ConnectionOwner(Protocol):
@@ -101,8 +108,6 @@ class ClassLoad:
         self._is_stopping = False
         self._to_send: list[Connection] = []
         self._open_loop: OpenLoop | None = None
-        self._reply_bytes: Counter[str] = Counter()
-        self._one_way: Counter[str] = Counter()
         self._counted = NONE
         plan = work.plan
         endpoints = resolve(work.target)
@@ -110,10 +115,9 @@ class ClassLoad:
         with contextlib.ExitStack() as stack:
             why_not = stack.enter_context(kernel_timestamps(plan, endpoint, wall_ns))
             clock = None if why_not else WallClock(monotonic_ns, wall_ns)
-            kind = NamingRecorder if work.load_model == "scripted" else CountingRecorder
-            self.recorder: CountingRecorder = kind(work.name, wall_ns() - monotonic_ns(), clock)
-            if work.conversation is not None and not plan.framing().one_way:
-                self.recorder.reply_bytes = work.conversation.reply_bytes
+            wall_offset_ns = wall_ns() - monotonic_ns()
+            self._requests = RequestSink(work.name, wall_offset_ns, work.reply_bytes)
+            self.recorder = Recorder(0, clock, [self._requests])
             self._arrivals, model = self._model(number)
             dialer = dialer_of(plan, endpoint, None, stamped=not why_not)
             backend = backends.resolve(plan.backend)
@@ -187,7 +191,7 @@ class ClassLoad:
 
     def send_now(self, connection: Connection, name: str) -> None:
         """Send the next message of the connection's payloads, as a request of ``name``."""
-        self.recorder.name_by_owner[connection.index] = name
+        connection.messages.origin = origin_of(self._requests.group_of(name), connection.index)
         self._to_send.append(connection)
         if len(self._to_send) == 1:
             self._driver.call_soon(self._send_all)
@@ -216,8 +220,9 @@ class ClassLoad:
 
     def _ended(self, connection: Connection, failure: Failure | None, lost: int) -> None:
         if failure is not None:
-            name = self.recorder.name_of(connection.index) if lost else CONNECT
-            second = self.recorder.second_of(monotonic_ns())
+            group = group_of(connection.messages.origin)
+            name = self._requests.name_of(group) if lost else CONNECT
+            second = self._requests.second_of(monotonic_ns())
             self.counts.fail(name, second, str(failure), max(1, lost))
         self._owners[connection.index].when_ended(connection.index, failure)
 
@@ -226,41 +231,33 @@ class ClassLoad:
     @property
     def counts(self) -> RequestCounts:
         """Requests, for Locust's tables."""
-        return self.recorder.counts
+        return self._requests.counts
 
     def count_reply(self, name: str, reply_bytes: int) -> None:
         """Count the bytes of a reply to a script's request of ``name``."""
-        self._reply_bytes[name] += reply_bytes
+        self.counts.add_bytes(name, self._requests.second_of(monotonic_ns()), reply_bytes)
 
     def count_one_way(self, name: str) -> None:
         """Count a script's request of ``name`` that has no reply."""
-        self._one_way[name] += 1
+        self.counts.add_untimed(name, self._requests.second_of(monotonic_ns()), 1)
 
     def flush(self) -> None:
         """Bring `counts` up to date."""
         self.recorder.flush()
-        second = self.recorder.second_of(monotonic_ns())
-        if self.recorder.reply_bytes is None and self.work.load_model != "scripted":
-            self._count_in_bulk()
-        for name, reply_bytes in self._reply_bytes.items():
-            self.counts.add_bytes(name, second, reply_bytes)
-        for name, count in self._one_way.items():
-            self.counts.add_untimed(name, second, count)
-        self._reply_bytes.clear()
-        self._one_way.clear()
+        if self.work.reply_bytes is None and self.work.load_model != "scripted":
+            self._count_totals()
 
-    def _count_in_bulk(self) -> None:
-        """Count bytes and one-way messages from the engine's totals."""
+    def _count_totals(self) -> None:
+        """Count what no row tells: one-way messages, and the bytes of replies that differ."""
         before, self._counted = self._counted, self.engine.pool.totals()
-        name = self.work.name
-        self._reply_bytes[name] += self._counted.bytes_received - before.bytes_received
+        name, second = self.work.name, self._requests.second_of(monotonic_ns())
+        self.counts.add_bytes(name, second, self._counted.bytes_received - before.bytes_received)
         if self.work.plan.framing().one_way:
-            self._one_way[name] += self._counted.answered - before.answered
+            self.counts.add_untimed(name, second, self._counted.answered - before.answered)
 
     def begin_measuring(self) -> None:
         """Discard what was measured so far, while users were still spawning: it was a warm-up."""
         self.flush()
-        self.counts.forget()
         self._account.reset(monotonic_ns())
 
     # ---- the record and the end -----------------------------------------------------------

@@ -6,10 +6,11 @@ only their bytes are merged in bulk: the length of a single reply is not kept, a
 ``response_length`` is 0.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from typing import Any, Final
 
 import gevent
+import numpy as np
 from gevent.event import Event
 from locust.env import Environment
 from locust.exception import (
@@ -43,6 +44,7 @@ class RequestEvents:
     def __init__(self, environment: Environment) -> None:
         self._events: Any = environment.events.request
         self._queued: deque[tuple[str, float | None, str]] = deque()
+        self._rejected: dict[str, deque[str]] = defaultdict(deque)  # by name: why
         self._is_filled = Event()
         self._has_warned = False
         self._greenlet = gevent.spawn(self._fire_all)
@@ -68,14 +70,20 @@ class RequestEvents:
 
     def add(self, name: str, latency_ns: Integers, replies: Integers) -> None:
         """Fire, soon, for replies to requests of ``name``."""
-        for each_ns, count in zip(latency_ns.tolist(), replies.tolist(), strict=True):
-            self._queued.extend([(name, each_ns / NS_PER_MS, "")] * count)
+        times_ms = (np.repeat(latency_ns, replies) / NS_PER_MS).tolist()
+        rejected = self._rejected[name]
+        for time_ms in times_ms:
+            self._queued.append((name, time_ms, rejected.popleft() if rejected else ""))
         self._is_filled.set()
 
     def add_untimed(self, name: str, text: str, count: int) -> None:
         """Fire, soon, for requests without a response time: failed with ``text``, or one-way."""
         self._queued.extend([(name, None, text)] * count)
         self._is_filled.set()
+
+    def reject(self, name: str, text: str, count: int) -> None:
+        """Let the next ``count`` replies to requests of ``name`` be failures."""
+        self._rejected[name].extend([text] * count)
 
     def drain(self) -> None:
         """Fire for all queued requests now, and end."""

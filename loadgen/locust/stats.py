@@ -6,7 +6,7 @@ reports of workers: the counts are the same, to the request. A flush of 2048 rep
 histogram for each name and second in it, some 50 µs.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -15,9 +15,14 @@ import numpy as np
 from locust import stats as locust_stats
 from locust.stats import RequestStats, StatsEntry, StatsError
 
+from loadgen.engine.sinks import Replies, Sink
 from loadgen.net.clock import wall_ns
+from loadgen.net.failure import Failure
 from loadgen.results.histogram import Histogram, Integers
-from loadgen.units import ns_to_seconds
+from loadgen.units import NS_PER_S, ns_to_seconds
+
+CONNECT: Final = "connect"
+"""The name under which Locust lists failures of connections with no message in flight."""
 
 METHOD: Final = "TCP"
 """What Locust lists as the type of the requests."""
@@ -29,21 +34,23 @@ NS_PER_MS: Final = 1e6
 class Requests:
     """Requests of one name: their latencies, the bytes of their replies, failures by their text.
 
-    untimed: one-way messages, which have no reply.
+    untimed: one-way messages, which have no reply. failures: of those without a reply. rejected:
+    of those that have one, and so a latency.
     """
 
     latency: Histogram = field(default_factory=Histogram)
     untimed: int = 0
     reply_bytes: int = 0
-    failures: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    failures: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
 
     def merge(self, other: "Requests") -> None:
         """Add the counts of ``other``."""
         self.latency.merge(other.latency)
         self.untimed += other.untimed
         self.reply_bytes += other.reply_bytes
-        for text, count in other.failures.items():
-            self.failures[text] += count
+        self.failures.update(other.failures)
+        self.rejected.update(other.rejected)
 
 
 NameAndSecond = tuple[str, int]
@@ -57,6 +64,9 @@ class Listener(Protocol):
 
     def add_untimed(self, name: str, text: str, count: int) -> None:
         """Take requests without a response time: failed with ``text``, or one-way if empty."""
+
+    def reject(self, name: str, text: str, count: int) -> None:
+        """Take that the next ``count`` replies to requests of ``name`` were rejected."""
 
 
 class RequestCounts:
@@ -95,6 +105,12 @@ class RequestCounts:
         if self.listener is not None:
             self.listener.add_untimed(name, text, count)
 
+    def reject(self, name: str, second: int, text: str, count: int) -> None:
+        """Count requests of ``name`` that failed although they have a reply, which `add` counts."""
+        self._pending[name, second].rejected[text] += count
+        if self.listener is not None:
+            self.listener.reject(name, text, count)
+
     def take(self) -> dict[NameAndSecond, Requests]:
         """Return what was counted since the last call."""
         taken = dict(self._pending)
@@ -109,6 +125,61 @@ class RequestCounts:
         self.by_name.clear()
 
 
+class RequestSink(Sink):
+    """Counts the replies of a recorder in ``counts``: each group is a name of requests.
+
+    name: of group 0. wall_offset_ns: from the run's clock to the wall clock. reply_bytes: the
+    length of each reply; None where only its bytes tell, which are to be counted elsewhere.
+
+    A reply's latency begins at the intended time where there is one, and at the send otherwise. It
+    ends at the kernel's receive timestamp where there is one, and at the read otherwise. So each
+    reply has one, and Locust's counts are complete.
+    """
+
+    def __init__(self, name: str, wall_offset_ns: int, reply_bytes: int | None = None) -> None:
+        self.counts = RequestCounts()
+        self._names = [name]
+        self._groups = {name: 0}
+        self._wall_offset_ns = wall_offset_ns
+        self._reply_bytes = reply_bytes
+
+    def group_of(self, name: str) -> int:
+        """Return the group of the requests of ``name``."""
+        group = self._groups.setdefault(name, len(self._names))
+        if group == len(self._names):
+            self._names.append(name)
+        return group
+
+    def name_of(self, group: int) -> str:
+        """Return the name of the requests of ``group``."""
+        return self._names[group]
+
+    def second_of(self, at_ns: int) -> int:
+        """Return the second of the wall clock in which ``at_ns`` lies."""
+        return (at_ns + self._wall_offset_ns) // NS_PER_S
+
+    def add(self, group: int, replies: Replies) -> None:
+        """Count replies, each in the second in which it was read."""
+        name, count = self._names[group], replies.replies
+        is_scheduled = replies.intended_ns > 0
+        latency_ns = np.where(is_scheduled, replies.response_ns, replies.service_ns)
+        seconds = (replies.read_ns + self._wall_offset_ns) // NS_PER_S
+        self.counts.add(name, latency_ns, count, seconds)
+        if self._reply_bytes:
+            self.counts.add_bytes(name, int(seconds[-1]), self._reply_bytes * int(count.sum()))
+
+    def fail(self, group: int, failure: Failure, now_ns: int) -> None:
+        """Do nothing: `RequestCounts.fail` counts the messages that a failed connection lost."""
+
+    def reject(self, group: int, failure: Failure, count: int, now_ns: int) -> None:
+        """Count replies that were rejected as requests that failed."""
+        self.counts.reject(self._names[group], self.second_of(now_ns), str(failure), count)
+
+    def begin_measuring(self) -> None:
+        """Discard the warm-up."""
+        self.counts.forget()
+
+
 # ---- Locust's tables ------------------------------------------------------------------------
 
 
@@ -119,7 +190,7 @@ def merge(tables: RequestStats, requests: Mapping[NameAndSecond, Requests]) -> N
         # Looked up each time: clearing the tables replaces their entries.
         tables.entries[name, METHOD].extend(entry)
         tables.total.extend(entry)
-        for text, count in group.failures.items():
+        for text, count in (group.failures + group.rejected).items():
             _count_error(tables, name, text, count, second)
 
 
@@ -132,8 +203,9 @@ def merge_bytes(tables: RequestStats, requests: Mapping[NameAndSecond, Requests]
 
 def _entry(tables: RequestStats, name: str, second: int, group: Requests) -> StatsEntry:
     entry = StatsEntry(tables, name, METHOD)
-    latency, failures = group.latency, sum(group.failures.values())
-    without_time = failures + group.untimed  # Locust counts a failed request as a request
+    latency, failures = group.latency, group.failures.total() + group.rejected.total()
+    # Locust counts a failed request as a request.
+    without_time = group.failures.total() + group.untimed
     entry.num_requests = latency.count + without_time
     entry.num_none_requests = without_time
     entry.num_failures = failures

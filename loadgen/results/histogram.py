@@ -84,10 +84,16 @@ class Histogram:
         histogram.sum_ns = sum_ns
         return histogram
 
-    def record(self, values_ns: Integers | Iterable[int], weights: Integers | None = None) -> None:
+    def record(
+        self,
+        values_ns: Integers | Iterable[int],
+        weights: Integers | None = None,
+        buckets: Integers | None = None,
+    ) -> None:
         """Count values (nanoseconds), each once, or as often as its entry in ``weights`` says.
 
-        Raises ValueError on a negative value.
+        buckets: those of the values, where the caller knows them. Raises ValueError on a negative
+        value.
         """
         values = np.asarray(values_ns, dtype=np.int64)
         if not values.size:
@@ -95,7 +101,8 @@ class Histogram:
         low, high = int(values.min()), int(values.max())
         if low < 0:
             raise ValueError(f"a duration cannot be negative: {low} ns")
-        self._counts += np.bincount(bucket_of(values), weights, BUCKETS + 1).astype(np.int64)
+        indices = bucket_of(values) if buckets is None else buckets
+        self._counts += np.bincount(indices, weights, BUCKETS + 1).astype(np.int64)
         self.min_ns = min(self.min_ns, low) if self.count else low
         self.max_ns = max(self.max_ns, high)
         self.count += int(values.size if weights is None else weights.sum())

@@ -146,7 +146,7 @@ class Wire:
         self.channel.begin(self)
         return self.channel.transmit()
 
-    def record_rejected(self, failure: Failure, count: int, now_ns: int) -> None:
+    def record_rejected(self, failure: Failure, count: int, now_ns: int, group: int) -> None:
         self.rejected += [failure] * count
 
     def receive(self) -> bool:
