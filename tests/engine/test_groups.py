@@ -9,7 +9,8 @@ from stepped_engine import conversation
 from loadgen.engine.group import Group
 from loadgen.engine.load_models import ClosedLoop, LoadModel, OpenLoop, Thinking
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.rows import GROUP_SHIFT, INTENDED_NS, ORIGIN, READ_NS, REPLIES, SENT_NS
+from loadgen.engine.rows import INTENDED_NS, READ_NS, REPLIES, SENT_NS
+from loadgen.engine.sinks import GroupTallies
 from loadgen.net.clock import monotonic_ns
 
 MESSAGES = 20
@@ -51,7 +52,8 @@ class TestGroups:
         self, first: str, second: str
     ) -> None:
         """A stream over a layer, and datagrams: all that may differ does."""
-        streams, datagrams, recorder = LayeredDialer(), DatagramDialer(), NotingRecorder()
+        streams, datagrams, tallies = LayeredDialer(), DatagramDialer(), GroupTallies()
+        recorder = Recorder(0, None, [tallies])
         groups = [
             Group(streams, models()[first]),
             Group(datagrams, models()[second], 1, new_datagrams),
@@ -72,10 +74,10 @@ class TestGroups:
             assert sent[:CONNECTIONS] == [7 * MESSAGES] * CONNECTIONS
             assert sent[CONNECTIONS:] == [peer.bytes_received for peer in datagrams.peers]
             assert sent[CONNECTIONS:] == [8 * MESSAGES] * CONNECTIONS
-        replies = [0, 0]
-        for row in recorder.rows:
-            replies[row[ORIGIN] >> GROUP_SHIFT] += row[REPLIES]
-        assert replies == [CONNECTIONS * MESSAGES] * 2
+        recorder.flush()
+        assert [tallies.by_group[number].replies for number in (0, 1)] == (
+            [CONNECTIONS * MESSAGES] * 2
+        )
 
     def test_are_counted_together_where_a_schedule_has_ended(self) -> None:
         group = Group(LayeredDialer(), OpenLoop([5, 6], monotonic_ns, lambda _: None))
