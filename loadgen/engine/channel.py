@@ -11,7 +11,6 @@ connection, with its state, failures and time-outs, stands beside it
 when something other than a message happens. A connection has one channel at a time in the selector.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 from loadgen.engine.rows import RecordReplies
@@ -68,8 +67,20 @@ class Channel(Protocol):
         ...
 
 
-Settle = Callable[[Channel, int], None]
-"""Called with a channel and the events that it waits for from now on; `NOTHING`: it is done."""
+class Host(Protocol):
+    """What a channel asks of the pool that it belongs to."""
+
+    def settle(self, channel: Channel, interest: int) -> None:
+        """Let ``channel`` wait for the events ``interest``; `NOTHING`: it is done.
+
+        May raise ConnectionFailed where that brings the connection further up; not for a channel
+        of messages.
+        """
+        ...
+
+    def read_again(self, channel: Channel) -> None:
+        """Call ``channel.receive`` in the next turn, although no event announces anything."""
+        ...
 
 
 class Records(Protocol):
@@ -86,24 +97,23 @@ class Records(Protocol):
 class MessageChannel(Channel, Protocol):
     """A channel that messages pass, and their replies. Its counts continue on a new transport.
 
-    intended_ns, sent_ns, submitted_ns: of the oldest messages in flight, and the time just before
-    the last send. unanswered: messages lost with a transport. resent: messages sent once more,
-    since the server closed in an orderly way before it answered them. is_ending: whether the
-    transport ends with the replies so far. is_queued: whether an open loop has it among its free
-    channels. generation: how many transports it has had.
+    submitted_ns: the time just before the last send. unanswered: messages lost with a transport.
+    is_ending: whether the transport ends with the replies so far. is_queued: whether an open loop
+    has it among its free channels. generation: how many transports it has had.
     """
 
-    intended_ns: int
-    sent_ns: int
     submitted_ns: int
     unanswered: int
-    resent: int
     is_ending: bool
     is_queued: bool
     generation: int
 
     def attach(self, transport: Transport) -> None:
         """Exchange messages through ``transport``, which is up, from now on."""
+        ...
+
+    def accept(self, rest: bytes) -> None:
+        """Take bytes that came behind the greeting. Raises ConnectionFailed, as `receive` does."""
         ...
 
     def begin(self, records: Records, *, scheduled: bool = False) -> None:
@@ -116,7 +126,7 @@ class MessageChannel(Channel, Protocol):
     def transmit(self) -> int:
         """Send what may be sent now; return the events to wait for, `NOTHING` when done.
 
-        Raises ConnectionFailed.
+        So it does if there is no transport any more. Raises ConnectionFailed.
         """
         ...
 
@@ -133,7 +143,11 @@ class MessageChannel(Channel, Protocol):
         ...
 
     def take_back(self) -> None:
-        """Let the messages in flight be sent again, on the next transport."""
+        """Let the messages in flight be sent again, on the next transport, in the same order.
+
+        In an open loop each keeps its intended time. Messages that code makes when they are sent
+        cannot be sent again, and stay in flight.
+        """
         ...
 
     def lose(self) -> None:
@@ -160,7 +174,7 @@ class MessageChannel(Channel, Protocol):
 
     @property
     def has_to_resend(self) -> bool:
-        """Whether scheduled messages are to be sent again, before any other."""
+        """Whether messages that were taken back are to be sent again, before any other."""
         ...
 
     @property
@@ -170,5 +184,5 @@ class MessageChannel(Channel, Protocol):
 
     @property
     def may_go_on(self) -> bool:
-        """Whether the only thing left to do is to submit a further message, and it may."""
+        """Whether it may submit a further message."""
         ...

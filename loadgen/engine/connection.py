@@ -7,15 +7,21 @@ itself: the pool says when to connect and when to end, and handles a break, whic
 `ConnectionFailed`.
 """
 
+from typing import Final
+
 from loadgen.engine.availability import Standing
-from loadgen.engine.channel import Channel, MessageChannel, Settle
+from loadgen.engine.channel import Channel, Host, MessageChannel
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.group import Group
 from loadgen.engine.lifecycle import Event, State, advance
-from loadgen.engine.opening import Greeting, Handshake
+from loadgen.engine.opening import Greeting, Handshake, Opening
 from loadgen.net.clock import Clock
 from loadgen.net.failure import Failure, Phase
 from loadgen.net.transport import READ, READ_AND_WRITE, Transport
+from loadgen.units import NS_PER_S
+
+LONG_ENOUGH_NS: Final = NS_PER_S // 10
+"""A connection that was up for so long may be renewed at once, even if it had nothing to do."""
 
 
 class Connection:
@@ -25,7 +31,9 @@ class Connection:
     """
 
     __slots__ = (
+        "_answered_before",
         "_received_before",
+        "_up_ns",
         "back_off_ns",
         "channel",
         "connect_ns",
@@ -57,7 +65,7 @@ class Connection:
         self.connects = 0
         self.connect_ns = 0
         self.dialled_ns = 0
-        self._received_before = 0
+        self._answered_before = self._received_before = self._up_ns = 0
 
     def __repr__(self) -> str:
         busy = f", {self.in_flight} in flight" if self.in_flight else ""
@@ -65,33 +73,44 @@ class Connection:
 
     # ---- steps of its life ----------------------------------------------------------------
 
-    def open(self, clock: Clock, settle: Settle) -> None:
+    def open(self, clock: Clock, host: Host) -> None:
         """Begin to connect. Raises ConnectionFailed; `close` must follow then, too."""
         self.state = advance(self.state, Event.CONNECT)
         self.dialled_ns = clock()
         self._received_before = self.bytes_received
         transport = self.group.dialer.dial()
-        self.channel = Handshake(self.messages.origin, transport, clock, settle)
+        self.channel = Handshake(self.messages.origin, transport, clock, host)
 
     def note_connected(self, now_ns: int) -> None:
         """Note that its transport is up."""
         self.connect_ns = now_ns - self.dialled_ns
         self.connects += 1
 
-    def greet(self, clock: Clock, settle: Settle) -> Greeting:
+    def greet(self, clock: Clock, host: Host) -> Greeting:
         """Begin the greeting; return the channel that exchanges it."""
         self.state = advance(self.state, Event.GREET)
         transport = self._release()
-        greeting = Greeting(self.messages, transport, self.conversation, clock, settle)
+        greeting = Greeting(self.messages, transport, self.conversation, clock, host)
         self.channel = greeting
         return greeting
 
-    def come_up(self) -> None:
-        """Be ready for messages: connected, and the greeting is over."""
+    def come_up(self, now_ns: int) -> bytes:
+        """Be ready for messages: connected, and greeted; return bytes that came behind that."""
         self.state = advance(self.state, Event.COME_UP)
+        self._up_ns = now_ns
+        self._answered_before = self.answered
+        rest = self.channel.rest if isinstance(self.channel, Opening) else b""
         transport = self._release()
         self.channel = self.messages
         self.messages.attach(transport)
+        return rest
+
+    def has_served(self, now_ns: int) -> bool:
+        """Whether it was of use since it came up: a message was answered, or some time has passed.
+
+        A server that ends each connection at once must not be connected to as fast as possible.
+        """
+        return self.answered > self._answered_before or now_ns - self._up_ns >= LONG_ENOUGH_NS
 
     def drain(self) -> None:
         """Wait for the replies in flight."""

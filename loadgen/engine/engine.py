@@ -36,6 +36,7 @@ from loadgen.engine.pool import ConnectionPool
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
+from loadgen.errors import LoadgenBug
 from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.net.failure import ConnectionFailed
 from loadgen.net.pacing import Ready
@@ -48,7 +49,7 @@ BUFFER_BYTES: Final = 256 * 1024
 class Engine:
     """Drives connections on one selector, which it owns and closes in the end.
 
-    groups: of its connections, one at least. pool: the connections.
+    groups: those that its connections may belong to, one at least. ``pool`` holds the connections.
     """
 
     def __init__(
@@ -59,15 +60,22 @@ class Engine:
         clock: Clock,
         policy: ConnectionPolicy,
     ) -> None:
+        numbers = {group.number for group in groups}
+        if len(numbers) < len(groups):
+            raise LoadgenBug(f"of {len(groups)} groups some have the same number: {numbers}")
         self.pool = ConnectionPool(selector, recorder, clock, policy, self._begin)
         self._selector = selector
         self._recorder = recorder
         self._clock = clock
         self._buffer = bytearray(BUFFER_BYTES)
         self._groups = groups
-        self._by_group = ByGroup(groups) if len(groups) > 1 else None
-        self._model: LoadModel = self._by_group or groups[0].model
-        self._schedule = self._model if isinstance(self._model, LoadSchedule) else None
+        self._model: LoadModel = groups[0].model
+        if len(groups) > 1:
+            models = [group.model for group in groups]
+            self._model = ByGroup(models, lambda index: self.pool.connections[index].group.model)
+        self._schedule: LoadSchedule | None = None
+        if isinstance(self._model, LoadSchedule) and any(each.is_scheduled for each in groups):
+            self._schedule = self._model
         self._is_started = False
 
     # ---- for the caller -------------------------------------------------------------------
@@ -76,9 +84,10 @@ class Engine:
         self, conversation: Conversation, count: int = 1, group: Group | None = None
     ) -> list[Connection]:
         """Add ``count`` connections to ``group``, the first one unless it is given."""
-        group = group or self._groups[0]
-        if self._by_group is not None:
-            self._by_group.add(group.model, count)
+        if group is None:
+            group = self._groups[0]
+        if group not in self._groups:
+            raise LoadgenBug(f"group {group.number} is none of this engine's")
         return self.pool.add(group, conversation, count)
 
     def start(self) -> int:

@@ -85,6 +85,7 @@ class FastPath(ABC):
     def receive(self, buffer: bytearray) -> bool:
         """Read once into ``buffer``, scratch space; return whether a reply became whole.
 
+        So it does when the server ends the connection in an orderly way.
         Raises ConnectionFailed if the connection is broken or the bytes are not a reply.
         """
         try:

@@ -1,42 +1,39 @@
 """Groups of connections, each with its own target and its own load model, in one engine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from loadgen.engine.channel import MessageChannel, Settle
+from loadgen.engine.channel import Host, MessageChannel
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.layered import LayeredChannel, LayeredStampedChannel
-from loadgen.engine.load_models import Fail, LoadModel, LoadSchedule
+from loadgen.engine.load_models import Fail, LoadModel, LoadSchedule, Settle
 from loadgen.engine.stamped import StampedChannel
 from loadgen.engine.stream import StreamChannel
 from loadgen.net.clock import Clock
 from loadgen.net.dialer import Dialer
 
-NewChannel = Callable[[Dialer, int, Conversation, Clock, Settle], MessageChannel]
+NewChannel = Callable[[Dialer, int, Conversation, Clock, Host], MessageChannel]
 """Makes the message channel of a connection, whose origin is the second argument."""
 
 
 def new_stream(
-    dialer: Dialer, origin: int, conversation: Conversation, clock: Clock, settle: Settle
+    dialer: Dialer, origin: int, conversation: Conversation, clock: Clock, host: Host
 ) -> MessageChannel:
     """Return a channel for a stream of bytes over the transports of ``dialer``."""
     stamp_every = dialer.stamp_every
-    match dialer.is_layered, stamp_every > 0:
-        case False, False:
-            return StreamChannel(origin, conversation, clock)
-        case False, True:
-            return StampedChannel(origin, conversation, clock, stamp_every)
-        case True, False:
-            return LayeredChannel(origin, conversation, clock, settle)
-        case _:
-            return LayeredStampedChannel(origin, conversation, clock, stamp_every, settle)
+    if not stamp_every:
+        plain = LayeredChannel if dialer.is_layered else StreamChannel
+        return plain(origin, conversation, clock, host)
+    stamped = LayeredStampedChannel if dialer.is_layered else StampedChannel
+    return stamped(origin, conversation, clock, host, stamp_every)
 
 
 class Group(NamedTuple):
     """What the connections of a group have in common.
 
-    dialer: opens their transports. model: which of them may send, and when. number: stands in the
-    rows of their replies (`loadgen.engine.rows`). new_channel: makes what their messages pass.
+    dialer: opens their transports. model: which of them may send, and when; groups may share it.
+    number: stands in the rows of their replies (`loadgen.engine.rows`); no two have the same.
+    new_channel: makes what their messages pass.
     """
 
     dialer: Dialer
@@ -53,17 +50,13 @@ class Group(NamedTuple):
 class ByGroup(LoadSchedule):
     """Lets each channel follow the load model of its group.
 
-    It is a schedule, as some of them may be: what is due is sent first in each turn.
+    model_of: returns that of the connection of an index.
     """
 
-    def __init__(self, groups: Sequence[Group]) -> None:
-        self._models = [group.model for group in groups]
+    def __init__(self, models: Iterable[LoadModel], model_of: Callable[[int], LoadModel]) -> None:
+        self._models = tuple(dict.fromkeys(models))
         self._schedules = [each for each in self._models if isinstance(each, LoadSchedule)]
-        self._by_index: list[LoadModel] = []
-
-    def add(self, model: LoadModel, count: int) -> None:
-        """Add the model of the next ``count`` connections."""
-        self._by_index += [model] * count
+        self._model_of = model_of
 
     def begin(self, now_ns: int) -> None:
         """Begin all schedules now."""
@@ -77,18 +70,18 @@ class ByGroup(LoadSchedule):
 
     def admit(self, channel: MessageChannel) -> None:
         """Add ``channel`` to the model of its group."""
-        self._by_index[channel.index].admit(channel)
+        self._model_of(channel.index).admit(channel)
 
     def note_free(self, channel: MessageChannel) -> bool:
         """Note ``channel`` if it is free for a message of a schedule; return whether it is."""
-        model = self._by_index[channel.index]
+        model = self._model_of(channel.index)
         return isinstance(model, LoadSchedule) and model.note_free(channel)
 
     def next_senders(self, replied: list[MessageChannel]) -> list[MessageChannel]:
         """Return what the models choose, each of its own."""
         chosen = []
         for model in self._models:
-            own = [each for each in replied if self._by_index[each.index] is model]
+            own = [each for each in replied if self._model_of(each.index) is model]
             chosen += model.next_senders(own)
         return chosen
 

@@ -4,41 +4,36 @@ Facts. Such a transport may hold bytes that no selector announces; it may have t
 send, and to write before it can receive. A stream over a plain socket needs none of that, and must
 not pay for it.
 
-Decision. The stream is the same, and so are its two paths. Around each call, what the layer holds
-is read until it holds nothing more, which ends since only an event brings further bytes; and what
-is awaited is translated into events of the socket. Any event may be the one that the layer has
-waited for, so each leads to an attempt to read, and to write what is unsent.
+Decision. The stream is the same, and so are its two paths. Whenever the layer may have taken in
+bytes (a read, but also a send, or coming up), what it holds is read at once or in the next turn.
+What is awaited is translated into events of the socket; any of them may be the one that the layer
+has waited for, so each leads to an attempt to read, and to write what is unsent.
 """
 
-from loadgen.engine.channel import Settle
-from loadgen.engine.conversation import Conversation
 from loadgen.engine.stamped import StampedChannel
 from loadgen.engine.stream import StreamChannel
-from loadgen.net.clock import Clock
-from loadgen.net.transport import READ
+from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE
 
 
-class _Layered(StreamChannel):
-    """What both kinds of stream need around their calls."""
+class LayeredChannel(StreamChannel):
+    """A stream over a transport with a layer above the socket."""
 
     __slots__ = ()
-
-    _settle: Settle
-    """That of the pool."""
 
     def receive(self, buffer: bytearray) -> bool:
         """Read all that has come; return whether to call `transmit`. Raises ConnectionFailed."""
         transport = self.transport
         assert transport is not None
-        has_reply = super().receive(buffer)
+        may_transmit = super().receive(buffer)
         while transport.pending and not self.is_ending:
-            has_reply |= super().receive(buffer)
-        if has_reply or self._unsent is not None or self._is_pushing:
-            return True
-        interest = transport.awaited(READ)
-        if interest != self.interest:
-            self._settle(self, interest)
-        return False
+            may_transmit |= super().receive(buffer)
+        if self._unsent is not None:
+            self._flush()
+            may_transmit |= self._unsent is None
+        may_transmit |= self._is_pushing
+        if not may_transmit:
+            self._wait_for(READ if self._unsent is None else READ_AND_WRITE)
+        return may_transmit
 
     def handle(self, buffer: bytearray, events: int) -> bool:
         """As `receive`."""
@@ -52,40 +47,20 @@ class _Layered(StreamChannel):
         """Send one message; return the events of the socket to wait for."""
         return self._awaited(super().submit(intended_ns))
 
+    def _wait_for(self, interest: int) -> None:
+        super()._wait_for(self._awaited(interest))
+
     def _awaited(self, interest: int) -> int:
-        assert self.transport is not None
-        return self.transport.awaited(interest) if interest else interest
-
-    @property
-    def _is_pushing(self) -> bool:
-        """Whether it sends one-way messages as fast as they are accepted."""
-        return self._conversation.framing.one_way and self._remaining > 0
-
-
-class LayeredChannel(_Layered):
-    """A stream over a transport with a layer above the socket."""
-
-    __slots__ = ("_settle",)
-
-    def __init__(
-        self, origin: int, conversation: Conversation, clock: Clock, settle: Settle
-    ) -> None:
-        super().__init__(origin, conversation, clock)
-        self._settle = settle
+        """Return the events of the socket that ``interest`` means, and see to what is inside."""
+        transport = self.transport
+        if transport is None or interest == NOTHING:
+            return NOTHING
+        if transport.pending:
+            self._host.read_again(self)
+        return transport.awaited(interest)
 
 
-class LayeredStampedChannel(_Layered, StampedChannel):
+class LayeredStampedChannel(LayeredChannel, StampedChannel):
     """The same, whose replies carry the kernel's time of arrival."""
 
-    __slots__ = ("_settle",)
-
-    def __init__(
-        self,
-        origin: int,
-        conversation: Conversation,
-        clock: Clock,
-        stamp_every: int,
-        settle: Settle,
-    ) -> None:
-        super().__init__(origin, conversation, clock, stamp_every)
-        self._settle = settle
+    __slots__ = ()

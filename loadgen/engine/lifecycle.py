@@ -23,7 +23,7 @@ class State(enum.StrEnum):
 
     NEW = "new"
     CONNECTING = "connecting"
-    GREETING = "greeting"  # the first message is sent, its reply awaited
+    GREETING = "greeting"  # what is exchanged before the messages
     READY = "ready"
     DRAINING = "draining"  # nothing more is submitted; the replies in flight are awaited
     CLOSED = "closed"

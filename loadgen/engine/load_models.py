@@ -18,10 +18,10 @@ import heapq
 import itertools
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
-from loadgen.engine.channel import Channel, MessageChannel, Settle
+from loadgen.engine.channel import Channel, MessageChannel
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.net.failure import Cause, ConnectionFailed
@@ -34,6 +34,7 @@ COUNT_LIMIT: Final = 100_000
 """Messages that were not sent are counted one by one up to here: some 50 ms."""
 
 RecordSend = Callable[[tuple[int, int, int]], None]
+Settle = Callable[[Channel, int], None]
 Fail = Callable[[Channel, ConnectionFailed], None]
 
 
@@ -61,13 +62,19 @@ class ClosedLoop:
         self._admitted.append(channel)
 
     def next_senders(self, replied: list[MessageChannel]) -> list[MessageChannel]:
-        """Return ``replied``; if admitted ones wait, all in order, `TURN_EVENTS` at most."""
+        """Return ``replied``; if admitted ones wait, all in order, `TURN_EVENTS` at most.
+
+        A channel that is to end does not wait.
+        """
         if not self._admitted:
             return replied
-        self._admitted.extend(replied)
-        count = min(TURN_EVENTS, len(self._admitted))
-        chosen = [self._admitted.popleft() for _ in range(count)]
-        return [channel for channel in chosen if channel.is_open]
+        chosen = [channel for channel in replied if channel.is_ending]
+        self._admitted.extend(channel for channel in replied if not channel.is_ending)
+        for _ in range(min(TURN_EVENTS, len(self._admitted))):
+            channel = self._admitted.popleft()
+            if channel.is_open:
+                chosen.append(channel)
+        return chosen
 
     def next_ns(self) -> int | None:
         """Return 0 while admitted connections wait."""
@@ -77,35 +84,61 @@ class ClosedLoop:
 class Thinking(ClosedLoop):
     """A closed loop with think time: each connection waits before it sends again.
 
-    think_time_ns: called with the index of a connection after each of its replies; returns how long
-        that waits.
+    A reply that comes while it waits begins no other wait; one that the server ends the connection
+    with does, and the next connection has to wait for the rest of it.
+
+    think_time_ns: called with the index of a connection after its reply; returns how long it waits.
     """
 
     def __init__(self, think_time_ns: Callable[[int], int], clock: Clock) -> None:
         super().__init__()
         self._think_time_ns = think_time_ns
         self._clock = clock
+        self._until_ns: dict[int, int] = {}  # by index, also where that is past
         self._thinking: list[tuple[int, int, int, MessageChannel]] = []
         self._sequence = 0  # equal times keep their order; channels are never compared
+
+    def admit(self, channel: MessageChannel) -> None:
+        """Let ``channel`` send when the think time of its connection is over, or at once."""
+        if self._is_thinking(channel, self._clock()):
+            self._push(channel)
+        else:
+            super().admit(channel)
 
     def next_senders(self, replied: list[MessageChannel]) -> list[MessageChannel]:
         """Return the connections whose think time is over, and those that have none."""
         now_ns = self._clock()
-        at_once = [channel for channel in replied if not self._starts_thinking(channel, now_ns)]
+        at_once = [channel for channel in replied if not self._must_wait(channel, now_ns)]
         while self._thinking and self._thinking[0][0] <= now_ns and len(at_once) < TURN_EVENTS:
             _, _, generation, channel = heapq.heappop(self._thinking)
             if channel.is_open and channel.generation == generation:
                 at_once.append(channel)  # and has no other transport since
         return super().next_senders(at_once)
 
-    def _starts_thinking(self, channel: MessageChannel, now_ns: int) -> bool:
+    def _must_wait(self, channel: MessageChannel, now_ns: int) -> bool:
+        """Return whether ``channel`` waits, from now on or already."""
+        is_thinking = self._is_thinking(channel, now_ns)
+        if channel.is_ending:
+            if not is_thinking and channel.has_more and not channel.in_flight:
+                self._draw(channel, now_ns)  # for the connection that follows
+            return False
         if not channel.may_go_on:
             return False
-        self._sequence += 1
-        until_ns = now_ns + self._think_time_ns(channel.index)
-        entry = (until_ns, self._sequence, channel.generation, channel)
-        heapq.heappush(self._thinking, entry)
+        if not is_thinking:
+            self._draw(channel, now_ns)
+            self._push(channel)
         return True
+
+    def _is_thinking(self, channel: MessageChannel, now_ns: int) -> bool:
+        return self._until_ns.get(channel.index, 0) > now_ns
+
+    def _draw(self, channel: MessageChannel, now_ns: int) -> None:
+        self._until_ns[channel.index] = now_ns + self._think_time_ns(channel.index)
+
+    def _push(self, channel: MessageChannel) -> None:
+        self._sequence += 1
+        until_ns = self._until_ns[channel.index]
+        heapq.heappush(self._thinking, (until_ns, self._sequence, channel.generation, channel))
 
     def next_ns(self) -> int | None:
         """Return when the first think time is over."""
@@ -163,17 +196,17 @@ class Owner(Protocol):
 class OnDemand(LoadSchedule):
     """Messages are sent when the caller of the engine says so (`Engine.send_now`).
 
-    owners: of the connections, in the order of their indices; each is told when its own is free.
+    owner_of: returns the owner of the connection of an index; it is told when that is free.
     """
 
-    def __init__(self, owners: Sequence[Owner]) -> None:
-        self._owners = owners
+    def __init__(self, owner_of: Callable[[int], Owner]) -> None:
+        self._owner_of = owner_of
 
     def note_free(self, channel: MessageChannel) -> bool:
         """Tell the owner of ``channel`` if that is free; return whether it is."""
         if not channel.is_free:
             return False
-        self._owners[channel.index].when_free(channel.index)
+        self._owner_of(channel.index).when_free(channel.index)
         return True
 
 

@@ -1,12 +1,14 @@
 """How a connection comes up: the connect, the handshake of its transport, and the greeting.
 
 Each is a channel of its own (`loadgen.engine.channel`), which the selector hands out until it is
-done. It calls ``settle`` with the events that it waits for, and with `NOTHING` in the end; the pool
-then puts the next one in its place. So the exchange of messages knows nothing of them.
+done. It settles for the events that it waits for, and for `NOTHING` in the end; the pool then puts
+the next one in its place. So the exchange of messages knows nothing of them.
 """
 
-from loadgen.engine.channel import MessageChannel, Settle
-from loadgen.engine.conversation import Conversation
+from bisect import bisect_left
+
+from loadgen.engine.channel import Host, MessageChannel
+from loadgen.engine.conversation import Conversation, GreetingStep
 from loadgen.engine.rows import INDEX_MASK
 from loadgen.net.clock import Clock
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
@@ -15,20 +17,27 @@ from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport
 
 
 class Opening:
-    """What the channels that bring a connection up have in common."""
+    """What the channels that bring a connection up have in common.
 
-    __slots__ = ("_clock", "_settle", "began_ns", "in_flight", "interest", "origin", "transport")
+    rest: bytes that were received and belong to what follows.
+    """
+
+    __slots__ = (
+        *("_clock", "_host", "_since_ns", "in_flight"),
+        *("interest", "origin", "rest", "transport"),
+    )
 
     transport: Transport | None
 
-    def __init__(self, origin: int, transport: Transport, clock: Clock, settle: Settle) -> None:
+    def __init__(self, origin: int, transport: Transport, clock: Clock, host: Host) -> None:
         self.origin = origin
         self.transport = transport
         self.interest = NOTHING
         self.in_flight = 0
-        self.began_ns = clock()
+        self.rest = b""
         self._clock = clock
-        self._settle = settle
+        self._host = host
+        self._since_ns = clock()
 
     @property
     def index(self) -> int:
@@ -40,20 +49,25 @@ class Opening:
         self.transport = None
 
     @property
+    def waits_since_ns(self) -> int | None:
+        """Since when there has been no progress."""
+        return self._since_ns
+
+    @property
     def oldest_sent_ns(self) -> int:
-        """When it began."""
-        return self.began_ns
+        """Since when there has been no progress: nothing is in flight."""
+        return self._since_ns
 
 
 class Handshake(Opening):
-    """The connect, and the handshake where the transport has one."""
+    """The connect, and the handshake where the transport has one, with one time limit for both."""
 
     __slots__ = ()
 
     def receive(self, buffer: bytearray) -> bool:
         """Go on with it; return False."""
         assert self.transport is not None
-        self._settle(self, self.transport.progress())
+        self._host.settle(self, self.transport.progress())
         return False
 
     def handle(self, buffer: bytearray, events: int) -> bool:
@@ -61,33 +75,32 @@ class Handshake(Opening):
         return self.receive(buffer)
 
     @property
-    def waits_since_ns(self) -> int | None:
-        """Since it began: there is one time limit for all of it."""
-        return self.began_ns
-
-    @property
     def waits_in(self) -> Phase:
-        """CONNECT."""
-        return Phase.CONNECT
+        """The phase that the transport is in."""
+        assert self.transport is not None
+        return self.transport.phase
 
 
 class Greeting(Opening):
     """The messages that are exchanged once, before the load, one after the other.
 
     They are no measurement and are not counted as messages; their bytes are counted with those of
-    ``messages``.
+    ``messages``. A rejected one fails the connection: it did not come up.
     """
 
     __slots__ = (
+        "_answered_bytes",
         "_decoder",
-        "_is_one_way",
         "_messages",
-        "_progress_ns",
+        "_seen",
+        "_step",
+        "_step_began_ns",
         "_steps",
         "_unsent",
     )
 
     _decoder: Decoder
+    _step: GreetingStep | None
 
     def __init__(
         self,
@@ -95,77 +108,87 @@ class Greeting(Opening):
         transport: Transport,
         conversation: Conversation,
         clock: Clock,
-        settle: Settle,
+        host: Host,
     ) -> None:
-        super().__init__(messages.origin, transport, clock, settle)
+        super().__init__(messages.origin, transport, clock, host)
         self._messages = messages
-        self.in_flight = 1
-        self._progress_ns = self.began_ns
         self._steps = iter(conversation.greeting)
         self._unsent = b""
 
-    def begin(self, buffer: bytearray) -> None:
-        """Take the first step. Raises ConnectionFailed, as `receive` does."""
-        transport = self.transport
-        assert transport is not None
+    def begin(self) -> None:
+        """Take the first step. Raises ConnectionFailed."""
         self._take_step()
-        if transport.pending and self.transport is not None:
-            self.receive(buffer)
 
     def receive(self, buffer: bytearray) -> bool:
-        """Read what there is; take the next step when the reply is whole; return False."""
-        assert self.transport is not None
-        replies = 0
-        is_pending = True
-        while is_pending:
-            try:
-                size = self.transport.recv_into(buffer)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                raise ConnectionFailed(Failure.of(Phase.RECEIVE, error), str(error)) from error
-            self._messages.count_bytes(sent=0, received=size)
-            self._progress_ns = self._clock()
-            replies += self._read(memoryview(buffer)[:size])
-            is_pending = self.transport.pending
-        if replies > 1 or (replies and self._decoder.partial):
-            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES))
-        if replies:
-            self._take_step()
-        else:
+        """Read once, and take the next step when the reply is whole; return False."""
+        transport = self.transport
+        assert transport is not None
+        try:
+            size = transport.recv_into(buffer)
+        except BlockingIOError:
             self._flush()
+            return False
+        except OSError as error:
+            raise ConnectionFailed(Failure.of(Phase.RECEIVE, error), str(error)) from error
+        if not size:
+            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
+        self._messages.count_bytes(sent=0, received=size)
+        self._since_ns = self._clock()
+        self._read(bytes(buffer[:size]))
+        if self.transport is not None and transport.pending:
+            self._host.read_again(self)
         return False
 
     def handle(self, buffer: bytearray, events: int) -> bool:
         """Read what there is, and write the rest of a message; return False."""
         return self.receive(buffer)
 
-    def _read(self, view: memoryview) -> int:
-        decoder = self._decoder
-        if not view or decoder.closes:
-            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
-        try:
-            replies = decoder.feed(view)
-        except FramingError as error:
-            raise ConnectionFailed(error.failure) from error
-        for cause in decoder.rejected:
-            raise ConnectionFailed(Failure(Phase.CONNECT, cause))
-        self._unsent += decoder.to_send
-        decoder.to_send = b""
-        return replies
+    # ---- the steps ------------------------------------------------------------------------
 
     def _take_step(self) -> None:
-        step = next(self._steps, None)
+        """Send the next message; settle for what follows where there is none."""
+        self._step = step = next(self._steps, None)
+        rest, self.rest = self.rest, b""
         if step is None:
-            self._settle(self, NOTHING)
-            return
-        self._is_one_way = step.framing.one_way
-        self._decoder = step.framing.decoder()
-        self._decoder.expect(step.message, (len(step.message),))
-        self._unsent += step.message
+            self.rest = rest
+        else:
+            self._seen, self._answered_bytes = b"", 0
+            self._decoder = _decoder_of(step)
+            self._unsent += step.message
+            self._step_began_ns = self._clock()
+            self.in_flight = int(not step.framing.one_way)
         self._flush()
+        if rest and step is not None and step is self._step:
+            self._read(rest)
+
+    def _read(self, data: bytes) -> None:
+        step, decoder = self._step, self._decoder
+        assert step is not None
+        self._seen += data
+        replies = _feed(decoder, data)
+        if replies > 1 or (replies and decoder.partial):
+            # The decoder has gone on to what follows, and what it says may be about that.
+            seen = self._seen
+            end = bisect_left(range(len(seen)), 1, key=lambda end: _replies_in(step, seen[:end]))
+            self._seen, self.rest = seen[:end], seen[end:]
+            decoder = _decoder_of(step)
+            _feed(decoder, self._seen)
+            to_send = decoder.to_send[self._answered_bytes :]
+        else:
+            to_send, decoder.to_send = decoder.to_send, b""
+        for cause in decoder.rejected:
+            raise ConnectionFailed(Failure(Phase.CONNECT, cause))
+        if decoder.closes:
+            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
+        self._answered_bytes += len(to_send)
+        self._unsent += to_send
+        if replies:
+            self._take_step()
+        else:
+            self._flush()
 
     def _flush(self) -> None:
+        """Send what is unsent; go on where that was all that the step waits for."""
         assert self.transport is not None
         if self._unsent:
             try:
@@ -176,18 +199,41 @@ class Greeting(Opening):
                 raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
             self._messages.count_bytes(sent=size, received=0)
             self._unsent = self._unsent[size:]
-            self._progress_ns = self._clock()
-        if self._is_one_way and not self._unsent:
+            if size:
+                self._since_ns = self._clock()
+        if self._unsent:
+            self._host.settle(self, self.transport.awaited(READ_AND_WRITE))
+        elif self._step is None:
+            self._host.settle(self, NOTHING)
+        elif self._step.framing.one_way:
             self._take_step()
-            return
-        self._settle(self, self.transport.awaited(READ_AND_WRITE if self._unsent else READ))
-
-    @property
-    def waits_since_ns(self) -> int | None:
-        """Since it last sent or received anything."""
-        return self._progress_ns
+        else:
+            self._host.settle(self, self.transport.awaited(READ))
 
     @property
     def waits_in(self) -> Phase:
         """SEND while a message is sent only in part, RECEIVE otherwise."""
         return Phase.SEND if self._unsent else Phase.RECEIVE
+
+    @property
+    def oldest_sent_ns(self) -> int:
+        """When the step began whose reply is awaited."""
+        return self._step_began_ns
+
+
+def _decoder_of(step: GreetingStep) -> Decoder:
+    decoder = step.framing.decoder()
+    decoder.expect(step.message, (len(step.message),))
+    return decoder
+
+
+def _feed(decoder: Decoder, data: bytes) -> int:
+    """Return how many replies ``data`` makes whole. Raises ConnectionFailed."""
+    try:
+        return decoder.feed(memoryview(data))
+    except FramingError as error:
+        raise ConnectionFailed(error.failure) from error
+
+
+def _replies_in(step: GreetingStep, data: bytes) -> int:
+    return _feed(_decoder_of(step), data)

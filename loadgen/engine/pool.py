@@ -14,7 +14,7 @@ whose Engine owns a pool, and is told of each connection that has come up.
 """
 
 from collections.abc import Callable, Collection
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from loadgen.engine.availability import Availability, Standing
 from loadgen.engine.channel import Channel
@@ -31,12 +31,10 @@ from loadgen.engine.timers import TimerHeap
 from loadgen.logs import logger
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import Clock
-from loadgen.net.failure import ConnectionFailed, Failure
+from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.net.transport import NOTHING, READ, WRITE
 
 _log = logger("loadgen.engine")
-
-_GREETING_BUFFER_BYTES: Final = 4096
 
 WhenUp = Callable[[Connection], None]
 WhenEnded = Callable[[Connection, Failure | None, int], None]
@@ -89,7 +87,6 @@ class ConnectionPool:
         self.availability = Availability(clock)
         self._selector = selector
         self._when_up = when_up
-        self._buffer = bytearray(_GREETING_BUFFER_BYTES)
         self._recorder = recorder
         self._clock = clock
         self._policy = policy
@@ -115,7 +112,7 @@ class ConnectionPool:
 
     def _new(self, group: Group, conversation: Conversation, index: int) -> Connection:
         origin = origin_of(group.number, index)
-        channel = group.new_channel(group.dialer, origin, conversation, self._clock, self.settle)
+        channel = group.new_channel(group.dialer, origin, conversation, self._clock, self)
         return Connection(group, conversation, channel)
 
     def drain(self) -> None:
@@ -178,7 +175,7 @@ class ConnectionPool:
     def _open(self, connection: Connection) -> None:
         self._live += 1
         try:
-            connection.open(self._clock, self.settle)
+            connection.open(self._clock, self)
         except ConnectionFailed as broken:
             self._fail(connection, broken)
         else:
@@ -188,7 +185,8 @@ class ConnectionPool:
     def settle(self, channel: Channel, interest: int) -> None:
         """Let ``channel`` wait for the events ``interest``; if there are none, it is done.
 
-        What follows then depends on the connection's state. Raises ConnectionFailed.
+        What follows then depends on the connection's state. May raise ConnectionFailed while it
+        comes up; not for a channel of messages.
         """
         if interest != NOTHING:
             self._selector.modify(channel, interest)
@@ -211,28 +209,49 @@ class ConnectionPool:
         self._timers.set(connection, self._clock() + self._policy.check_interval_ns)
         if connection.conversation.greeting:
             before = connection.channel
-            greeting = connection.greet(self._clock, self.settle)
-            self._selector.replace(before, greeting, READ)
-            greeting.begin(self._buffer)
+            greeting = connection.greet(self._clock, self)
+            self._replace(before, greeting)
+            greeting.begin()
         else:
             self._come_up(connection)
 
     def _come_up(self, connection: Connection) -> None:
-        before = connection.channel
-        connection.come_up()
-        self._selector.replace(before, connection.messages, READ)
+        before, messages = connection.channel, connection.messages
+        rest = connection.come_up(self._clock())
+        self._replace(before, messages)
         self._decide(connection)
         self._stand(connection, Standing.UP)
+        if rest:
+            messages.accept(rest)
         self._when_up(connection)
+        if messages.is_ending:
+            self._finish(connection)
+
+    def _replace(self, before: Channel, after: Channel) -> None:
+        """Let ``after`` take the place of ``before``, whose transport it has."""
+        transport = after.transport
+        assert transport is not None
+        self._selector.replace(before, after, transport.awaited(READ))
+        if transport.pending:
+            self.read_again(after)
+
+    def read_again(self, channel: Channel) -> None:
+        """Call ``channel.receive`` in the next turn, although no event announces anything."""
+        self._selector.hand_out(channel)
 
     def _finish(self, connection: Connection) -> None:
-        """End ``connection``, whose messages are done, or of which the server ends the stream.
+        """End ``connection``, whose messages are done, or which the server ends in an orderly way.
 
-        If there are more, it is opened again at once; those in flight are sent again there.
+        If there are more, it is opened again at once; those in flight are sent again there. It is a
+        failure where they cannot be, or where the connection was of no use.
         """
         messages = connection.messages
         if messages.is_ending and connection.state is State.READY:
+            has_served = connection.has_served(self._clock())
             messages.take_back()
+            if messages.in_flight or (messages.has_more and not has_served):
+                self._fail(connection, ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED)))
+                return
         is_renewed = messages.is_ending and messages.has_more
         self.cut_off += messages.in_flight
         self._end(connection, Event.CLOSE, Standing.RENEWING if is_renewed else Standing.DONE)

@@ -120,6 +120,11 @@ class BoundedSelector:
         self._selector.modify(after.transport, interest, after)
         before.interest, after.interest = NOTHING, interest
 
+    def hand_out(self, channel: Channel) -> None:
+        """Let the next `wait` return at once, and say that ``channel`` is readable."""
+        key = self._selector.get_key(channel.transport)
+        self._left_over.append((key, selectors.EVENT_READ))
+
     def unregister(self, channel: Channel) -> None:
         """Unregister ``channel`` if it is registered; its transport must still be open."""
         if channel.interest != NOTHING:

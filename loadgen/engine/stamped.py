@@ -6,6 +6,7 @@ To save that at the highest rates, only every n-th reply is stamped.
 
 import struct
 
+from loadgen.engine.channel import Host
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import NO_BATCH, FastPath
 from loadgen.engine.stream import StreamChannel
@@ -29,9 +30,14 @@ class StampedChannel(StreamChannel):
     _receive_message_into: ReceiveMessageInto
 
     def __init__(
-        self, origin: int, conversation: Conversation, clock: Clock, stamp_every: int
+        self,
+        origin: int,
+        conversation: Conversation,
+        clock: Clock,
+        host: Host,
+        stamp_every: int,
     ) -> None:
-        super().__init__(origin, conversation, clock)
+        super().__init__(origin, conversation, clock, host)
         self._unstamped_after = stamp_every - 1
         # Spreads the stamped replies over the connections.
         self._unstamped_left = self.index % stamp_every

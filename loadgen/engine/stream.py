@@ -10,12 +10,13 @@ the bytes mean is the decoder's to say: replies, some rejected, bytes to send ba
 """
 
 import sys
-from collections import deque
+from contextlib import suppress
 from typing import Final
 
-from loadgen.engine.channel import Records
+from loadgen.engine.channel import Host, Records
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.fast_path import NO_BATCH, FastPath
+from loadgen.engine.fast_path import NO_BATCH
+from loadgen.engine.in_flight import InFlight
 from loadgen.engine.rows import group_of
 from loadgen.net.clock import Clock
 from loadgen.net.failure import (
@@ -25,23 +26,21 @@ from loadgen.net.failure import (
     Phase,
 )
 from loadgen.net.protocols import Decoder, FramingError
-from loadgen.net.timestamps import bound_by
+from loadgen.net.timestamps import NOT_ASKED, bound_by
 from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport
 
 _MOST_BATCHES: Final = 2**29  # small integers are faster; the general path grants more later
 
 
-class StreamChannel(FastPath):
+class StreamChannel(InFlight):
     """The messages of one connection, on a stream of bytes."""
 
     __slots__ = (
-        "_again",
         "_conversation",
         "_general_bytes_received",
         "_general_bytes_sent",
-        "_head_count",
         "_held",
-        "_later",
+        "_host",
         "_limit",
         "_position",
         "_records",
@@ -53,22 +52,18 @@ class StreamChannel(FastPath):
         "generation",
         "is_ending",
         "is_queued",
-        "read_ns",
-        "resent",
         "transport",
-        "unanswered",
     )
 
     decoder: Decoder
     """Of the replies on the present transport."""
     _records: Records
 
-    def __init__(self, origin: int, conversation: Conversation, clock: Clock) -> None:
+    def __init__(self, origin: int, conversation: Conversation, clock: Clock, host: Host) -> None:
         super().__init__(origin, conversation.batch, clock)
+        self._host = host
         self.transport: Transport | None = None
         self.generation = 0
-        self.unanswered = self.resent = 0
-        self.read_ns = 0
         self.flushed_ns = 0
         self.is_ending = self.is_queued = False
         self._conversation = conversation
@@ -80,11 +75,6 @@ class StreamChannel(FastPath):
         self._remaining = 0  # to be submitted as soon as the window allows, beside _batches_left
         self._position = 0
         self._unsent: memoryview | None = None
-        # Batches sent while others were in flight, (intended_ns, sent_ns, count); intended_ns and
-        # sent_ns of the connection are those of the _head_count messages before them.
-        self._later: deque[tuple[int, int, int]] | None = None
-        self._head_count = 0
-        self._again: list[tuple[int, int]] | None = None  # to be resent: (intended_ns, count)
 
     def attach(self, transport: Transport) -> None:
         """Exchange messages through ``transport``, which is up, from now on."""
@@ -102,8 +92,7 @@ class StreamChannel(FastPath):
         if scheduled:
             self._unscheduled += self._held
         else:
-            self._remaining += self._held + self._to_resend
-            self._again = None
+            self._remaining += self._held
             self._grant_batches()
         self._held = 0
 
@@ -134,10 +123,19 @@ class StreamChannel(FastPath):
     # ---- receiving ------------------------------------------------------------------------
 
     def handle(self, buffer: bytearray, events: int) -> bool:
-        """Read if there is something to read; return True, since there is room to write."""
-        if events & READ:
-            self.receive(buffer)
-        return True
+        """Read what there is to read, and write what is unsent; return whether to `transmit`."""
+        has_reply = self.receive(buffer) if events & READ else False
+        if self._unsent is None:
+            return True
+        self._flush()
+        if self._unsent is None and not self._conversation.framing.one_way:
+            self._wait_for(READ)
+        return has_reply or self._unsent is None
+
+    def accept(self, rest: bytes) -> None:
+        """Take bytes that came behind the greeting. Raises ConnectionFailed, as `receive` does."""
+        self._general_bytes_received -= len(rest)  # they are counted with the greeting
+        self._receive_general(memoryview(rest), NOT_ASKED, self._clock())
 
     def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
         if not view and self.is_ending:
@@ -157,58 +155,56 @@ class StreamChannel(FastPath):
             if not replies:
                 raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
             self.is_ending = True
-        has_asked = False
-        if decoder.rejected or decoder.to_send or decoder.closes:
-            has_asked = self._follow(decoder)
+        if decoder.rejected:
+            self._count_rejected(decoder)
         if replies == 1 == self.in_flight and not self._later:  # the usual case, cheaply
             self.in_flight = 0
             self._record((self.origin, 1, self.intended_ns, self.sent_ns, stamp_ns, read_ns))
-            return True
-        self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns)
-        return replies > 0 or has_asked
+        else:
+            self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns)
+        if decoder.to_send or decoder.closes:
+            self._follow(decoder)
+        return replies > 0 or self.is_ending
 
-    def _follow(self, decoder: Decoder) -> bool:
-        """Do what ``decoder`` asks for beside counting; return whether to call `transmit`."""
-        if decoder.rejected:
-            for cause, count in decoder.rejected.items():
-                failure = Failure(Phase.REPLY, cause)
-                self._records.record_rejected(failure, count, self.read_ns, group_of(self.origin))
-            decoder.rejected.clear()
+    def _count_rejected(self, decoder: Decoder) -> None:
+        group = group_of(self.origin)
+        for cause, count in decoder.rejected.items():
+            failure = Failure(Phase.REPLY, cause)
+            self._records.record_rejected(failure, count, self.read_ns, group)
+        decoder.rejected.clear()
+
+    def _follow(self, decoder: Decoder) -> None:
+        """Send what ``decoder`` wants sent back; note that the server ends the connection.
+
+        After that nothing is a failure: what can still be sent is, and the rest is dropped.
+        """
         to_send, decoder.to_send = decoder.to_send, b""
-        if to_send and self._unsent is None:
+        if decoder.closes:
+            self.is_ending = True
+            if to_send and self._unsent is None:
+                with suppress(ConnectionFailed):
+                    self._push(to_send)
+            self._unsent = None
+            return
+        if self._unsent is None:
             self._push(to_send)
-        elif to_send:
-            self._unsent = memoryview(bytes(self._unsent or b"") + to_send)
+        else:
+            self._unsent = memoryview(bytes(self._unsent) + to_send)
         if self._unsent is not None:
-            self._shift(-self._batches_left)  # the fast path would send before it
-        self.is_ending |= decoder.closes
-        return self.is_ending or self._unsent is not None
+            self._wait_for(READ_AND_WRITE)
 
-    def _answer(self, replies: int, stamp_ns: int) -> None:
-        """Match ``replies`` with the messages in flight, the oldest first."""
-        self.in_flight -= replies
-        later = self._later
-        while later and replies > self._head_count:
-            if self._head_count:
-                self._record_head(self._head_count, bound_by(stamp_ns))
-            replies -= self._head_count
-            self.intended_ns, self.sent_ns, self._head_count = later.popleft()
-        self._head_count -= replies
-        if replies:
-            self._record_head(replies, stamp_ns)
-
-    def _record_head(self, replies: int, stamp_ns: int) -> None:
-        self._record((self.origin, replies, self.intended_ns, self.sent_ns, stamp_ns, self.read_ns))
+    def _wait_for(self, interest: int) -> None:
+        """Wait for ``interest``, though nothing is transmitted now."""
+        self._host.settle(self, interest)
 
     # ---- sending --------------------------------------------------------------------------
 
     def _transmit_general(self) -> int:
         one_way = self._conversation.framing.one_way
-        if self._unsent is not None:
-            self._push(self._unsent)
-            self.flushed_ns = self._clock()
         if self.is_ending:
             return NOTHING
+        if self._unsent is not None:
+            self._flush()
         if self._unsent is None:
             if one_way:
                 self.in_flight = 0
@@ -244,7 +240,7 @@ class StreamChannel(FastPath):
     def _resend(self) -> None:
         again = self._again
         while again and self._unsent is None:
-            intended_ns, count = again.pop(0)
+            intended_ns, count = again.popleft()
             self._remaining += count
             self._submit(count, intended_ns)
 
@@ -253,21 +249,17 @@ class StreamChannel(FastPath):
         batch, lengths = payloads.batch(self._position, count)
         self._position = (self._position + count) % self._cycle
         self.decoder.expect(batch, lengths)
-        self.submitted_ns = now_ns = self._clock()
-        if self.in_flight:
-            if self._later is None:
-                self._later = deque()
-            if not self._later:
-                self._head_count = self.in_flight
-            self._later.append((intended_ns, now_ns, count))
-        else:
-            self.intended_ns, self.sent_ns = intended_ns, now_ns
+        self._note_sent(count, intended_ns)
         self._remaining -= count
-        self.in_flight += count
         self._push(batch)
 
-    def _push(self, data: bytes | memoryview) -> None:
-        """Send ``data``; what the kernel does not accept stays in ``_unsent``."""
+    def _flush(self) -> None:
+        assert self._unsent is not None
+        if self._push(self._unsent):
+            self.flushed_ns = self._clock()
+
+    def _push(self, data: bytes | memoryview) -> int:
+        """Send ``data``; what the kernel does not accept stays in ``_unsent``. Return the size."""
         try:
             size = self._send(data)
         except BlockingIOError:
@@ -276,6 +268,7 @@ class StreamChannel(FastPath):
             raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
         self._general_bytes_sent += size
         self._unsent = memoryview(data)[size:] if size < len(data) else None
+        return size
 
     # ---- ending ---------------------------------------------------------------------------
 
@@ -287,20 +280,10 @@ class StreamChannel(FastPath):
         self._held = self._remaining = self._unscheduled = 0
 
     def take_back(self) -> None:
-        """Let the messages in flight be sent again, each with its intended time."""
-        self._leave_fast_path()
-        later, count = self._later or (), self.in_flight
-        head_count = self._head_count if later else count
-        batches = [(self.intended_ns, head_count), *((due_ns, n) for due_ns, _, n in later)]
-        self._again = [*(batch for batch in batches if batch[1]), *(self._again or ())]
-        self.resent += count
-        self.in_flight = 0
-        self._position = (self._position - count) % self._cycle
-
-    def lose(self) -> None:
-        """Give up the messages that were taken back: they are unanswered."""
-        self.unanswered += self._to_resend
-        self._again = None
+        """Let the messages in flight be sent again, unless code makes each as it is sent."""
+        if self._conversation.payloads.items:
+            self._position = (self._position - self.in_flight) % self._cycle
+            super().take_back()
 
     def count_bytes(self, sent: int, received: int) -> None:
         """Count bytes that the transport carried before the messages."""
@@ -327,20 +310,14 @@ class StreamChannel(FastPath):
         batch, batches_left = self._batch, self._batches_left
         batches = self._batches_granted - batches_left
         waiting = self._held + self._remaining + self._unscheduled + batches_left * batch.messages
-        submitted = self._limit - waiting - self._to_resend
+        submitted = self._limit - waiting
         return (
             submitted,
-            submitted - self.in_flight - self.unanswered,
+            submitted - self.in_flight - self._to_resend - self.unanswered,
             self._general_bytes_sent + batches * len(batch.data),
             self._general_bytes_received
             + (batches - (self._awaited_bytes != NO_BATCH)) * batch.reply_bytes,
         )
-
-    @property
-    def oldest_sent_ns(self) -> int:
-        """When the oldest of the messages in flight was sent; there is one."""
-        later = self._later
-        return later[0][1] if later and not self._head_count else self.sent_ns
 
     @property
     def is_open(self) -> bool:
@@ -353,14 +330,10 @@ class StreamChannel(FastPath):
         return self._held + self._to_come > 0 or self.has_to_resend
 
     @property
-    def has_to_resend(self) -> bool:
-        """Whether scheduled messages are to be sent again, before any other."""
-        return bool(self._again)
-
-    @property
     def may_go_on(self) -> bool:
-        """Whether the only thing left to do is to submit a further message, and it may."""
-        return self._unsent is None and not self.is_ending and self._to_come > 0
+        """Whether it may submit a further message."""
+        has_room = self.in_flight < self._window and not self.is_ending
+        return has_room and self._to_come > 0
 
     @property
     def is_free(self) -> bool:
@@ -371,19 +344,23 @@ class StreamChannel(FastPath):
     @property
     def waits_since_ns(self) -> int | None:
         """Since when there has been no progress; None if nothing is awaited."""
-        if not self.in_flight and self.interest != READ_AND_WRITE:
+        if not self.in_flight and not self._waits_to_send:
             return None
         return max(self.sent_ns, self.flushed_ns, self.read_ns)
 
     @property
     def waits_in(self) -> Phase:
         """The phase of the failure that a lack of progress would be."""
-        waits_to_send = self._unsent is not None or self.interest == READ_AND_WRITE
-        return Phase.SEND if waits_to_send else Phase.RECEIVE
+        return Phase.SEND if self._waits_to_send else Phase.RECEIVE
 
     @property
-    def _to_resend(self) -> int:
-        return sum(count for _, count in self._again) if self._again else 0
+    def _waits_to_send(self) -> bool:
+        return self._unsent is not None or self._is_pushing
+
+    @property
+    def _is_pushing(self) -> bool:
+        """Whether it sends one-way messages as fast as they are accepted."""
+        return self._remaining > 0 and self._conversation.framing.one_way
 
     @property
     def _cycle(self) -> int:

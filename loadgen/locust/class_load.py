@@ -146,7 +146,7 @@ class ClassLoad:
             case "paced":
                 return None, Thinking(self._pause_ns, monotonic_ns)
             case "scripted":
-                return None, OnDemand(self._owners)
+                return None, OnDemand(self._owners.__getitem__)
             case _:
                 return None, ClosedLoop()
 

@@ -61,6 +61,11 @@ class Transport(Protocol):
         ...
 
     @property
+    def phase(self) -> Phase:
+        """The phase of a failure while it comes up."""
+        ...
+
+    @property
     def pending(self) -> bool:
         """Whether bytes that no event will announce can be read."""
         ...
@@ -110,7 +115,7 @@ class SocketOptions:
 
 
 class SocketTransport:
-    """A stream socket without anything above it."""
+    """A stream socket without anything above it; the base of `TcpTransport` and `UnixTransport`."""
 
     __slots__ = ("socket",)
 
@@ -148,6 +153,11 @@ class SocketTransport:
         """The method of the socket."""
         method: ReceiveMessageInto = self.socket.recvmsg_into
         return method
+
+    @property
+    def phase(self) -> Phase:
+        """CONNECT."""
+        return Phase.CONNECT
 
     @property
     def pending(self) -> bool:

@@ -1,5 +1,7 @@
 """Several groups of connections in one engine, and channels that are no streams."""
 
+from functools import partial
+
 import pytest
 from datagrams import DatagramDialer, new_datagrams
 from layers import LayeredDialer
@@ -7,10 +9,11 @@ from served import NotingRecorder, Served
 from stepped_engine import conversation
 
 from loadgen.engine.group import Group
-from loadgen.engine.load_models import ClosedLoop, LoadModel, OpenLoop, Thinking
+from loadgen.engine.load_models import ClosedLoop, LoadModel, OnDemand, OpenLoop, Thinking
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rows import INTENDED_NS, READ_NS, REPLIES, SENT_NS
 from loadgen.engine.sinks import GroupTallies
+from loadgen.errors import LoadgenBug
 from loadgen.net.clock import monotonic_ns
 
 MESSAGES = 20
@@ -85,3 +88,65 @@ class TestGroups:
         with Served(Recorder(0), [group, other]) as served:
             began_ns = served.engine.start()
             assert served.engine.overdue(began_ns, began_ns + 10) == 3
+
+    def test_may_share_a_load_model(self) -> None:
+        one, other, recorder = LayeredDialer(), LayeredDialer(), Recorder(0)
+        pauses: list[int] = []
+
+        def pause_ns(index: int) -> int:
+            pauses.append(index)
+            return 1000
+
+        model = Thinking(pause_ns, monotonic_ns)
+        groups = [Group(one, model), Group(other, model, 1)]
+        with Served(recorder, groups, one, other) as served:
+            for group in groups:
+                served.engine.add(conversation(messages=5), 1, group)
+            served.run()
+            assert sorted(pauses) == [0] * 4 + [1] * 4
+            assert recorder.failures == {}
+
+    def test_may_be_sent_on_when_their_owner_says_so(self) -> None:
+        streams, others, recorder = LayeredDialer(), LayeredDialer(), Recorder(0)
+        free: list[int] = []
+        owner = Owner(free)
+        groups = [Group(streams, ClosedLoop()), Group(others, OnDemand(lambda _: owner), 1)]
+        with Served(recorder, groups, streams, others) as served:
+            served.engine.add(conversation(messages=2), 2)
+            [asked] = served.engine.add(conversation(scheduled=True), 1, groups[1])
+            served.turn_until(lambda: not served.engine.pool.is_opening)
+            served.engine.start()
+            for number in (1, 2, 3):
+                served.turn_until(partial(is_free_again, free, number))
+                assert asked.submitted == asked.answered == number - 1
+                served.engine.send_now(asked.messages)
+            served.turn_until(lambda: served.engine.pool.totals().answered == 7)
+            assert recorder.failures == {}
+
+    def test_that_are_not_known_are_refused(self) -> None:
+        dialer = LayeredDialer()
+        known, other = Group(dialer, ClosedLoop()), Group(dialer, ClosedLoop(), 1)
+        with (
+            Served(Recorder(0), [known]) as served,
+            pytest.raises(LoadgenBug, match="group 1"),
+        ):
+            served.engine.add(conversation(), 1, other)
+
+    def test_of_the_same_number_are_refused(self) -> None:
+        groups = [Group(LayeredDialer(), ClosedLoop()), Group(LayeredDialer(), ClosedLoop())]
+        with pytest.raises(LoadgenBug, match="same number"):
+            Served(Recorder(0), groups)
+
+
+class Owner:
+    """Notes when a connection is free."""
+
+    def __init__(self, free: list[int]) -> None:
+        self._free = free
+
+    def when_free(self, index: int) -> None:
+        self._free.append(index)
+
+
+def is_free_again(free: list[int], count: int) -> bool:
+    return len(free) == count

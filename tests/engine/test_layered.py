@@ -1,7 +1,7 @@
 """Streams over a transport that holds bytes, and that reads in order to write and the reverse."""
 
 import pytest
-from layers import LayeredDialer
+from layers import Layer, LayeredDialer, LayeredEcho
 from served import Served
 from stepped_engine import conversation, greeted_by
 
@@ -11,6 +11,7 @@ from loadgen.engine.load_models import ClosedLoop, LoadModel, OpenLoop, Thinking
 from loadgen.engine.recorder import Recorder
 from loadgen.net import protocols
 from loadgen.net.clock import monotonic_ns
+from loadgen.net.transport import NOTHING
 
 MESSAGES = 6
 CONNECTIONS = 3
@@ -100,3 +101,51 @@ def test_a_peer_that_ends_within_the_handshake_fails_the_connect() -> None:
             "connect: connection closed by the server"
         ]
         assert connection.connects == 0
+
+
+class Busy(Layer):
+    """A layer whose peer works while it sends: what that has answered is read by the send."""
+
+    peer: LayeredEcho
+
+    def send(self, data: bytes | memoryview) -> int:
+        self.peer.serve()
+        return super().send(data)
+
+
+class BusyDialer(LayeredDialer):
+    def dial(self) -> Layer:
+        layer = super().dial()
+        busy = self.layers[-1] = Busy(layer.socket)
+        busy.peer = self.peers[-1]
+        return busy
+
+
+@pytest.mark.parametrize("model", ["closed", "open"])
+def test_what_a_send_has_taken_in_is_read_though_no_event_tells_of_it(model: str) -> None:
+    recorder, dialer = Recorder(0), BusyDialer()
+    due = OpenLoop(range(8), monotonic_ns, recorder.record_send)
+    group = Group(dialer, ClosedLoop() if model == "closed" else due)
+    talk = conversation(b"a", b"bc", pipeline=4, messages=8, scheduled=group.is_scheduled)
+    with Served(recorder, [group], dialer) as served:
+        [connection] = served.engine.add(talk)
+        served.turn_until(lambda: not served.engine.pool.is_opening)
+        served.engine.start()
+
+        def is_finished() -> bool:
+            served.engine.turn(0)
+            served.engine.turn(0)  # what the first one has taken in is read by the second
+            assert not dialer.layers[0].pending
+            return served.engine.pool.is_finished
+
+        served.turn_until(is_finished)
+        assert (connection.answered, recorder.failures) == (8, {})
+
+
+def test_one_that_has_ended_transmits_nothing() -> None:
+    dialer = LayeredDialer()
+    with Served(Recorder(0), [Group(dialer, ClosedLoop())], dialer) as served:
+        [connection] = served.engine.add(conversation(messages=1))
+        served.run()
+        assert connection.messages.transmit() == NOTHING
+        assert connection.submitted == connection.answered == 1

@@ -116,7 +116,7 @@ class Owner:
 class TestOnDemand:
     def test_tells_the_owner_of_each_connection_that_it_is_free(self) -> None:
         owners = [Owner(), Owner()]
-        model = OnDemand(owners)
+        model = OnDemand(owners.__getitem__)
         one, other = idle_channels(2, ManualClock(), scheduled=True)
         model.admit(other)
         assert [owner.free for owner in owners] == [[], [1]]
@@ -125,7 +125,7 @@ class TestOnDemand:
 
     def test_knows_owners_that_are_added_later(self) -> None:
         owners: list[Owner] = []
-        model = OnDemand(owners)
+        model = OnDemand(owners.__getitem__)
         [connection] = idle_channels(1, ManualClock(), scheduled=True)
         owners.append(Owner())
         model.admit(connection)
@@ -133,7 +133,7 @@ class TestOnDemand:
 
     def test_tells_nothing_of_connections_that_are_busy_or_done(self) -> None:
         owner = Owner()
-        model = OnDemand([owner, owner])
+        model = OnDemand([owner, owner].__getitem__)
         busy, silent = idle_channels(2, ManualClock(), scheduled=True)
         busy.in_flight = 1
         silent.revoke()
@@ -142,7 +142,7 @@ class TestOnDemand:
         assert owner.free == []
 
     def test_sends_nothing_by_itself(self) -> None:
-        model = OnDemand([Owner()])
+        model = OnDemand([Owner()].__getitem__)
         [connection] = idle_channels(1, ManualClock(), scheduled=True)
         model.begin(START_NS)
         model.admit(connection)
@@ -153,4 +153,4 @@ class TestOnDemand:
 
     def test_lets_replied_connections_transmit_to_end(self) -> None:
         replied = idle_channels(2, ManualClock(), scheduled=True)
-        assert OnDemand([]).next_senders(replied) == replied
+        assert OnDemand([Owner()].__getitem__).next_senders(replied) == replied

@@ -1,20 +1,27 @@
 """How a connection comes up: its greeting, in one step and in several."""
 
+import socket
+from functools import partial
+
 import pytest
 from outcomes import Rejecting
 from stepped_engine import (
     DEADLINE_S,
     READ_AND_WRITE,
+    SECOND,
     SteppedEngine,
     Wire,
     conversation,
     greeted_by,
 )
 
-from loadgen.engine.conversation import GreetingStep
+from loadgen.engine.connection import Connection
+from loadgen.engine.conversation import ONE_BY_ONE, Conversation, GreetingStep
 from loadgen.engine.lifecycle import Event, State
+from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import protocols
 from loadgen.net.failure import Cause, ConnectionFailed, Phase
+from loadgen.plan.payloads import PayloadQueue
 
 LINE = protocols.parse(r"delimiter:\r\n")
 SMALL_BUFFER_BYTES = 4096
@@ -112,23 +119,114 @@ def test_steps_follow_one_another_and_have_framings_of_their_own() -> None:
         (b"one\r\ntwo\r\n", (Phase.RECEIVE, Cause.UNEXPECTED_BYTES)),
         (b"one\r\nt", (Phase.RECEIVE, Cause.UNEXPECTED_BYTES)),
         (b"-ERR no\r\n", (Phase.CONNECT, Cause.REJECTED)),
+        (b"one bye\r\n", (Phase.RECEIVE, Cause.CLOSED)),
+        (b"", (Phase.RECEIVE, Cause.CLOSED)),
     ],
-    ids=["two", "more", "rejected"],
+    ids=["two", "more", "rejected", "ends", "closed"],
 )
 def test_what_is_no_answer_to_it_fails_the_connection(
     answer: bytes, failure: tuple[Phase, Cause]
 ) -> None:
-    with Wire(greeted_by(GreetingStep(b"AUTH\r\n", Rejecting()))) as wire:
-        with pytest.raises(ConnectionFailed) as failed:
-            wire.reply(answer)
-        assert failed.value.failure == failure
+    talk = greeted_by(GreetingStep(b"AUTH\r\n", Rejecting()))
+    with SteppedEngine(ConnectionPolicy(reconnect=True)) as stepped:
+        [connection] = stepped.engine.add(talk)
+        stepped.engine.start()
+        stepped.turn_until(lambda: len(stepped.peers) == 1 and connection.bytes_sent == 6)
+        stepped.peers[0].sendall(answer)
+        stepped.peers[0].shutdown(socket.SHUT_WR)
+        stepped.turn_until(lambda: connection.state is State.FAILED)
+        assert stepped.failures() == {failure: 1}
+        assert (connection.submitted, connection.messages.unanswered) == (0, 0)
+        assert (connection.bytes_sent, connection.bytes_received) == (6, len(answer))
+        stepped.clock.advance(connection.back_off_ns)
+        stepped.turn_until(lambda: len(stepped.peers) == 2)
+        stepped.peers[1].sendall(b"+OK\r\nyes\r\n")
+        stepped.turn_until(lambda: connection.submitted == 1)
+        stepped.peers[1].sendall(b"ping")
+        stepped.turn_until(lambda: connection.answered == 1)
+
+
+class TestBytesBehindIt:
+    """What comes in one read with the reply belongs to what follows."""
+
+    def test_go_to_the_next_step(self) -> None:
+        steps = (GreetingStep(b"", LINE), GreetingStep(b"HI\r\n", LINE))
+        with Wire(greeted_by(*steps)) as wire:
+            wire.reply(b"220 ready\r\n250 ")
+            assert wire.peer.recv(64) == b"HI\r\n"
+            wire.reply(b"ok\r\n")
+            assert wire.connection.is_up
+            assert (wire.connection.bytes_sent, wire.connection.bytes_received) == (4, 19)
+
+    def test_may_be_all_that_the_next_steps_wait_for(self) -> None:
+        steps = (GreetingStep(b"", LINE), GreetingStep(b"HI\r\n", LINE), GreetingStep(b"", LINE))
+        with Wire(greeted_by(*steps)) as wire:
+            wire.reply(b"220 ready\r\n250 ok\r\nthere\r\n")
+            assert wire.connection.is_up
+            assert wire.peer.recv(64) == b"HI\r\n"
+
+    def test_go_to_the_messages_in_the_end(self) -> None:
+        with Wire(lines_after(GreetingStep(b"HI\r\n", LINE))) as wire:
+            wire.reply(b"250 ok\r\n+new")
+            assert wire.connection.is_up
+            wire.begin()
+            assert not wire.reply(b"s\r\n")
+            assert wire.reply(b"OK\r\n")
+            assert (wire.connection.bytes_sent, wire.connection.bytes_received) == (9, 19)
+
+    def test_may_end_the_connection_again(self) -> None:
+        with SteppedEngine(ConnectionPolicy(reconnect=True)) as stepped:
+            [connection] = stepped.engine.add(lines_after(GreetingStep(b"HI\r\n", LINE)))
+            stepped.turn_until(lambda: bool(stepped.peers))
+            stepped.peers[0].sendall(b"250 ok\r\n+not now bye\r\n")
+            stepped.turn_until(lambda: connection.state is State.FAILED)
+            assert stepped.failures() == {(Phase.RECEIVE, Cause.CLOSED): 1}
+
+
+def lines_after(*steps: GreetingStep) -> Conversation:
+    return Conversation(PayloadQueue((b"one\r\n",)), Rejecting(), ONE_BY_ONE, steps)
+
+
+def test_answers_to_the_server_are_sent_before_the_messages() -> None:
+    """One of them comes with the last reply, in whose read it stands first."""
+    with Wire(greeted_by(GreetingStep(b"HI\r\n", Rejecting()))) as wire:
+        wire.reply(b"PING\r\nPI")
+        wire.reply(b"NG\r\nOK\r\n")
+        wire.begin()
+        assert wire.peer.recv(64) == b"HI\r\nPONG\r\nPONG\r\nping"
+
+
+def test_each_step_has_the_time_of_a_reply() -> None:
+    steps = [GreetingStep(b"a", LINE), GreetingStep(b"b", LINE), GreetingStep(b"c", LINE)]
+    with SteppedEngine(ConnectionPolicy(reply_timeout_ns=SECOND)) as stepped:
+        [connection] = stepped.engine.add(greeted_by(*steps))
+        stepped.turn_until(lambda: len(stepped.peers) == 1 and connection.bytes_sent == 1)
+        for number in (1, 2):
+            stepped.clock.advance(SECOND - 1)
+            stepped.peers[0].sendall(b"ok\r\n")
+            stepped.turn_until(partial(has_sent, connection, number + 1))
+        stepped.clock.advance(SECOND)
+        stepped.turn_until(lambda: connection.state is State.FAILED)
+        assert stepped.failures() == {(Phase.RECEIVE, Cause.REPLY_TIMEOUT): 1}
+
+
+def has_sent(connection: Connection, size: int) -> bool:
+    return connection.bytes_sent == size
+
+
+def test_a_one_way_step_is_followed_by_others() -> None:
+    steps = (GreetingStep(b"hello", protocols.NoReply()), GreetingStep(b"who?", LINE))
+    with Wire(greeted_by(*steps)) as wire:
+        assert wire.peer.recv(64) == b"hellowho?"
+        wire.reply(b"me\r\n")
+        assert wire.connection.is_up
 
 
 def test_the_server_may_speak_first() -> None:
     with SteppedEngine() as stepped:
         [connection] = stepped.engine.add(greeted_by(GreetingStep(b"", LINE)))
         stepped.turn_until(lambda: bool(stepped.peers))
-        assert connection.state in (State.CONNECTING, State.GREETING)
+        assert connection.bytes_sent == 0
         stepped.peers[0].sendall(b"220 ready\r\n")
         stepped.turn_until(lambda: connection.is_up)
         stepped.start()

@@ -1,18 +1,33 @@
 """Decoders that say more than that a reply is whole: rejections, answers, news, an orderly end."""
 
+import socket
 from functools import partial
+from typing import Any
 
 import pytest
 from outcomes import Rejecting
-from stepped_engine import MS, NOTHING, SECOND, START_NS, SteppedEngine, Wire, schedule
+from stepped_engine import (
+    MS,
+    NOTHING,
+    READ,
+    READ_AND_WRITE,
+    SECOND,
+    START_NS,
+    MakeModel,
+    SteppedEngine,
+    Wire,
+    conversation,
+    schedule,
+)
 
+from loadgen.engine.connection import LONG_ENOUGH_NS
 from loadgen.engine.conversation import Conversation, Window
 from loadgen.engine.lifecycle import Event, State
-from loadgen.engine.load_models import LoadModel, Thinking
-from loadgen.engine.recorder import Recorder
+from loadgen.engine.load_models import Thinking
 from loadgen.engine.timeouts import ConnectionPolicy
-from loadgen.net.clock import Clock
+from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.failure import Cause, Failure, Phase
+from loadgen.net.transport import WRITE
 from loadgen.plan.payloads import PayloadQueue
 
 REJECTED = Failure(Phase.REPLY, Cause.REJECTED)
@@ -24,6 +39,27 @@ def lines(
 ) -> Conversation:
     window = Window(pipeline, pipeline if at_once is None else at_once)
     return Conversation(PayloadQueue(payloads or (b"one\r\n",)), Rejecting(), window, (), messages)
+
+
+def thinking(pause_ns: int) -> MakeModel:
+    """Return what makes a closed loop with that think time."""
+    return lambda clock, recorder: Thinking(lambda _: pause_ns, clock)
+
+
+class Gate:
+    """A real socket that can be made to accept nothing."""
+
+    def __init__(self, inner: socket.socket) -> None:
+        self.is_shut = False
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def send(self, data: bytes | memoryview) -> int:
+        if self.is_shut:
+            raise BlockingIOError
+        return self._inner.send(data)
 
 
 class TestRejections:
@@ -45,6 +81,18 @@ class TestRejections:
             wire.reply(b"-ERR\r\nOK\r\n-ERR\r\nOK\r\n")
             assert wire.rejected == [REJECTED] * 2
             assert wire.connection.answered == 4
+
+    def test_are_counted_with_their_replies_also_where_the_connection_breaks(self) -> None:
+        """An answer to the server cannot be sent, since it has closed with bytes unread."""
+        with SteppedEngine() as stepped:
+            [connection] = stepped.open(1, lines(pipeline=4))
+            stepped.start()
+            [peer] = stepped.peers
+            peer.sendall(b"-ERR\r\n-ERR\r\nPING\r\n")
+            peer.close()
+            stepped.turn_until(lambda: connection.failures > 0)
+            assert stepped.recorder.rejected[REJECTED].count == connection.answered == 2
+            assert (connection.submitted, connection.messages.unanswered) == (4, 2)
 
     def test_are_counted_by_the_recorder_while_the_connection_goes_on(self) -> None:
         with SteppedEngine() as stepped:
@@ -76,22 +124,20 @@ class TestAnswersToTheServer:
         big = b"b" * 4_000_000 + b"\r\n"
         with Wire(lines(big, messages=1), 4096) as wire:
             wire.begin()
-            assert wire.reply(b"PING\r\n")  # there is something to send
+            assert not wire.reply(b"PING\r\n")
+            assert wire.channel.interest == READ_AND_WRITE
             received = b""
             wire.peer.settimeout(0)
             while len(received) < len(big) + 6:
                 try:
                     received += wire.peer.recv(65536)
                 except BlockingIOError:
-                    wire.channel.transmit()
+                    wire.channel.handle(bytearray(1), WRITE)
             assert received == big + b"PONG\r\n"
             assert wire.connection.bytes_sent == len(received)
 
     def test_do_not_end_a_think_time(self) -> None:
-        def thinking(clock: Clock, recorder: Recorder) -> LoadModel:
-            return Thinking(lambda _: 5 * MS, clock)
-
-        with SteppedEngine(model=thinking) as stepped:
+        with SteppedEngine(model=thinking(5 * MS)) as stepped:
             [connection] = stepped.open(1, lines(messages=2))
             stepped.start()
             stepped.answer(connection, b"OK\r\n")
@@ -100,6 +146,27 @@ class TestAnswersToTheServer:
             assert connection.submitted == 1
             stepped.turn_at(5 * MS)
             assert connection.submitted == 2
+            assert stepped.peer_of(connection).recv(64) == b"one\r\nPONG\r\none\r\n"
+
+    def test_do_not_end_a_think_time_where_they_have_to_wait(self) -> None:
+        gates: list[Gate] = []
+
+        def gated(family: int, kind: int) -> Gate:
+            gates.append(Gate(socket.socket(family, kind)))
+            return gates[-1]
+
+        with SteppedEngine(model=thinking(5 * MS), factory=gated) as stepped:
+            [connection] = stepped.open(1, lines(messages=2))
+            stepped.start()
+            stepped.answer(connection, b"OK\r\n")
+            gates[0].is_shut = True
+            stepped.answer(connection, b"PING\r\n")
+            assert connection.channel.interest == READ_AND_WRITE
+            gates[0].is_shut = False
+            stepped.turn_at(5 * MS - 1)
+            assert connection.channel.interest == READ
+            assert connection.submitted == 1
+            stepped.turn_at(5 * MS)
             assert stepped.peer_of(connection).recv(64) == b"one\r\nPONG\r\none\r\n"
 
 
@@ -135,7 +202,6 @@ class TestAnOrderlyEnd:
             assert stepped.failures() == {}
             assert (connection.connects, connection.failures, connection.answered) == (3, 0, 3)
             assert connection.state is State.CLOSED
-            assert connection.messages.resent == 0
 
     def test_sends_what_was_in_flight_again_in_the_same_order(self) -> None:
         with SteppedEngine() as stepped:
@@ -151,7 +217,7 @@ class TestAnOrderlyEnd:
             stepped.peers[1].sendall(b"OK\r\n" * 2)
             stepped.turn_until(lambda: stepped.engine.pool.is_finished)
             assert (connection.submitted, connection.answered) == (6, 6)
-            assert (connection.messages.resent, connection.messages.unanswered) == (2, 0)
+            assert connection.messages.unanswered == 0
             assert stepped.failures() == {}
 
     def test_leaves_each_message_of_a_schedule_its_intended_time(self) -> None:
@@ -171,7 +237,6 @@ class TestAnOrderlyEnd:
             response = stepped.times().response
             assert (response.count, response.max_ns) == (3, 10 * MS)
             assert response.sum_ns == (10 + 9 + 8) * MS
-            assert connection.messages.resent == 2
 
     def test_of_a_connection_that_drains_leaves_the_rest_unanswered(self) -> None:
         with SteppedEngine() as stepped:
@@ -191,7 +256,7 @@ class TestAnOrderlyEnd:
             assert wire.channel.transmit() == NOTHING
             wire.channel.take_back()
             wire.connection.close(Event.CLOSE)
-            assert (wire.connection.submitted, wire.connection.answered) == (1, 1)
+            assert wire.channel.has_more
             wire.channel.revoke()
             assert (wire.connection.submitted, wire.connection.answered) == (3, 1)
             assert wire.channel.unanswered == 2
@@ -220,3 +285,130 @@ class TestAnOrderlyEnd:
             assert stepped.engine.pool.is_finished
             assert (connection.submitted, connection.answered) == (3, 1)
             assert (connection.messages.unanswered, stepped.engine.pool.cut_off) == (2, 2)
+
+    @pytest.mark.parametrize("ending", [b"OK bye\r\n", b""], ids=["announced", "at the end"])
+    def test_leaves_the_think_time_to_the_next_connection(self, ending: bytes) -> None:
+        talk = lines() if ending else conversation(b"one", reply="eof")
+        with SteppedEngine(model=thinking(5 * MS)) as stepped:
+            [connection] = stepped.open(1, talk)
+            stepped.start()
+            stepped.peers[0].sendall(ending or b"a page")
+            stepped.peers[0].shutdown(socket.SHUT_WR)
+            stepped.turn_until(lambda: connection.connects == 2)
+            assert connection.answered == 1
+            stepped.turn_at(5 * MS - 1)
+            assert connection.submitted == 1
+            stepped.turn_at(5 * MS)
+            assert connection.submitted == 2
+
+    def test_within_a_think_time_does_not_end_that(self) -> None:
+        with SteppedEngine(model=thinking(5 * MS)) as stepped:
+            [connection] = stepped.open(1, lines())
+            stepped.start()
+            stepped.answer(connection, b"OK\r\n")
+            stepped.turn_at(MS)
+            stepped.peers[0].sendall(b"+idle bye\r\n")
+            stepped.turn_until(lambda: connection.connects == 2)
+            stepped.turn_at(5 * MS - 1)
+            assert connection.submitted == 1
+            stepped.turn_at(5 * MS)
+            assert connection.submitted == 2
+            assert stepped.failures() == {}
+
+    def test_of_a_connection_that_was_of_no_use_is_a_failure(self) -> None:
+        """Otherwise a server that ends each connection at once would be connected to for ever."""
+        with SteppedEngine(ConnectionPolicy(reconnect=True)) as stepped:
+            [connection] = stepped.open(1, lines(pipeline=2, messages=2))
+            stepped.start()
+            for number in range(3):
+                stepped.turn_until(partial(has_peers, stepped, number + 1))
+                stepped.peers[number].sendall(b"+go away bye\r\n")
+                stepped.turn_until(lambda: connection.state is State.FAILED)
+                assert connection.messages.unanswered == 0  # they are sent again
+                stepped.clock.advance(connection.back_off_ns)
+            stepped.turn_until(partial(has_peers, stepped, 4))
+            stepped.turn_until(lambda: connection.in_flight == 2)
+            stepped.peers[3].sendall(b"OK\r\n" * 2)
+            stepped.turn_until(lambda: stepped.engine.pool.is_finished)
+            assert stepped.failures() == {(Phase.RECEIVE, Cause.CLOSED): 3}
+            assert (connection.submitted, connection.answered, connection.connects) == (2, 2, 4)
+
+    def test_of_an_idle_connection_is_none(self) -> None:
+        with SteppedEngine(model=schedule(SECOND)) as stepped:
+            [connection] = stepped.open(1, lines())
+            stepped.start()
+            stepped.turn_at(LONG_ENOUGH_NS)
+            stepped.peers[0].sendall(b"+idle bye\r\n")
+            stepped.turn_until(lambda: connection.connects == 2)
+            assert stepped.failures() == {}
+
+    @pytest.mark.parametrize("pipeline", [2, 32])
+    def test_is_none_where_the_server_has_read_only_some_of_what_was_sent(
+        self, pipeline: int
+    ) -> None:
+        """It answers the first and closes with bytes unread, which resets the connection."""
+        big = b"b" * 300_000 + b"\r\n"
+        with SteppedEngine(ConnectionPolicy(reconnect=True)) as stepped:
+            [connection] = stepped.open(1, lines(big, pipeline=pipeline))
+            stepped.start()
+            [peer] = stepped.peers
+            assert peer.recv(1000)
+            peer.sendall(b"OK bye\r\n")
+            peer.close()
+            stepped.turn_until(lambda: connection.connects == 2)
+            assert stepped.failures() == {}
+            assert (connection.answered, connection.messages.unanswered) == (1, 0)
+
+    def test_may_be_answered_and_that_need_not_succeed(self) -> None:
+        with SteppedEngine() as stepped:
+            [connection] = stepped.open(1, lines(messages=2))
+            stepped.start()
+            [peer] = stepped.peers
+            peer.sendall(b"PING\r\nOK bye\r\n")  # both in one read
+            peer.close()
+            stepped.turn_until(lambda: connection.connects == 2)
+            assert stepped.failures() == {}
+            assert connection.answered == 1
+
+    def test_does_not_wait_behind_many_that_are_to_begin(self) -> None:
+        with SteppedEngine() as stepped:
+            stepped.open(3 * TURN_EVENTS, lines())
+            stepped.clock.advance(LONG_ENOUGH_NS)
+            stepped.engine.start()
+            for peer in stepped.peers:
+                peer.sendall(b"+bye bye\r\n")
+            stepped.engine.turn(0)
+            assert stepped.engine.pool.closed == TURN_EVENTS
+
+    def test_leaves_what_code_has_made_unanswered(self) -> None:
+        """It cannot be sent again: the code would make another message."""
+        with SteppedEngine(ConnectionPolicy(reconnect=True)) as stepped:
+            made = Conversation(Made(), Rejecting(), Window(3, 3), (), 6)
+            [connection] = stepped.open(1, made)
+            stepped.start()
+            stepped.peers[0].sendall(b"OK bye\r\n")
+            stepped.turn_until(lambda: connection.failures > 0)
+            assert stepped.failures() == {(Phase.RECEIVE, Cause.CLOSED): 1}
+            assert (connection.answered, connection.messages.unanswered) == (1, 2)
+
+    def test_counts_each_message_once_all_the_time(self) -> None:
+        """What was taken back has been submitted: no count ever falls."""
+        with SteppedEngine(ConnectionPolicy(connect_interval_ns=SECOND)) as stepped:
+            [connection] = stepped.open(1, lines(pipeline=3))
+            stepped.start()
+            stepped.peers[0].sendall(b"OK bye\r\n")
+            stepped.turn_until(lambda: connection.messages.has_to_resend)
+            assert (connection.submitted, connection.answered, connection.in_flight) == (3, 1, 0)
+
+
+def has_peers(stepped: SteppedEngine, count: int) -> bool:
+    return len(stepped.peers) >= count
+
+
+class Made:
+    """Payloads that code makes as they are sent."""
+
+    items: tuple[bytes, ...] = ()
+
+    def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
+        return b"one\r\n" * count, (5,) * count

@@ -222,7 +222,7 @@ class OnRequest:
 
     def __init__(self) -> None:
         self.free: list[int] = []
-        self.stepped = SteppedEngine(RECONNECT, model=lambda *_: OnDemand([self]))
+        self.stepped = SteppedEngine(RECONNECT, model=lambda *_: OnDemand(lambda _: self))
         self.stepped.engine.start()
 
     def when_free(self, index: int) -> None:

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-from loadgen.engine.channel import MessageChannel, Records, Settle
+from loadgen.engine.channel import Host, MessageChannel, Records
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.rows import INDEX_MASK
 from loadgen.net.clock import Clock
@@ -30,7 +30,7 @@ class DatagramChannel:
         self.in_flight = 0
         self.transport: Transport | None = None
         self.intended_ns = self.sent_ns = self.submitted_ns = self.read_ns = 0
-        self.unanswered = self.resent = self.generation = 0
+        self.unanswered = self.generation = 0
         self.is_ending = self.is_queued = False
         self._conversation = conversation
         self._clock = clock
@@ -47,6 +47,9 @@ class DatagramChannel:
     def attach(self, transport: Transport) -> None:
         self.transport = transport
         self.generation += 1
+
+    def accept(self, rest: bytes) -> None:
+        raise AssertionError("there is no greeting")
 
     def begin(self, records: Records, *, scheduled: bool = False) -> None:
         self._records = records
@@ -122,7 +125,6 @@ class DatagramChannel:
         pass
 
     def take_back(self) -> None:
-        self.resent += len(self._open)
         self._left += len(self._open)
         self._submitted -= len(self._open)
         self._open.clear()
@@ -176,7 +178,7 @@ class DatagramChannel:
 
 
 def new_datagrams(
-    dialer: Dialer, origin: int, conversation: Conversation, clock: Clock, settle: Settle
+    dialer: Dialer, origin: int, conversation: Conversation, clock: Clock, host: Host
 ) -> MessageChannel:
     """Make the channels of a group."""
     return DatagramChannel(origin, conversation, clock)

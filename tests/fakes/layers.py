@@ -37,6 +37,10 @@ class Layer:
     def fileno(self) -> int:
         return self.socket.fileno()
 
+    @property
+    def phase(self) -> Phase:
+        return Phase.CONNECT
+
     def progress(self) -> int:
         if not self._has_greeted:
             self._out += HELLO

@@ -13,12 +13,12 @@ from loadgen.engine.rows import Row
 from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
-from loadgen.net.clock import monotonic_ns
+from loadgen.net.clock import Clock, monotonic_ns
 from loadgen.units import NS_PER_S
 
 
 class NotingRecorder(Recorder):
-    """A recorder that keeps the rows, and the replies that were rejected."""
+    """A recorder that keeps the rows as they are."""
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -29,10 +29,16 @@ class NotingRecorder(Recorder):
 class Served:
     """Runs an engine in turns; ``dialers`` have peers, each with a method ``serve``."""
 
-    def __init__(self, recorder: Recorder, groups: Sequence[Group], *dialers: Any) -> None:
-        selector = BoundedSelector(backends.open_selector("auto"), monotonic_ns)
+    def __init__(
+        self,
+        recorder: Recorder,
+        groups: Sequence[Group],
+        *dialers: Any,
+        clock: Clock = monotonic_ns,
+    ) -> None:
+        selector = BoundedSelector(backends.open_selector("auto"), clock)
         policy = ConnectionPolicy(io_timeout_ns=int(DEADLINE_S) * NS_PER_S, reconnect=True)
-        self.engine = Engine(selector, groups, recorder, monotonic_ns, policy)
+        self.engine = Engine(selector, groups, recorder, clock, policy)
         self._dialers = dialers
 
     def __enter__(self) -> Self:

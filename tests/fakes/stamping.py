@@ -39,7 +39,7 @@ class StampedWire(Wire):
         self.unread_bytes = 0
 
     def channel_of(self, talk: Conversation) -> StampedChannel:
-        return StampedChannel(self._index, talk, wall_ns, self._stamp_every)
+        return StampedChannel(self._index, talk, wall_ns, self, self._stamp_every)
 
     def pair(self) -> tuple[Any, socket.socket]:
         with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -75,10 +75,26 @@ class PairDialer(Dialer):
         return SocketTransport(sock)
 
 
+class NoHost:
+    """Stands for a pool where nothing is to be asked of one."""
+
+    def settle(self, channel: Channel, interest: int) -> None:
+        raise AssertionError(f"{channel} settles for {interest}")
+
+    def read_again(self, channel: Channel) -> None:
+        raise AssertionError(f"{channel} is to be read again")
+
+
+NO_HOST: Final = NoHost()
+
+
 def new_connections(count: int, talk: Conversation, clock: Clock) -> list[Connection]:
     """Return connections that have not been opened, and that are in no pool."""
     group = Group(PairDialer(), ClosedLoop())
-    return [Connection(group, talk, StreamChannel(index, talk, clock)) for index in range(count)]
+    return [
+        Connection(group, talk, StreamChannel(index, talk, clock, NO_HOST))
+        for index in range(count)
+    ]
 
 
 def socket_of(connection: Connection) -> Any:
@@ -113,7 +129,7 @@ class Wire:
         self.peer.close()
 
     def channel_of(self, talk: Conversation) -> StreamChannel:
-        return StreamChannel(0, talk, self.clock)
+        return StreamChannel(0, talk, self.clock, self)
 
     def come_up(self) -> None:
         """Connect, through a new socketpair; greet, where there is a first message."""
@@ -122,20 +138,25 @@ class Wire:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
         self.peer.settimeout(DEADLINE_S)
         self._dialer.sockets.append(ours)
-        self.connection.open(self.clock, self._settle)
+        self.connection.open(self.clock, self)
         self.receive()
 
-    def _settle(self, channel: Channel, interest: int) -> None:
+    def settle(self, channel: Channel, interest: int) -> None:
         """Do what a pool does, as far as a single connection needs it."""
         connection = self.connection
         channel.interest = interest
         if interest == NOTHING and connection.state is State.CONNECTING:
             connection.note_connected(self.clock())
             if connection.conversation.greeting:
-                connection.greet(self.clock, self._settle).begin(self._buffer)
+                connection.greet(self.clock, self).begin()
                 return
         if interest == NOTHING:
-            connection.come_up()
+            rest = connection.come_up(self.clock())
+            if rest:
+                self.channel.accept(rest)
+
+    def read_again(self, channel: Channel) -> None:
+        raise AssertionError("a plain socket has nothing inside")
 
     def pair(self) -> tuple[Any, socket.socket]:
         """Return the two ends of a new connection, ours and the peer's."""
@@ -354,7 +375,9 @@ def idle_channels(
 ) -> list[MessageChannel]:
     """Return channels that are open and have begun, and that nothing is in flight on."""
     talk = conversation(pipeline=pipeline, scheduled=scheduled)
-    made: list[MessageChannel] = [StreamChannel(index, talk, clock) for index in range(count)]
+    made: list[MessageChannel] = [
+        StreamChannel(index, talk, clock, NO_HOST) for index in range(count)
+    ]
     for channel in made:
         channel.attach(SocketTransport(Sink()))
         channel.begin(Recorder(0), scheduled=scheduled)

@@ -91,8 +91,8 @@ class Framing(Protocol):
     def reply_bytes(self, message_bytes: int) -> int | None:
         """Return how long the reply to a message of that length is; None if only its bytes tell.
 
-        Where this is known, a connection may skip its decoder whenever all replies in flight come
-        back in one read.
+        Where this is known, the decoder may be skipped or replaced by one that counts bytes: a
+        framing whose decoders tell more than how many replies are whole returns None.
         """
         ...
 

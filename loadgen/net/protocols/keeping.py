@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from loadgen.errors import LoadgenBug
 from loadgen.net.protocols.base import BaseDecoder, Framing
 
 
@@ -16,6 +17,9 @@ def _ignore(reply: bytes) -> None:
 @dataclass(frozen=True, slots=True)
 class Keeping:
     """Replies as ``framing`` frames them; its decoders keep the last one.
+
+    Not for a framing that accepts bytes that no message asked for: where its replies begin, only
+    its own decoders know.
 
     when_kept: called with each reply that is kept, from within `KeepingDecoder.feed` or ``end``.
     """
@@ -50,7 +54,8 @@ class KeepingDecoder(BaseDecoder):
         """The last reply that is whole; None until there is one, or since it was last set so."""
         self._form = form
         self._inner = form.framing.decoder()
-        self.unsolicited = self._inner.unsolicited
+        if self._inner.unsolicited:
+            raise LoadgenBug(f"{form.framing} cannot tell where its replies begin")
         self._awaited: deque[bytes] = deque()  # the messages whose replies are not whole
         self._begun = bytearray()  # the bytes of the first of these replies
 
@@ -86,8 +91,7 @@ class KeepingDecoder(BaseDecoder):
 
     def _is_more_than_awaited(self, replies: int) -> bool:
         are_last = replies == len(self._awaited)
-        is_beyond = are_last and self._inner.partial and not self.unsolicited
-        return is_beyond or replies > len(self._awaited)
+        return (are_last and self._inner.partial) or replies > len(self._awaited)
 
     def _keep(self, start: int, end: int) -> None:
         self.reply = bytes(self._begun[start:end])
