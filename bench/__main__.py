@@ -21,6 +21,7 @@ MEASUREMENTS: Final = {
     "locust_compare": "bench.locust_compare",
     "peers": "bench.peers.__main__",
     "samples": "bench.samples",
+    "option_tables": "bench.option_tables",
     "house": "bench.house",
     "coverage": "bench.coverage",
 }

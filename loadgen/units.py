@@ -1,11 +1,13 @@
 """Parsing and formatting durations, rates, sizes, counts and escapes.
 
-Inside loadgen a duration is an integer of nanoseconds and its name ends in ``_ns``; only the
-command line, the Plan and the outputs use seconds. Only this module converts between them.
+What a user writes is read by ``parse_…``; ``write_…`` is the inverse of some, and ``format_…`` is
+for people. Inside loadgen a duration is an integer of nanoseconds and its name ends in ``_ns``;
+only the command line, the Plan and the outputs use seconds. Only this module converts between them.
 """
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 
 NS_PER_S = 1_000_000_000
 
@@ -35,6 +37,7 @@ RATE_FORM = "write a number per second such as 500, 2.5k or 1m"
 SIZE_FORM = "write a number of bytes such as 64, 64k (KiB) or 1m (MiB)"
 MOMENT_FORM = "moment with its time zone, such as 2026-01-31T12:00:00.000+00:00"
 COUNT_FORM = "write a whole number such as 1000, 10k or 1m"
+PROCESS_FORM = "write a process id, as ps shows it"
 
 
 def seconds_to_ns(seconds: float) -> int:
@@ -61,6 +64,19 @@ def parse_duration_s(text: str) -> float:
     return sum(float(number) * _DURATION_NS[unit] for number, unit in parts) / NS_PER_S
 
 
+def write_duration_s(seconds: float) -> str:
+    """Return the text that `parse_duration_s` reads as ``seconds``: ``1.5s``."""
+    return f"{write_number(seconds)}s"
+
+
+def write_number(number: float | str) -> str:
+    """Return a number as all parsers read it, without an exponent; text as it is."""
+    if not isinstance(number, float):
+        return str(number)
+    text = format(Decimal(repr(number)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def parse_rate_per_s(text: str) -> float:
     """Return events per second: ``500``, ``50k``, ``2.5k/s``. Raises ValueError."""
     return _parse_scaled(text.strip().lower().removesuffix("/s"), _DECIMAL, RATE_FORM)
@@ -76,6 +92,11 @@ def parse_plain_count(text: str, form: str) -> int:
     if re.fullmatch(rf"[+-]?\d{{1,{_MOST_DIGITS}}}", text.strip()) is None:
         raise ValueError(form)
     return int(text)
+
+
+def parse_process(text: str) -> int:
+    """Return a process id, which is written in digits alone. Raises ValueError."""
+    return parse_plain_count(text, PROCESS_FORM)
 
 
 def parse_size_bytes(text: str) -> int:
@@ -195,3 +216,14 @@ def parse_escapes(text: str | bytes) -> bytes:
 
     encoded = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     return _ESCAPE.sub(replace, encoded)
+
+
+_WRITTEN = {0: r"\0", 9: r"\t", 10: r"\n", 13: r"\r", 92: r"\\"}
+
+
+def write_escapes(content: bytes) -> str:
+    """Return the text that `parse_escapes` reads as ``content``, in printable ASCII."""
+    return "".join(
+        _WRITTEN.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}")
+        for byte in content
+    )

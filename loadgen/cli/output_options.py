@@ -1,62 +1,47 @@
 """Options of ``loadgen run``: files to write, and text on the terminal."""
 
 import argparse
-from typing import Any, Final
+from typing import Final
 
 from loadgen.cli import parser, report
 from loadgen.errors import UsageError
 from loadgen.files import output_places
 from loadgen.files.output_places import STDOUT, Named
+from loadgen.plan.kinds import YES
+from loadgen.plan.options import Kind, Option, fields_in
+from loadgen.plan.plan import OUTPUT
 from loadgen.results import hdr_log
 
-_FILES: Final = {
-    "json": "--json",
-    "connections_csv": "--connections-csv",
-    "hdr_log": "--hdr-log",
-}
+_FILES: Final = {"json": "--json", "connections_csv": "--connections-csv", "hdr_log": "--hdr-log"}
 
 
-def add_output(group: Any) -> None:
-    """Add the options of output."""
-    group.add_argument(
-        "--json",
-        type=parser.output_file,
-        metavar="FILE",
-        help="write the whole record as JSON; - is standard output",
-    )
-    group.add_argument(
+_FILE: Final = Kind("FILE", parser.output_file)
+
+FIELDS: Final = fields_in(
+    OUTPUT,
+    Option("--json", _FILE, "write the whole record as JSON; - is standard output"),
+    Option(
         "--connections-csv",
-        type=parser.output_file,
-        metavar="FILE",
-        help="write a CSV file with a line for each connection; - is standard output",
-    )
-    group.add_argument(
+        _FILE,
+        "write a CSV file with a line for each connection; - is standard output",
+    ),
+    Option(
         "--hdr-log",
-        type=parser.output_file,
-        metavar="FILE",
-        help="write the latency of each second as an HdrHistogram log; - is standard output",
-    )
-    group.add_argument(
+        _FILE,
+        "write the latency of each second as an HdrHistogram log; - is standard output (needs "
+        "`pip install 'loadgen[hdr]'`)",
+    ),
+    Option(
         "--report",
-        type=parser.output_folder,
-        metavar="FOLDER",
-        help="write a page with figures of the run, FOLDER/index.html (`loadgen report --help`)",
-    )
-    group.add_argument(
-        "--redact",
-        action="store_true",
-        help="keep only length and digest of payloads, of the names of their files and of the "
-        "first message, in the record and in all that is made of it",
-    )
-    group.add_argument(
-        "-q", "--quiet", action="store_true", help="no live progress (a pipe never gets any)"
-    )
-    group.add_argument(
-        "-v", "--verbose", action="store_true", help="log events of connections to standard error"
-    )
-    group.add_argument(
-        "--dump-one", action="store_true", help="show the bytes of one connection on standard error"
-    )
+        Kind("FOLDER", parser.output_folder),
+        "write a page with figures of the run, FOLDER/index.html (`loadgen report --help`; needs "
+        "`pip install 'loadgen[report]'`)",
+    ),
+    Option("-q/--quiet", YES, "no live progress (a pipe never gets any)"),
+    Option("-v/--verbose", YES, "log events of connections to standard error"),
+    Option("--dump-one", YES, "show the bytes of one connection on standard error"),
+)
+"""The options of output, beside ``--redact`` of the plan."""
 
 
 def check_files(chosen: argparse.Namespace, read: list[Named]) -> None:

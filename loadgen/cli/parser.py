@@ -1,15 +1,16 @@
-"""Shared by the commands' parsers: typed options, and errors of one line."""
+"""Shared by the commands' parsers: options of a table, typed options, and errors of one line."""
 
 import argparse
 import difflib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from loadgen import units
 from loadgen.errors import UsageError, reason
+from loadgen.plan.options import COMMAND, Field, Group, Option
 from loadgen.text import quoted
 
 T = TypeVar("T")
@@ -64,26 +65,98 @@ def new_parser(word: str, description: str, epilog: str = "") -> Parser:
     )
 
 
-def _typed(parse: Callable[[str], T], form: str) -> Callable[[str], T]:
+class _Unread(NamedTuple):
+    """A text that may hold escapes: it is read when it is known whether ``--raw`` is given."""
+
+    option: Option
+    text: str
+
+    def read(self, is_raw: bool) -> Any:
+        kind = self.option.kind
+        try:
+            return (kind.raw if is_raw and kind.raw else kind).read(self.text)
+        except ValueError as error:
+            raise UsageError(
+                f"{self.option.name}: {error}; --raw takes backslashes literally"
+            ) from None
+
+
+def add_fields(parser: Parser, fields: Iterable[Field]) -> None:
+    """Add the options of ``fields``, in their groups; what is not given is None, of flags False."""
+    groups: dict[Group, Any] = {}
+    for field in fields:
+        if field.group not in groups:
+            title = f"{field.group.title} ({field.group.what})"
+            groups[field.group] = parser.add_argument_group(title)
+        home = groups[field.group]
+        options = field.options_of(COMMAND)
+        if len(options) > 1 and all(option.is_flag for option in options):
+            home = home.add_mutually_exclusive_group()
+        for option in options:
+            _add(home, field, option)
+
+
+def _add(home: Any, field: Field, option: Option) -> None:
+    text = field.help(option).replace("%", "%%")
+    if option.is_positional:
+        kind = option.kind
+        home.add_argument(field.name, nargs="?", type=kind.read, metavar=option.spelling, help=text)
+    elif option.is_flag:
+        home.add_argument(
+            *option.spellings,
+            dest=field.name,
+            action="store_const",
+            const=option.kind.constant,
+            default=field.default,
+            help=text,
+        )
+    else:
+        home.add_argument(
+            *option.spellings,
+            dest=field.name,
+            action="append" if field.is_repeated else "store",
+            type=_reader(option),
+            metavar=option.kind.metavar,
+            help=text,
+        )
+
+
+def _reader(option: Option) -> Callable[[str], Any]:
+    if option.kind.raw is not None:
+        return lambda text: _Unread(option, text)
+    return _typed(option.kind.read)
+
+
+def values_of(
+    chosen: argparse.Namespace, fields: Iterable[Field], is_raw: bool = False
+) -> dict[str, Any]:
+    """Return the values of ``fields`` that were given, by name. Raises UsageError.
+
+    is_raw: backslashes are taken literally.
+    """
+
+    def read(given: Any) -> Any:
+        return given.read(is_raw) if isinstance(given, _Unread) else given
+
+    return {
+        field.name: tuple(map(read, given)) if field.is_repeated else read(given)
+        for field in fields
+        if (given := getattr(chosen, field.name)) is not None
+    }
+
+
+def _typed(parse: Callable[[str], T]) -> Callable[[str], T]:
     def convert(text: str) -> T:
         try:
             return parse(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{quoted(text)} is not accepted; {form}") from None
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{quoted(text)} is not accepted; {error}") from None
 
     return convert
 
 
-def _plain_count(form: str) -> Callable[[str], int]:
-    return _typed(lambda text: units.parse_plain_count(text, form), form)
-
-
-duration_s = _typed(units.parse_duration_s, units.DURATION_FORM)
-rate_per_s = _typed(units.parse_rate_per_s, units.RATE_FORM)
-count = _typed(units.parse_count, units.COUNT_FORM)
-size_bytes = _typed(units.parse_size_bytes, units.SIZE_FORM)
-process = _plain_count("write a process id, as ps shows it")
-port = _plain_count("write a whole number from 1 to 65535, or 0 for a free port")
+duration_s = _typed(units.parse_duration_s)
+count = _typed(units.parse_count)
 
 
 def output_file(text: str) -> Path:

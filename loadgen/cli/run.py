@@ -13,13 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from loadgen.analysis.backends import Grid
 from loadgen.analysis.summary import summarise
 from loadgen.cli import output_options, report
+from loadgen.cli.in_turn import grid_of
 from loadgen.cli.output_files import Attempts, Output
-from loadgen.cli.run_options import (
-    grid_of,
-    new_parser,
-    plan_of,
-    plan_of_each_run,
-)
+from loadgen.cli.run_options import new_parser, plan_of, plan_of_each_run
 from loadgen.cli.stopping import stopping_on_signals
 from loadgen.files.output_places import STDOUT
 from loadgen.net.dump import dumping_first

@@ -2,20 +2,23 @@
 
 import sys
 from argparse import SUPPRESS
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from loadgen.cli import parser as cli_parser
 from loadgen.cli.output_files import write
 from loadgen.files import output_places
 from loadgen.files.encoded import as_json
-from loadgen.net import backends
-from loadgen.server.delays import NO_DELAY, parse_delay
+from loadgen.net.backends import NAMES
+from loadgen.plan.kinds import YES, count, one_of, text
+from loadgen.plan.options import Field, Group, Kind, Option, fields_in
+from loadgen.server.delays import parse_delay
 from loadgen.server.options import ServerOptions
 from loadgen.server.program import run_server
 from loadgen.server.stalls import parse_stall
 from loadgen.text import readable
-from loadgen.units import format_bytes, format_count
+from loadgen.units import format_bytes, format_count, parse_plain_count
 
 _DESCRIPTION = """\
 A non-blocking echo server on one selector, as a target to try loadgen on. It serves
@@ -53,23 +56,75 @@ examples:
   loadgen server --delay 200us --stall 100ms/1s --stall 1s@5s --ledger truth.bin"""
 
 
+_PORT_FORM: Final = "write a whole number from 1 to 65535, or 0 for a free port"
+_PORT: Final = Kind("N", lambda text: parse_plain_count(text, _PORT_FORM))
+_PATH: Final = Kind("PATH", lambda text: text.removeprefix("unix://"))
+
+_SOCKET: Final = Group("socket", "where it listens")
+_ANSWERS: Final = Group("answers", "how it behaves")
+_OUTPUT: Final = Group("output", "what to write")
+
+_GROUPS: Final = {
+    _SOCKET: {
+        "host": Option("--host", text("HOST"), "address to listen on"),
+        "port": Option("--port", _PORT, "port to listen on", default_note="a free one"),
+        "path": Option("--unix", _PATH, "listen on a UNIX socket instead"),
+        "backlog": Option(
+            "--backlog",
+            count(),
+            "connections that may wait to be accepted; the system may allow fewer",
+        ),
+    },
+    _ANSWERS: {
+        "delay": Option(
+            "--delay",
+            Kind("DELAY", parse_delay, write=None),
+            "send each answer that long after its request arrived, such as 1ms; see below",
+            default_note="at once",
+        ),
+        "seed": Option("--seed", count(), "seed of the random delays"),
+        "stalls": Option(
+            "--stall", Kind("WHEN", parse_stall), "stall, such as 1s@5s or 100ms/1s; see below"
+        ),
+        "sink": Option("--sink", YES, "read everything, answer nothing"),
+        "processes": Option(
+            "--processes", count(), "processes that share the port by SO_REUSEPORT"
+        ),
+        "backend": Option("--backend", one_of("NAME", *NAMES), "I/O multiplexer"),
+    },
+    _OUTPUT: {
+        "ledger": Option(
+            "--ledger",
+            Kind("FILE", Path),
+            "write the residence time of every message to this file; see below",
+        )
+    },
+}
+_DEFAULTS: Final = {each.name: each.default for each in fields(ServerOptions)}
+_FIELDS: Final = tuple(
+    Field(name, group, (option,), _DEFAULTS[name], is_repeated=_DEFAULTS[name] == ())
+    for group, options in _GROUPS.items()
+    for name, option in options.items()
+)
+_OWN: Final = fields_in(
+    _OUTPUT,
+    Option(
+        "--ready-file",
+        Kind("FILE", Path),
+        "write the address to this file once the server listens; it is removed at the end",
+    ),
+    Option(
+        "--json",
+        Kind("FILE", cli_parser.output_file),
+        "write the counts as JSON at the end; - is standard output",
+    ),
+)
+
+
 def main(arguments: list[str]) -> int:
     """Run the command; return the exit code."""
     chosen = _parser().parse_args(arguments)
-    path = chosen.unix or ""
-    server_options = ServerOptions(
-        host=chosen.host,
-        port=chosen.port,
-        path=path.removeprefix("unix://"),
-        delay=chosen.delay,
-        seed=chosen.seed,
-        stalls=tuple(chosen.stall),
-        ledger=chosen.ledger,
-        processes=chosen.processes,
-        sink=chosen.sink,
-        backlog=chosen.backlog,
-        backend=chosen.backend,
-    )
+    server_options = ServerOptions(**cli_parser.values_of(chosen, _FIELDS))
     written = (
         ("--json", chosen.json),
         ("--ledger", chosen.ledger),
@@ -97,84 +152,6 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> cli_parser.Parser:
     parser = cli_parser.new_parser("server", _DESCRIPTION, _EPILOG)
-    where = parser.add_argument_group("where it listens")
-    where.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)"
-    )
-    where.add_argument(
-        "--port",
-        type=cli_parser.port,
-        default=0,
-        metavar="N",
-        help="port to listen on (default 0: a free one)",
-    )
-    where.add_argument("--unix", metavar="PATH", help="listen on a UNIX socket instead")
-    where.add_argument(
-        "--backlog",
-        type=cli_parser.count,
-        default=4096,
-        metavar="N",
-        help="connections that may wait to be accepted (default 4096; the system may allow fewer)",
-    )
-    _add_behaviour(parser.add_argument_group("how it behaves"))
-    _add_output(parser.add_argument_group("output"))
+    cli_parser.add_fields(parser, (*_FIELDS, *_OWN))
+    parser.add_argument("--until-stdin-closes", action="store_true", help=SUPPRESS)
     return parser
-
-
-def _add_behaviour(how: Any) -> None:
-    how.add_argument(
-        "--delay",
-        type=parse_delay,
-        default=NO_DELAY,
-        metavar="DELAY",
-        help="send each answer that long after its request arrived, such as 1ms (default 0); see "
-        "below",
-    )
-    how.add_argument(
-        "--seed",
-        type=cli_parser.count,
-        default=0,
-        metavar="N",
-        help="seed of the random delays (default 0)",
-    )
-    how.add_argument(
-        "--stall",
-        type=parse_stall,
-        action="append",
-        default=[],
-        metavar="WHEN",
-        help="stall, such as 1s@5s or 100ms/1s; repeatable; see below",
-    )
-    how.add_argument("--sink", action="store_true", help="read everything, answer nothing")
-    how.add_argument(
-        "--processes",
-        type=cli_parser.count,
-        default=1,
-        metavar="N",
-        help="processes that share the port by SO_REUSEPORT (default 1)",
-    )
-    how.add_argument(
-        "--backend", choices=backends.NAMES, default="auto", help="I/O multiplexer (default auto)"
-    )
-
-
-def _add_output(output: Any) -> None:
-    output.add_argument(
-        "--ready-file",
-        type=Path,
-        metavar="FILE",
-        help="write the address to this file once the server listens; it is removed at the end",
-    )
-    output.add_argument(
-        "--json",
-        type=cli_parser.output_file,
-        metavar="FILE",
-        help="write the counts as JSON at the end; - is standard output",
-    )
-    output.add_argument(
-        "--ledger",
-        type=Path,
-        metavar="FILE",
-        help="write the residence time of every message to this file; see below",
-    )
-    output.add_argument("--until-stdin-closes", action="store_true", help=SUPPRESS)

@@ -1,42 +1,38 @@
 """Loadgen's options on Locust's command line and start form."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from loadgen import units
 from loadgen.errors import UsageError, reason
 from loadgen.files.writing import check_writable, identity
-from loadgen.net import backends, protocols
-from loadgen.plan.payloads import SizePayload
-from loadgen.plan.plan import TIMESTAMPS
+from loadgen.plan import Plan
+from loadgen.plan.options import LOCUST, Field, Option, fields_of
 
-# Every value is text, as the web form has it; empty means not given.
-_OPTIONS: Final = {
-    "--backend": f"I/O multiplexer: {', '.join(backends.NAMES)}",
-    "--reply": f"when a reply is whole: {protocols.FORMS}",
-    "--max-reply": "the longest reply whose end the server decides, such as 16m",
-    "--payload": r"what each user sends; \r \n \t \0 \\ \xHH are understood",
-    "--size": "or this many bytes, such as 64 or 1k",
-    "--connections-per-user": "connections of each user",
-    "--pipeline": "messages in flight on each connection",
-    "--rate-per-user": "messages per second of each user, each at its intended time (open loop)",
-    "--timestamps": f"which clock says when a reply arrived: {', '.join(TIMESTAMPS)}",
-    "--io-timeout": "for a connection to make progress while it waits, such as 2s",
-    "--reply-timeout": "for a reply to be whole, from the moment its message was sent, such as 30s",
-}
 _FILE: Final = "--loadgen-json"
 _REDACT: Final = "--loadgen-redact"
 
 
-def add_to(parser: Any) -> None:
+def options_of(plan_class: type[Plan] = Plan) -> Iterator[tuple[Field, Option]]:
+    """Yield each option of a plan that is one of Locust's options too, with its field."""
+    for field in fields_of(plan_class):
+        for option in field.options_of(LOCUST):
+            yield field, option
+
+
+def add_to(parser: Any, plan_class: type[Plan] = Plan) -> None:
     """Add the options to Locust's ``parser``; what is given there overrides the user classes."""
     group = parser.add_argument_group(
         "loadgen", "For SocketUser and ScriptedSocketUser; overrides the attributes of the classes."
     )
-    for option, text in _OPTIONS.items():
-        action = group.add_argument(option, default="", metavar="VALUE", help=text)
+    for _, option in options_of(plan_class):
+        text = option.about.replace("%", "%%")
+        if option.is_flag:
+            action = group.add_argument(option.name, action="store_true", help=text)
+        else:  # text, as the web form has it; empty means not given
+            metavar = option.kind.metavar
+            action = group.add_argument(option.name, default="", metavar=metavar, help=text)
         # Locust's parser sets these where it adds an option itself, but not in a group.
         action.include_in_web_ui = True
         action.is_secret = action.is_required = action.is_multiple = False
@@ -119,51 +115,27 @@ def run_of(chosen: Any) -> int:
     return int(getattr(chosen, "loadgen_run", 0))
 
 
-def overrides(chosen: Any) -> dict[str, Any]:
+def overrides(chosen: Any, plan_class: type[Plan] = Plan) -> dict[str, Any]:
     """Return the attributes of a Plan that ``chosen``, Locust's parsed options, set.
 
     Raises UsageError naming the option, the value and what is accepted.
     """
-    given = {
-        option: str(value)
-        for option in _OPTIONS
-        if (value := getattr(chosen, option.removeprefix("--").replace("-", "_"), ""))
-    }
-    if "--payload" in given and "--size" in given:
-        raise UsageError("--payload and --size both say what to send; give one")
-    attributes = {_ATTRIBUTES[option]: _value(option, text) for option, text in given.items()}
+    given: dict[Field, list[tuple[Option, Any]]] = {}
+    for field, option in options_of(plan_class):
+        value = getattr(chosen, option.name.removeprefix("--").replace("-", "_"), "")
+        if value:
+            given.setdefault(field, []).append((option, value))
+    for field, options in given.items():
+        field.group.check_one([option.name for option, _ in options])
+    attributes = {field.name: _value(field, *options[0]) for field, options in given.items()}
     return attributes | ({"redact": True} if getattr(chosen, "loadgen_redact", False) else {})
 
 
-_ATTRIBUTES: Final = {
-    "--backend": "backend",
-    "--reply": "reply",
-    "--max-reply": "max_reply_bytes",
-    "--payload": "payloads",
-    "--size": "payloads",
-    "--connections-per-user": "connections",
-    "--pipeline": "pipeline",
-    "--rate-per-user": "rate",
-    "--timestamps": "timestamps",
-    "--io-timeout": "io_timeout_s",
-    "--reply-timeout": "reply_timeout_s",
-}
-
-
-def _value(option: str, text: str) -> Any:
+def _value(field: Field, option: Option, given: Any) -> Any:
+    if option.is_flag:
+        return option.kind.constant
     try:
-        match option:
-            case "--payload":
-                return (units.parse_escapes(text),)
-            case "--size":
-                return (SizePayload(units.parse_size_bytes(text)),)
-            case "--max-reply":
-                return units.parse_size_bytes(text)
-            case "--connections-per-user" | "--pipeline":
-                return units.parse_count(text)
-            case "--io-timeout" | "--reply-timeout":
-                return units.parse_duration_s(text)
-            case _:
-                return text
+        value = option.kind.read(str(given))
     except ValueError as error:
-        raise UsageError.of(option, text, str(error)) from None
+        raise UsageError.of(option.name, given, str(error)) from None
+    return (value,) if field.is_repeated else value

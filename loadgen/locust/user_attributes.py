@@ -8,55 +8,44 @@ import msgspec
 
 from loadgen.errors import UsageError
 from loadgen.plan import Plan
+from loadgen.plan.options import fields_of
 
-ATTRIBUTES: Final = (
-    *("payloads", "reply", "max_reply_bytes", "verify", "first_message", "pipeline", "connections"),
-    *("rate", "arrivals", "unlimited", "seed", "backend"),
-    *("timestamps", "timestamp_sample"),
-    *("connect_timeout_s", "io_timeout_s", "reply_timeout_s"),
-    *("drain_s", "reconnect", "nagle"),
-    *("send_buffer_bytes", "receive_buffer_bytes", "redact"),
+
+def attributes_of(plan_class: type[Plan]) -> tuple[str, ...]:
+    """Return the attributes of a SocketUser, which mean what they mean in a plan.
+
+    ``rate`` and ``connections`` are per user.
+    """
+    return tuple(each.name for each in fields_of(plan_class) if each.is_attribute)
+
+
+ATTRIBUTES: Final = attributes_of(Plan)
+
+SCRIPTED_ATTRIBUTES: Final = tuple(
+    each.name for each in fields_of(Plan) if each.is_attribute_of_scripts
 )
-"""The attributes of a user class that mean what they mean in a Plan. `rate` and `connections` are
-per user."""
-
-_NOT_OF_SCRIPTS: Final = (
-    *("payloads", "verify", "pipeline", "connections"),
-    *("rate", "arrivals", "unlimited", "seed"),
-)
-
-SCRIPTED_ATTRIBUTES: Final = tuple(name for name in ATTRIBUTES if name not in _NOT_OF_SCRIPTS)
 """Those that apply where a script decides what is sent, and when."""
-
-_INSTEAD: Final = {
-    "target": "host",
-    "duration_s": "Locust's --run-time",
-    "messages": "Locust's --run-time, or a ScriptedSocketUser that stops",
-    "warmup_s": "Locust's --reset-stats",
-    "stages": "a LoadTestShape",
-    "think": "wait_time",
-    "rate_per_connection": "rate, which is that of one user",
-    "connect_rate_per_s": "Locust's --spawn-rate",
-    "checks": "Locust's own ways to fail a run, or `loadgen.check` on the record",
-    "probe": "a user class of fixed_count 1",
-    "pacing": "nothing: gevent's loop waits in whole milliseconds",
-}
 
 _BACKENDS: Final = ("auto", "epoll", "kqueue", "devpoll")
 
 
-def plan_of(user_class: type, attributes: tuple[str, ...], overrides: Mapping[str, Any]) -> Plan:
+def plan_of(
+    user_class: type,
+    attributes: tuple[str, ...],
+    overrides: Mapping[str, Any],
+    plan_class: type[Plan] = Plan,
+) -> Plan:
     """Return the plan of one user of ``user_class``; ``overrides`` replace its attributes.
 
     Raises UsageError naming the class, the attribute, the value and what is accepted.
     """
-    _check_spelling(user_class, attributes)
+    _check_spelling(user_class, attributes, plan_class)
     chosen = {name: getattr(user_class, name) for name in attributes if hasattr(user_class, name)}
     chosen |= {name: value for name, value in overrides.items() if name in attributes}
     if isinstance(chosen.get("payloads"), list):
         chosen["payloads"] = tuple(chosen["payloads"])
     try:
-        plan = Plan(**chosen)
+        plan = plan_class(**chosen)
         profile = plan.profile()
         if profile is not None and profile.stages:
             raise UsageError.of("--rate", plan.rate, "a user has one rate; ramp with users")
@@ -91,8 +80,9 @@ def checked(message: object) -> bytes:
     return message
 
 
-def _check_spelling(user_class: type, attributes: tuple[str, ...]) -> None:
+def _check_spelling(user_class: type, attributes: tuple[str, ...], plan_class: type[Plan]) -> None:
     """Refuse attributes that are a misspelt or unused attribute of a plan: they have no effect."""
+    unused = {each.name: each.in_locust.instead for each in fields_of(plan_class)}
     understood = set(attributes)
     own: list[tuple[str, Any]] = []
     for base in user_class.__mro__:
@@ -101,14 +91,18 @@ def _check_spelling(user_class: type, attributes: tuple[str, ...]) -> None:
         else:
             own += vars(base).items()
     for name, value in own:
-        if name not in understood and not name.startswith("_"):
-            _check_name(f"{user_class.__name__}.{name}", name, value, attributes)
+        if name in understood or name.startswith("_"):
+            continue
+        place = f"{user_class.__name__}.{name}"
+        if name in unused:
+            instead = unused[name] or "a SocketUser"
+            raise UsageError(
+                f"{place} is a plan's attribute that has no effect here; use {instead}"
+            )
+        _check_name(place, name, value, attributes)
 
 
 def _check_name(place: str, name: str, value: object, attributes: tuple[str, ...]) -> None:
-    if name in Plan.__struct_fields__:
-        instead = _INSTEAD.get(name, "a SocketUser")
-        raise UsageError(f"{place} is a plan's attribute that has no effect here; use {instead}")
     if hasattr(value, "__get__"):
         return  # a method, not a value
     with_unit = [each for each in attributes if each.rpartition("_")[2] in ("s", "bytes")]

@@ -11,7 +11,8 @@ from command import Ended, check_refused, ended, loadgen, loadgen_here, running
 from servers import ScriptedServer, answers_garbage, echoes
 
 from loadgen.analysis.backends import BackendsRecord, from_json
-from loadgen.cli.run_options import grid_of, new_parser, plan_of_each_run
+from loadgen.cli.in_turn import grid_of
+from loadgen.cli.run_options import new_parser, plan_of_each_run
 from loadgen.net import backends
 
 HERE = backends.available()

@@ -16,6 +16,7 @@ from servers import ScriptedServer, echoes
 
 from loadgen.cli.run_options import new_parser
 from loadgen.net import backends
+from loadgen.plan.payloads import SizePayload
 from loadgen.results.record import from_json
 
 NINES = "9" * 400  # more than a float can hold
@@ -67,7 +68,7 @@ def test_whole_numbers_are_taken_exactly(tmp_path: Path, capfd: pytest.CaptureFi
     assert done.code == 0
     assert from_json(path.read_bytes()).plan.seed == number
     chosen = new_parser().parse_args(["-n", str(number), "--size", str(number)])
-    assert (chosen.messages, chosen.payloads) == (number, [("size", number)])
+    assert (chosen.messages, chosen.payloads) == (number, [SizePayload(number)])
 
 
 @pytest.mark.parametrize("option", ["--payload-file", "--payload-lines"])

@@ -40,6 +40,7 @@ def plan(*arguments: str) -> Plan:
         ("--seed 0", {"seed": 0}),
         ("--pacing precise", {"pacing": "precise"}),
         ("--warmup 2s", {"warmup_s": 2.0}),
+        (r"--first-reply delimiter:\n", {"first_reply": r"delimiter:\n"}),
         ("--timestamps user", {"timestamps": "user"}),
         ("--timestamp-sample 10", {"timestamp_sample": 10}),
         ("--probe", {"probe": True}),
@@ -125,14 +126,16 @@ def test_help_stays_within_a_hundred_columns_and_has_a_group_for_each_subject(
     assert max(map(len, text.splitlines())) <= 100
     groups = dict(re.findall(r"^(\w[^\n]*):\n((?:  .*\n)+)", text, re.MULTILINE))
     for group, options in {
-        "load": ("--warmup", "--duration", "--pipeline"),
-        "open loop, and think time": (
+        "connections (how to connect)": ("-c", "--backend", "--rounds", "--io-timeout"),
+        "load (how much to send)": (
+            *("--warmup", "--duration", "--pipeline", "--find-max"),
             *("--rate", "--rate-per-conn", "--stages", "--arrivals", "--open", "--think"),
             *("--pacing", "--seed"),
         ),
-        "measurement and checks": (
+        "message (what to send)": ("--payload", "--size", "--first-reply", "--raw"),
+        "measurement and checks (what to measure)": (
             *("--timestamps", "--timestamp-sample", "--probe", "--no-probe"),
-            *("--check", "--strict", "--find-max"),
+            *("--check", "--strict", "--watch", "--watch-pid"),
         ),
     }.items():
         for option in options:

@@ -184,7 +184,7 @@ def test_one_way_has_no_latency_to_show(here: Here) -> None:
 def test_help_shows_the_groups(here: Here) -> None:
     done = here("--help")
     assert done.code == 0
-    for group in ("load", "payload", "reply", "connections", "output"):
+    for group in ("target", "connections", "load", "message", "reply", "output"):
         assert re.search(rf"^{group}\b.*:$", done.stdout, re.MULTILINE), group
     for option in ("--conns", "--pipeline", "--payload-lines", "--verify", "--drain", "--json"):
         assert option in done.stdout

@@ -6,13 +6,15 @@ import pytest
 
 from loadgen.errors import UsageError
 from loadgen.net import backends, protocols
+from loadgen.plan.load import DEFAULT_DURATION_S
 from loadgen.plan.payloads import (
     FilePayload,
     LinesPayload,
     MadePayload,
     SizePayload,
 )
-from loadgen.plan.plan import DEFAULT_DURATION_S, Plan
+from loadgen.plan.plan import Plan
+from loadgen.plan.redaction import redacted_plan
 
 
 def refusal_of(**values: Any) -> str:
@@ -130,6 +132,48 @@ class TestReply:
         self, values: dict[str, Any], option: str
     ) -> None:
         assert refusal_of(reply="eof", **values).endswith(f"it does not go with {option}")
+
+
+class TestGreeting:
+    def test_is_none_unless_it_is_asked_for(self) -> None:
+        assert Plan().greeting() == ()
+
+    def test_is_the_first_message_whose_reply_is_whole_as_all_are(self) -> None:
+        plan = Plan(first_message=b"HI\n", reply=r"delimiter:\n", max_reply_bytes=9)
+        assert plan.greeting() == ((b"HI\n", protocols.Delimiter(b"\n", 9)),)
+        assert Plan(first_message=b"HI", verify=True).greeting() == ((b"HI", protocols.Echo(True)),)
+
+    def test_has_a_reply_of_its_own_form(self) -> None:
+        plan = Plan(first_message=b"HI", first_reply="fixed:3", reply="length:u8")
+        assert plan.greeting() == ((b"HI", protocols.Fixed(3)),)
+        limited = Plan(first_message=b"HI", first_reply="length:u8", max_reply_bytes=5)
+        assert limited.greeting() == ((b"HI", protocols.parse("length:u8", 5)),)
+
+    def test_is_awaited_where_the_server_speaks_first(self) -> None:
+        assert Plan(first_reply=r"delimiter:\n").greeting() == ((b"", protocols.Delimiter(b"\n")),)
+
+    @pytest.mark.parametrize(
+        ("values", "refusal"),
+        [
+            ({"first_reply": "none"}, "--first-reply: 'none' is not accepted; the load begins"),
+            ({"first_reply": "eof"}, "--first-reply: 'eof' is not accepted; the load begins"),
+            ({"first_reply": "lines"}, "--first-reply: 'lines' is not accepted; write echo, "),
+            ({"first_reply": "fixed:x"}, "--first-reply: 'fixed:x' is not accepted; after fixed"),
+            ({"first_reply": "echo"}, "--first-reply: 'echo' is not accepted; there is no --first"),
+            ({"first_reply": "fixed:1", "reply": "none"}, "--reply none awaits no reply; it does"),
+            ({"first_reply": "fixed:1", "reply": "eof"}, "--reply eof ends the connection with"),
+        ],
+        ids=str,
+    )
+    def test_is_refused_where_it_never_ends_or_is_not_followed(
+        self, values: dict[str, Any], refusal: str
+    ) -> None:
+        assert refusal_of(**values).startswith(refusal)
+
+    def test_cannot_be_sent_where_it_is_redacted(self) -> None:
+        plan = redacted_plan(Plan(first_message=b"secret"))
+        with pytest.raises(UsageError, match="first message: it is redacted"):
+            plan.greeting()
 
 
 class TestValue:

@@ -10,7 +10,8 @@ import pytest
 from loadgen.errors import UsageError
 from loadgen.net import pacing
 from loadgen.plan.arrivals import ARRIVALS
-from loadgen.plan.plan import DEFAULT_DURATION_S, TIMESTAMPS, Plan
+from loadgen.plan.load import DEFAULT_DURATION_S
+from loadgen.plan.plan import TIMESTAMPS, Plan
 from loadgen.plan.profile import Profile
 
 OPEN_LOOPS: dict[str, Any] = {

@@ -35,12 +35,19 @@ FORMS = (
 _LENGTH = re.compile(r"u(8|16|32|64)(be|le)?(,header-included)?")
 
 
-def parse(text: str, max_reply_bytes: int = NO_LIMIT_BYTES) -> Framing:
+def parse(text: str, max_reply_bytes: int = NO_LIMIT_BYTES, option: str = "--reply") -> Framing:
     r"""Return the framing that ``text`` names: ``echo``, ``fixed:64``, ``delimiter:\r\n``…
 
     ``max_reply_bytes`` applies to those whose length the peer decides.
-    Raises UsageError naming the text and the accepted forms.
+    Raises UsageError naming the ``option``, the text and the accepted forms.
     """
+    try:
+        return _parse(text, max_reply_bytes)
+    except ValueError as error:
+        raise UsageError.of(option, text, str(error)) from None
+
+
+def _parse(text: str, max_reply_bytes: int) -> Framing:
     name, colon, argument = text.partition(":")
     match name, bool(colon):
         case "echo", False:
@@ -50,41 +57,36 @@ def parse(text: str, max_reply_bytes: int = NO_LIMIT_BYTES) -> Framing:
         case "eof", False:
             return UntilEof(max_reply_bytes)
         case "fixed", True:
-            return _fixed(text, argument)
+            return _fixed(argument)
         case "delimiter", True:
-            return _delimiter(text, argument, max_reply_bytes)
+            return _delimiter(argument, max_reply_bytes)
         case "length", True:
-            return _length(text, argument, max_reply_bytes)
+            return _length(argument, max_reply_bytes)
         case _:
-            raise UsageError.of("--reply", text, f"write {FORMS}")
+            raise ValueError(f"write {FORMS}")
 
 
-def _fixed(text: str, argument: str) -> Fixed:
+def _fixed(argument: str) -> Fixed:
     try:
         size_bytes = parse_size_bytes(argument)
     except ValueError:
-        raise UsageError.of("--reply", text, f"after fixed: {SIZE_FORM}") from None
+        raise ValueError(f"after fixed: {SIZE_FORM}") from None
     if size_bytes < 1:
-        raise UsageError.of("--reply", text, "a reply has one byte or more; for none, write none")
+        raise ValueError("a reply has one byte or more; for none, write none")
     return Fixed(size_bytes)
 
 
-def _delimiter(text: str, argument: str, max_reply_bytes: int) -> Delimiter:
-    try:
-        mark = parse_escapes(argument)
-    except ValueError as error:
-        raise UsageError.of("--reply", text, str(error)) from None
+def _delimiter(argument: str, max_reply_bytes: int) -> Delimiter:
+    mark = parse_escapes(argument)
     if not mark:
-        raise UsageError.of("--reply", text, r"a delimiter has one byte or more, such as '\n'")
+        raise ValueError(r"a delimiter has one byte or more, such as '\n'")
     return Delimiter(mark, max_reply_bytes)
 
 
-def _length(text: str, argument: str, max_reply_bytes: int) -> LengthPrefix:
+def _length(argument: str, max_reply_bytes: int) -> LengthPrefix:
     match = _LENGTH.fullmatch(argument)
     if match is None:
-        raise UsageError.of(
-            "--reply",
-            text,
+        raise ValueError(
             "after length: write u8, u16, u32 or u64, then be or le, "
             "then ,header-included if the length counts itself",
         )

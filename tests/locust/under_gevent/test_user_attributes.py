@@ -10,12 +10,13 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 import pytest
 from local_run import LocalRun
 from locust import User, between, constant, tag, task
-from locust.argument_parser import get_parser, ui_extra_args_dict
+from locust.argument_parser import LocustArgumentParser, get_parser, ui_extra_args_dict
+from longer_plan import LongerPlan, LongestPlan
 
 from loadgen.errors import UsageError
-from loadgen.locust import ScriptedSocketUser, SocketUser, arguments
+from loadgen.locust import ScriptedSocketUser, SocketUser, arguments, user_attributes
 from loadgen.locust.arguments import CommandLine
-from loadgen.locust.user_attributes import ATTRIBUTES, SCRIPTED_ATTRIBUTES
+from loadgen.locust.user_attributes import ATTRIBUTES, SCRIPTED_ATTRIBUTES, attributes_of
 from loadgen.plan import Plan
 from loadgen.plan.payloads import MadePayload, SizePayload
 
@@ -52,6 +53,7 @@ class TestAttributes:
             ("reply", "fixed:9"),
             ("verify", True),
             ("first_message", b"hello"),
+            ("first_reply", r"delimiter:\n"),
             ("pipeline", 4),
             ("connections", 10),
             ("rate", 50.0),
@@ -440,8 +442,8 @@ class TestCommandLine:
 
     def test_is_shown_in_the_web_form_too_but_for_the_file(self) -> None:
         shown = ui_extra_args_dict([])
-        for option in arguments._OPTIONS:
-            assert option.removeprefix("--").replace("-", "_") in shown
+        for _, option in arguments.options_of():
+            assert option.name.removeprefix("--").replace("-", "_") in shown
         assert "loadgen_json" not in shown
 
     @pytest.mark.parametrize(
@@ -486,3 +488,42 @@ class TestHost:
 
     def test_and_a_name_are_what_locust_lists(self) -> None:
         assert user_class(host="h:1", name="shop").work(NO_OPTIONS).name == "shop"
+
+
+class TestOneMoreField:
+    """Of a plan: it is declared once (tests/plan/test_options.py)."""
+
+    def test_is_an_attribute_of_a_user_class(self) -> None:
+        attributes = attributes_of(LongerPlan)
+        made = user_class(probe_rate_per_s=5.0)
+        plan: Any = user_attributes.plan_of(made, attributes, {}, LongerPlan)
+        assert plan.probe_rate_per_s == 5
+        wrong = user_class(prob_rate_per_s=5.0)
+        with pytest.raises(UsageError, match=r"did you mean probe_rate_per_s\?"):
+            user_attributes.plan_of(wrong, attributes, {}, LongerPlan)
+
+    def test_is_no_attribute_where_something_is_used_instead(self) -> None:
+        attributes = attributes_of(LongestPlan)
+        with pytest.raises(UsageError, match="has no effect here; use trust"):
+            user_attributes.plan_of(user_class(is_trusting=True), attributes, {}, LongestPlan)
+
+    def test_is_an_option_of_locust_and_of_its_form(self) -> None:
+        parser = LocustArgumentParser()
+        arguments.add_to(parser, LongerPlan)
+        assert "probe_rate" in parser.args_included_in_web_ui
+        chosen = parser.parse_args(["--probe-rate", "2.5k"])
+        assert arguments.overrides(chosen, LongerPlan) == {"probe_rate_per_s": 2500.0}
+        chosen = parser.parse_args(["--probe-rate", "fast"])
+        with pytest.raises(UsageError, match="--probe-rate: 'fast' is not accepted; write a numb"):
+            arguments.overrides(chosen, LongerPlan)
+
+    def test_may_be_a_flag_or_one_of_several_values(self) -> None:
+        parser = LocustArgumentParser()
+        arguments.add_to(parser, LongestPlan)
+        assert {"header", "trusting"} < parser.args_included_in_web_ui.keys()
+        assert arguments.overrides(parser.parse_args([]), LongestPlan) == {}
+        chosen = parser.parse_args(["--header", "a: 1", "--trusting"])
+        assert arguments.overrides(chosen, LongestPlan) == {
+            "headers": ("a: 1",),
+            "is_trusting": True,
+        }

@@ -1,0 +1,37 @@
+"""A Plan with more fields, each declared once, as every option of a Plan is."""
+
+from typing import Annotated
+
+from loadgen.plan import Plan
+from loadgen.plan.kinds import BYTES, NAME, NO, RATE, YES, one_of, text
+from loadgen.plan.messages import MESSAGE
+from loadgen.plan.options import EVERYWHERE, InLocust, Option
+from loadgen.plan.plan import MEASUREMENT
+
+PROBES = Option("--probe-rate", RATE, "probes per second", place=EVERYWHERE)
+
+
+class LongerPlan(Plan, frozen=True, kw_only=True):
+    """One more field, which all that is made of the table must know."""
+
+    probe_rate_per_s: Annotated[float, MEASUREMENT, PROBES] = 3.0
+
+
+class LongestPlan(Plan, frozen=True, kw_only=True):
+    """A field of each shape that a protocol may bring."""
+
+    headers: Annotated[
+        tuple[str, ...], MESSAGE, Option("-H/--header", text("LINE"), "a header", place=EVERYWHERE)
+    ] = ()
+    method: Annotated[
+        str, MESSAGE, Option("--method", one_of("NAME", "GET", "PUT"), "the method"), InLocust()
+    ] = "GET"
+    body: Annotated[bytes | None, MESSAGE, Option("--body", BYTES, "what follows")] = None
+    ca_file: Annotated[str | None, MESSAGE, Option("--ca-file", NAME, "whom to trust")] = None
+    is_trusting: Annotated[
+        bool,
+        MESSAGE,
+        Option("--trusting", YES, "trust anyone", place=EVERYWHERE),
+        Option("--no-trusting", NO, "trust nobody"),
+        InLocust(instead="trust"),
+    ] = True
