@@ -12,7 +12,6 @@ from loadgen.plan.payloads import (
     LARGEST_BYTES,
     PayloadQueue,
     Payloads,
-    first_message,
 )
 
 
@@ -100,5 +99,4 @@ class Conversation:
 
 def greeting_of(plan: Plan) -> tuple[GreetingStep, ...]:
     """Return the greeting of every connection of ``plan``."""
-    message = first_message(plan.first_message)
-    return (GreetingStep(message, plan.framing()),) if message else ()
+    return tuple(GreetingStep(message, framing) for message, framing in plan.greeting())
