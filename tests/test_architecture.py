@@ -24,7 +24,7 @@ REPORTS: Final = house.ROOT / "reports"
 DOORS: Final = {
     "socket": [
         *("net.address", "net.dialer", "net.timestamps", "net.transport"),
-        *("runner.probe", "server*", "cli.run"),
+        *("server*", "cli.run"),
     ],
     "selectors": [
         *("net.backends", "net.pacing", "net.transport", "engine.selector"),

@@ -17,12 +17,10 @@ an outstanding reply is given up, so that no server can delay a run through its 
 """
 
 import contextlib
-import errno
 import os
 import random
 import select
 import selectors
-import socket
 import subprocess
 import sys
 import time
@@ -35,15 +33,17 @@ import msgspec
 
 from loadgen.files.encoded import as_json
 from loadgen.files.writing import write_whole
-from loadgen.net.address import Endpoint, refuse_self_connection
+from loadgen.net.address import Endpoint
 from loadgen.net.clock import NEVER_NS
-from loadgen.net.failure import Cause
+from loadgen.net.failure import Cause, ConnectionFailed
 from loadgen.net.protocols import FramingError, UntilEof
+from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, WRITE, Transport
 from loadgen.plan import Plan, payloads
 from loadgen.plan.payloads import Payloads
 from loadgen.results.distribution import NO_VALUES, Distribution
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ProbeRecord
+from loadgen.runner.assembly import dialer_of
 from loadgen.text import escaped, unescaped
 from loadgen.units import ns_to_seconds, seconds_to_ns
 
@@ -224,26 +224,27 @@ class ControlChannel:
         self._descriptor = descriptor
         self._has_ended = False
 
-    def wait(self, until_ns: int, sock: socket.socket | None = None, *, to_write: bool) -> bool:
-        """Wait until ``sock`` is ready, or until ``until_ns``; return whether it is ready.
+    def wait(
+        self, until_ns: int, transport: Transport | None = None, interest: int = NOTHING
+    ) -> bool:
+        """Wait for an event of ``interest``, or until ``until_ns``; return whether there is one.
 
-        Without a socket it waits while requests may be sent, and raises nothing; with one it raises
-        RunEnded at the end of the input.
+        Without a transport it waits while requests may be sent, and raises nothing; with one it
+        raises RunEnded at the end of the input.
         """
-        reads: list[int | socket.socket] = [self._descriptor]
-        writes: list[socket.socket] = []
-        if sock is not None:
-            (writes if to_write else reads).append(sock)
+        awaited = [] if transport is None else [transport]
+        reads = [self._descriptor, *(awaited if interest & READ else ())]
+        writes = awaited if interest & WRITE else []
         while True:
             left_s = max(0.0, ns_to_seconds(until_ns - time.monotonic_ns()))
             readable, writable, _ = select.select(reads, writes, [], left_s)
             if self._descriptor in readable:
                 self._read_orders()
-            if sock is None and not self.may_send:
+            if transport is None and not self.may_send:
                 return False
             if self._has_ended:
                 raise RunEnded
-            if sock is not None and sock in (writable if to_write else readable):
+            if transport in readable or transport in writable:
                 return True
             if time.monotonic_ns() >= until_ns:
                 return False
@@ -261,35 +262,28 @@ class ProbeConnection:
 
     def __init__(self, plan: Plan, endpoint: Endpoint, control: ControlChannel) -> None:
         self._plan = plan
-        self._endpoint = endpoint
+        self._dialer = dialer_of(plan, endpoint, None, stamped=False)
         self._control = control
         self._queue = payloads.load(plan.payloads)
         self._framing = plan.framing()
         self._buffer = bytearray(_BUFFER_BYTES)
         self._position = 0
-        self._socket: socket.socket | None = None
+        self._transport: Transport | None = None
         self._decoder = self._framing.decoder()
 
     def connect(self) -> None:
         """Connect, unless connected; where a reply ends the connection, for each request."""
-        if self._socket is not None:
+        if self._transport is not None:
             return
-        family, address = self._endpoint
-        self._socket = sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        code = sock.connect_ex(address)
-        if code == errno.EINPROGRESS:
-            self._wait(self._plan.connect_timeout_s, NEVER_NS, to_write=True)
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
-        refuse_self_connection(sock)
-        if family != getattr(socket, "AF_UNIX", None) and not self._plan.nagle:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._transport = transport = self._dialer.dial()
+        interest = WRITE
+        while interest != NOTHING:
+            self._wait(self._plan.connect_timeout_s, NEVER_NS, interest)
+            interest = transport.progress()
+        for message, framing in self._plan.greeting():
+            self._decoder = framing.decoder()
+            self._exchange(message, (len(message),))
         self._decoder = self._framing.decoder()
-        if self._plan.first_message:
-            first = payloads.first_message(self._plan.first_message)
-            self._exchange(first, (len(first),))
 
     def request(self) -> int:
         """Send the next payload and wait for its reply; return the latency (ns)."""
@@ -297,49 +291,62 @@ class ProbeConnection:
         self._position = (self._position + 1) % len(self._queue.items)
         self.connect()
         latency_ns = self._exchange(batch, lengths)
-        if isinstance(self._framing, UntilEof):
+        if self._decoder.closes or isinstance(self._framing, UntilEof):
             self.close()
         return latency_ns
 
     def close(self) -> None:
         """Close the connection, if there is one."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
 
     def _exchange(self, message: bytes, lengths: Sequence[int]) -> int:
-        assert self._socket is not None
-        self._decoder.expect(message, lengths)
+        decoder = self._decoder
+        decoder.expect(message, lengths)
         timeout_s = self._plan.reply_timeout_s
         sent_ns = time.monotonic_ns()
         complete_by_ns = NEVER_NS if timeout_s is None else sent_ns + seconds_to_ns(timeout_s)
         self._send(message, complete_by_ns)
         while True:
-            self._wait(self._plan.io_timeout_s, complete_by_ns)
-            size = self._socket.recv_into(self._buffer)
+            view = self._receive(complete_by_ns)
             read_ns = time.monotonic_ns()
-            view = memoryview(self._buffer)[:size]
-            if self._decoder.feed(view) if size else self._decoder.end():
+            replies = decoder.feed(view) if view else decoder.end()
+            to_send, decoder.to_send = decoder.to_send, b""
+            self._send(to_send, complete_by_ns)
+            if replies:
                 return read_ns - sent_ns
-            if not size:
+            if not view:
                 raise ConnectionError("the server closed the connection")
             if read_ns >= complete_by_ns:
                 raise TimeoutError(Cause.REPLY_TIMEOUT.text)
 
+    def _receive(self, complete_by_ns: int) -> memoryview:
+        """Return what has come, waiting for it; nothing at the end of the stream."""
+        transport = self._transport
+        assert transport is not None
+        while True:
+            if not transport.pending:
+                self._wait(self._plan.io_timeout_s, complete_by_ns, transport.awaited(READ))
+            with contextlib.suppress(BlockingIOError):
+                return memoryview(self._buffer)[: transport.recv_into(self._buffer)]
+
     def _send(self, message: bytes, complete_by_ns: int) -> None:
-        assert self._socket is not None
+        transport = self._transport
+        assert transport is not None
         rest = memoryview(message)
         while rest:
             try:
-                rest = rest[self._socket.send(rest) :]
+                rest = rest[transport.send(rest) :]
             except BlockingIOError:
-                self._wait(self._plan.io_timeout_s, complete_by_ns, to_write=True)
+                interest = transport.awaited(READ_AND_WRITE)
+                self._wait(self._plan.io_timeout_s, complete_by_ns, interest & WRITE or interest)
 
-    def _wait(self, progress_s: float, complete_by_ns: int, *, to_write: bool = False) -> None:
+    def _wait(self, progress_s: float, complete_by_ns: int, interest: int) -> None:
         """Wait for the server. Raises TimeoutError, and RunEnded."""
         progress_by_ns = time.monotonic_ns() + seconds_to_ns(progress_s)
         until_ns = min(progress_by_ns, complete_by_ns)
-        if not self._control.wait(until_ns, self._socket, to_write=to_write):
+        if not self._control.wait(until_ns, self._transport, interest):
             cause = Cause.TIMEOUT if until_ns == progress_by_ns else Cause.REPLY_TIMEOUT
             raise TimeoutError(cause.text)
 
@@ -358,13 +365,13 @@ def main() -> int:
         _write(b"ready")
         while control.may_send:
             gap_ns = seconds_to_ns(random_gaps.expovariate(REQUESTS_PER_S))
-            control.wait(time.monotonic_ns() + gap_ns, to_write=False)
+            control.wait(time.monotonic_ns() + gap_ns)
             latencies = control.latencies  # the request counts where it was sent
             if control.may_send:
                 latencies.add(connection.request())
     except RunEnded:
         failure = "it was still waiting for a reply when the run ended"
-    except (OSError, FramingError) as error:
+    except (OSError, FramingError, ConnectionFailed) as error:
         failure = str(error) or type(error).__name__
     connection.close()
     _write(msgspec.json.encode(control.latencies.record(failure)))

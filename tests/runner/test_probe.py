@@ -26,7 +26,7 @@ from servers import (
 
 import loadgen
 from loadgen.net.address import Endpoint
-from loadgen.net.failure import Cause
+from loadgen.net.failure import Cause, ConnectionFailed
 from loadgen.plan import Plan
 from loadgen.plan import payloads as payload
 from loadgen.results.instruments import ProbeRecord
@@ -74,7 +74,7 @@ def test_a_socket_connected_to_itself_is_no_server(monkeypatch: pytest.MonkeyPat
         prober = ProbeConnection(
             Plan(), Endpoint(socket.AF_INET, ("127.0.0.1", 1)), ControlChannel(near.fileno())
         )
-        with contextlib.closing(prober), pytest.raises(ConnectionRefusedError, match="to itself"):
+        with contextlib.closing(prober), pytest.raises(ConnectionFailed, match="to itself"):
             prober.connect()
 
 
