@@ -130,6 +130,10 @@ class MessageChannel(Channel, Protocol):
         """
         ...
 
+    def pause(self) -> None:
+        """Wait for no room to write until `transmit` is called: the load model has it wait."""
+        ...
+
     def submit(self, intended_ns: int) -> int:
         """Send one message that was due at ``intended_ns``; else as `transmit`.
 

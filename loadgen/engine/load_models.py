@@ -139,6 +139,7 @@ class Thinking(ClosedLoop):
         self._sequence += 1
         until_ns = self._until_ns[channel.index]
         heapq.heappush(self._thinking, (until_ns, self._sequence, channel.generation, channel))
+        channel.pause()
 
     def next_ns(self) -> int | None:
         """Return when the first think time is over."""

@@ -216,6 +216,11 @@ class StreamChannel(InFlight):
             return READ_AND_WRITE if self._remaining else READ if self._to_come else NOTHING
         return READ if self.in_flight or self._to_come else NOTHING
 
+    def pause(self) -> None:
+        """Wait for no room to write until `transmit` is called, unless bytes are unsent."""
+        if self._unsent is None and self.interest != READ:
+            self._wait_for(READ)
+
     def _submit_general(self, intended_ns: int) -> int:
         self._leave_fast_path()
         self._unscheduled -= 1
@@ -360,7 +365,8 @@ class StreamChannel(InFlight):
     @property
     def _is_pushing(self) -> bool:
         """Whether it sends one-way messages as fast as they are accepted."""
-        return self._remaining > 0 and self._conversation.framing.one_way
+        has_more = self._remaining > 0 and self.interest != READ
+        return has_more and self._conversation.framing.one_way
 
     @property
     def _cycle(self) -> int:

@@ -6,6 +6,7 @@ from stepped_engine import MS, SECOND, MakeModel, SteppedEngine, conversation, s
 
 from loadgen.engine.connection import Connection
 from loadgen.engine.lifecycle import State
+from loadgen.engine.load_models import Thinking
 from loadgen.engine.timeouts import FIRST_BACK_OFF_NS, LONGEST_BACK_OFF_NS, ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.failure import Cause, Phase
@@ -373,3 +374,19 @@ def test_draining_ends_the_wait_to_be_opened_again() -> None:
         assert stepped.engine.next_timeout() is None
         pass_time(stepped, 60 * SECOND)
         assert connection.connects == 1
+
+
+def test_one_way_messages_have_a_think_time_in_which_nothing_is_done() -> None:
+    policy = ConnectionPolicy(io_timeout_ns=SECOND)
+    with SteppedEngine(
+        policy, model=lambda clock, _: Thinking(lambda _: 3 * SECOND, clock)
+    ) as stepped:
+        [connection] = stepped.open(1, conversation(reply="none", messages=2))
+        stepped.start()
+        assert connection.submitted == 1
+        for _ in range(3):  # the socket is writable all the time
+            stepped.engine.turn(0)
+            assert stepped.engine.next_timeout() == 1  # the next look at time-outs
+            pass_time(stepped, SECOND)
+        stepped.turn_until(lambda: stepped.engine.pool.is_finished)
+        assert (connection.submitted, connection.failures) == (2, 0)

@@ -83,6 +83,9 @@ class DatagramChannel:
                 break
         return self._interest
 
+    def pause(self) -> None:
+        pass
+
     def submit(self, intended_ns: int) -> int:
         self._send(intended_ns)
         return self._interest

@@ -380,5 +380,6 @@ def idle_channels(
     ]
     for channel in made:
         channel.attach(SocketTransport(Sink()))
+        channel.interest = READ
         channel.begin(Recorder(0), scheduled=scheduled)
     return made
