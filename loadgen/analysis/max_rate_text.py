@@ -114,6 +114,8 @@ def _reasons(step: LoadStep) -> list[str]:
         for check in step.checks
         if check.outcome == wanted
     ]
-    if step.outcome == "broken" and step.rejected and not reasons:
-        return [f"the server rejected {format_count(step.rejected)} messages"]
-    return reasons or [f"the run is {step.verdict}"]
+    if not reasons:
+        reasons.append(f"the run is {step.verdict}")
+        if step.rejected:
+            reasons.append(f"rejected replies: {format_count(step.rejected)}")
+    return reasons

@@ -77,13 +77,18 @@ class ErrorCount:
 class ErrorShare:
     """The failures of `ErrorCount` over all attempts: messages submitted, and failed connects.
 
-    Messages that were answered in the warm-up are no such attempts: their rejections do not count.
+    Connections count from the start of the run on, rejected replies from the end of the warm-up on:
+    each kind is divided by the attempts of its own time.
     """
 
     def measure(self, record: RunRecord) -> float | None:
         """Return the share, from 0 to 1; None if nothing was tried."""
         tried = _tried(record)
-        return _errors(record) / tried if tried else None
+        if not tried:
+            return None
+        rejected = record.actual.rejected
+        tried_in_load = max(1, tried - record.actual.warmup_messages)
+        return min(1.0, (_errors(record) - rejected) / tried + rejected / tried_in_load)
 
     def why_missing(self, record: RunRecord) -> str:
         """Return why there is no share; empty if there is one."""
@@ -91,9 +96,11 @@ class ErrorShare:
 
     def in_words(self, record: RunRecord) -> str:
         """Return the share, and of how many, in words."""
-        errors, tried = _errors(record), _tried(record)
-        share = format_share(errors / tried)
-        return f"{share} ({format_count(errors)} of {format_count(tried)})"
+        share = format_share(self.measure(record) or 0.0)
+        warmup = record.actual.warmup_messages
+        without = f", {format_count(warmup)} in the warm-up" if warmup else ""
+        counts = f"{format_count(_errors(record))} of {format_count(_tried(record))}"
+        return f"{share} ({counts}{without})"
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why there is no share, or why it might have become higher."""
@@ -164,7 +171,7 @@ def _tried(record: RunRecord) -> int:
         for failure in record.failures
         if failure.phase is Phase.CONNECT and not failure.is_local
     )
-    return max(0, record.actual.submitted - record.actual.warmup_messages) + sum(connects)
+    return record.actual.submitted + sum(connects)
 
 
 def because(judged: Health) -> str:

@@ -134,7 +134,8 @@ def _load(record: RunRecord) -> Iterator[Line]:
     if not actual.connections:
         return
     if not actual.duration_s:
-        yield Line("  it ended before the warm-up did", "bad")
+        ended = "the warm-up did" if actual.warmup_s else "the load began"
+        yield Line(f"  it ended before {ended}", "bad")
         return
     if actual.warmup_s:
         yield labelled(
@@ -274,6 +275,8 @@ def _advice(record: RunRecord) -> Iterator[Line]:
             f"  the server sends more than --reply {reply} expects; --dump-one shows the bytes",
             "bad",
         )
+        if not actual.messages and record.plan.first_reply is None:
+            yield Line("  if it speaks first, --first-reply says what to wait for", "bad")
     elif reply == "none" or record.failures:
         return
     elif actual.submitted and not actual.messages + actual.warmup_messages:

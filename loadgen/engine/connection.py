@@ -48,6 +48,7 @@ class Connection:
         "standing",
         "state",
         "timer_ns",
+        "ups",
     )
 
     def __init__(self, group: Group, conversation: Conversation, messages: MessageChannel) -> None:
@@ -63,6 +64,7 @@ class Connection:
         self.is_decided = False  # whether it has come up, or failed to, for the first time
         self.back_off_ns = 0
         self.connects = 0
+        self.ups = 0  # how often it came up: connected, and greeted
         self.connect_ns = 0
         self.dialled_ns = 0
         self._answered_before = self._received_before = self._up_ns = 0
@@ -98,6 +100,7 @@ class Connection:
         """Be ready for messages: connected, and greeted; return bytes that came behind that."""
         self.state = advance(self.state, Event.COME_UP)
         self._up_ns = now_ns
+        self.ups += 1
         self._answered_before = self.answered
         rest = self.channel.rest if isinstance(self.channel, Opening) else b""
         transport = self._release()

@@ -98,7 +98,10 @@ class GroupTally:
 
 
 class GroupTallies:
-    """A sink that tallies each group: two histograms for each in a flush, some 50 µs."""
+    """A sink for an engine of several groups, with the tally of each.
+
+    Two histograms for each group in a flush cost some 50 µs.
+    """
 
     def __init__(self) -> None:
         self.by_group: dict[int, GroupTally] = defaultdict(GroupTally)

@@ -53,7 +53,7 @@ SEED: Final = Kind(
     units.parse_count,
     accepts=Range(0, 2**63 - 1, "give a whole number from 0 to 2^63 - 1"),
 )
-SIZE: Final = Kind("SIZE", units.parse_size_bytes, accepts=_to(sys.maxsize))
+SIZE: Final = Kind("BYTES", units.parse_size_bytes, accepts=_to(sys.maxsize))
 BUFFER: Final = Kind("BYTES", units.parse_size_bytes, accepts=_to(2**31 - 1))
 """The size of a socket's buffer, which is an integer of C."""
 PROCESS: Final = Kind("PID", units.parse_process, write=None, makes=int)

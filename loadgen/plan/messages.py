@@ -29,7 +29,7 @@ REPLY: Final = Group("reply", "when a reply is whole")
 
 
 class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is sent, and what comes back.
+    """What is sent, and what comes back; `Plan` checks it.
 
     Each of the payloads is bytes, or a `loadgen.plan.payloads` source.
     """
@@ -181,5 +181,3 @@ class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise UsageError.of(option, self.first_reply, accepted)
         if isinstance(reply, protocols.Echo) and not self.first_message:
             raise UsageError.of(option, self.first_reply, "there is no --first-message to echo")
-        if self.is_one_way:
-            raise UsageError("--reply none awaits no reply; it does not go with --first-reply")

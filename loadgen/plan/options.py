@@ -15,11 +15,11 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from types import UnionType
-from typing import Any, Final, NamedTuple, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from loadgen.errors import UsageError
+from loadgen.errors import LoadgenBug, UsageError
 
 
 class Group(NamedTuple):
@@ -266,8 +266,22 @@ def fields_of(owner: type[msgspec.Struct]) -> tuple[Field, ...]:
             is_repeated = get_origin(hint.__origin__) is tuple
             group = next(note for note in notes if isinstance(note, Group))
             in_locust = next((note for note in notes if isinstance(note, InLocust)), _ATTRIBUTE)
-            found.append(Field(name, group, options, defaults[name], is_repeated, in_locust))
+            field = Field(name, group, options, defaults[name], is_repeated, in_locust)
+            _check_shape(field, hint)
+            found.append(field)
     return tuple(found)
+
+
+def _check_shape(field: Field, hint: Any) -> None:
+    """Raise LoadgenBug if not every value of ``field`` can be given by its options."""
+    default, accepts_none = field.default, type(None) in get_args(hint.__origin__)
+    if default is msgspec.NODEFAULT:
+        raise LoadgenBug(f"{field.name}: an option has a default, and a tuple is one that repeats")
+    if accepts_none and default is not None:
+        raise LoadgenBug(f"{field.name}: only a default of None means that nothing was given")
+    constants = {option.kind.constant for option in field.options}
+    if default is True and False not in constants:
+        raise LoadgenBug(f"{field.name}: no option says that it is off")
 
 
 @functools.cache

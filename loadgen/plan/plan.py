@@ -133,7 +133,8 @@ def _described() -> str:
     """Return the description of the Plan with that of each field, which its options have."""
     fields = (
         textwrap.fill(
-            f"{field.name}: {'; or '.join(map(field.help, field.options_of(COMMAND)))}",
+            f"{field.name} = {field.default!r}: "
+            f"{'; or '.join(map(field.help, field.options_of(COMMAND)))}",
             width=96,
             initial_indent="    ",
             subsequent_indent="        ",

@@ -172,7 +172,10 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def succeeded_per_s(self) -> float:
-        """``messages_per_s`` without the share of ``messages`` that was rejected."""
+        """``messages_per_s`` without the share of ``messages`` that was rejected: an estimate.
+
+        It takes as many to have been rejected in the drain as in the load.
+        """
         return self.messages_per_s * (1 - self.rejected_share)
 
     @property

@@ -195,7 +195,7 @@ def _actual(run: RunSnapshot) -> Actual:
     submitted, submitting_s = ended.submitted - began.submitted, _submitting_s(run)
     messages_per_s = per_s(ended.answered - began.answered)
     return Actual(
-        connections=sum(connection.connects > 0 for connection in run.connections),
+        connections=sum(connection.ups > 0 for connection in run.connections),
         opening_s=run.opening_s,
         connect_rate_per_s=run.opened_in_time / run.opening_s if run.opening_s else 0.0,
         warmup_s=run.warmup_s,

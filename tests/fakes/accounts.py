@@ -31,7 +31,8 @@ def check(record: RunRecord) -> None:
     assert rejected == actual.rejected <= actual.messages
     assert rejected == sum(interval.rejected for interval in measured)
     assert record.connect_latency_ns.count == sum(ledger["connects"]) == actual.opened
-    assert actual.connections == sum(connects > 0 for connects in ledger["connects"])
+    # The others were connected, and failed while they were greeted.
+    assert actual.connections <= sum(connects > 0 for connects in ledger["connects"])
     starts = [interval.start_s for interval in intervals]
     assert starts == sorted(set(starts))
     assert {len(column) for column in ledger.values()} == {record.connections.count}

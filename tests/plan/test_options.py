@@ -4,16 +4,19 @@ import math
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import pytest
 from longer_plan import LongerPlan, LongestPlan
 
 from bench import option_tables
 from loadgen.cli.run_options import fields_of_run, new_parser, plan_of
-from loadgen.errors import UsageError
+from loadgen.errors import LoadgenBug, UsageError
 from loadgen.net import backends
 from loadgen.plan import Plan
+from loadgen.plan.kinds import YES, count, text
+from loadgen.plan.load import LOAD
 from loadgen.plan.options import COMMAND, Choices, Field, Group, Option, Range, fields_of
 from loadgen.units import parse_duration_s, parse_escapes, write_duration_s, write_escapes
 from reports.repeat_command import command_of
@@ -101,6 +104,26 @@ class TestEveryShapeOfField:
         assert "--method NAME the method: GET, PUT (default GET)" in text
 
 
+class WithoutDefault(Plan, frozen=True, kw_only=True):
+    words: Annotated[list[str], LOAD, Option("--word", text("W"), "a word")] = msgspec.field(
+        default_factory=list
+    )
+
+
+class WithTwoNothings(Plan, frozen=True, kw_only=True):
+    depth: Annotated[int | None, LOAD, Option("--depth", count(), "a depth")] = 5
+
+
+class NeverOff(Plan, frozen=True, kw_only=True):
+    trusting: Annotated[bool, LOAD, Option("--trusting", YES, "trust")] = True
+
+
+@pytest.mark.parametrize("owner", [WithoutDefault, WithTwoNothings, NeverOff])
+def test_a_field_whose_values_cannot_all_be_given_is_refused(owner: type[Plan]) -> None:
+    with pytest.raises(LoadgenBug):
+        fields_of(owner)
+
+
 class TestTable:
     def test_holds_every_field_of_a_plan(self) -> None:
         assert [field.name for field in fields_of(Plan)] == list(Plan.__struct_fields__)
@@ -124,7 +147,8 @@ class TestTable:
     def test_describes_the_plan(self) -> None:
         text = " ".join((Plan.__doc__ or "").split())
         assert (
-            "connect_timeout_s: longest time for one connection to come up (default 3.5s)" in text
+            "connect_timeout_s = 3.5: longest time for one connection to come up (default 3.5s)"
+            in text
         )
 
     @pytest.mark.parametrize("field", fields_of(Plan), ids=lambda field: field.name)

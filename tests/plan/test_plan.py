@@ -160,7 +160,6 @@ class TestGreeting:
             ({"first_reply": "lines"}, "--first-reply: 'lines' is not accepted; write echo, "),
             ({"first_reply": "fixed:x"}, "--first-reply: 'fixed:x' is not accepted; after fixed"),
             ({"first_reply": "echo"}, "--first-reply: 'echo' is not accepted; there is no --first"),
-            ({"first_reply": "fixed:1", "reply": "none"}, "--reply none awaits no reply; it does"),
             ({"first_reply": "fixed:1", "reply": "eof"}, "--reply eof ends the connection with"),
         ],
         ids=str,

@@ -88,6 +88,25 @@ def test_the_server_may_speak_first_and_in_a_form_of_its_own() -> None:
     assert record.probe.failure == ""
 
 
+def test_one_way_messages_may_follow_a_greeting() -> None:
+    def banner(peer: Peer) -> None:
+        peer.send(b"220 ready\r\n")
+        peer.receive_all()
+
+    with ScriptedServer(banner) as server:
+        record = loadgen.run(
+            loadgen.Plan(
+                target=server.address,
+                connections=2,
+                first_reply=r"delimiter:\r\n",
+                reply="none",
+                messages=5,
+            )
+        )
+    assert record.failures == []
+    assert (record.actual.connections, record.actual.messages) == (2, 10)
+
+
 def test_a_server_that_never_speaks_first_is_told_of() -> None:
     with ScriptedServer(echoes) as server:
         record = loadgen.run(
@@ -101,7 +120,7 @@ def test_a_server_that_never_speaks_first_is_told_of() -> None:
         )
     assert failures(record) == {"receive: timeout": 2}
     assert record.outcome == "lost"
-    assert record.actual.messages == 0
+    assert (record.actual.connections, record.actual.messages) == (0, 0)
 
 
 def test_failures_of_the_opening_stand_in_an_interval_before_the_load() -> None:
