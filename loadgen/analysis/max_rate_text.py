@@ -114,8 +114,6 @@ def _reasons(step: LoadStep) -> list[str]:
         for check in step.checks
         if check.outcome == wanted
     ]
-    if not reasons:
-        reasons.append(f"the run is {step.verdict}")
-        if step.rejected:
-            reasons.append(f"rejected replies: {format_count(step.rejected)}")
-    return reasons
+    if not reasons and step.rejected and step.verdict in ("valid", "busy"):
+        return [f"rejected: {format_count(step.rejected)} messages"]
+    return reasons or [f"the run is {step.verdict}"]

@@ -248,7 +248,7 @@ class TestMaxRate:
 
     def test_that_is_the_reason(self) -> None:
         line = max_rate_text.step_line(steps_of("service_p99<=5ms", 0.02)[4000])
-        assert "rejected replies: 160" in readable(line.text)
+        assert "broken: rejected: 160" in readable(line.text)
 
 
 def test_backends_name_them_among_the_failures() -> None:

@@ -144,7 +144,7 @@ def test_requests_before_all_users_run_can_be_left_out(
     processes: tuple[str, ...], tmp_path: Path
 ) -> None:
     with EmbeddedServer() as server, Locusts(tmp_path, PACED) as locusts:
-        load = ("-u", "12", "-r", "10", "-t", "4s", "--reset-stats", *processes)
+        load = ("-u", "12", "-r", "4", "-t", "6s", "--reset-stats", *processes)
         assert locusts.run(*load, "--host", f"tcp://{server.address}") == 0
     found = locusts.accounts
     if (

@@ -45,7 +45,10 @@ def has_received(server: ScriptedServer, messages: int) -> bool:
 
 
 def pause(*processes: subprocess.Popen[bytes]) -> float:
-    """Stop ``processes`` for `PAUSE_S`; return the seconds for which they did not run."""
+    """Stop ``processes`` for `PAUSE_S`; return the seconds for which they did not run.
+
+    The first is stopped first and continued last: it does nothing in which the others do not run.
+    """
     for process in processes:
         process.send_signal(signal.SIGSTOP)
     for process in processes:  # the signal takes effect later
@@ -53,7 +56,7 @@ def pause(*processes: subprocess.Popen[bytes]) -> float:
     stopped_s = time.monotonic()
     wait(PAUSE_S)
     paused_s = time.monotonic() - stopped_s
-    for process in processes:
+    for process in reversed(processes):
         process.send_signal(signal.SIGCONT)
     return paused_s
 
