@@ -234,6 +234,6 @@ class Engine:
             return
         group, channel = connection.group, connection.messages
         channel.begin(self._recorder, scheduled=group.is_scheduled)
-        if group.is_scheduled and channel.has_to_resend:
+        if group.is_scheduled and channel.has_to_resend and not channel.is_ending:
             self.pool.settle(channel, channel.transmit())
         group.model.admit(channel)

@@ -30,10 +30,9 @@ class LayeredChannel(StreamChannel):
         if self._unsent is not None:
             self._flush()
             may_transmit |= self._unsent is None
-        may_transmit |= self._is_pushing
-        if not may_transmit:
+        if not self.is_ending:
             self._wait_for(READ if self._unsent is None else READ_AND_WRITE)
-        return may_transmit
+        return may_transmit or self._is_pushing
 
     def handle(self, buffer: bytearray, events: int) -> bool:
         """As `receive`."""

@@ -94,13 +94,17 @@ class Thinking(ClosedLoop):
         super().__init__()
         self._think_time_ns = think_time_ns
         self._clock = clock
-        self._until_ns: dict[int, int] = {}  # by index, also where that is past
+        # By index: until when it thinks, or thought; what was answered by when that was drawn; and
+        # the generation of the channel that waits.
+        self._until_ns: dict[int, int] = {}
+        self._answered: dict[int, int] = {}
+        self._waiting: dict[int, int] = {}
         self._thinking: list[tuple[int, int, int, MessageChannel]] = []
         self._sequence = 0  # equal times keep their order; channels are never compared
 
     def admit(self, channel: MessageChannel) -> None:
         """Let ``channel`` send when the think time of its connection is over, or at once."""
-        if self._is_thinking(channel, self._clock()):
+        if self._until_ns.get(channel.index, 0) > self._clock():
             self._push(channel)
         else:
             super().admit(channel)
@@ -111,32 +115,33 @@ class Thinking(ClosedLoop):
         at_once = [channel for channel in replied if not self._must_wait(channel, now_ns)]
         while self._thinking and self._thinking[0][0] <= now_ns and len(at_once) < TURN_EVENTS:
             _, _, generation, channel = heapq.heappop(self._thinking)
+            if self._waiting.get(channel.index) == generation:
+                del self._waiting[channel.index]
             if channel.is_open and channel.generation == generation:
                 at_once.append(channel)  # and has no other transport since
         return super().next_senders(at_once)
 
     def _must_wait(self, channel: MessageChannel, now_ns: int) -> bool:
         """Return whether ``channel`` waits, from now on or already."""
-        is_thinking = self._is_thinking(channel, now_ns)
         if channel.is_ending:
-            if not is_thinking and channel.has_more and not channel.in_flight:
+            has_reply = channel.counts()[1] > self._answered.get(channel.index, 0)
+            if has_reply and channel.has_more and not channel.in_flight:
                 self._draw(channel, now_ns)  # for the connection that follows
             return False
         if not channel.may_go_on:
             return False
-        if not is_thinking:
+        if self._waiting.get(channel.index) != channel.generation:
             self._draw(channel, now_ns)
             self._push(channel)
         return True
 
-    def _is_thinking(self, channel: MessageChannel, now_ns: int) -> bool:
-        return self._until_ns.get(channel.index, 0) > now_ns
-
     def _draw(self, channel: MessageChannel, now_ns: int) -> None:
         self._until_ns[channel.index] = now_ns + self._think_time_ns(channel.index)
+        self._answered[channel.index] = channel.counts()[1]
 
     def _push(self, channel: MessageChannel) -> None:
         self._sequence += 1
+        self._waiting[channel.index] = channel.generation
         until_ns = self._until_ns[channel.index]
         heapq.heappush(self._thinking, (until_ns, self._sequence, channel.generation, channel))
         channel.pause()

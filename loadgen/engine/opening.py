@@ -135,8 +135,6 @@ class Greeting(Opening):
         self._messages.count_bytes(sent=0, received=size)
         self._since_ns = self._clock()
         self._read(bytes(buffer[:size]))
-        if self.transport is not None and transport.pending:
-            self._host.read_again(self)
         return False
 
     def handle(self, buffer: bytearray, events: int) -> bool:
@@ -148,17 +146,17 @@ class Greeting(Opening):
     def _take_step(self) -> None:
         """Send the next message; settle for what follows where there is none."""
         self._step = step = next(self._steps, None)
-        rest, self.rest = self.rest, b""
-        if step is None:
-            self.rest = rest
-        else:
+        rest = b""
+        if step is not None and not step.framing.one_way:
+            rest, self.rest = self.rest, b""
+        if step is not None:
             self._seen, self._answered_bytes = b"", 0
             self._decoder = _decoder_of(step)
             self._unsent += step.message
             self._step_began_ns = self._clock()
             self.in_flight = int(not step.framing.one_way)
         self._flush()
-        if rest and step is not None and step is self._step:
+        if rest:
             self._read(rest)
 
     def _read(self, data: bytes) -> None:
@@ -202,13 +200,20 @@ class Greeting(Opening):
             if size:
                 self._since_ns = self._clock()
         if self._unsent:
-            self._host.settle(self, self.transport.awaited(READ_AND_WRITE))
+            self._wait_for(READ_AND_WRITE)
         elif self._step is None:
             self._host.settle(self, NOTHING)
         elif self._step.framing.one_way:
             self._take_step()
         else:
-            self._host.settle(self, self.transport.awaited(READ))
+            self._wait_for(READ)
+
+    def _wait_for(self, interest: int) -> None:
+        transport = self.transport
+        assert transport is not None
+        self._host.settle(self, transport.awaited(interest))
+        if transport.pending:
+            self._host.read_again(self)
 
     @property
     def waits_in(self) -> Phase:

@@ -122,8 +122,9 @@ class BoundedSelector:
 
     def hand_out(self, channel: Channel) -> None:
         """Let the next `wait` return at once, and say that ``channel`` is readable."""
-        key = self._selector.get_key(channel.transport)
-        self._left_over.append((key, selectors.EVENT_READ))
+        if all(key.data is not channel for key, _ in self._left_over):
+            key = self._selector.get_key(channel.transport)
+            self._left_over.append((key, selectors.EVENT_READ))
 
     def unregister(self, channel: Channel) -> None:
         """Unregister ``channel`` if it is registered; its transport must still be open."""

@@ -41,6 +41,7 @@ class StreamChannel(InFlight):
         "_general_bytes_sent",
         "_held",
         "_host",
+        "_is_paused",
         "_limit",
         "_position",
         "_records",
@@ -65,7 +66,7 @@ class StreamChannel(InFlight):
         self.transport: Transport | None = None
         self.generation = 0
         self.flushed_ns = 0
-        self.is_ending = self.is_queued = False
+        self.is_ending = self.is_queued = self._is_paused = False
         self._conversation = conversation
         self._window = conversation.pipeline
         self._general_bytes_sent = 0
@@ -83,7 +84,7 @@ class StreamChannel(InFlight):
         self._receive_into = transport.recv_into
         self._send = transport.send
         self.decoder = self._conversation.decoder()
-        self.is_ending = False
+        self.is_ending = self._is_paused = False
 
     def begin(self, records: Records, *, scheduled: bool = False) -> None:
         """Begin or continue with the messages; if ``scheduled``, each waits for `submit`."""
@@ -128,7 +129,9 @@ class StreamChannel(InFlight):
         if self._unsent is None:
             return True
         self._flush()
-        if self._unsent is None and not self._conversation.framing.one_way:
+        if self._unsent is None:
+            if self._conversation.framing.one_way:
+                self.in_flight = 0
             self._wait_for(READ)
         return has_reply or self._unsent is None
 
@@ -201,6 +204,7 @@ class StreamChannel(InFlight):
 
     def _transmit_general(self) -> int:
         one_way = self._conversation.framing.one_way
+        self._is_paused = False
         if self.is_ending:
             return NOTHING
         if self._unsent is not None:
@@ -218,6 +222,7 @@ class StreamChannel(InFlight):
 
     def pause(self) -> None:
         """Wait for no room to write until `transmit` is called, unless bytes are unsent."""
+        self._is_paused = True
         if self._unsent is None and self.interest != READ:
             self._wait_for(READ)
 
@@ -344,6 +349,7 @@ class StreamChannel(InFlight):
     def is_free(self) -> bool:
         """Whether it may take one more message of a schedule."""
         has_room = self.in_flight < self._window and self._unsent is None
+        has_room = has_room and not self._again  # those come first
         return has_room and self._unscheduled > 0 and not self.is_ending
 
     @property
@@ -365,7 +371,7 @@ class StreamChannel(InFlight):
     @property
     def _is_pushing(self) -> bool:
         """Whether it sends one-way messages as fast as they are accepted."""
-        has_more = self._remaining > 0 and self.interest != READ
+        has_more = self._remaining > 0 and not self._is_paused
         return has_more and self._conversation.framing.one_way
 
     @property

@@ -1,5 +1,7 @@
 """Timeouts and back-off, on a clock that only the test moves."""
 
+import contextlib
+
 import pytest
 from places import full_backlog
 from stepped_engine import MS, SECOND, MakeModel, SteppedEngine, conversation, schedule
@@ -390,3 +392,64 @@ def test_one_way_messages_have_a_think_time_in_which_nothing_is_done() -> None:
             pass_time(stepped, SECOND)
         stepped.turn_until(lambda: stepped.engine.pool.is_finished)
         assert (connection.submitted, connection.failures) == (2, 0)
+
+
+BIG = b"x" * 8_000_000
+
+
+def deliver(stepped: SteppedEngine, size: int) -> None:
+    """Let the first peer read that much."""
+    [peer, *_] = stepped.peers
+    peer.settimeout(0)
+    received = 0
+    while received < size:
+        stepped.engine.turn(0)
+        with contextlib.suppress(BlockingIOError):
+            received += len(peer.recv(2**20))
+
+
+def test_a_one_way_message_sent_in_parts_has_a_think_time_behind_it() -> None:
+    with SteppedEngine(model=lambda clock, _: Thinking(lambda _: SECOND, clock)) as stepped:
+        [connection] = stepped.open(1, conversation(BIG, reply="none", messages=3))
+        stepped.start()
+        deliver(stepped, len(BIG))
+        for _ in range(3):
+            stepped.engine.turn(0)
+        assert (connection.submitted, connection.answered) == (1, 1)
+        assert stepped.engine.next_timeout() == 1
+
+
+def test_a_one_way_message_sent_in_parts_leaves_a_schedule_nothing_to_do() -> None:
+    talk = conversation(BIG, reply="none", pipeline=4, scheduled=True)
+    with SteppedEngine(POLICY, model=schedule(0, 60 * SECOND)) as stepped:
+        [connection] = stepped.open(1, talk)
+        stepped.start()
+        deliver(stepped, len(BIG))
+        stepped.engine.turn(0)
+        assert (connection.answered, connection.in_flight) == (1, 0)
+        assert stepped.selector.select(0) == []
+        for _ in range(4):
+            pass_time(stepped, 5 * SECOND)
+        assert connection.failures == 0
+
+
+def test_a_reply_at_the_end_of_a_think_time_begins_no_other() -> None:
+    drawn: list[int] = []
+
+    def draw(index: int) -> int:
+        drawn.append(index)
+        return SECOND
+
+    with SteppedEngine(model=lambda clock, _: Thinking(draw, clock)) as stepped:
+        [connection] = stepped.open(1, conversation(pipeline=2))
+        stepped.start()
+        stepped.answer(connection)
+        assert (len(drawn), connection.submitted) == (1, 2)
+        stepped.clock.advance(SECOND)
+        stepped.answer(connection)  # in the turn in which the time is over
+        assert (len(drawn), connection.submitted) == (1, 4)
+        stepped.answer(connection, b"pingping")
+        pass_time(stepped, SECOND - 1)
+        assert (len(drawn), connection.submitted) == (2, 4)
+        pass_time(stepped, 1)
+        assert connection.submitted == 6

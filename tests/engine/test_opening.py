@@ -165,6 +165,13 @@ class TestBytesBehindIt:
             assert wire.connection.is_up
             assert wire.peer.recv(64) == b"HI\r\n"
 
+    def test_are_kept_over_a_step_that_has_no_reply(self) -> None:
+        note = GreetingStep(b"NOTE", protocols.NoReply())
+        with Wire(greeted_by(GreetingStep(b"", LINE), note, GreetingStep(b"", LINE))) as wire:
+            wire.reply(b"220 ready\r\n250 ok\r\n")
+            assert wire.connection.is_up
+            assert wire.peer.recv(64) == b"NOTE"
+
     def test_go_to_the_messages_in_the_end(self) -> None:
         with Wire(lines_after(GreetingStep(b"HI\r\n", LINE))) as wire:
             wire.reply(b"250 ok\r\n+new")

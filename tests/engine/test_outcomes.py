@@ -1,6 +1,8 @@
 """Decoders that say more than that a reply is whole: rejections, answers, news, an orderly end."""
 
+import contextlib
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +23,7 @@ from stepped_engine import (
 )
 
 from loadgen.engine.connection import LONG_ENOUGH_NS
-from loadgen.engine.conversation import Conversation, Window
+from loadgen.engine.conversation import Conversation, GreetingStep, Window
 from loadgen.engine.lifecycle import Event, State
 from loadgen.engine.load_models import Thinking
 from loadgen.engine.timeouts import ConnectionPolicy
@@ -391,6 +393,45 @@ class TestAnOrderlyEnd:
             assert stepped.failures() == {(Phase.RECEIVE, Cause.CLOSED): 1}
             assert (connection.answered, connection.messages.unanswered) == (1, 2)
 
+    def test_of_a_schedule_sends_again_before_anything_new(self) -> None:
+        big = b"b" * 6_000_000 + b"\r\n"
+        with SteppedEngine(model=schedule(0, 0, 0, SECOND)) as stepped:
+            [connection] = stepped.open(1, lines(big, pipeline=4, at_once=1))
+            stepped.start()
+            stepped.turn_until(reading(stepped.peers[0], 3 * len(big)))
+            stepped.peers[0].sendall(b"OK bye\r\n")
+            stepped.turn_until(lambda: len(stepped.peers) == 2)
+            stepped.turn_until(reading(stepped.peers[1], 2 * len(big)))
+            assert (connection.submitted, connection.in_flight) == (3, 2)
+            assert not connection.messages.has_to_resend
+
+    def test_behind_the_greeting_ends_it_once(self) -> None:
+        greeting = (GreetingStep(b"", Rejecting()),)
+        talk = Conversation(PayloadQueue((b"one\r\n",)), Rejecting(), Window(5, 1), greeting)
+        with SteppedEngine(ConnectionPolicy(reconnect=True), model=schedule(0, 0, 0)) as stepped:
+            [connection] = stepped.engine.add(talk)
+            stepped.turn_until(partial(has_peers, stepped, 1))
+            stepped.peers[0].sendall(b"hi\r\n")
+            stepped.turn_until(lambda: connection.is_up)
+            stepped.start()
+            assert connection.in_flight == 3
+            stepped.peers[0].sendall(b"OK bye\r\n")
+            stepped.turn_until(partial(has_peers, stepped, 2))
+            stepped.peers[1].sendall(b"hi\r\n+go away bye\r\n")
+            stepped.turn_until(lambda: connection.state is State.FAILED)
+            assert (connection.submitted, connection.answered) == (3, 1)
+            assert connection.messages.has_to_resend
+
+    def test_before_the_load_has_begun_costs_no_think_time(self) -> None:
+        with SteppedEngine(model=thinking(SECOND)) as stepped:
+            [connection] = stepped.open(1, lines())
+            stepped.clock.advance(LONG_ENOUGH_NS)
+            stepped.peers[0].sendall(b"+idle bye\r\n")
+            stepped.turn_until(lambda: connection.connects == 2)
+            stepped.turn_until(lambda: connection.is_up)
+            stepped.start()
+            assert connection.submitted == 1
+
     def test_counts_each_message_once_all_the_time(self) -> None:
         """What was taken back has been submitted: no count ever falls."""
         with SteppedEngine(ConnectionPolicy(connect_interval_ns=SECOND)) as stepped:
@@ -399,6 +440,19 @@ class TestAnOrderlyEnd:
             stepped.peers[0].sendall(b"OK bye\r\n")
             stepped.turn_until(lambda: connection.messages.has_to_resend)
             assert (connection.submitted, connection.answered, connection.in_flight) == (3, 1, 0)
+
+
+def reading(peer: socket.socket, size: int) -> Callable[[], bool]:
+    """Return what reads what there is, and returns whether that was ``size`` bytes by now."""
+    peer.settimeout(0)
+    received = bytearray()
+
+    def has_read() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            received.extend(peer.recv(2**20))
+        return len(received) >= size
+
+    return has_read
 
 
 def has_peers(stepped: SteppedEngine, count: int) -> bool:

@@ -146,6 +146,9 @@ def invert(data: bytes) -> bytes:
 class LayeredEcho:
     """The peer: returns what it gets, as far as the layer lets it, each time it is served."""
 
+    is_deaf = False
+    """Whether it returns nothing."""
+
     def __init__(self, sock: socket.socket) -> None:
         self.layer = Layer(sock)
         self._is_up = False
@@ -161,6 +164,8 @@ class LayeredEcho:
                 self._to_return += self._buffer[:size]
         except BlockingIOError:
             pass
+        if self.is_deaf:
+            self._to_return = b""
         try:
             while self._to_return:
                 self._to_return = self._to_return[self.layer.send(self._to_return) :]
