@@ -302,7 +302,7 @@ def check_plan(plan: Plan) -> float:
     for option, value in refused.items():
         if value is not None:
             raise UsageError(f"--find-max chooses the rate itself; it does not go with {option}")
-    if plan.framing().one_way:
+    if plan.is_one_way:
         raise UsageError("--find-max needs replies; it does not go with --reply none")
     profile = plan.profile()
     if profile is None:

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from loadgen.engine.rows import INDEX_MASK, RecordReplies
 from loadgen.net.clock import Clock
-from loadgen.net.failure import ConnectionFailed, Failure, Phase
+from loadgen.net.failure import ConnectionFailed, Phase
 from loadgen.net.timestamps import NOT_ASKED
 from loadgen.net.transport import NOTHING, READ, ReceiveInto, Send
 
@@ -93,7 +93,7 @@ class FastPath(ABC):
         except BlockingIOError:
             return False
         except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.RECEIVE, error), str(error)) from error
+            raise ConnectionFailed.of(Phase.RECEIVE, error) from error
         read_ns = self._clock()
         if size != self._awaited_bytes:
             return self._receive_general(memoryview(buffer)[:size], NOT_ASKED, read_ns)
@@ -120,7 +120,7 @@ class FastPath(ABC):
             size = 0
         except OSError as error:
             self._cut_short(data, 0)
-            raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
+            raise ConnectionFailed.of(Phase.SEND, error) from error
         return READ if size == len(data) else self._cut_short(data, size)
 
     def submit(self, intended_ns: int) -> int:
@@ -142,7 +142,7 @@ class FastPath(ABC):
             size = 0
         except OSError as error:
             self._cut_short(data, 0)
-            raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
+            raise ConnectionFailed.of(Phase.SEND, error) from error
         return READ if size == len(data) else self._cut_short(data, size)
 
     @abstractmethod

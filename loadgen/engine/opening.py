@@ -129,7 +129,7 @@ class Greeting(Opening):
             self._flush()
             return False
         except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.RECEIVE, error), str(error)) from error
+            raise ConnectionFailed.of(Phase.RECEIVE, error) from error
         if not size:
             raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
         self._messages.count_bytes(sent=0, received=size)
@@ -194,7 +194,7 @@ class Greeting(Opening):
             except BlockingIOError:
                 size = 0
             except OSError as error:
-                raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
+                raise ConnectionFailed.of(Phase.SEND, error) from error
             self._messages.count_bytes(sent=size, received=0)
             self._unsent = self._unsent[size:]
             if size:

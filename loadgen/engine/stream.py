@@ -275,7 +275,7 @@ class StreamChannel(InFlight):
         except BlockingIOError:
             size = 0
         except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.SEND, error), str(error)) from error
+            raise ConnectionFailed.of(Phase.SEND, error) from error
         self._general_bytes_sent += size
         self._unsent = memoryview(data)[size:] if size < len(data) else None
         return size

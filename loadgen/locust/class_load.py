@@ -68,7 +68,7 @@ class UserClassPlan:
     @property
     def reply_bytes(self) -> int | None:
         """The length of each reply, where there are replies and all have the same."""
-        if self.conversation is None or self.plan.framing().one_way:
+        if self.conversation is None or self.plan.is_one_way:
             return None
         return self.conversation.reply_bytes
 
@@ -252,7 +252,7 @@ class ClassLoad:
         before, self._counted = self._counted, self.engine.pool.totals()
         name, second = self.work.name, self._requests.second_of(monotonic_ns())
         self.counts.add_bytes(name, second, self._counted.bytes_received - before.bytes_received)
-        if self.work.plan.framing().one_way:
+        if self.work.plan.is_one_way:
             self.counts.add_untimed(name, second, self._counted.answered - before.answered)
 
     def begin_measuring(self) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from loadgen.net.address import Endpoint
 from loadgen.net.failure import (
     ConnectionFailed,
-    Failure,
     Phase,
 )
 from loadgen.net.transport import (
@@ -65,7 +64,7 @@ class SocketDialer:
         try:
             sock = self._socket_factory(family, socket.SOCK_STREAM)
         except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.CONNECT, error), str(error)) from error
+            raise ConnectionFailed.of(Phase.CONNECT, error) from error
         try:
             self._transport.configure(sock, self._options)
             code = sock.connect_ex(address)
@@ -73,5 +72,5 @@ class SocketDialer:
                 raise OSError(code, os.strerror(code))
         except OSError as error:
             sock.close()
-            raise ConnectionFailed(Failure.of(Phase.CONNECT, error), str(error)) from error
+            raise ConnectionFailed.of(Phase.CONNECT, error) from error
         return self._transport(sock)

@@ -114,3 +114,8 @@ class ConnectionFailed(Exception):  # noqa: N818 - it reports a peer's failure, 
     def __init__(self, failure: Failure, detail: str = "") -> None:
         super().__init__(f"{failure} ({detail})" if detail else str(failure))
         self.failure = failure
+
+    @classmethod
+    def of(cls, phase: Phase, error: OSError) -> "ConnectionFailed":
+        """Return what the operating system's ``error`` means in ``phase``, with its words."""
+        return cls(Failure.of(phase, error), str(error))

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from loadgen.net import timestamps
 from loadgen.net.address import refuse_self_connection
-from loadgen.net.failure import ConnectionFailed, Failure, Phase
+from loadgen.net.failure import ConnectionFailed, Phase
 from loadgen.net.unpatched import has_original, original
 
 NOTHING: Final = 0
@@ -180,7 +180,7 @@ class SocketTransport:
                 raise OSError(code, os.strerror(code))
             self._check_peer()
         except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.CONNECT, error), str(error)) from error
+            raise ConnectionFailed.of(Phase.CONNECT, error) from error
         return NOTHING
 
     def _check_peer(self) -> None:
