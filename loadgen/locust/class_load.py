@@ -40,8 +40,9 @@ from loadgen.plan import Plan
 from loadgen.plan.user_arrivals import UserArrivals
 from loadgen.results.record import RunRecord, TargetRecord
 from loadgen.runner.account import RunAccount
-from loadgen.runner.assembly import assemble, dialer_of, kernel_timestamps
+from loadgen.runner.assembly import assemble, kernel_timestamps
 from loadgen.runner.build_record import RunSetup
+from loadgen.runner.plan_dialer import dialer_of
 
 GiveUp = Callable[[BaseException], None]
 

@@ -1,4 +1,4 @@
-"""Makes of a Plan the engine, the dialer, and the load model that carry it out."""
+"""Makes of a Plan the engine and the load model that carry it out."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,10 +20,8 @@ from loadgen.errors import LocalLimitError, UsageError
 from loadgen.net import backends, timestamps
 from loadgen.net.address import Endpoint
 from loadgen.net.clock import NEVER_NS, Clock
-from loadgen.net.dialer import SocketDialer, SocketFactory
+from loadgen.net.dialer import SocketDialer
 from loadgen.net.protocols import UntilEof
-from loadgen.net.transport import SocketOptions
-from loadgen.net.unpatched import original
 from loadgen.plan import Plan
 from loadgen.plan.arrivals import Arrivals
 from loadgen.plan.think_time import ThinkTime
@@ -49,19 +47,6 @@ def assemble(
     selector = BoundedSelector(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
     group = Group(dialer, model or _model_of(plan, recorder, clock))
     return Engine(selector, [group], recorder, clock, _policy_of(plan, dialer.endpoint))
-
-
-def dialer_of(
-    plan: Plan, endpoint: Endpoint, factory: SocketFactory | None, *, stamped: bool
-) -> SocketDialer:
-    """Return the dialer of ``plan``; the kernel timestamps replies if they are ``stamped``."""
-    options = SocketOptions(
-        nagle=plan.nagle,
-        send_buffer_bytes=plan.send_buffer_bytes,
-        receive_buffer_bytes=plan.receive_buffer_bytes,
-        stamp_every=plan.timestamp_sample if stamped else 0,
-    )
-    return SocketDialer(endpoint, options, factory or original("socket", "socket"))
 
 
 def _policy_of(plan: Plan, endpoint: Endpoint) -> ConnectionPolicy:

@@ -43,7 +43,7 @@ from loadgen.plan.payloads import Payloads
 from loadgen.results.distribution import NO_VALUES, Distribution
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ProbeRecord
-from loadgen.runner.assembly import dialer_of
+from loadgen.runner.plan_dialer import dialer_of
 from loadgen.text import escaped, unescaped
 from loadgen.units import ns_to_seconds, seconds_to_ns
 

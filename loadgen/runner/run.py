@@ -26,8 +26,9 @@ from loadgen.plan import Plan, payloads
 from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
 from loadgen.runner import probe
 from loadgen.runner.account import RunAccount
-from loadgen.runner.assembly import assemble, dialer_of, kernel_timestamps
+from loadgen.runner.assembly import assemble, kernel_timestamps
 from loadgen.runner.build_record import RunSetup
+from loadgen.runner.plan_dialer import dialer_of
 from loadgen.runner.probe import Probe
 from loadgen.runner.surroundings import Surroundings
 from loadgen.server.embedded import EmbeddedServer

@@ -1,5 +1,7 @@
 """The opening of a run: it ends however the target behaves, and the load begins."""
 
+from typing import Any
+
 import pytest
 from accounts import check, check_against, failures
 from places import full_backlog
@@ -7,6 +9,10 @@ from servers import Peer, ScriptedServer, echoes, never_answers
 
 import loadgen
 from loadgen.net import backends, descriptors
+
+
+def load(server: ScriptedServer, **fields: Any) -> loadgen.RunRecord:
+    return loadgen.run(loadgen.Plan(target=server.address, **fields))
 
 
 def late_greeter(peer: Peer) -> None:
@@ -36,14 +42,8 @@ def test_a_target_that_never_accepts_is_unreachable_although_the_run_would_recon
 
 def test_first_messages_that_are_never_answered_do_not_delay_the_run() -> None:
     with ScriptedServer(never_answers) as server:
-        record = loadgen.run(
-            loadgen.Plan(
-                target=server.address,
-                connections=100,
-                first_message=b"hello",
-                io_timeout_s=0.3,
-                duration_s=0.1,
-            )
+        record = load(
+            server, connections=100, first_message=b"hello", io_timeout_s=0.3, duration_s=0.1
         )
     assert failures(record) == {"receive: timeout": 100}
     assert record.outcome == "lost"
@@ -52,14 +52,8 @@ def test_first_messages_that_are_never_answered_do_not_delay_the_run() -> None:
 
 def test_first_messages_under_way_do_not_slow_a_connect_rate() -> None:
     with ScriptedServer(late_greeter) as server:
-        record = loadgen.run(
-            loadgen.Plan(
-                target=server.address,
-                connections=5,
-                first_message=b"hello",
-                connect_rate_per_s=1000,
-                messages=2,
-            )
+        record = load(
+            server, connections=5, first_message=b"hello", connect_rate_per_s=1000, messages=2
         )
         check_against(record, server)
     assert record.actual.messages == 10
@@ -72,15 +66,7 @@ def test_the_server_may_speak_first_and_in_a_form_of_its_own() -> None:
         echoes(peer)
 
     with ScriptedServer(banner) as server:
-        record = loadgen.run(
-            loadgen.Plan(
-                target=server.address,
-                connections=3,
-                first_reply=r"delimiter:\r\n",
-                messages=4,
-                probe=True,
-            )
-        )
+        record = load(server, connections=3, first_reply=r"delimiter:\r\n", messages=4, probe=True)
     assert record.failures == []
     assert record.actual.messages == 12
     assert record.actual.bytes_received - record.actual.bytes_sent == 3 * len("220 ready\r\n")
@@ -94,14 +80,8 @@ def test_one_way_messages_may_follow_a_greeting() -> None:
         peer.receive_all()
 
     with ScriptedServer(banner) as server:
-        record = loadgen.run(
-            loadgen.Plan(
-                target=server.address,
-                connections=2,
-                first_reply=r"delimiter:\r\n",
-                reply="none",
-                messages=5,
-            )
+        record = load(
+            server, connections=2, first_reply=r"delimiter:\r\n", reply="none", messages=5
         )
     assert record.failures == []
     assert (record.actual.connections, record.actual.messages) == (2, 10)
@@ -109,14 +89,8 @@ def test_one_way_messages_may_follow_a_greeting() -> None:
 
 def test_a_server_that_never_speaks_first_is_told_of() -> None:
     with ScriptedServer(echoes) as server:
-        record = loadgen.run(
-            loadgen.Plan(
-                target=server.address,
-                connections=2,
-                first_reply=r"delimiter:\n",
-                io_timeout_s=0.3,
-                messages=1,
-            )
+        record = load(
+            server, connections=2, first_reply=r"delimiter:\n", io_timeout_s=0.3, messages=1
         )
     assert failures(record) == {"receive: timeout": 2}
     assert record.outcome == "lost"
@@ -134,11 +108,7 @@ def test_failures_of_the_opening_stand_in_an_interval_before_the_load() -> None:
             echoes(peer)
 
     with ScriptedServer(second_hangs_up) as server:
-        record = loadgen.run(
-            loadgen.Plan(
-                target=server.address, connections=3, first_message=b"hello", duration_s=0.2
-            )
-        )
+        record = load(server, connections=3, first_message=b"hello", duration_s=0.2)
     check(record)
     opening, *others = record.intervals
     assert (opening.stage, opening.failures) == ("opening", 1)
@@ -158,5 +128,5 @@ def test_select_refuses_one_more_than_it_can() -> None:
     with ScriptedServer(echoes) as server:
         one_more = descriptors.free_below(backends.FD_SETSIZE) + 1
         with pytest.raises(loadgen.LocalLimitError, match=r"select\(2\) can handle"):
-            loadgen.run(loadgen.Plan(target=server.address, connections=one_more, backend="select"))
+            load(server, connections=one_more, backend="select")
     assert server.accepted == 0
