@@ -56,7 +56,8 @@ def _options(plan: Plan) -> Iterator[str]:
     is_raw = any(isinstance(source, LinesPayload) and source.raw for source in plan.payloads)
     for field in fields_of(type(plan)):
         value = getattr(plan, field.name)
-        is_usual = value == field.default and field.name not in _ALWAYS
+        usual = plan.application.reply if field.name == "reply" else field.default
+        is_usual = value == usual and field.name not in _ALWAYS
         if not is_usual and not field.options[0].is_positional:
             yield from field.words(value, is_raw)
     if is_raw:

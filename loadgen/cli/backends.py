@@ -13,13 +13,14 @@ from loadgen.analysis.summary import plan_in_words
 from loadgen.errors import UsageError
 from loadgen.net import backends
 from loadgen.net.target import Target
-from loadgen.plan import Plan, payloads
+from loadgen.plan import Plan
+from loadgen.plan.payloads import PayloadQueue
 from loadgen.plan.redaction import as_recorded
 from loadgen.results.record import RunRecord
 from loadgen.runner import environment
 from loadgen.server.embedded import EmbeddedServer
 
-CarryOut = Callable[[Plan], RunRecord]
+CarryOut = Callable[[Plan, PayloadQueue], RunRecord]
 Say = Callable[[Iterable[Line]], None]
 
 
@@ -34,21 +35,21 @@ def compare_backends(
 
     If this machine cannot make any of them, the UsageError has the reasons.
     """
-    items = payloads.load(plan.payloads).items  # once: standard input can be read only once
+    queue = plan.queue()  # once: standard input can be read only once
     plans = {
-        (backend, count): msgspec.structs.replace(
-            plan, backend=backend, connections=count, payloads=items
-        )
+        (backend, count): msgspec.structs.replace(plan, backend=backend, connections=count)
         for backend, count in grid.pairs()
     }
     turns = BackendRuns(grid)
     with contextlib.ExitStack() as cleanup:
         server = cleanup.enter_context(EmbeddedServer()) if plan.target is None else None
-        target = server.address if server else str(Target.parse(plan.target or ""))
+        address = server.address if server else plan.target or ""
+        target = str(Target.parse(address))
         say(_heading(plan, grid, target))
 
         def measure(backend: str, connections: int) -> RunRecord:
-            return carry_out(msgspec.structs.replace(plans[backend, connections], target=target))
+            each = msgspec.structs.replace(plans[backend, connections], target=address)
+            return carry_out(each, queue)
 
         def show(number: int) -> None:
             say([backends_text.round_line(grid, number)])

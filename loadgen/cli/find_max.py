@@ -4,8 +4,6 @@ import argparse
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-import msgspec
-
 from loadgen.analysis import checks, max_rate_text
 from loadgen.analysis.lines import Line
 from loadgen.analysis.max_rate import (
@@ -19,7 +17,7 @@ from loadgen.analysis.max_rate import (
     plan_of_step,
 )
 from loadgen.errors import UsageError
-from loadgen.plan import Plan, payloads
+from loadgen.plan import Plan
 from loadgen.plan.redaction import as_recorded
 from loadgen.results.record import RunRecord
 from loadgen.runner.run import run
@@ -73,10 +71,9 @@ def conclusion(record: MaxRecord, is_interrupted: bool) -> Iterator[Line]:
 
 
 def _measuring(plan: Plan, surroundings: Surroundings) -> MeasureRate:
-    items = payloads.load(plan.payloads).items  # once: standard input can be read only once
-    loaded = msgspec.structs.replace(plan, payloads=items)
+    queue = plan.queue()  # once: standard input can be read only once
 
     def measure(rate_per_s: float, duration_s: float) -> RunRecord:
-        return run(plan_of_step(loaded, rate_per_s, duration_s), surroundings)
+        return run(plan_of_step(plan, rate_per_s, duration_s), surroundings, queue)
 
     return measure

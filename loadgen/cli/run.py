@@ -21,6 +21,7 @@ from loadgen.files.output_places import STDOUT
 from loadgen.net.dump import dumping_first
 from loadgen.net.failure import Cause
 from loadgen.plan import Plan
+from loadgen.plan.payloads import PayloadQueue
 from loadgen.results.hdr_log import to_hdr_log
 from loadgen.results.record import FailureRecord, RunRecord
 from loadgen.runner.run import UnreachableTargetError, run
@@ -97,7 +98,7 @@ def _compare_backends(
     record = compare_backends(
         plan,
         grid,
-        lambda each: _run(each, surroundings, live),
+        lambda each, queue: _run(each, surroundings, live, queue),
         surroundings.should_stop,
         announcer.say,
     )
@@ -132,14 +133,19 @@ def _is_verified(messages: int, failures: list[FailureRecord]) -> bool:
     return messages > 0 and not any(each.cause in wrong for each in failures)
 
 
-def _run(plan: Plan, surroundings: Surroundings, live: TextIO | None) -> RunRecord:
+def _run(
+    plan: Plan,
+    surroundings: Surroundings,
+    live: TextIO | None,
+    queue: PayloadQueue | None = None,
+) -> RunRecord:
     """Run ``plan``, with live progress on ``live`` if that is a terminal."""
     if live is None or not live.isatty():
-        return run(plan, surroundings)
+        return run(plan, surroundings, queue)
     from loadgen.cli.terminal import LiveProgress
 
     with LiveProgress(plan, live) as progress:
-        return run(plan, surroundings.observed_by(progress.show))
+        return run(plan, surroundings.observed_by(progress.show), queue)
 
 
 def _text_stream(chosen: argparse.Namespace) -> TextIO:

@@ -56,6 +56,9 @@ class SocketClient:
     def request(self, message: bytes, name: str | None = None) -> bytes:
         """Send ``message`` and return the whole reply, as the attribute ``reply`` frames it.
 
+        What both consist of is the protocol's to say (`loadgen.plan.applications`): over TCP, the
+        bytes themselves.
+
         Locust lists it under ``name``, or that of the user class. Raises RequestTimeout and
         RequestFailed; the connection is then opened again, and the next request waits for it.
 
@@ -68,7 +71,7 @@ class SocketClient:
             return b""
         reply = self._exchange(message, name, one_way=False).reply
         assert reply is not None
-        return reply
+        return self._framing.content(reply)
 
     def send(self, message: bytes, name: str | None = None) -> None:
         """Send ``message``, which has no reply; return when the kernel has taken it.
@@ -89,7 +92,7 @@ class SocketClient:
 
         Return the decoder of that reply; the connection may have another one by then.
         """
-        checked(message)
+        encoded = self._load.work.plan.message(checked(message))
         if self._is_busy:
             raise RuntimeError("two greenlets use one client; a user has one connection")
         self._is_busy = True
@@ -99,7 +102,7 @@ class SocketClient:
             while connection.state is not State.READY:
                 self._wait()
             current, replies = self._current, self._current.replies
-            current.message, current.name = message, name or self._load.work.name
+            current.message, current.name = encoded, name or self._load.work.name
             current.one_way, current.is_out, replies.reply = one_way, False, None
             self._load.send_now(connection, current.name)
             while not (
@@ -196,9 +199,15 @@ class _CurrentRequest:
         self.replies = self._framing.decoder()
         return self.replies
 
+    needs_messages = True
+
     def reply_bytes(self, message_bytes: int) -> int | None:
         """Return None: each reply must be decoded."""
         return self._framing.reply_bytes(message_bytes)
+
+    def content(self, reply: bytes) -> bytes:
+        """Return what the framing makes of ``reply``."""
+        return self._framing.content(reply)
 
     def _count(self, reply: bytes) -> None:
         self._load.count_reply(self.name, len(reply))

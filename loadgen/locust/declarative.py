@@ -17,6 +17,7 @@ from loadgen.net.failure import (
     Failure,
     Phase,
 )
+from loadgen.plan import Plan
 from loadgen.units import NS_PER_S, seconds_to_ns
 
 _log = logger("loadgen.locust")
@@ -48,7 +49,7 @@ class DeclarativeConnections:
         conversation = load.work.conversation
         if conversation is None:
             assert make_payload is not None
-            conversation = Conversation.made_by(plan, _Made(user, make_payload))
+            conversation = Conversation.made_by(plan, _Made(user, plan, make_payload))
         self._connections = load.join(self, conversation, plan.connections)
 
     def wait(self) -> None:
@@ -119,14 +120,15 @@ class _Made:
 
     items: tuple[bytes, ...] = ()
 
-    def __init__(self, user: User, make: Callable[[], bytes]) -> None:
+    def __init__(self, user: User, plan: Plan, make: Callable[[], bytes]) -> None:
         self._user = user
+        self._message = plan.message
         self._make = make
 
     def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
         """Return ``count`` messages. Raises ConnectionFailed if the user's code raises."""
         try:
-            messages = [checked(self._make()) for _ in range(count)]
+            messages = [self._message(checked(self._make())) for _ in range(count)]
         except BaseException as error:
             report(self._user, error)
             raise ConnectionFailed(Failure(Phase.SEND, Cause.USER_CODE), repr(error)) from error

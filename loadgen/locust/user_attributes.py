@@ -9,6 +9,7 @@ import msgspec
 from loadgen.errors import UsageError
 from loadgen.plan import Plan
 from loadgen.plan.options import fields_of
+from loadgen.text import escaped
 
 
 def attributes_of(plan_class: type[Plan]) -> tuple[str, ...]:
@@ -42,6 +43,9 @@ def plan_of(
     _check_spelling(user_class, attributes, plan_class)
     chosen = {name: getattr(user_class, name) for name in attributes if hasattr(user_class, name)}
     chosen |= {name: value for name, value in overrides.items() if name in attributes}
+    host = getattr(user_class, "host", None)
+    if host:
+        chosen["target"] = escaped(host)
     if isinstance(chosen.get("payloads"), list):
         chosen["payloads"] = tuple(chosen["payloads"])
     try:

@@ -17,7 +17,7 @@ from loadgen.locust.declarative import DeclarativeConnections
 from loadgen.locust.plugin import role_in
 from loadgen.locust.user_attributes import ATTRIBUTES, SCRIPTED_ATTRIBUTES, plan_of
 from loadgen.net.target import Target
-from loadgen.plan import Plan, payloads
+from loadgen.plan import Plan
 from loadgen.plan.payloads import MadePayload
 from loadgen.text import escaped
 
@@ -51,9 +51,7 @@ class _EngineUser(User):
             plan=plan,
             target=Target.parse(escaped(cls.host)),
             load_model=load_model,
-            conversation=None
-            if cls._maker()
-            else Conversation.of(plan, payloads.load(plan.payloads)),
+            conversation=None if cls._maker() else Conversation.of(plan, plan.queue()),
         )
 
     @classmethod

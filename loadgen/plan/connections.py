@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 
 from loadgen.net import backends
-from loadgen.net.target import Target
+from loadgen.net.target import SCHEMES, Target
 from loadgen.plan.kinds import BUFFER, DURATION, NAME, RATE, YES, count, one_of
 from loadgen.plan.options import DECLARED, EVERYWHERE, LOCUST, Group, InLocust, Option
 from loadgen.quantities import Text
@@ -26,7 +26,11 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     target: Annotated[
         Text | None,
         TARGET,
-        Option("TARGET", NAME, "host:port, tcp://host:port, [ipv6]:port or unix:///path"),
+        Option(
+            "TARGET",
+            NAME,
+            f"host:port, [ipv6]:port, unix:///path, or a URL of {', '.join(SCHEMES)}",
+        ),
         InLocust(instead="host"),
     ] = None
     connections: Annotated[

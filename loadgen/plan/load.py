@@ -7,10 +7,10 @@ import msgspec
 from loadgen.errors import UsageError
 from loadgen.net import pacing as net_pacing
 from loadgen.plan.arrivals import ARRIVALS
-from loadgen.plan.connections import Connections
 from loadgen.plan.kinds import DURATION, DURATION_OR_0, RAMP, SEED, YES, count, one_of, text
 from loadgen.plan.options import DECLARED, EVERYWHERE, LOCUST, Group, InLocust, Option, fields_of
 from loadgen.plan.profile import Profile, RateStage
+from loadgen.plan.security import Security
 from loadgen.plan.think_time import ThinkTime
 from loadgen.quantities import Text
 
@@ -22,7 +22,7 @@ _OPEN_LOOP: Final = ("rate", "rate_per_connection", "stages")
 _RUN_TIME: Final = "Locust's --run-time"
 
 
-class Load(Connections, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Load(Security, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the load lasts, and whether it waits for replies or follows a schedule."""
 
     duration_s: Annotated[

@@ -4,9 +4,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from loadgen.errors import UsageError
 from loadgen.net import protocols
-from loadgen.net.protocols.base import NO_LIMIT_BYTES
 from loadgen.plan.kinds import (
     BYTES,
     DURATION,
@@ -19,7 +17,7 @@ from loadgen.plan.kinds import (
 )
 from loadgen.plan.load import Load
 from loadgen.plan.options import DECLARED, EVERYWHERE, Group, Option
-from loadgen.plan.payloads import PayloadSource, RedactedPayload, SizePayload, first_message
+from loadgen.plan.payloads import PayloadSource, RedactedPayload, SizePayload
 from loadgen.quantities import MOST_PAYLOADS, Text
 
 PayloadSources = Annotated[tuple[PayloadSource, ...], msgspec.Meta(max_length=MOST_PAYLOADS)]
@@ -87,10 +85,11 @@ class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "--reply",
             text("FORM"),
             f"when a reply is whole: {protocols.FORMS}",
-            default_note="as many bytes as were sent",
+            default_note="of tcp:// and tls://, as many bytes as were sent; otherwise as the "
+            "protocol of the target has it",
             place=EVERYWHERE,
         ),
-    ] = "echo"
+    ] = ""
     max_reply_bytes: Annotated[
         int | None,
         REPLY,
@@ -123,61 +122,3 @@ class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def is_one_way(self) -> bool:
         """Whether messages are sent and no reply is awaited."""
         return self.reply == "none"
-
-    def framing(self) -> protocols.Framing:
-        """Return the value that says when a reply is whole."""
-        return self._framing(self.reply, "--reply")
-
-    def greeting(self) -> tuple[tuple[bytes, protocols.Framing], ...]:
-        """Return what each connection sends before the load, each with the framing of its reply.
-
-        It sends no bytes where it waits for what the server says first. Raises UsageError if the
-        first message is redacted.
-        """
-        if self.first_reply is not None:
-            reply = self._framing(self.first_reply, "--first-reply")
-        elif self.first_message:
-            reply = self.framing()
-        else:
-            return ()
-        return ((first_message(self.first_message), reply),)
-
-    def _framing(self, form: str, option: str) -> protocols.Framing:
-        if self.verify and form == "echo":
-            return protocols.Echo(verify=True)
-        limit = NO_LIMIT_BYTES if self.max_reply_bytes is None else self.max_reply_bytes
-        return protocols.parse(form, limit, option)
-
-    def _check_messages(self) -> None:
-        if not self.payloads or b"" in self.payloads:
-            raise UsageError("--payload: there must be one, and each has one byte or more")
-        reply = self.framing()
-        if self.verify and not isinstance(reply, protocols.Echo):
-            raise UsageError(
-                f"--verify compares an echo with what was sent; it does not go with "
-                f"--reply {self.reply}"
-            )
-        if isinstance(reply, protocols.UntilEof):
-            unfit = {
-                f"--pipeline {self.pipeline}": self.pipeline > 1,
-                "--first-message": self.first_message,
-                "--first-reply": self.first_reply,
-            }
-            for option, is_given in unfit.items():
-                if is_given:
-                    raise UsageError(
-                        "--reply eof ends the connection with each reply; it does not go with "
-                        f"{option}"
-                    )
-        self._check_first_reply()
-
-    def _check_first_reply(self) -> None:
-        if self.first_reply is None:
-            return
-        option = "--first-reply"
-        reply = self._framing(self.first_reply, option)
-        if isinstance(reply, protocols.NoReply | protocols.UntilEof):
-            accepted = "the load begins after it, on the same connection; write another form"
-            raise UsageError.of(option, self.first_reply, accepted)
-        if isinstance(reply, protocols.Echo) and not self.first_message:
-            raise UsageError.of(option, self.first_reply, "there is no --first-message to echo")

@@ -1,8 +1,8 @@
 """The Plan: the immutable, checked description of one run.
 
-Its fields stand by subject, each with its options, in classes that build on each other: those of
-`loadgen.plan.connections`, `loadgen.plan.load` and `loadgen.plan.messages`, and here those of what
-is measured and kept.
+Its fields stand by subject, each with its options, in classes that build on each other (from
+`loadgen.plan.connections` to `loadgen.plan.fields`), and here those of what is measured and kept.
+What they mean together is in `loadgen.plan.exchange`.
 """
 
 import textwrap
@@ -10,8 +10,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from loadgen.plan.exchange import Exchange
 from loadgen.plan.kinds import DURATION, NO, PROCESS, YES, count, one_of, text
-from loadgen.plan.messages import Messages
 from loadgen.plan.options import (
     COMMAND,
     EVERYWHERE,
@@ -34,7 +34,7 @@ _WHOM: Final = one_of("WHOM", "auto", "off", otherwise=", or give a process with
 _NOT_WATCHED: Final = InLocust(instead="nothing: inside Locust no process is watched")
 
 
-class Plan(Messages, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Plan(Exchange, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The description of one run: durations in seconds, sizes in bytes, all checked on creation.
 
     Raises UsageError naming the option, the value and what is accepted.
@@ -122,10 +122,11 @@ class Plan(Messages, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = False
 
     def __post_init__(self) -> None:
-        """Check every value and fill in the default duration."""
+        """Check every value, and fill in the default duration and the protocol's form of reply."""
         check_values(self)
         self._check_load()
         self._check_target()
+        self._settle_reply()
         self._check_messages()
 
 

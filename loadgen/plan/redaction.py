@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from loadgen.net.target import without_password
 from loadgen.plan.payloads import (
     FilePayload,
     LinesPayload,
@@ -36,6 +37,7 @@ def redacted_plan(plan: Plan) -> Plan:
     first = plan.first_message
     return msgspec.structs.replace(
         plan,
+        target=None if plan.target is None else without_password(plan.target),
         payloads=tuple(map(_source, plan.payloads)),
         first_message=redacted(first) if isinstance(first, bytes) and first else first,
         redact=True,

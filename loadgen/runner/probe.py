@@ -38,8 +38,8 @@ from loadgen.net.clock import NEVER_NS
 from loadgen.net.failure import Cause, ConnectionFailed
 from loadgen.net.protocols import FramingError, UntilEof
 from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, WRITE, Transport
-from loadgen.plan import Plan, payloads
-from loadgen.plan.payloads import Payloads
+from loadgen.plan import Plan
+from loadgen.plan.payloads import PayloadQueue, Payloads
 from loadgen.results.distribution import NO_VALUES, Distribution
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ProbeRecord
@@ -105,9 +105,8 @@ class Probe:
         self._should_stop = should_stop
         self._drain_s = plan.drain_s
         self._drained_at_s = 0.0
-        # No payload can be read from the probe's standard input.
-        plan = msgspec.structs.replace(plan, payloads=tuple(payloads.items))
-        self._job = as_json({"plan": plan, "endpoint": _encodable(endpoint)}) + b"\n"
+        job = {"plan": plan, "items": payloads.items, "endpoint": _encodable(endpoint)}
+        self._job = as_json(job) + b"\n"
 
     def __enter__(self) -> Self:
         """Start the process, and wait until it is connected, or has failed."""
@@ -260,11 +259,13 @@ class ControlChannel:
 class ProbeConnection:
     """The connection of the probe; its waits end as ``plan`` and ``control`` say."""
 
-    def __init__(self, plan: Plan, endpoint: Endpoint, control: ControlChannel) -> None:
+    def __init__(
+        self, plan: Plan, queue: PayloadQueue, endpoint: Endpoint, control: ControlChannel
+    ) -> None:
         self._plan = plan
         self._dialer = dialer_of(plan, endpoint, None, stamped=False)
         self._control = control
-        self._queue = payloads.load(plan.payloads)
+        self._queue = queue
         self._framing = plan.framing()
         self._buffer = bytearray(_BUFFER_BYTES)
         self._position = 0
@@ -358,7 +359,8 @@ def main() -> int:
     endpoint = Endpoint(family, unescaped(address) if isinstance(address, str) else tuple(address))
     plan = msgspec.convert(job["plan"], Plan)
     control = ControlChannel(sys.stdin.fileno())
-    connection, failure = ProbeConnection(plan, endpoint, control), ""
+    queue = PayloadQueue(msgspec.convert(job["items"], tuple[bytes, ...]))
+    connection, failure = ProbeConnection(plan, queue, endpoint, control), ""
     random_gaps = random.Random(plan.seed)  # noqa: S311 - not for cryptography
     try:
         connection.connect()

@@ -22,7 +22,8 @@ from loadgen.net.clock import WallClock
 from loadgen.net.failure import Failure
 from loadgen.net.pacing import least_timer_slack
 from loadgen.net.target import Target
-from loadgen.plan import Plan, payloads
+from loadgen.plan import Plan
+from loadgen.plan.payloads import PayloadQueue
 from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
 from loadgen.runner import probe
 from loadgen.runner.account import RunAccount
@@ -51,8 +52,12 @@ class UnreachableTargetError(UnreachableError):
         self.record = record
 
 
-def run(plan: Plan, surroundings: Surroundings | None = None) -> RunRecord:
+def run(
+    plan: Plan, surroundings: Surroundings | None = None, queue: PayloadQueue | None = None
+) -> RunRecord:
     """Carry out ``plan`` and return its record.
+
+    queue: what each connection sends; made of the plan unless it is given.
 
     Raises UsageError for a payload that cannot be read and LocalLimitError where this machine
     cannot carry out the plan, both before the first socket exists; UnreachableTargetError if no
@@ -62,7 +67,7 @@ def run(plan: Plan, surroundings: Surroundings | None = None) -> RunRecord:
     backend = backends.resolve(plan.backend)
     conditions = [checks.parse_for(plan, text) for text in plan.checks]
     descriptors.ensure(plan.connections)
-    conversation = Conversation.of(plan, payloads.load(plan.payloads))
+    conversation = Conversation.of(plan, queue or plan.queue())
     run_of = functools.partial(_carry_out, plan, backend, conversation, surroundings)
     if plan.target is None:
         with EmbeddedServer() as server:

@@ -168,7 +168,7 @@ def test_standard_input_without_a_byte_is_named() -> None:
         (["127.0.0.1:70000"], ["TARGET", "'127.0.0.1:70000'", "65535"]),
         (["127.0.0.1:0"], ["TARGET", "'127.0.0.1:0'", "65535"]),
         (["127.0.0.1"], ["TARGET", "'127.0.0.1'", "host:port"]),
-        (["http://127.0.0.1:80"], ["TARGET", "'http://127.0.0.1:80'", "host:port"]),
+        (["ftp://127.0.0.1:80"], ["TARGET", "'ftp://127.0.0.1:80'", "host:port"]),
         (["unix://relative"], ["TARGET", "'unix://relative'", "absolute path"]),
         (["::1:80"], ["TARGET", "'::1:80'", "[ipv6-address]:port"]),
         (["127.0.0.1:1", "127.0.0.1:2"], ["127.0.0.1:2"]),

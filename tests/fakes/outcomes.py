@@ -3,19 +3,17 @@
 from typing import Final
 
 from loadgen.net.failure import Cause
-from loadgen.net.protocols.base import BaseDecoder
+from loadgen.net.protocols.base import BaseDecoder, BaseFraming
 
 END: Final = b"\r\n"
 
 
-class Rejecting:
+class Rejecting(BaseFraming):
     """Lines, of which some mean more than a reply.
 
     ``-…`` rejects the message; ``PING`` is no reply and asks for ``PONG``; ``+…`` is a line that no
     message asked for; one that ends in `` bye`` is a reply with which the server closes.
     """
-
-    one_way = False
 
     def decoder(self) -> "RejectingDecoder":
         return RejectingDecoder()

@@ -26,7 +26,7 @@ from loadgen.net.protocols import (
     NoReply,
     UntilEof,
 )
-from loadgen.net.protocols.base import BaseDecoder
+from loadgen.net.protocols.base import BaseDecoder, BaseFraming
 
 
 class TestParse:
@@ -269,13 +269,11 @@ def replies_of(case: Case) -> list[bytes]:
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class Verdicts(BaseFraming):
     """Lines that end with a line feed, which are a reply with ``-`` or ``+`` and otherwise a ping.
 
     A ping is answered with a pong. After ``-bye`` the server closes.
     """
-
-    one_way = False
 
     def decoder(self) -> Decoder:
         return _VerdictDecoder()

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.errors import UsageError
-from loadgen.net.target import ACCEPTED, Target
+from loadgen.net.target import ACCEPTED, SCHEMES, Target, without_password
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,12 @@ from loadgen.net.target import ACCEPTED, Target
         ("[fe80::1%br-0a1b]:9999", Target("fe80::1%br-0a1b", 9999)),
         ("unix:///run/server.sock", Target(path="/run/server.sock")),
         ("unix:///with space:80", Target(path="/with space:80")),
+        ("tls://host:1", Target("host", 1, scheme=SCHEMES["tls"])),
+        ("http://host", Target("host", 80, scheme=SCHEMES["http"])),
+        ("https://[::1]/a?b=c", Target("::1", 443, "", SCHEMES["https"], "/a?b=c")),
+        ("ws://host:8080/chat", Target("host", 8080, "", SCHEMES["ws"], "/chat")),
+        ("redis://:p%40@h/2", Target("h", 6379, "", SCHEMES["redis"], "/2", "", "p%40")),
+        ("rediss://me:x@h:7", Target("h", 7, "", SCHEMES["rediss"], "", "me", "x")),
     ],
 )
 def test_every_documented_form_is_understood(text: str, target: Target) -> None:
@@ -41,7 +47,11 @@ def test_every_documented_form_is_understood(text: str, target: Target) -> None:
         "[localhost]:80",
         "user@host:80",
         "host:80/path",
-        "http://host:80",
+        "ftp://host:80",
+        "tcp://host:80?query",
+        "udp://host",
+        "http://user@host",
+        "http://host:80/a b",
         "two words:80",
     ],
 )
@@ -55,7 +65,6 @@ def test_another_form_is_refused_with_the_text_and_the_accepted_forms(text: str)
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("http://localhost:80", "speaks no HTTP"),
         ("localhost", "the port is missing"),
         ("/run/app.sock", "did you mean unix:///run/app.sock?"),
     ],
@@ -82,6 +91,14 @@ def test_only_a_path_makes_a_unix_target() -> None:
 )
 def test_a_target_is_written_as_it_is_read(text: str) -> None:
     assert str(Target.parse(text)) == text
+
+
+def test_no_password_is_shown() -> None:
+    assert str(Target.parse("redis://me:secret@host/1")) == "redis://me:***@host:6379/1"
+    assert without_password("redis://me:secret@host/1") == "redis://me:***@host/1"
+    with pytest.raises(UsageError) as refusal:
+        Target.parse("redis://me:secret@host:0")
+    assert "secret" not in str(refusal.value)
 
 
 @given(st.text(max_size=40) | st.from_regex(r"[\w.\[\]:%-]{1,20}:\d{1,5}", fullmatch=True))

@@ -29,6 +29,7 @@ from loadgen.net.address import Endpoint
 from loadgen.net.failure import Cause, ConnectionFailed
 from loadgen.plan import Plan
 from loadgen.plan import payloads as payload
+from loadgen.plan.payloads import PayloadQueue
 from loadgen.results.instruments import ProbeRecord
 from loadgen.runner import probe
 from loadgen.runner.probe import (
@@ -72,7 +73,10 @@ def test_a_socket_connected_to_itself_is_no_server(monkeypatch: pytest.MonkeyPat
     near, far = socket.socketpair()
     with near, far:
         prober = ProbeConnection(
-            Plan(), Endpoint(socket.AF_INET, ("127.0.0.1", 1)), ControlChannel(near.fileno())
+            Plan(),
+            PayloadQueue((b"x",)),
+            Endpoint(socket.AF_INET, ("127.0.0.1", 1)),
+            ControlChannel(near.fileno()),
         )
         with contextlib.closing(prober), pytest.raises(ConnectionFailed, match="to itself"):
             prober.connect()

@@ -4,8 +4,8 @@ A `Framing` is a value: the immutable description of a reply's form, the same fo
 Its `Decoder` holds the state of one connection. Neither uses sockets or time.
 
 A decoder tells more than how many replies are whole through four attributes, which the channel
-that feeds it looks at after `Decoder.feed` and `Decoder.end`: ``rejected``, ``to_send``, ``closes``
-and ``unsolicited``. Most framings leave them as they are.
+that feeds it looks at after `Decoder.feed` and `Decoder.end`: ``rejected``, ``kinds``, ``to_send``,
+``closes`` and ``unsolicited``. Most framings leave them as they are.
 """
 
 import sys
@@ -17,6 +17,9 @@ from loadgen.net.failure import Cause, Failure, Phase
 
 NO_LIMIT_BYTES: Final = sys.maxsize
 """The limit of a reply's length where none is given."""
+
+MOST_KIND: Final = 2**15 - 1
+"""The highest number of a kind of replies."""
 
 # One for all decoders that have rejected nothing: to write to it raises TypeError.
 _NONE_REJECTED: Final = cast("dict[Cause, int]", MappingProxyType({}))
@@ -48,13 +51,18 @@ class Decoder(Protocol):
     something in it may it be cleared.
     """
 
+    kinds: Sequence[int]
+    """The kinds of the replies that the last `feed` or `end` has made whole, in their order; empty
+    where there is nothing to tell apart. From 1 to `MOST_KIND`; HTTP's are its status codes."""
+
     to_send: bytes
     """What is to be sent back now, such as a pong; the channel takes it and sets ``b""``."""
 
     closes: bool
     """Whether the server closes after the replies so far: the connection is to be renewed.
 
-    The decoder sets it once and for all.
+    The decoder sets it once and for all. `end` may set it and return 0: the messages in flight met
+    an orderly end, and are sent again on the next connection.
     """
 
     unsolicited: bool
@@ -84,8 +92,17 @@ class Framing(Protocol):
         """Whether messages have no reply at all."""
         ...
 
+    @property
+    def needs_messages(self) -> bool:
+        """Whether its decoders must be told of each message (`Decoder.expect`)."""
+        ...
+
     def decoder(self) -> Decoder:
         """Return a decoder for one connection."""
+        ...
+
+    def content(self, reply: bytes) -> bytes:
+        """Return what user code gets for ``reply``, the bytes of a whole one."""
         ...
 
     def reply_bytes(self, message_bytes: int) -> int | None:
@@ -97,6 +114,22 @@ class Framing(Protocol):
         ...
 
 
+class BaseFraming:
+    """Base of framings: there are replies, and only their own bytes tell when they are whole."""
+
+    __slots__ = ()
+    one_way = False
+    needs_messages = False
+
+    def content(self, reply: bytes) -> bytes:
+        """Return ``reply``."""
+        return reply
+
+    def reply_bytes(self, message_bytes: int) -> int | None:
+        """Return None: only the bytes tell."""
+        return None
+
+
 class BaseDecoder:
     """Base of decoders: by default, messages sent and the end of the stream do not matter.
 
@@ -105,6 +138,7 @@ class BaseDecoder:
     """
 
     rejected: dict[Cause, int] = _NONE_REJECTED
+    kinds: Sequence[int] = ()
     to_send: bytes = b""
     closes: bool = False
     unsolicited: bool = False

@@ -9,17 +9,17 @@ from loadgen.net.failure import Cause
 from loadgen.net.protocols.base import (
     NO_LIMIT_BYTES,
     BaseDecoder,
+    BaseFraming,
     Decoder,
     FramingError,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(BaseFraming):
     """Every reply has ``size_bytes`` bytes."""
 
     size_bytes: int
-    one_way = False
 
     def decoder(self) -> Decoder:
         """Return a decoder that counts bytes."""
@@ -43,11 +43,11 @@ class _FixedDecoder(BaseDecoder):
 
 
 @dataclass(frozen=True, slots=True)
-class Echo:
+class Echo(BaseFraming):
     """Every reply is as long as its message; with ``verify``, it is the same bytes."""
 
     verify: bool = False
-    one_way = False
+    needs_messages = True
 
     def decoder(self) -> Decoder:
         """Return a decoder that must be told of every message."""
@@ -99,7 +99,7 @@ class _VerifyingDecoder(_EchoDecoder):
 
 
 @dataclass(frozen=True, slots=True)
-class NoReply:
+class NoReply(BaseFraming):
     """One way only: the server answers nothing."""
 
     one_way = True
@@ -108,10 +108,6 @@ class NoReply:
         """Return a decoder that accepts no byte."""
         return _NoReplyDecoder()
 
-    def reply_bytes(self, message_bytes: int) -> int | None:
-        """Return None: there is no reply."""
-        return None
-
 
 class _NoReplyDecoder(BaseDecoder):
     def feed(self, view: memoryview) -> int:
@@ -119,19 +115,14 @@ class _NoReplyDecoder(BaseDecoder):
 
 
 @dataclass(frozen=True, slots=True)
-class UntilEof:
+class UntilEof(BaseFraming):
     """The reply ends when the server closes the connection; the next message needs a new one."""
 
     max_reply_bytes: int = NO_LIMIT_BYTES
-    one_way = False
 
     def decoder(self) -> Decoder:
         """Return a decoder that waits for the end."""
         return _UntilEofDecoder(self.max_reply_bytes)
-
-    def reply_bytes(self, message_bytes: int) -> int | None:
-        """Return None: only the end tells."""
-        return None
 
 
 class _UntilEofDecoder(BaseDecoder):
@@ -152,20 +143,15 @@ class _UntilEofDecoder(BaseDecoder):
 
 
 @dataclass(frozen=True, slots=True)
-class Delimiter:
+class Delimiter(BaseFraming):
     """Every reply ends with ``mark``, which occurs nowhere else in it."""
 
     mark: bytes
     max_reply_bytes: int = NO_LIMIT_BYTES
-    one_way = False
 
     def decoder(self) -> Decoder:
         """Return a decoder that looks for the mark."""
         return _DelimiterDecoder(self.mark, self.max_reply_bytes)
-
-    def reply_bytes(self, message_bytes: int) -> int | None:
-        """Return None: only the bytes tell."""
-        return None
 
 
 class _DelimiterDecoder(BaseDecoder):
@@ -205,7 +191,7 @@ class _DelimiterDecoder(BaseDecoder):
 
 
 @dataclass(frozen=True, slots=True)
-class LengthPrefix:
+class LengthPrefix(BaseFraming):
     """Every reply begins with its length, an unsigned integer of ``prefix_bytes`` bytes.
 
     With ``header_included`` the length counts the prefix itself as well.
@@ -215,15 +201,10 @@ class LengthPrefix:
     byte_order: Literal["big", "little"] = "big"
     header_included: bool = False
     max_reply_bytes: int = NO_LIMIT_BYTES
-    one_way = False
 
     def decoder(self) -> Decoder:
         """Return a decoder that reads prefixes and skips what they announce."""
         return _LengthPrefixDecoder(self)
-
-    def reply_bytes(self, message_bytes: int) -> int | None:
-        """Return None: only the bytes tell."""
-        return None
 
 
 class _LengthPrefixDecoder(BaseDecoder):

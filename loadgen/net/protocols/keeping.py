@@ -36,9 +36,18 @@ class Keeping:
         """Return a decoder for one connection."""
         return KeepingDecoder(self)
 
+    @property
+    def needs_messages(self) -> bool:
+        """Always: where replies come together, they tell these apart."""
+        return True
+
     def reply_bytes(self, message_bytes: int) -> int | None:
         """Return None, whatever is known: each reply must be decoded to be kept."""
         return None
+
+    def content(self, reply: bytes) -> bytes:
+        """Return what the framing makes of ``reply``."""
+        return self.framing.content(reply)
 
 
 class KeepingDecoder(BaseDecoder):

@@ -481,7 +481,7 @@ class TestHost:
         assert str(work.target) == target
         assert (work.user_class, work.name) == ("Shop", "Shop")
 
-    @pytest.mark.parametrize("host", ["http://localhost", "localhost", "tcp://", "unix://"])
+    @pytest.mark.parametrize("host", ["ftp://localhost", "localhost", "tcp://", "unix://"])
     def test_that_is_invalid_is_refused(self, host: str) -> None:
         with pytest.raises(UsageError):
             user_class(host=host).work(NO_OPTIONS)
