@@ -27,7 +27,7 @@ from loadgen.net.failure import (
 )
 from loadgen.net.protocols import Decoder, FramingError
 from loadgen.net.timestamps import NOT_ASKED, bound_by
-from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport
+from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport, send_and_end
 
 _MOST_BATCHES: Final = 2**29  # small integers are faster; the general path grants more later
 
@@ -82,7 +82,8 @@ class StreamChannel(InFlight):
         self.transport = transport
         self.generation += 1
         self._receive_into = transport.recv_into
-        self._send = transport.send
+        ends_sending = self._conversation.ends_sending
+        self._send = send_and_end(transport) if ends_sending else transport.send
         self.decoder = self._conversation.decoder()
         self.is_ending = self._is_paused = False
 

@@ -46,8 +46,9 @@ def plan_of(
     host = getattr(user_class, "host", None)
     if host:
         chosen["target"] = escaped(host)
-    if isinstance(chosen.get("payloads"), list):
-        chosen["payloads"] = tuple(chosen["payloads"])
+    for field in fields_of(plan_class):
+        if field.is_repeated and isinstance(chosen.get(field.name), list):
+            chosen[field.name] = tuple(chosen[field.name])
     try:
         plan = plan_class(**chosen)
         profile = plan.profile()

@@ -4,12 +4,16 @@ import msgspec
 
 from loadgen.errors import UsageError
 from loadgen.net import protocols
-from loadgen.net.protocols.base import NO_LIMIT_BYTES
 from loadgen.net.target import Target
 from loadgen.plan.applications import APPLICATIONS
 from loadgen.plan.applications.base import Application, Greeting
 from loadgen.plan.fields import Fields
-from loadgen.plan.payloads import PayloadQueue, first_message
+from loadgen.plan.payloads import (
+    PayloadQueue,
+    RedactedPayload,
+    expectations,
+    first_message,
+)
 
 
 class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,8 +40,14 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.application.message(self, content)
 
     def framing(self) -> protocols.Framing:
-        """Return the value that says when a reply is whole."""
-        return self._framing(self.reply, "--reply")
+        """Return the value that says when a reply is whole, and whether it is a good one.
+
+        Raises UsageError if what is expected is redacted.
+        """
+        framing = self._framing(self.reply, "--reply")
+        if self.expect:
+            framing = protocols.Expecting(framing, self._expectation())
+        return protocols.Once(framing) if self.half_close else framing
 
     def greeting(self) -> Greeting:
         """Return what each connection exchanges before the load.
@@ -49,7 +59,7 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.first_reply is not None:
             reply = self._framing(self.first_reply, "--first-reply")
         elif self.first_message:
-            reply = self.framing()
+            reply = self._framing(self.reply, "--reply")
         else:
             return steps
         return (*steps, (first_message(self.first_message), reply))
@@ -60,8 +70,14 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 return application.framing(self, form)
         if self.verify and form == "echo":
             return protocols.Echo(verify=True)
-        limit = NO_LIMIT_BYTES if self.max_reply_bytes is None else self.max_reply_bytes
-        return protocols.parse(form, limit, option)
+        return protocols.parse(form, self.most_reply_bytes, option)
+
+    def _expectation(self) -> protocols.Expectation:
+        texts = expectations(self.expect)
+        try:
+            return protocols.Expectation.of(texts, self.most_reply_bytes)
+        except ValueError as error:
+            raise UsageError.of("--expect", ", ".join(texts), str(error)) from None
 
     def _settle_reply(self) -> None:
         if not self.reply:
@@ -71,13 +87,13 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if not self.payloads or b"" in self.payloads:
             raise UsageError("--payload: there must be one, and each has one byte or more")
         self.application.check(self)
-        reply = self.framing()
+        reply = self._framing(self.reply, "--reply")
         if self.verify and not isinstance(reply, protocols.Echo):
             raise UsageError(
                 f"--verify compares an echo with what was sent; it does not go with "
                 f"--reply {self.reply}"
             )
-        if isinstance(reply, protocols.UntilEof):
+        if self.is_until_eof:
             unfit = {
                 f"--pipeline {self.pipeline}": self.pipeline > 1,
                 "--first-message": self.first_message,
@@ -90,6 +106,27 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
                         f"{option}"
                     )
         self._check_first_reply()
+        self._check_expect()
+        self._check_half_close()
+
+    def _check_expect(self) -> None:
+        if self.expect and self.is_one_way:
+            raise UsageError("--reply none awaits no reply; it does not go with --expect")
+        if not any(isinstance(each, RedactedPayload) for each in self.expect):
+            self._expectation()
+
+    def _check_half_close(self) -> None:
+        unfit = {
+            f"--pipeline {self.pipeline}": self.pipeline > 1,
+            "--open": self.unlimited,
+            "--reply none": self.is_one_way,
+        }
+        for option, is_given in unfit.items():
+            if self.half_close and is_given:
+                raise UsageError(
+                    "--half-close ends our side after one message, and awaits its reply; it does "
+                    f"not go with {option}"
+                )
 
     def _check_first_reply(self) -> None:
         if self.first_reply is None:

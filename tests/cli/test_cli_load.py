@@ -40,6 +40,8 @@ def plan(*arguments: str) -> Plan:
         ("--seed 0", {"seed": 0}),
         ("--pacing precise", {"pacing": "precise"}),
         ("--warmup 2s", {"warmup_s": 2.0}),
+        ("--half-close", {"half_close": True}),
+        (r"--expect +PONG --expect /^[+:].*\r\n$/", {"expect": ("+PONG", r"/^[+:].*\r\n$/")}),
         (r"--first-reply delimiter:\n", {"first_reply": r"delimiter:\n"}),
         ("--timestamps user", {"timestamps": "user"}),
         ("--timestamp-sample 10", {"timestamp_sample": 10}),

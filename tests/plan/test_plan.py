@@ -112,7 +112,7 @@ class TestReply:
         assert Plan(reply="fixed:64").framing() == protocols.Fixed(64)
 
     def test_may_be_as_long_as_the_plan_says(self) -> None:
-        assert Plan(reply="eof").framing() == protocols.UntilEof()
+        assert Plan(reply="eof").framing() == protocols.UntilEof(16 * 2**20)
         assert Plan(reply="eof", max_reply_bytes=5).framing() == protocols.UntilEof(5)
 
     def test_of_an_unknown_form_is_refused(self) -> None:
@@ -150,7 +150,8 @@ class TestGreeting:
         assert limited.greeting() == ((b"HI", protocols.parse("length:u8", 5)),)
 
     def test_is_awaited_where_the_server_speaks_first(self) -> None:
-        assert Plan(first_reply=r"delimiter:\n").greeting() == ((b"", protocols.Delimiter(b"\n")),)
+        limited = Plan(first_reply=r"delimiter:\n", max_reply_bytes=9)
+        assert limited.greeting() == ((b"", protocols.Delimiter(b"\n", 9)),)
 
     @pytest.mark.parametrize(
         ("values", "refusal"),
@@ -168,6 +169,22 @@ class TestGreeting:
         self, values: dict[str, Any], refusal: str
     ) -> None:
         assert refusal_of(**values).startswith(refusal)
+
+    @pytest.mark.parametrize(
+        ("values", "refusal"),
+        [
+            ({"expect": ("",)}, "--expect: '' is not accepted; write how a good reply begins"),
+            ({"expect": (r"\q",)}, r"--expect: '\\q' is not accepted; \q is not an escape"),
+            ({"expect": ("/(/",)}, "--expect: '/(/' is not accepted; it is no regular expression"),
+            ({"expect": ("x",), "reply": "none"}, "--reply none awaits no reply; it does not"),
+        ],
+        ids=str,
+    )
+    def test_is_no_matter_of_expectations_which_are_refused_where_they_cannot_be_met(
+        self, values: dict[str, Any], refusal: str
+    ) -> None:
+        assert refusal_of(**values).startswith(refusal)
+        assert Plan(first_message=b"A", expect=("B",)).greeting() == ((b"A", protocols.Echo()),)
 
     def test_cannot_be_sent_where_it_is_redacted(self) -> None:
         plan = redacted_plan(Plan(first_message=b"secret"))

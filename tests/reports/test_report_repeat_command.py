@@ -36,6 +36,8 @@ def parsed(words: list[str]) -> Plan:
         "localhost:1 --think exp:10ms --warmup 2s --timestamps user --timestamp-sample 10",
         "localhost:1 --verify --reconnect --nagle --sndbuf 64k --rcvbuf 1m --probe",
         "localhost:1 --reply eof --max-reply 1g --reply-timeout 1m30s",
+        "localhost:1 --half-close --reply eof",
+        r"localhost:1 --expect '/^\+ /' --expect='-ERR\r\n' --reply fixed:3",
         r"localhost:1 --first-reply 'delimiter:\n' --reply fixed:3",
         "localhost:1 --no-probe --watch off --sample-interval 2s",
         "localhost:1 --check 'service_p99<5ms' --check 'errors<0.1%'",

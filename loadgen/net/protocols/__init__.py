@@ -10,20 +10,25 @@ from loadgen.net.protocols.base import (
     Framing,
     FramingError,
 )
+from loadgen.net.protocols.expecting import Expectation, Expecting
 from loadgen.net.protocols.framings import Delimiter, Echo, Fixed, LengthPrefix, NoReply, UntilEof
 from loadgen.net.protocols.keeping import Keeping
+from loadgen.net.protocols.once import Once
 from loadgen.units import SIZE_FORM, parse_escapes, parse_size_bytes
 
 __all__ = [
     "Decoder",
     "Delimiter",
     "Echo",
+    "Expectation",
+    "Expecting",
     "Fixed",
     "Framing",
     "FramingError",
     "Keeping",
     "LengthPrefix",
     "NoReply",
+    "Once",
     "UntilEof",
     "parse",
 ]
