@@ -106,4 +106,4 @@ class Conversation:
 
 def greeting_of(plan: Plan) -> tuple[GreetingStep, ...]:
     """Return the greeting of every connection of ``plan``."""
-    return tuple(GreetingStep(message, framing) for message, framing in plan.greeting())
+    return tuple(GreetingStep(message, framing) for message, framing in plan.greeting_steps())

@@ -51,6 +51,7 @@ def plan_of(
             chosen[field.name] = tuple(chosen[field.name])
     try:
         plan = plan_class(**chosen)
+        plan.framing()  # one of the user's own is imported now
         profile = plan.profile()
         if profile is not None and profile.stages:
             raise UsageError.of("--rate", plan.rate, "a user has one rate; ramp with users")

@@ -49,20 +49,20 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
             framing = protocols.Expecting(framing, self._expectation())
         return protocols.Once(framing) if self.half_close else framing
 
-    def greeting(self) -> Greeting:
+    def greeting_steps(self) -> Greeting:
         """Return what each connection exchanges before the load.
 
-        That is what the protocol asks for, and then the first message; no bytes where it waits for
-        what the server says first. Raises UsageError if the first message is redacted.
+        That is what the server says first, what the protocol asks for, and the first message.
+        Raises UsageError if that is redacted.
         """
         steps = self.application.greeting(self)
-        if self.first_reply is not None:
-            reply = self._framing(self.first_reply, "--first-reply")
-        elif self.first_message:
-            reply = self._framing(self.reply, "--reply")
-        else:
-            return steps
-        return (*steps, (first_message(self.first_message), reply))
+        if self.greeting is not None:
+            steps = ((b"", self._framing(self.greeting, "--greeting")), *steps)
+        if self.first_message:
+            option = "--reply" if self.first_reply is None else "--first-reply"
+            reply = self._framing(self.first_reply or self.reply, option)
+            steps = (*steps, (first_message(self.first_message), reply))
+        return steps
 
     def _framing(self, form: str, option: str) -> protocols.Framing:
         for application in APPLICATIONS.values():
@@ -79,6 +79,17 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         except ValueError as error:
             raise UsageError.of("--expect", ", ".join(texts), str(error)) from None
 
+    def _check_form(self, form: str, option: str) -> None:
+        """Raise UsageError if ``form`` is none; a framing of a user's own is not imported yet."""
+        if not protocols.is_own(form) or any(form in each.forms for each in APPLICATIONS.values()):
+            self._framing(form, option)
+
+    def _settle_greeting(self) -> None:
+        """Take a first reply to no first message, as older records have it, for the greeting."""
+        if self.first_reply is not None and not self.first_message and self.greeting is None:
+            msgspec.structs.force_setattr(self, "greeting", self.first_reply)
+            msgspec.structs.force_setattr(self, "first_reply", None)
+
     def _settle_reply(self) -> None:
         if not self.reply:
             msgspec.structs.force_setattr(self, "reply", self.application.reply)
@@ -87,8 +98,8 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if not self.payloads or b"" in self.payloads:
             raise UsageError("--payload: there must be one, and each has one byte or more")
         self.application.check(self)
-        reply = self._framing(self.reply, "--reply")
-        if self.verify and not isinstance(reply, protocols.Echo):
+        self._check_form(self.reply, "--reply")
+        if self.verify and self.reply != "echo":
             raise UsageError(
                 f"--verify compares an echo with what was sent; it does not go with "
                 f"--reply {self.reply}"
@@ -105,7 +116,7 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
                         "--reply eof ends the connection with each reply; it does not go with "
                         f"{option}"
                     )
-        self._check_first_reply()
+        self._check_greeting()
         self._check_expect()
         self._check_half_close()
 
@@ -128,13 +139,17 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
                     f"not go with {option}"
                 )
 
-    def _check_first_reply(self) -> None:
-        if self.first_reply is None:
-            return
-        option = "--first-reply"
-        reply = self._framing(self.first_reply, option)
-        if isinstance(reply, protocols.NoReply | protocols.UntilEof):
-            accepted = "the load begins after it, on the same connection; write another form"
-            raise UsageError.of(option, self.first_reply, accepted)
-        if isinstance(reply, protocols.Echo) and not self.first_message:
-            raise UsageError.of(option, self.first_reply, "there is no --first-message to echo")
+    def _check_greeting(self) -> None:
+        for option, form in (("--greeting", self.greeting), ("--first-reply", self.first_reply)):
+            if form is None:
+                continue
+            self._check_form(form, option)
+            if form in ("none", "eof"):
+                accepted = "the load begins after it, on the same connection; write another form"
+                raise UsageError.of(option, form, accepted)
+        if self.greeting == "echo":
+            accepted = "nothing was sent that the server could echo; write another form"
+            raise UsageError.of("--greeting", self.greeting, accepted)
+        if self.first_reply is not None and not self.first_message:
+            accepted = "it is the form of the reply to --first-message, and there is none"
+            raise UsageError.of("--first-reply", self.first_reply, accepted)

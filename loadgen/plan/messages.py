@@ -68,14 +68,23 @@ class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "send this once after connecting, and wait for its reply; neither is counted",
         ),
     ] = b""
+    greeting: Annotated[
+        Text | None,
+        MESSAGE,
+        Option(
+            "--greeting",
+            text("FORM"),
+            "after connecting, wait for what the server says first, such as a banner: "
+            r"'delimiter:\r\n'; it is not counted",
+        ),
+    ] = None
     first_reply: Annotated[
         Text | None,
         MESSAGE,
         Option(
             "--first-reply",
             text("FORM"),
-            "when the reply to --first-message is whole; without one, what to wait for after "
-            r"connecting, such as a banner: 'delimiter:\n'",
+            "when the reply to --first-message is whole",
             default_note="as --reply",
         ),
     ] = None

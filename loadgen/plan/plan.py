@@ -127,6 +127,7 @@ class Plan(Exchange, frozen=True, kw_only=True, forbid_unknown_fields=True):
         self._check_load()
         self._check_target()
         self._settle_reply()
+        self._settle_greeting()
         self._check_messages()
 
 

@@ -281,7 +281,7 @@ class ProbeConnection:
         while interest != NOTHING:
             self._wait(self._plan.connect_timeout_s, NEVER_NS, interest)
             interest = transport.progress()
-        for message, framing in self._plan.greeting():
+        for message, framing in self._plan.greeting_steps():
             self._decoder = framing.decoder()
             self._exchange(message, (len(message),))
         self._decoder = self._framing.decoder()

@@ -42,7 +42,7 @@ def plan(*arguments: str) -> Plan:
         ("--warmup 2s", {"warmup_s": 2.0}),
         ("--half-close", {"half_close": True}),
         (r"--expect +PONG --expect /^[+:].*\r\n$/", {"expect": ("+PONG", r"/^[+:].*\r\n$/")}),
-        (r"--first-reply delimiter:\n", {"first_reply": r"delimiter:\n"}),
+        (r"--greeting delimiter:\n", {"greeting": r"delimiter:\n"}),
         ("--timestamps user", {"timestamps": "user"}),
         ("--timestamp-sample 10", {"timestamp_sample": 10}),
         ("--probe", {"probe": True}),

@@ -38,7 +38,7 @@ def parsed(words: list[str]) -> Plan:
         "localhost:1 --reply eof --max-reply 1g --reply-timeout 1m30s",
         "localhost:1 --half-close --reply eof",
         r"localhost:1 --expect '/^\+ /' --expect='-ERR\r\n' --reply fixed:3",
-        r"localhost:1 --first-reply 'delimiter:\n' --reply fixed:3",
+        r"localhost:1 --greeting 'delimiter:\n' --first-message HI --first-reply fixed:2 --reply fixed:3",
         "localhost:1 --no-probe --watch off --sample-interval 2s",
         "localhost:1 --check 'service_p99<5ms' --check 'errors<0.1%'",
         "localhost:1 --payload=-x --first-message=-hello --payload-lines=-f.txt",

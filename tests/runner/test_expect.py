@@ -114,7 +114,7 @@ def test_a_greeting_is_not_what_is_expected_of_replies() -> None:
         answers_each(6, b"250 OK\r\n")(peer)
 
     with ScriptedServer(banner) as server:
-        record = loadgen.run(plan(server.address, first_reply=LINES, expect=("250",)))
+        record = loadgen.run(plan(server.address, greeting=LINES, expect=("250",)))
     assert failures(record) == {}
     assert record.actual.messages == 60
 
