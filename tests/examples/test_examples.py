@@ -106,7 +106,7 @@ def test_its_commands_load_the_real_server(name: str, server: Server, tmp_path: 
                 [*command, *more], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
             )
             assert child.returncode == 0, child.stderr
-            record = from_json(path.read_text(encoding="utf-8"))
+            record = from_json(path.read_bytes())
             check(record)
             assert failures(record) == {}
             assert record.actual.messages == 60

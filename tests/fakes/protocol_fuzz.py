@@ -30,7 +30,14 @@ PIECES: Final = (
     *(b"+OK\r\n", b"-ERR no\r\n", b":1\r\n", b"$5\r\nhello\r\n", b"$-1\r\n", b"*2\r\n", b"*-1\r\n"),
     *(b"*1\r\n" * 50, b"%1\r\n", b">2\r\n", b"_\r\n", b"#t\r\n", b",1.5\r\n", b"(12\r\n", b"$"),
     # WebSocket
-    *(b"\x81\x05hello", b"\x01\x02he", b"\x80\x03llo", b"\x89\0", b"\x8a\x01x", b"\x88\x02\x03\xe8"),
+    *(
+        b"\x81\x05hello",
+        b"\x01\x02he",
+        b"\x80\x03llo",
+        b"\x89\0",
+        b"\x8a\x01x",
+        b"\x88\x02\x03\xe8",
+    ),
     *(b"\x82\x7e\x00\x80", b"\x82\x7f" + b"\xff" * 8, b"\x81\x85abcd", b"\xc1\x01a", b"\x83\0"),
 )
 """What replies and what damages them are made of, over all protocols."""

@@ -55,15 +55,20 @@ def postgresql() -> Iterator[str]:
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not installed:
         pytest.skip("PostgreSQL is not installed in /usr/lib/postgresql")
-    programs, as_user = installed[-1], []
+    programs, as_user = installed[-1], list[str]()
     with tempfile.TemporaryDirectory(prefix="loadgen-pg-") as folder, reserved_port() as port:
         if os.getuid() == 0:
             as_user = [_program("runuser"), "-u", "postgres", "--"]
             shutil.chown(folder, "postgres")
         cluster = f"{folder}/cluster"
-        make = [programs / "initdb", "-D", cluster, "-A", "trust", "-U", "postgres", "--no-sync"]
+        trusting = ["-A", "trust", "-U", "postgres", "--no-sync"]
+        initdb = [str(programs / "initdb"), "-D", cluster, *trusting]
         subprocess.run(
-            [*as_user, *make], cwd=folder, check=True, capture_output=True, timeout=_READY_WITHIN_S
+            [*as_user, *initdb],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            timeout=_READY_WITHIN_S,
         )
         chosen = [f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
         settings = [word for each in [*chosen, "fsync=off"] for word in ("-c", each)]

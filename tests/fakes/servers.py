@@ -23,6 +23,10 @@ class Peer:
         self.stream = bytearray()  # all that was received
         self._socket = accepted
 
+    def hears_within(self, longest_s: float) -> bool:
+        """Return whether there is something to read before so long."""
+        return bool(select.select([self._socket], [], [], longest_s)[0])
+
     def receive(self, at_most_bytes: int = 65536) -> bytes:
         """Return what has come, b"" at the end of the stream."""
         data = self._socket.recv(at_most_bytes)

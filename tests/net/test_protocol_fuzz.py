@@ -47,7 +47,13 @@ def test_a_decoder_says_the_same_of_anything_however_it_is_cut(
     "begun",
     [
         *(b"", b"\xff" * 8, b"\x7f" + b"\xff" * 7, b"\0" * 7 + b"\xff"),
-        *(b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 200 OK\r\n", b"$", b"+", b"\x82\x7f\x7f" + b"\xff" * 7),
+        *(
+            b"HTTP/1.1 200 OK\r\nX-Long: ",
+            b"HTTP/1.1 200 OK\r\n",
+            b"$",
+            b"+",
+            b"\x82\x7f\x7f" + b"\xff" * 7,
+        ),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
     ],
 )
