@@ -4,6 +4,7 @@ A `ScriptedServer` counts what it has seen, and tests wait for its counts, never
 """
 
 import contextlib
+import select
 import selectors
 import socket
 import struct
