@@ -52,12 +52,12 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def greeting_steps(self) -> Greeting:
         """Return what each connection exchanges before the load.
 
-        That is what the server says first, what the protocol asks for, and the first message.
+        That is what the protocol asks for, then what the server says first, and the first message.
         Raises UsageError if that is redacted.
         """
         steps = self.application.greeting(self)
         if self.greeting is not None:
-            steps = ((b"", self._framing(self.greeting, "--greeting")), *steps)
+            steps = (*steps, (b"", self._framing(self.greeting, "--greeting")))
         if self.first_message:
             option = "--reply" if self.first_reply is None else "--first-reply"
             reply = self._framing(self.first_reply or self.reply, option)
