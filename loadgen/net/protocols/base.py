@@ -31,7 +31,7 @@ NO_LIMIT_BYTES: Final = sys.maxsize
 MOST_REPLY_BYTES: Final = 16 * 2**20
 """How long a reply may be where its peer decides, and ``--max-reply`` says nothing else."""
 
-MOST_KIND: Final = 2**15 - 1
+MOST_KIND: Final = 2**10 - 1
 """The highest number of a kind of replies."""
 
 # One for all decoders that have rejected nothing: to write to it raises TypeError.
@@ -67,7 +67,8 @@ class Decoder(Protocol):
 
     kinds: Sequence[int]
     """The kinds of the replies that the last `feed` or `end` has made whole, in their order; empty
-    where there is nothing to tell apart. From 1 to `MOST_KIND`; HTTP's are its status codes."""
+    where there is nothing to tell apart. From 1 to `MOST_KIND`, a hundred of which are a class:
+    HTTP's are its status codes."""
 
     to_send: bytes
     """What is to be sent back now, such as a pong; the channel takes it and sets ``b""``."""
