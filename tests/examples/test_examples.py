@@ -62,6 +62,12 @@ def test_keeps_the_contract(framing: Framing, replies: list[bytes]) -> None:
     check_protocol(framing, replies, most_reply_bytes=LIMIT_BYTES)
 
 
+def test_the_documented_one_is_that_of_the_examples() -> None:
+    code = (ROOT / "examples" / "lines.py").read_text(encoding="utf-8").split('"""\n\n', 1)[1]
+    document = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
+    assert f"```python\n{code}```" in document
+
+
 @contextmanager
 def memcached_with_a_value() -> Iterator[str]:
     with memcached() as address:
