@@ -17,12 +17,13 @@ class Lines(BaseFraming):
 class LinesDecoder(BaseDecoder):
     """Counts the ends of lines; a line begins with what it means."""
 
+    begun = b""  # the first byte of a line that is not whole
+
     def feed(self, view: memoryview) -> int:
         """Return how many lines are whole now."""
-        replies = 0
-        for line in bytes(view).splitlines(keepends=True):
-            if not self.partial and line.startswith(b"-"):
+        *lines, rest = (self.begun + bytes(view)).split(b"\n")
+        self.begun, self.partial = rest[:1], bool(rest)
+        for line in lines:
+            if line.startswith(b"-"):
                 self.reject(Cause.REJECTED)
-            self.partial = not line.endswith(b"\n")
-            replies += not self.partial
-        return replies
+        return len(lines)

@@ -111,6 +111,13 @@ class RejectsTwice(Lines):
         return len(lines)
 
 
+class RejectsEarly(Lines):
+    def feed(self, view: memoryview) -> int:
+        if not self.partial and bytes(view[:1]) == b"t":
+            self.reject(Cause.REJECTED)
+        return super().feed(view)
+
+
 class Shared(BaseFraming):
     def __init__(self) -> None:
         self.one = Lines()
@@ -156,6 +163,7 @@ def test_a_right_one_passes() -> None:
         (Of(Holds), r"keeps a reference to the view"),
         (Of(MisplacesEnds), r"ends\(\) says \[11, 11|the contents are"),
         (Of(RejectsTwice), r"a decoder says rejected"),
+        (Of(RejectsEarly), r"is rejected after 1 bytes, before it is whole"),
         (Delimiter(b"\r\n"), r"b'one\\n' is one reply; a decoder finds 0"),
         (Shared(), r"decoder\(\) returns the same decoder again"),
         (Measures(Lines), r"reply_bytes says that b'one\\n' has 7 bytes; it has 4"),
