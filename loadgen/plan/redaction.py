@@ -16,6 +16,7 @@ import msgspec
 
 from loadgen.net.target import without_password
 from loadgen.plan.payloads import (
+    REDACTED,
     FilePayload,
     LinesPayload,
     RedactedPart,
@@ -63,7 +64,7 @@ def _target(target: str) -> str:
 def _header(line: str) -> str:
     """Return a header with its name, and its value redacted."""
     name, _, value = map(str.strip, line.partition(":"))
-    is_redacted = value.startswith("redacted: ")
+    is_redacted = value.startswith(REDACTED)
     return f"{name}: {value if is_redacted else redacted(value.encode())}"
 
 

@@ -16,7 +16,15 @@ from loadgen.net.target import Target
 from loadgen.plan.applications.base import BaseApplication
 from loadgen.plan.fields import Fields
 from loadgen.plan.options import fields_of
-from loadgen.plan.payloads import FilePayload, MadePayload, PayloadQueue, RedactedPayload, load
+from loadgen.plan.payloads import (
+    IS_REDACTED,
+    REDACTED,
+    FilePayload,
+    MadePayload,
+    PayloadQueue,
+    RedactedPayload,
+    load,
+)
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _RESOURCE: Final = re.compile(r"[/?][!-\"$-~]*")
@@ -71,6 +79,8 @@ class Http(BaseApplication):
     def queue(self, plan: Fields) -> PayloadQueue:
         """Return one request for each URL. Raises UsageError."""
         library()
+        if any(f": {REDACTED}" in line for line in plan.headers):
+            raise UsageError(f"--header: {IS_REDACTED}")
         around = _around(plan, _body(plan))
         target = _target(plan)
         resources = [*_resources(plan, target)] or [_resource("TARGET", target.resource, target)]
@@ -127,7 +137,7 @@ def _resources(plan: Fields, target: Target) -> Iterator[str]:
         elif isinstance(url, FilePayload):
             yield from _lines(url, target)
         else:
-            raise UsageError("--url: it is redacted, so that it cannot be sent again")
+            raise UsageError(f"--url: {IS_REDACTED}")
 
 
 def _lines(source: FilePayload, target: Target) -> Iterator[str]:
@@ -147,7 +157,7 @@ def _resource(option: str, url: str, target: Target) -> str:
     """Return the request-target (RFC 9112, 3.2.1) of ``url``, a path or a URL of ``target``."""
     resource = url
     if url and not url.startswith(("/", "?")):
-        named = Target.parse(url)
+        named = _parsed(url)
         if named[:4] != target[:4]:
             origin = f"{target.scheme.name}://{target.authority}"
             raise UsageError.of(option, url, f"write a path, or a URL of {origin}")
@@ -157,6 +167,14 @@ def _resource(option: str, url: str, target: Target) -> str:
     if not _RESOURCE.fullmatch(resource):
         raise UsageError.of(option, url, _ACCEPTED)
     return resource
+
+
+def _parsed(url: str) -> Target:
+    """Return the target that ``url`` names; one that has no host if it is no URL."""
+    try:
+        return Target.parse(url)
+    except UsageError:
+        return Target()
 
 
 # ---- what stands around it ----------------------------------------------------------------
@@ -178,7 +196,7 @@ def _body(plan: Fields) -> bytes:
             (content,) = load([plan.body]).items
             return content
         case RedactedPayload():
-            raise UsageError("--body: it is redacted, so that it cannot be sent again; give it")
+            raise UsageError(f"--body: {IS_REDACTED}")
 
 
 def _around(plan: Fields, body: bytes) -> _Around:
