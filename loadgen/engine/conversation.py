@@ -56,6 +56,7 @@ class Conversation:
         self.messages = sys.maxsize if messages is None else messages
         self.payloads = payloads
         self.framing = framing
+        framing.decoder()  # a library that it needs may be missing: UsageError, before the load
         self.pipeline = window.in_flight
         self.greeting = tuple(greeting)
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}

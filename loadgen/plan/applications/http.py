@@ -11,7 +11,6 @@ from loadgen.net.protocols import Framing
 from loadgen.net.protocols.base import NO_LIMIT_BYTES
 from loadgen.net.protocols.http import Http as HttpFraming
 from loadgen.net.protocols.http import parse_statuses
-from loadgen.net.protocols.http_reader import library
 from loadgen.net.target import Target
 from loadgen.plan.applications.base import BaseApplication
 from loadgen.plan.fields import Fields
@@ -78,7 +77,6 @@ class Http(BaseApplication):
 
     def queue(self, plan: Fields) -> PayloadQueue:
         """Return one request for each URL. Raises UsageError."""
-        library()
         if any(f": {REDACTED}" in line for line in plan.headers):
             raise UsageError(f"--header: {IS_REDACTED}")
         around = _around(plan, _body(plan))
