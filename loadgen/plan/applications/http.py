@@ -24,6 +24,7 @@ from loadgen.plan.payloads import (
     RedactedPayload,
     load,
 )
+from loadgen.units import format_bytes
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _RESOURCE: Final = re.compile(r"[/?][!-\"$-~]*")
@@ -108,6 +109,15 @@ class Http(BaseApplication):
         longest_bytes = plan.max_reply_bytes or (_KEPT_BYTES if is_made else NO_LIMIT_BYTES)
         method = _method(plan) if is_known else None
         return HttpFraming(method, fails, plan.keepalive, longest_bytes)
+
+    def describe(self, plan: Fields) -> str:
+        """Return the method, how many URLs are requested, and with which body."""
+        if _is_made(plan):
+            return ""
+        listed = any(not isinstance(url, str) for url in plan.urls)
+        urls = " of several URLs" if listed else f" of {len(plan.urls)} URLs" if plan.urls else ""
+        body = f" with {format_bytes(len(plan.body))}" if isinstance(plan.body, bytes) else ""
+        return f"{_method(plan)} requests{urls}{body}"
 
 
 def _is_made(plan: Fields) -> bool:
