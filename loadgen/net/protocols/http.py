@@ -130,12 +130,12 @@ class _HttpDecoder(BaseDecoder):
     def feed(self, view: memoryview) -> int:
         if self._reader is not None:
             return self._read(view)
-        for known in self._known.get(len(view), ()):
-            if known.data == view.tobytes():  # of all comparisons the fastest
-                self.kinds = known.statuses
-                if known.says_more:
-                    self._tell(known.statuses, known.closes)
-                return len(known.statuses)
+        for data, statuses, closes, says_more in self._known.get(len(view), ()):
+            if data == view.tobytes():  # of all comparisons the fastest
+                self.kinds = statuses
+                if says_more:
+                    self._tell(statuses, closes)
+                return len(statuses)
         replies = self._read(view)
         if replies and self._reader is None:
             statuses = tuple(self.kinds)
