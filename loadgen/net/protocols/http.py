@@ -38,9 +38,8 @@ _CAUSES: Final = {2: Cause.HTTP_2XX, 3: Cause.HTTP_3XX, 4: Cause.HTTP_4XX, 5: Ca
 _STATUSES: Final = re.compile(r"[2-5]xx|[2-5]\d\d")
 _HIGHEST_STATUS: Final = 999
 
-_MOST_LENGTHS: Final = 32
 _MOST_OF_A_LENGTH: Final = 4
-_LARGEST_KNOWN_BYTES: Final = 64 * 1024
+_MOST_KNOWN_BYTES: Final = 4 * 2**20
 
 
 def parse_statuses(text: str) -> frozenset[int]:
@@ -73,15 +72,18 @@ class _Shared:
     def __init__(self) -> None:
         self.known: dict[int, tuple[_Known, ...]] = {}
         self.readers: list[ResponseReader] = []
+        self._known_bytes = 0  # at most, of all that is known
 
     def remember(self, known: _Known) -> None:
-        """Keep it as the newest of its length; the oldest one goes."""
+        """Keep it as the newest of its length, and forget the oldest, or all if it is too much."""
         size = len(known.data)
-        if size > _LARGEST_KNOWN_BYTES:
-            return
-        if size not in self.known and len(self.known) >= _MOST_LENGTHS:
+        others = self.known.get(size, ())
+        if len(others) < _MOST_OF_A_LENGTH:
+            self._known_bytes += size
+        if self._known_bytes > _MOST_KNOWN_BYTES:
             self.known.clear()
-        self.known[size] = (known, *self.known.get(size, ())[: _MOST_OF_A_LENGTH - 1])
+            self._known_bytes, others = size, ()
+        self.known[size] = (known, *others[: _MOST_OF_A_LENGTH - 1])
 
 
 @dataclass(frozen=True, slots=True)
