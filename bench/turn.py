@@ -21,6 +21,7 @@ from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
 from loadgen.net.protocols import Delimiter, Fixed, Framing, LengthPrefix
+from loadgen.net.protocols.http import Http
 from loadgen.net.transport import SocketTransport
 from loadgen.plan.payloads import PayloadQueue
 
@@ -31,10 +32,14 @@ SIZE = 240
 """Of the replies, in bytes."""
 MESSAGE = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
+_HEAD = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 150\r\nX-Padding: %b\r\n\r\n"
+_RESPONSE = _HEAD % (b"x" * (SIZE - len(_HEAD % b"") - 150)) + bytes(150)
+
 REPLIES: dict[str, tuple[Framing, bytes]] = {
     "fixed": (Fixed(SIZE), bytes(SIZE)),
     "delimiter": (Delimiter(b"\n"), bytes(SIZE - 1) + b"\n"),
     "length": (LengthPrefix(2), (SIZE - 2).to_bytes(2) + bytes(SIZE - 2)),
+    "http": (Http("GET"), _RESPONSE),
 }
 """Framings, and a reply of each."""
 

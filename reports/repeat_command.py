@@ -32,13 +32,14 @@ def command_of(plan: Plan) -> list[str] | None:
 
 def why_no_command(plan: Plan) -> str:
     """Return why no words make ``plan``; empty where some do."""
-    sent = (*plan.payloads, plan.first_message)
+    sent = (*plan.payloads, plan.first_message, plan.body, *plan.urls)
     texts = [source for source in sent if isinstance(source, bytes)]
     if len(plan.payloads) > MOST_SHOWN or sum(map(len, texts)) > _MOST_TEXT_BYTES:
         return "what it sent is too much for one"
     if any(isinstance(source, MadePayload) for source in plan.payloads):
         return "code made its messages as it ran"
-    if any(isinstance(each, RedactedPayload) for each in (*sent, *plan.expect)):
+    in_request = plan.redact and (plan.headers or "?" in (plan.target or ""))
+    if in_request or any(isinstance(each, RedactedPayload) for each in (*sent, *plan.expect)):
         return "what it sent is redacted"
     lines = [source.raw for source in plan.payloads if isinstance(source, LinesPayload)]
     if any(lines) and not (all(lines) and b"\0" not in b"".join(texts)):

@@ -4,7 +4,7 @@ All keep one message in flight on each connection, in one thread, as loadgen doe
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
@@ -12,15 +12,18 @@ from bench.locustfiles import MESSAGE
 from bench.peers import printed, servers
 from bench.peers.peer import Command, Library, Load, Need, Peer
 from bench.peers.printed import Told
+from bench.peers.processes import Workshop
 
 _NGINX: Final = Command("nginx", "nginx", ask="-v")
+_WRK: Final = (Command("wrk", "wrk", ask="-v"), _NGINX)
+_AUTOCANNON: Final = Command("autocannon", "autocannon", installer="npm install -g")
 _REDIS_PING: Final = r"*1\r\n$4\r\nPING\r\n"
 _SOCKPERF_MESSAGE: Final = (
     r"\0\0\0\0\0\0\0\x01"  # its number
     r"\0\x03"  # from a client, which wants an answer
     r"\0\0\0\x40"  # its length
 ) + "x" * (len(MESSAGE) - 14)
-_H2LOAD_NAME: Final = "user-agent: bench"  # otherwise its version, which loadgen does not know
+_H2LOAD_NAME: Final = "user-agent: bench"  # otherwise its version
 _SEVERAL: Final = 8
 
 Options = AbstractContextManager[list[str]]
@@ -39,25 +42,32 @@ def _wrk(load: Load) -> list[str]:
     return ["wrk", *wrk_arguments(load.port, load.connections, load.seconds)]
 
 
+def _wrk_told(text: str, _: Load) -> Told:
+    return printed.wrk(text)
+
+
 def _h2load(load: Load) -> list[str]:
     words = ["--h1", "-t", "1", "-m", "1", "-c", str(load.connections), "-H", _H2LOAD_NAME]
     duration = f"{round(load.seconds * 1000)}ms"
     return ["h2load", *words, "-D", duration, f"http://127.0.0.1:{load.port}/"]
 
 
-def _http(port: int, header: str = "") -> Options:
-    request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{header}\r\n"
+def _autocannon(load: Load) -> list[str]:
+    words = ["-w", "0", "-p", "1", "-c", str(load.connections), "-d", f"{load.seconds:.0f}"]
+    return ["autocannon", *words, "--json", "--no-progress", f"http://127.0.0.1:{load.port}/"]
+
+
+def _requesting(*headers: str) -> Callable[[int, int], Options]:
+    """Return the options that make loadgen send, beside Host, these headers only."""
+    words = [word for header in ("User-Agent:", *headers) for word in ("-H", header)]
+    return lambda *_: nullcontext(words)
+
+
+def _known_length(port: int, _: int) -> Options:
+    request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
     response_bytes = servers.http_response_bytes(port, request.encode())
     payload = request.replace("\r\n", r"\r\n")
     return nullcontext(["--payload", payload, "--reply", f"fixed:{response_bytes}"])
-
-
-def _wrk_options(port: int, _: int) -> Options:
-    return _http(port)
-
-
-def _h2load_options(port: int, _: int) -> Options:
-    return _http(port, f"{_H2LOAD_NAME}\r\n")
 
 
 # ---- other tools, against their own servers ------------------------------------------
@@ -104,10 +114,22 @@ def _iperf3_options(port: int, connections: int) -> Iterator[list[str]]:
         ]
 
 
-# ---- Python, against the echo server in C --------------------------------------------
+# ---- Python, against the echo server in C or nginx --------------------------------------
 
 
-def _in_python(name: str, module: str, *needs: Need, note: str = "") -> Peer:
+def _echoed(*_: int) -> Options:
+    return nullcontext(["--size", str(len(MESSAGE))])
+
+
+def _in_python(
+    name: str,
+    module: str,
+    *needs: Need,
+    serve: Callable[[Workshop], AbstractContextManager[int]] = servers.echo,
+    options: Callable[[int, int], Options] = _echoed,
+    scheme: str = "tcp",
+    note: str = "",
+) -> Peer:
     def command(load: Load) -> list[str]:
         numbers = map(str, (load.port, load.connections, load.seconds))
         return [sys.executable, "-m", f"bench.peers.clients.{module}", *numbers]
@@ -115,24 +137,40 @@ def _in_python(name: str, module: str, *needs: Need, note: str = "") -> Peer:
     def told(text: str, _: Load) -> Told:
         return printed.own_client(text)
 
-    def options(*_: int) -> Options:
-        return nullcontext(["--size", str(len(MESSAGE))])
-
-    return Peer(name, needs, servers.echo, command, told, options, note=note)
+    return Peer(name, needs, serve, command, told, options, scheme=scheme, note=note)
 
 
 PEERS: Final = (
     Peer(
-        *("wrk", (Command("wrk", "wrk", ask="-v"), _NGINX), servers.nginx),
-        *(_wrk, lambda text, _: printed.wrk(text), _wrk_options),
+        *("wrk", _WRK, servers.nginx, _wrk, _wrk_told, _requesting()),
+        scheme="http",
         has_whole_seconds=True,
-        note="GET from nginx; loadgen counts the bytes of a response whose length it was told, wrk "
-        "parses it; wrk's figure includes the time to connect",
+        note="GET from nginx; both parse the responses; wrk's figure includes the time to connect",
+    ),
+    Peer(
+        *("wrk (length known)", _WRK, servers.nginx, _wrk, _wrk_told, _known_length),
+        has_whole_seconds=True,
+        note="the same, but loadgen counts the bytes of a response whose length it was told",
     ),
     Peer(
         *("h2load", (Command("h2load", "nghttp2-client"), _NGINX), servers.nginx),
-        *(_h2load, lambda text, _: printed.h2load(text), _h2load_options),
+        *(_h2load, lambda text, _: printed.h2load(text), _requesting(_H2LOAD_NAME)),
+        scheme="http",
         note="HTTP/1.1 from nginx (--h1); as for wrk, but without the time to connect",
+    ),
+    Peer(
+        *("autocannon", (_AUTOCANNON, _NGINX), servers.nginx, _autocannon),
+        *(lambda text, _: printed.autocannon(text), _requesting("Connection: keep-alive")),
+        scheme="http",
+        has_whole_seconds=True,
+        note="Node.js, in one thread (-w 0); as for wrk",
+    ),
+    _in_python(
+        *("Locust FastHttpUser", "locust_fast_http", Library("locust"), _NGINX),
+        serve=servers.nginx,
+        options=_requesting("Accept-Encoding: gzip, deflate"),
+        scheme="http",
+        note="GET from nginx; from when each user has had its first response",
     ),
     Peer(
         "redis-benchmark",

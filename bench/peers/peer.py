@@ -18,13 +18,14 @@ _ANSWER_WITHIN_S: Final = 10.0
 
 @dataclass(frozen=True)
 class Command:
-    """A program that must be there, in that package of Debian; its version is in what it prints
-    after ``ask``.
+    """A program that must be there, in that package of Debian, or of another ``installer``; its
+    version is in what it prints after ``ask``.
     """
 
     name: str
     package: str
     ask: str = "--version"
+    installer: str = "apt-get install"
 
     @property
     def is_here(self) -> bool:
@@ -34,7 +35,7 @@ class Command:
     @property
     def install(self) -> str:
         """How it is had."""
-        return f"apt-get install {self.package}"
+        return f"{self.installer} {self.package}"
 
     @property
     def version(self) -> str:
@@ -97,6 +98,7 @@ class Peer:
     command: how it is started; told: what it then prints.
     options: what loadgen needs to exchange the same messages with the same server, from port and
     connections, for as long as the block lasts.
+    scheme: how the target of loadgen begins.
     connections: those that it is compared with, if not those that were asked for.
     has_whole_seconds: whether it knows no fractions of one.
     note: what the figures do not tell.
@@ -108,6 +110,7 @@ class Peer:
     command: Callable[[Load], list[str]]
     told: Callable[[str, Load], Told]
     options: Callable[[int, int], AbstractContextManager[list[str]]]
+    scheme: str = "tcp"
     connections: tuple[int, ...] = ()
     has_whole_seconds: bool = False
     note: str = ""

@@ -74,6 +74,21 @@ def h2load(text: str) -> Told:
     return _at_rate(succeeded, float(_groups(_H2LOAD_RATE, text)[0]))
 
 
+def autocannon(text: str) -> Told:
+    """Return the responses of autocannon, of what it prints with --json.
+
+    Raises UnreadableError where some failed, or there are none.
+    """
+    try:
+        report = json.loads(text)
+    except ValueError:
+        raise UnreadableError("no JSON was printed") from None
+    failed = {name: report[name] for name in ("errors", "timeouts", "non2xx") if report[name]}
+    if failed:
+        raise UnreadableError(", ".join(f"{count} {name}" for name, count in failed.items()))
+    return _some(Told(report["2xx"], report["duration"]))
+
+
 def redis_benchmark(text: str, messages: int) -> Told:
     """Return those ``messages`` at the rate that redis-benchmark prints with --csv.
 

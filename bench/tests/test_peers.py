@@ -70,6 +70,15 @@ class TestPrinted:
         with pytest.raises(UnreadableError, match="2 failed, 1 errored, 0 timeout"):
             printed.h2load(text)
 
+    def test_autocannon(self) -> None:
+        report = {"2xx": 1500, "duration": 2.02, "errors": 0, "timeouts": 0, "non2xx": 0}
+        assert printed.autocannon(json.dumps(report)) == Told(1500, 2.02)
+        for failed in ({"errors": 3}, {"non2xx": 3}, {"2xx": 0}):
+            with pytest.raises(UnreadableError):
+                printed.autocannon(json.dumps(report | failed))
+        with pytest.raises(UnreadableError):
+            printed.autocannon("npm ERR!")
+
     def test_redis_benchmark_by_the_name_of_the_column(self) -> None:
         text = '"test","p50_latency_ms","rps"\n"PING_MBULK","0.5","4000.00"\n'
         assert printed.redis_benchmark(text, 1000) == Told(1000, 0.25)

@@ -59,6 +59,7 @@ class Conversation:
         self.messages = sys.maxsize if messages is None else messages
         self.payloads = payloads
         self.framing = framing
+        framing.decoder()  # a library that it needs may be missing: UsageError, before the load
         self.pipeline = window.in_flight
         self.ends_sending = window.ends_sending
         self.greeting = tuple(greeting)

@@ -92,8 +92,11 @@ class StreamChannel(Receiving):
     # ---- batches of the fast path ---------------------------------------------------------
 
     def _grant_batches(self) -> None:
-        """Leave as many of the remaining messages as possible to the fast path."""
-        if self._batch.data:
+        """Leave as many of the remaining messages as possible to the fast path.
+
+        None while messages that were taken back have yet to be sent again: they come first.
+        """
+        if self._batch.data and not self._again:
             self._shift(min(self._remaining // self._batch.messages, _MOST_BATCHES))
 
     def _shift(self, batches: int) -> None:

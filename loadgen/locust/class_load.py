@@ -111,7 +111,7 @@ class ClassLoad:
         self._open_loop: OpenLoop | None = None
         self._counted = NONE
         plan = work.plan
-        endpoints = resolve(work.target)
+        endpoints = resolve(work.plan.connected_to(work.target))
         endpoint = _first(endpoints, plan.connect_timeout_s)
         with contextlib.ExitStack() as stack:
             why_not = stack.enter_context(kernel_timestamps(plan, endpoint, wall_ns))

@@ -45,6 +45,15 @@ class Cause(enum.StrEnum):
     REPLY_TOO_LONG = "reply_too_long", "the reply is longer than --max-reply"
     REJECTED = "rejected", "the server rejected the message"
     UNEXPECTED_REPLY = "unexpected_reply", "the reply is none that --expect accepts"
+    HTTP_2XX = "status_2xx", "status 2xx"
+    HTTP_3XX = "status_3xx", "status 3xx"
+    HTTP_4XX = "status_4xx", "status 4xx"
+    HTTP_5XX = "status_5xx", "status 5xx"
+    HTTP_IDLE_CLOSE = (
+        "http_idle_close",
+        "the server closed the idle connection as a request came that may not be repeated",
+    )
+    HTTP_HEADER_TOO_LONG = "http_header_too_long", "the header of a response has more than 64 KiB"
     MISMATCH = "mismatch", "the echo differs from what was sent"
     BACKLOG = "backlog", "the listener's backlog is full; --connect-rate opens more slowly"
     NOT_FOUND = "not_found", "no such socket path"

@@ -7,7 +7,7 @@ so the queue is shared and holds no position. Names of files are kept as
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -49,6 +49,10 @@ class MadePayload(msgspec.Struct, frozen=True, tag="made"):
 RedactedPart = Literal["text", "file name", "file name, lines", "file name, raw lines"]
 
 
+REDACTED: Final = "redacted: "
+"""What begins the text that stands for one that is redacted."""
+
+
 class RedactedPayload(msgspec.Struct, frozen=True, tag="redacted"):
     """The length and the digest of a payload, a first message, or what is expected of replies, that
     a record must not hold.
@@ -64,7 +68,7 @@ class RedactedPayload(msgspec.Struct, frozen=True, tag="redacted"):
 
     def __repr__(self) -> str:
         part = "" if self.part == "text" else f"{self.part}, "
-        return f"redacted: {part}{self.size_bytes} bytes, sha256 {self.sha256}…"
+        return f"{REDACTED}{part}{self.size_bytes} bytes, sha256 {self.sha256}…"
 
 
 PayloadSource = bytes | FilePayload | LinesPayload | SizePayload | MadePayload | RedactedPayload
@@ -72,7 +76,7 @@ PayloadSource = bytes | FilePayload | LinesPayload | SizePayload | MadePayload |
 LARGEST_BYTES = 2**30
 """The largest payload, and the most that one connection sends at once."""
 
-_IS_REDACTED = "it is redacted, so that it cannot be sent again; give it anew"
+IS_REDACTED = "it is redacted, so that it cannot be sent again; give it anew"
 
 # The period is prime, so that an echo that is off by some bytes cannot look right.
 _PATTERN = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY"
@@ -92,7 +96,7 @@ def load(sources: Iterable[PayloadSource]) -> "PayloadQueue":
 def first_message(given: bytes | RedactedPayload) -> bytes:
     """Return what a connection sends first. Raises UsageError if that is no longer known."""
     if isinstance(given, RedactedPayload):
-        raise UsageError(f"first message: {_IS_REDACTED}")
+        raise UsageError(f"first message: {IS_REDACTED}")
     return given
 
 
@@ -127,7 +131,7 @@ def _items(source: PayloadSource) -> list[bytes]:
         case MadePayload(by):
             raise UsageError(f"payloads: {by} makes them as it runs; give a text, a file or a size")
         case RedactedPayload():
-            raise UsageError(f"payloads: {_IS_REDACTED}")
+            raise UsageError(f"payloads: {IS_REDACTED}")
         case SizePayload(size_bytes):
             if not 1 <= size_bytes <= LARGEST_BYTES:
                 accepted = "a payload has one byte or more, and 1 GiB at most"

@@ -1,27 +1,30 @@
 """Redaction (``--redact``): a record keeps only the length and the digest of what was sent.
 
-A record holds the payloads, the first message and what is expected of replies, and so does all that
-is made of it: pages, the command on them, comparisons. They, and the names of files, may contain
-tokens and passwords. The digest is plain SHA-256, without a key: two records of the same payloads
-are still the same load, so that they can be compared, and merged where several processes have made
-them. The price: a short secret can be found by hashing all candidates. A key that is thrown away
-would prevent that, but would make all records differ.
+A record holds what is sent and what is expected of replies: payloads, first message, requests of HTTP.
+So does all that is made of it: pages, the command on them, comparisons. They, and the names of
+files, may contain tokens and passwords. The digest is plain SHA-256, without a key: two records of
+the same payloads are still the same load, so that they can be compared, and merged where several
+processes have made them. The price: a short secret can be found by hashing all candidates. A key
+that is thrown away would prevent that, but would make all records differ. Of the target's URL the
+query is left out.
 """
 
 import hashlib
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from loadgen.net.target import without_password
 from loadgen.plan.payloads import (
+    REDACTED,
     FilePayload,
     LinesPayload,
-    PayloadSource,
     RedactedPart,
     RedactedPayload,
 )
 from loadgen.plan.plan import Plan
+
+Source = TypeVar("Source")
 
 _DIGITS: Final = 16
 """Digits of the digest in hexadecimal: 64 bits, so that collisions are very unlikely."""
@@ -37,13 +40,16 @@ def redacted_plan(plan: Plan) -> Plan:
     first = plan.first_message
     return msgspec.structs.replace(
         plan,
-        target=None if plan.target is None else without_password(plan.target),
+        target=None if plan.target is None else _target(plan.target),
         payloads=tuple(map(_source, plan.payloads)),
         first_message=redacted(first) if isinstance(first, bytes) and first else first,
         expect=tuple(
             redacted(each.encode("utf-8", "surrogateescape")) if isinstance(each, str) else each
             for each in plan.expect
         ),
+        headers=tuple(map(_header, plan.headers)),
+        body=None if plan.body is None else _source(plan.body),
+        urls=tuple(map(_source, plan.urls)),
         redact=True,
     )
 
@@ -53,11 +59,26 @@ def as_recorded(plan: Plan) -> Plan:
     return redacted_plan(plan) if plan.redact else plan
 
 
-def _source(source: PayloadSource) -> PayloadSource:
+def _target(target: str) -> str:
+    """Return ``target`` without a password, and without the query of its URL."""
+    place, question_mark, _ = without_password(target).partition("?")
+    return f"{place}?***" if question_mark else place
+
+
+def _header(line: str) -> str:
+    """Return a header with its name, and its value redacted."""
+    name, _, value = map(str.strip, line.partition(":"))
+    is_redacted = value.startswith(REDACTED)
+    return f"{name}: {value if is_redacted else redacted(value.encode())}"
+
+
+def _source(source: Source) -> Source | RedactedPayload:
     """Return ``source`` redacted; of a file, its name is, which may be confidential too."""
     match source:
         case bytes():
             return redacted(source)
+        case str():  # a URL
+            return redacted(source.encode())
         case FilePayload(path):
             return redacted(path.encode(), "file name")
         case LinesPayload(path, raw):

@@ -97,7 +97,7 @@ def _carry_out(
 
     embedded_pid: process number of the embedded server. Raises UnreachableError, UsageError.
     """
-    endpoints = resolve(target)
+    endpoints = resolve(plan.connected_to(target))
     endpoint = first_reachable(endpoints, plan.connect_timeout_s)
     others = [str(each) for each in endpoints if each != endpoint]
     target_record = TargetRecord(address=str(target), resolved=str(endpoint), others=others)

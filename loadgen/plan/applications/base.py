@@ -49,6 +49,10 @@ class Application(Protocol):
         """Return what each connection exchanges before the load, and before ``--first-message``."""
         ...
 
+    def describe(self, plan: Fields) -> str:
+        """Return what each connection sends, in words; empty where the payloads say it."""
+        ...
+
 
 class BaseApplication:
     """What most application protocols have in common: payloads are sent as they are."""
@@ -73,3 +77,7 @@ class BaseApplication:
     def greeting(self, plan: Fields) -> Greeting:
         """Return none."""
         return ()
+
+    def describe(self, plan: Fields) -> str:
+        """Return nothing: the payloads say it."""
+        return ""
