@@ -1,6 +1,7 @@
 """A RunRecord as lines for people."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from loadgen.analysis import censoring, rejections, summary_times, summary_verdict
 from loadgen.analysis.lines import LABEL_COLUMNS, Line, aligned, labelled, wrapped
@@ -31,6 +32,9 @@ from loadgen.units import (
 _SLOWEST_SHOWN = 3
 _FAR_FROM_USUAL = 1.5
 _ALL_UP = 0.999
+
+
+_LONGEST_COMMAND: Final = 40
 
 
 def summarise(record: RunRecord) -> list[Line]:
@@ -74,10 +78,10 @@ def target_in_words(target: TargetRecord) -> str:
 
 def plan_in_words(plan: Plan) -> str:
     """Return what each connection does, in words."""
-    payloads = _payloads_in_words(plan.payloads)
+    sent = _commands_in_words(plan.commands) if plan.commands else _payloads_in_words(plan.payloads)
     reply = "no reply" if plan.reply == "none" else f"reply {plan.reply}"
     verified = ", verified" if plan.verify else ""
-    return f"{payloads}, {reply}{verified}, {_model_in_words(plan)}"
+    return f"{sent}, {reply}{verified}, {_model_in_words(plan)}"
 
 
 def _model_in_words(plan: Plan) -> str:
@@ -89,6 +93,15 @@ def _model_in_words(plan: Plan) -> str:
         return f"open loop, {profile.describe()}{spread}, {window}"
     thinking = f", thinking {ThinkTime.parse(plan.think).describe()}" if plan.think else ""
     return f"closed loop, {window}{thinking}"
+
+
+def _commands_in_words(commands: tuple[str | RedactedPayload, ...]) -> str:
+    if len(commands) > 1:
+        return f"{len(commands)} commands in turn"
+    (command,) = commands
+    if isinstance(command, str) and len(command) <= _LONGEST_COMMAND:
+        return command
+    return "one command (redacted)" if isinstance(command, RedactedPayload) else "one long command"
 
 
 def _payloads_in_words(sources: tuple[PayloadSource, ...]) -> str:

@@ -46,8 +46,9 @@ def plan_of(
     host = getattr(user_class, "host", None)
     if host:
         chosen["target"] = escaped(host)
-    if isinstance(chosen.get("payloads"), list):
-        chosen["payloads"] = tuple(chosen["payloads"])
+    for name in ("payloads", "commands"):
+        if isinstance(chosen.get(name), list):
+            chosen[name] = tuple(chosen[name])
     try:
         plan = plan_class(**chosen)
         profile = plan.profile()

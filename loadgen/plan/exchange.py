@@ -66,10 +66,13 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def _settle_reply(self) -> None:
         if not self.reply:
             msgspec.structs.force_setattr(self, "reply", self.application.reply)
+        for name, value in self.application.settled(self).items():
+            msgspec.structs.force_setattr(self, name, value)
 
     def _check_messages(self) -> None:
         if not self.payloads or b"" in self.payloads:
             raise UsageError("--payload: there must be one, and each has one byte or more")
+        self._check_redis(self.application.name)
         self.application.check(self)
         reply = self.framing()
         if self.verify and not isinstance(reply, protocols.Echo):

@@ -39,6 +39,9 @@ def redacted_plan(plan: Plan) -> Plan:
         plan,
         target=None if plan.target is None else without_password(plan.target),
         payloads=tuple(map(_source, plan.payloads)),
+        commands=tuple(
+            redacted(each.encode()) if isinstance(each, str) else each for each in plan.commands
+        ),
         first_message=redacted(first) if isinstance(first, bytes) and first else first,
         redact=True,
     )
