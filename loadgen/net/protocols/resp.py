@@ -185,7 +185,7 @@ class RespDecoder(BaseDecoder):
         ends: list[int] = []
         at, size, limit_bytes = 0, len(data), self._max_reply_bytes
         while (line_end := data.find(_END, at)) >= 0:
-            after = line_end + _SHORT.get(data[at:line_end], size)
+            after = line_end + _SHORT.get(data[at:line_end], size + 1)
             if after > size or after - at > limit_bytes:
                 break
             ends.append(after)
@@ -262,8 +262,9 @@ class RespDecoder(BaseDecoder):
             self._to_come += max(0, count) * _ELEMENTS[kind] - (kind != b"|")
             return after
         if kind in b"$=!":
-            length = max(-len(_END), _length(text, may_be_null=kind == b"$"))
-            after = self._take_string(kind, data, after, length)
+            length = _length(text, may_be_null=kind == b"$")
+            if length >= 0:
+                after = self._take_string(kind, data, after, length)
             if after < 0:
                 return -1
         elif kind not in _FORMS or not _FORMS[kind].fullmatch(text):
