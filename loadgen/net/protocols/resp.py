@@ -29,10 +29,9 @@ What counts as what:
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from loadgen.net.failure import Cause
@@ -53,7 +52,6 @@ _LONGEST_NAME_BYTES: Final = len(b"punsubscribe")
 _LONGEST_CODE_BYTES: Final = 32
 
 _END: Final = b"\r\n"
-_NONE_KNOWN: Final[Mapping[bytes, int]] = MappingProxyType({})
 
 _CONFIRMATIONS: Final = frozenset(
     f"{kind}{un}subscribe".encode() for kind in ("", "p", "s") for un in ("", "un")
@@ -102,17 +100,20 @@ class Resp(BaseFraming):
     """Replies of Redis, in either version of its protocol."""
 
     max_reply_bytes: int = NO_LIMIT_BYTES
+    has_subscribed: bool = False
+    """Whether connections have subscribed before the first of these replies, such as with their
+    first message; otherwise a decoder finds out when that is confirmed."""
     _known: dict[bytes, int] = field(default_factory=dict, compare=False, repr=False)
 
     def decoder(self) -> "RespDecoder":
         """Return a decoder; it knows the reads that others have found whole."""
-        return RespDecoder(self.max_reply_bytes, self._known)
+        return RespDecoder(self.max_reply_bytes, self.has_subscribed, self._known)
 
     def content(self, reply: bytes) -> bytes:
         """Return the bytes of the reply itself, without what came unsolicited before it."""
         if reply[:1] not in (b">", b"*"):
             return reply
-        *_, last = RespDecoder(self.max_reply_bytes, {}).frames(reply)
+        *_, last = Resp(self.max_reply_bytes).decoder().frames(reply)
         return reply[last.start : last.end]
 
 
@@ -133,16 +134,18 @@ class RespDecoder(BaseDecoder):
 
     unsolicited = True
 
-    def __init__(self, max_reply_bytes: int, known: dict[bytes, int]) -> None:
+    def __init__(self, max_reply_bytes: int, has_subscribed: bool, known: dict[bytes, int]) -> None:
         super().__init__()
         self._max_reply_bytes = max_reply_bytes
-        self._known: Mapping[bytes, int] = known  # how many replies a read has
+        self._known = known  # how many replies a read has, whatever was read before
         self._is_open = False  # a frame has begun: its first line was taken
         self._begun_bytes = 0  # of that frame, in earlier reads
         self._to_come = 0  # elements of it
         self._skip_bytes = 0  # of the present string, to come
         self._rest = b""  # the beginning of an element that is cut
-        self._is_naming = self._is_push = self._has_subscribed = False
+        self._is_naming = self._is_push = False
+        self._has_subscribed = has_subscribed
+        self._is_of_pub_sub = False  # something in the present read
         self._error: Cause | None = None
 
     def feed(self, view: memoryview) -> int:
@@ -159,6 +162,7 @@ class RespDecoder(BaseDecoder):
         return self._read(view.tobytes())
 
     def _read(self, data: bytes) -> list[int]:
+        self._is_of_pub_sub = False
         ends, start = ([], 0) if self.partial else self._take_short(data)
         is_known = not self.partial and len(data) <= _LONGEST_KNOWN_BYTES
         for frame in self.frames(data[start:] if start else data):
@@ -167,18 +171,11 @@ class RespDecoder(BaseDecoder):
                 if frame.error is not None:
                     self.reject(frame.error)
             is_known = is_known and not frame.is_push and frame.error is None
-        if self._has_subscribed:
-            self._known = _NONE_KNOWN
-        elif is_known and not self.partial:
-            self._learn(data, len(ends))
+        if is_known and not self.partial and not self._is_of_pub_sub:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[data] = len(ends)
         return ends
-
-    def _learn(self, data: bytes, replies: int) -> None:
-        known = self._known
-        assert isinstance(known, dict)
-        if len(known) >= _MOST_KNOWN:
-            known.clear()
-        known[data] = replies
 
     def _take_short(self, data: bytes) -> tuple[list[int], int]:
         """Return where the first replies end, as far as each is short and whole, and the last."""
@@ -294,10 +291,11 @@ class RespDecoder(BaseDecoder):
     def _take_name(self, name: bytes) -> None:
         """Take the first string of what may be a push, which says what it is."""
         if name in _CONFIRMATIONS:
-            self._has_subscribed = True
+            self._is_of_pub_sub = self._has_subscribed = True
             self._is_push = False
-        elif self._has_subscribed and name in _PUBLISHED:
-            self._is_push = True
+        elif name in _PUBLISHED:
+            self._is_of_pub_sub = True
+            self._is_push |= self._has_subscribed
 
     def _take_error(self, text: bytes) -> None:
         if self._error is None:

@@ -39,6 +39,8 @@ class Redis(BaseApplication):
         for command in plan.commands:
             if isinstance(command, str):
                 _bytes_of(command)
+        if isinstance(plan.first_message, bytes) and plan.first_message:
+            _encoded(plan.first_message, "--first-message")
         target = Target.parse(plan.target or "")
         if target.user and not target.password:
             raise UsageError("TARGET: a user has a password: write redis://user:password@host")
@@ -63,8 +65,11 @@ class Redis(BaseApplication):
 
     def framing(self, plan: Fields, form: str) -> Framing:
         """Return that of RESP."""
-        limit = plan.max_reply_bytes
-        return Resp(NO_LIMIT_BYTES if limit is None else limit)
+        limit, first = plan.max_reply_bytes, plan.first_message
+        return Resp(
+            max_reply_bytes=NO_LIMIT_BYTES if limit is None else limit,
+            has_subscribed=isinstance(first, bytes) and b"SUBSCRIBE" in first.upper(),
+        )
 
     def greeting(self, plan: Fields) -> Greeting:
         """Return the login, the choice of RESP3 and that of the database, as far as needed."""
