@@ -97,6 +97,7 @@ class Peer:
     command: how it is started; told: what it then prints.
     options: what loadgen needs to exchange the same messages with the same server, from port and
     connections, for as long as the block lasts.
+    scheme: how the target of loadgen begins.
     connections: those that it is compared with, if not those that were asked for.
     has_whole_seconds: whether it knows no fractions of one.
     note: what the figures do not tell.
@@ -108,6 +109,7 @@ class Peer:
     command: Callable[[Load], list[str]]
     told: Callable[[str, Load], Told]
     options: Callable[[int, int], AbstractContextManager[list[str]]]
+    scheme: str = "tcp"
     connections: tuple[int, ...] = ()
     has_whole_seconds: bool = False
     note: str = ""

@@ -130,7 +130,8 @@ def _peer(workshop: Workshop, peer: Peer, load: Load) -> Taken:
 
 def _loadgen(workshop: Workshop, peer: Peer, load: Load, way: Sequence[str]) -> Taken:
     with peer.options(load.port, load.connections) as options:
-        command = [sys.executable, "-m", "loadgen", f"127.0.0.1:{load.port}", *options, *way]
+        target = f"{peer.scheme}://127.0.0.1:{load.port}"
+        command = [sys.executable, "-m", "loadgen", target, *options, *way]
         command += ["-c", str(load.connections), "-d", f"{load.seconds}s", "--json", "-", "--quiet"]
         output, spent = workshop.run(command, load.seconds)
     record = from_json(output.encode())

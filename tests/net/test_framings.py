@@ -9,9 +9,8 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outcomes import Rejecting
 
-from loadgen.errors import LoadgenBug, UsageError
+from loadgen.errors import UsageError
 from loadgen.net import protocols
 from loadgen.net.failure import Cause
 from loadgen.net.protocols import (
@@ -338,10 +337,6 @@ class TestOutcomes:
 
 
 class TestKeeping:
-    def test_refuses_a_framing_of_which_it_cannot_know_where_replies_begin(self) -> None:
-        with pytest.raises(LoadgenBug, match="where its replies begin"):
-            Keeping(Rejecting()).decoder()
-
     @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
     @given(data=st.data())
     def test_the_last_whole_reply_is_kept_to_the_byte_however_it_is_cut(

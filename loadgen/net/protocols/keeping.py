@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from loadgen.errors import LoadgenBug
 from loadgen.net.protocols.base import BaseDecoder, Framing
 
 
@@ -18,8 +17,7 @@ def _ignore(reply: bytes) -> None:
 class Keeping:
     """Replies as ``framing`` frames them; its decoders keep the last one.
 
-    Not for a framing that accepts bytes that no message asked for: where its replies begin, only
-    its own decoders know.
+    What came unsolicited right before a reply is kept with it; `Framing.content` leaves it out.
 
     when_kept: called with each reply that is kept, from within `KeepingDecoder.feed` or ``end``.
     """
@@ -63,8 +61,7 @@ class KeepingDecoder(BaseDecoder):
         """The last reply that is whole; None until there is one, or since it was last set so."""
         self._form = form
         self._inner = form.framing.decoder()
-        if self._inner.unsolicited:
-            raise LoadgenBug(f"{form.framing} cannot tell where its replies begin")
+        self.unsolicited = self._inner.unsolicited
         self._awaited: deque[bytes] = deque()  # the messages whose replies are not whole
         self._begun = bytearray()  # the bytes of the first of these replies
 
@@ -87,6 +84,8 @@ class KeepingDecoder(BaseDecoder):
         elif replies and not self._is_more_than_awaited(replies):
             fed = bytes(self._begun)
             self._keep(self._end_of(replies - 1, fed), self._end_of(replies, fed))
+        if not self._inner.partial:
+            self._begun.clear()
         self._tell(replies)
         return replies
 
