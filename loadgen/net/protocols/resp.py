@@ -14,10 +14,11 @@ Decision. Replies are counted here and nothing is built: a decoder keeps two num
 cut the beginning of a line. A read that equals one that consisted of whole, good replies has as
 many: all decoders of a framing share what is known (`_MOST_KNOWN` reads), and the others are
 parsed. Python is slow at single elements: plain strings in a long array are taken together, split
-at their line ends, and compared with what their lengths must be. µs for a read, on a busy machine
-(``python -m bench.replies``; the tests compare with hiredis wherever the bytes are cut):
+at their line ends, and compared with the headers that strings of their lengths have.
 
-{FIGURES}
+The price, in µs a read (``python -m bench.replies``; CPython 3.11, on a busy machine): hiredis 0.3
+for the reply to GET and 2.8 for LRANGE_100; here 0.15 and 0.4 if it is known, 0.9 and 17 if not. A
+load whose long lists all differ would be faster with hiredis, and unbounded.
 
 What counts as what:
 
@@ -165,7 +166,7 @@ class RespDecoder(BaseDecoder):
         self._is_of_pub_sub = False
         ends, start = ([], 0) if self.partial else self._take_short(data)
         is_known = not self.partial and len(data) <= _LONGEST_KNOWN_BYTES
-        for frame in self.frames(data[start:] if start else data):
+        for frame in self.frames(data[start:]) if start < len(data) else ():
             if not frame.is_push:
                 ends.append(start + frame.end)
                 if frame.error is not None:
