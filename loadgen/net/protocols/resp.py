@@ -142,6 +142,7 @@ class RespDecoder(BaseDecoder):
         self._is_open = False  # a frame has begun: its first line was taken
         self._begun_bytes = 0  # of that frame, in earlier reads
         self._to_come = 0  # elements of it
+        self._strings_ahead = 0  # of them, which may be plain strings, to be taken together
         self._skip_bytes = 0  # of the present string, to come
         self._rest = b""  # the beginning of an element that is cut
         self._is_naming = self._is_push = False
@@ -195,7 +196,8 @@ class RespDecoder(BaseDecoder):
         before_bytes = len(self._rest)
         data, self._rest = self._rest + data, b""
         size, start, position = len(data), 0, self._skip_bytes
-        if position <= size:
+        self._strings_ahead = self._to_come
+        if position < size:
             position = self._take_strings(data, position)
         while True:
             if self._is_open and not self._to_come and position <= size:
@@ -215,14 +217,16 @@ class RespDecoder(BaseDecoder):
                 self._rest = data[position:]
                 self._is_open = not is_first
                 break
-            position = self._take_strings(data, after) if after < size else after
-            self._check_length(position - start)
+            position = after
+            if self._strings_ahead and after < size:
+                position = self._take_strings(data, after)
+            least_bytes = position - start + self._to_come * _LEAST_ELEMENT_BYTES
+            if least_bytes + self._begun_bytes > self._max_reply_bytes:
+                raise FramingError(Cause.REPLY_TOO_LONG)
         self._skip_bytes = max(0, position - size)
+        self._begun_bytes = self._is_open * (self._begun_bytes + size - len(self._rest) - start)
         self.partial = self._is_open or bool(self._rest)
-        if self._is_open:
-            self._begun_bytes += size - len(self._rest) - start
-        if self._rest:
-            self._check_rest()
+        self._check_rest()
 
     def _begin(self, data: bytes, start: int) -> None:
         self._is_open = True
@@ -232,14 +236,8 @@ class RespDecoder(BaseDecoder):
         self._is_naming = data.startswith(_MAY_BE_PUSHED, start)
         self._is_push = data.startswith(b">", start)
 
-    def _check_length(self, seen_bytes: int) -> None:
-        """Refuse a frame that is, or will be, too long; strings are seen to their end."""
-        least_bytes = self._begun_bytes + seen_bytes + self._to_come * _LEAST_ELEMENT_BYTES
-        if least_bytes > self._max_reply_bytes:
-            raise FramingError(Cause.REPLY_TOO_LONG)
-
     def _check_rest(self) -> None:
-        if self._begun_bytes * self._is_open + len(self._rest) > self._max_reply_bytes:
+        if self._begun_bytes + len(self._rest) > self._max_reply_bytes:
             raise FramingError(Cause.REPLY_TOO_LONG)
         if len(self._rest) > _LONGEST_LINE_BYTES:
             raise FramingError(Cause.BAD_FRAME)
@@ -254,10 +252,15 @@ class RespDecoder(BaseDecoder):
         line_end = data.find(_END, at)
         if line_end < 0:
             return -1
+        short_bytes = _SHORT.get(data[at:line_end])
+        if short_bytes is not None and not self._is_naming:
+            self._to_come -= 1
+            return line_end + short_bytes
         kind, text, after = data[at : at + 1], data[at + 1 : line_end], line_end + len(_END)
         if kind in _ELEMENTS:
-            count = _length(text, may_be_null=kind == b"*")
-            self._to_come += max(0, count) * _ELEMENTS[kind] - (kind != b"|")
+            count = max(0, _length(text, may_be_null=kind == b"*")) * _ELEMENTS[kind]
+            self._to_come += count - (kind != b"|")
+            self._strings_ahead = count
             return after
         if kind in b"$=!":
             length = _length(text, may_be_null=kind == b"$")
@@ -304,10 +307,14 @@ class RespDecoder(BaseDecoder):
             self._error = _CODES.get(code, Cause.RESP_OTHER)
 
     def _take_strings(self, data: bytes, at: int) -> int:
-        """Take plain strings of a long array together, if there are any; return where they end."""
-        if self._to_come < _LONG_ARRAY or self._is_naming:
+        """Take plain strings of a long array together, if there are any; return where they end.
+
+        It is tried once for an array, so that what cannot be taken so is not split again and again.
+        """
+        most, self._strings_ahead = self._strings_ahead, 0
+        if most < _LONG_ARRAY or self._is_naming:
             return at
-        tokens = data[at:].split(_END, 2 * self._to_come)
+        tokens = data[at:].split(_END, 2 * most)
         whole = (len(tokens) - 1) // 2 * 2
         strings = tokens[1:whole:2]
         if len(strings) < _LONG_ARRAY:
@@ -325,6 +332,8 @@ class RespDecoder(BaseDecoder):
 
 def _length(text: bytes, may_be_null: bool) -> int:
     """Return the number that ``text`` is, -1 for what is null."""
+    if text == b"1":
+        return 1  # nested without end, it is still to be quick
     try:
         length = int(text)
     except ValueError:
