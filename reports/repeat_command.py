@@ -32,9 +32,11 @@ def command_of(plan: Plan) -> list[str] | None:
 
 def why_no_command(plan: Plan) -> str:
     """Return why no words make ``plan``; empty where some do."""
-    sent = (*plan.payloads, plan.first_message, plan.body, *plan.urls)
+    sent = (*plan.payloads, *plan.commands, plan.first_message, plan.body, *plan.urls)
     texts = [source for source in sent if isinstance(source, bytes)]
-    if len(plan.payloads) > MOST_SHOWN or sum(map(len, texts)) > _MOST_TEXT_BYTES:
+    sizes = [len(source) for source in sent if isinstance(source, bytes | str)]
+    count = max(len(plan.payloads), len(plan.commands))
+    if count > MOST_SHOWN or sum(sizes) > _MOST_TEXT_BYTES:
         return "what it sent is too much for one"
     if any(isinstance(source, MadePayload) for source in plan.payloads):
         return "code made its messages as it ran"

@@ -231,11 +231,9 @@ def environment(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 def whole_plan(record: RunRecord) -> Iterator[tuple[str, str]]:
     """Yield every field of the plan and its value; of many payloads the first."""
-    shown, more = first(record.plan.payloads)
-    plan = msgspec.structs.asdict(record.plan) | {"payloads": shown}
-    for name, value in plan.items():
-        left_out = f" {more}" if name == "payloads" else ""
-        yield name, as_json(value).decode() + left_out
+    for name, value in msgspec.structs.asdict(record.plan).items():
+        shown, more = first(value) if isinstance(value, tuple) else (value, "")
+        yield name, f"{as_json(shown).decode()} {more}".rstrip()
 
 
 def _state(connection: ConnectionRecord) -> str:

@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_peers,
         default=PEERS,
         metavar="PEER[,PEER]",
-        help=f"of {', '.join(peer.name for peer in PEERS)}",
+        help="of those that --list names; redis-benchmark means all that begin so",
     )
     parser.add_argument(
         *("-c", "--connections"),
@@ -133,13 +133,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _peers(text: str) -> tuple[Peer, ...]:
-    by_name = {peer.name: peer for peer in PEERS}
-    names = text.split(",")
-    if unknown := [name for name in names if name not in by_name]:
-        raise argparse.ArgumentTypeError(
-            f"{', '.join(unknown)}: the peers are {', '.join(by_name)}"
-        )
-    return tuple(by_name[name] for name in names)
+    found: list[Peer] = []
+    for name in text.split(","):
+        meant = [peer for peer in PEERS if f"{peer.name} ".startswith(f"{name} ")]
+        if not meant:
+            names = ", ".join(peer.name for peer in PEERS)
+            raise argparse.ArgumentTypeError(f"{name}: the peers are {names}")
+        found += meant
+    return tuple(found)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """The peers: other load tools, each with the server it is made for, and clients in Python.
 
-All keep one message in flight on each connection, in one thread, as loadgen does then.
+All keep one message in flight on each connection, if their name says nothing else, in one thread,
+as loadgen does then.
 """
 
 import sys
@@ -17,7 +18,6 @@ from bench.peers.processes import Workshop
 _NGINX: Final = Command("nginx", "nginx", ask="-v")
 _WRK: Final = (Command("wrk", "wrk", ask="-v"), _NGINX)
 _AUTOCANNON: Final = Command("autocannon", "autocannon", installer="npm install -g")
-_REDIS_PING: Final = r"*1\r\n$4\r\nPING\r\n"
 _SOCKPERF_MESSAGE: Final = (
     r"\0\0\0\0\0\0\0\x01"  # its number
     r"\0\x03"  # from a client, which wants an answer
@@ -73,17 +73,31 @@ def _known_length(port: int, _: int) -> Options:
 # ---- other tools, against their own servers ------------------------------------------
 
 
-def _redis_benchmark(load: Load) -> list[str]:
-    words = ["-p", str(load.port), "-c", str(load.connections), "-n", str(load.messages)]
-    return ["redis-benchmark", *words, "-t", "ping_mbulk", "--csv"]
-
-
 def _redis_told(text: str, load: Load) -> Told:
     return printed.redis_benchmark(text, load.messages)
 
 
-def _redis_options(*_: int) -> Options:
-    return nullcontext(["--payload", _REDIS_PING, "--reply", r"delimiter:\r\n"])
+def _redis(name: str, command: str, pipeline: int) -> Peer:
+    def words(load: Load) -> list[str]:
+        numbers = ["-p", str(load.port), "-c", str(load.connections), "-n", str(load.messages)]
+        return ["redis-benchmark", *numbers, "-P", str(pipeline), "--csv", *command.split()]
+
+    def options(*_: int) -> Options:
+        return nullcontext(["--command", command, "--pipeline", str(pipeline)])
+
+    note = f"{command}; it is asked for as many messages as loadgen had in the same round, for it "
+    note += "knows no duration; its figure includes the time to connect"
+    needs = (Command("redis-benchmark", "redis-tools"), Command("redis-server", "redis-server"))
+    name = f"redis-benchmark {name} -P {pipeline}"
+    return Peer(name, needs, servers.redis, words, _redis_told, options, scheme="redis", note=note)
+
+
+_REDIS: Final = {
+    "GET": f"GET {servers.REDIS_KEY}",
+    "SET": f"SET {servers.REDIS_KEY} {servers.REDIS_VALUE}",
+    "LRANGE_100": f"LRANGE {servers.REDIS_LIST} 0 99",
+}
+"""What redis-benchmark sends in its tests of these names, but for the name of the key."""
 
 
 def _sockperf(load: Load) -> list[str]:
@@ -172,13 +186,7 @@ PEERS: Final = (
         scheme="http",
         note="GET from nginx; from when each user has had its first response",
     ),
-    Peer(
-        "redis-benchmark",
-        (Command("redis-benchmark", "redis-tools"), Command("redis-server", "redis-server")),
-        *(servers.redis, _redis_benchmark, _redis_told, _redis_options),
-        note="PING to redis-server; it knows no duration, and is asked for as many messages as "
-        "loadgen had in the same round; its figure includes the time to connect",
-    ),
+    *(_redis(name, command, count) for name, command in _REDIS.items() for count in (1, 16)),
     Peer(
         *("sockperf", (Command("sockperf", "sockperf"),), servers.sockperf),
         *(_sockperf, lambda text, _: printed.sockperf(text), _sockperf_options),

@@ -14,6 +14,11 @@ BACKLOG: Final = 4096
 BLOCK_BYTES: Final = 128 * 1024
 """What iperf3 writes at a time, unless told otherwise."""
 
+REDIS_KEY: Final = "key:000000000000"
+REDIS_LIST: Final = "mylist"
+REDIS_VALUE: Final = "xxx"
+"""As long as redis-benchmark's."""
+
 _TIMEOUT_S: Final = 10.0
 _NGINX: Final = """\
 daemon off; master_process off; worker_processes 1; worker_rlimit_nofile {files};
@@ -51,13 +56,20 @@ def nginx(workshop: Workshop) -> Iterator[int]:
 
 @contextmanager
 def redis(workshop: Workshop) -> Iterator[int]:
-    """Run redis-server, which keeps nothing on disk."""
+    """Run redis-server, which keeps nothing on disk, with a value and a list of such values."""
     place = ["--bind", "127.0.0.1", "--tcp-backlog", str(BACKLOG), "--maxclients", str(_MANY_FILES)]
     disk = ["--save", "", "--appendonly", "no", "--dir", str(workshop.directory)]
     with (
         reserved_port() as port,
         workshop.serving(["redis-server", "--port", str(port), *place, *disk], port),
+        socket.create_connection(("127.0.0.1", port), _TIMEOUT_S) as client,
+        client.makefile("rb") as replies,
     ):
+        client.sendall(f"SET {REDIS_KEY} {REDIS_VALUE}\r\n".encode())
+        client.sendall(f"RPUSH {REDIS_LIST}{f' {REDIS_VALUE}' * 100}\r\n".encode())
+        said = [replies.readline() for _ in range(2)]
+        if said != [b"+OK\r\n", b":100\r\n"]:
+            raise FailedError(f"redis-server says {said}")
         yield port
 
 

@@ -74,10 +74,10 @@ def target_in_words(target: TargetRecord) -> str:
 
 def plan_in_words(plan: Plan) -> str:
     """Return what each connection does, in words."""
-    payloads = plan.application.describe(plan) or _payloads_in_words(plan.payloads)
+    sent = plan.application.describe(plan) or _payloads_in_words(plan.payloads)
     reply = "no reply" if plan.reply == "none" else f"reply {plan.reply}"
     verified = ", verified" if plan.verify else ""
-    return f"{payloads}, {reply}{verified}, {_model_in_words(plan)}"
+    return f"{sent}, {reply}{verified}, {_model_in_words(plan)}"
 
 
 def _model_in_words(plan: Plan) -> str:

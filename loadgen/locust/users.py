@@ -61,7 +61,7 @@ class _EngineUser(User):
         made_by = cls._maker()
         if made_by:
             made = MadePayload(f"{cls.__name__}.{made_by}")
-            plan = msgspec.structs.replace(plan, payloads=(made,))
+            plan = msgspec.structs.replace(plan, payloads=(made,), commands=())
         return plan, cls._load_model(plan.rate)
 
     @classmethod

@@ -61,7 +61,8 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.first_message:
             option = "--reply" if self.first_reply is None else "--first-reply"
             reply = self._framing(self.first_reply or self.reply, option)
-            steps = (*steps, (first_message(self.first_message), reply))
+            message = self.message(first_message(self.first_message))
+            steps = (*steps, (message, reply))
         return steps
 
     def _framing(self, form: str, option: str) -> protocols.Framing:
@@ -93,11 +94,14 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def _settle_reply(self) -> None:
         if not self.reply:
             msgspec.structs.force_setattr(self, "reply", self.application.reply)
+        for name, value in self.application.settled(self).items():
+            msgspec.structs.force_setattr(self, name, value)
 
     def _check_messages(self) -> None:
         if not self.payloads or b"" in self.payloads:
             raise UsageError("--payload: there must be one, and each has one byte or more")
         self._check_requests(self.application.name)
+        self._check_redis(self.application.name)
         self.application.check(self)
         self._check_form(self.reply, "--reply")
         if self.verify and self.reply != "echo":

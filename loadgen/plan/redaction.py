@@ -1,6 +1,6 @@
 """Redaction (``--redact``): a record keeps only the length and the digest of what was sent.
 
-A record holds what is sent and what is expected of replies: payloads, first message, requests of HTTP.
+A record holds what is sent and what is expected of replies: payloads, first message, HTTP requests.
 So does all that is made of it: pages, the command on them, comparisons. They, and the names of
 files, may contain tokens and passwords. The digest is plain SHA-256, without a key: two records of
 the same payloads are still the same load, so that they can be compared, and merged where several
@@ -42,6 +42,9 @@ def redacted_plan(plan: Plan) -> Plan:
         plan,
         target=None if plan.target is None else _target(plan.target),
         payloads=tuple(map(_source, plan.payloads)),
+        commands=tuple(
+            redacted(each.encode()) if isinstance(each, str) else each for each in plan.commands
+        ),
         first_message=redacted(first) if isinstance(first, bytes) and first else first,
         expect=tuple(
             redacted(each.encode("utf-8", "surrogateescape")) if isinstance(each, str) else each

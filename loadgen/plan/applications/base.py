@@ -23,6 +23,10 @@ class Application(Protocol):
     reply: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]
 
+    def settled(self, plan: Fields) -> dict[str, object]:
+        """Return fields of ``plan`` that were not given, and what they are then."""
+        ...
+
     def check(self, plan: Fields) -> None:
         """Raise UsageError if the options of ``plan`` do not go with this protocol."""
         ...
@@ -58,6 +62,10 @@ class BaseApplication:
     """What most application protocols have in common: payloads are sent as they are."""
 
     forms: ClassVar[tuple[str, ...]] = ()
+
+    def settled(self, plan: Fields) -> dict[str, object]:
+        """Return none."""
+        return {}
 
     def check(self, plan: Fields) -> None:
         """Accept any options."""
