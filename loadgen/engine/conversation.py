@@ -61,7 +61,7 @@ class Conversation:
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
         self.batch = Batch(b"", 0, 1)  # none: nothing is left to the fast path
-        if self.reply_bytes is not None and len(payloads.items) == 1:
+        if self.reply_bytes is not None and len(payloads.items) == 1 and payloads.repeats_bytes:
             count = window.at_once
             self.batch = Batch(payloads.items[0] * count, self.reply_bytes * count, count)
 

@@ -5,6 +5,7 @@ import msgspec
 from loadgen.errors import UsageError
 from loadgen.net import protocols
 from loadgen.net.protocols.base import NO_LIMIT_BYTES
+from loadgen.net.protocols.websocket import WebSocketEchoes
 from loadgen.net.target import Target
 from loadgen.plan.applications import APPLICATIONS
 from loadgen.plan.applications.base import Application, Greeting
@@ -72,7 +73,7 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise UsageError("--payload: there must be one, and each has one byte or more")
         self.application.check(self)
         reply = self.framing()
-        if self.verify and not isinstance(reply, protocols.Echo):
+        if self.verify and not isinstance(reply, protocols.Echo | WebSocketEchoes):
             raise UsageError(
                 f"--verify compares an echo with what was sent; it does not go with "
                 f"--reply {self.reply}"
