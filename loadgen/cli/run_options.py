@@ -92,7 +92,8 @@ def plan_of(chosen: argparse.Namespace, plan_class: type[Plan] = Plan) -> Plan:
     Raises UsageError.
     """
     values = cli_parser.values_of(chosen, fields_of(plan_class), chosen.raw)
-    read: list[Named] = [("", path) for path in files_of(values.get("payloads", ()))]
+    sources = (*values.get("payloads", ()), *values.get("urls", ()), values.get("body"))
+    read: list[Named] = [("", path) for path in files_of(sources)]
     output_options.check_files(chosen, read)
     for name in in_turn.SEVERAL:
         if name in values:

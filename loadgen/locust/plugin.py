@@ -44,13 +44,15 @@ def _on_init(environment: Environment, web_ui: Any = None, **_: Any) -> None:
 
 
 def _read_by(environment: Environment) -> Iterator[Path]:
-    """Yield the files that the run reads: Locust files, modules of user classes, payloads."""
+    """Yield the files that the run reads: Locust files, modules of user classes, what they send."""
     yield from map(Path, environment.parsed_locustfiles or ())
     for user_class in environment.user_classes:
         code = getattr(sys.modules.get(user_class.__module__), "__file__", None)
         if code:
             yield Path(code)
-        yield from files_of(getattr(user_class, "payloads", ()))
+        for sources in ("payloads", "urls"):
+            yield from files_of(getattr(user_class, sources, ()))
+        yield from files_of([getattr(user_class, "body", None)])
 
 
 def _check(environment: Environment, command_line: arguments.CommandLine) -> None:

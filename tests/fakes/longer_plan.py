@@ -20,13 +20,13 @@ class LongerPlan(Plan, frozen=True, kw_only=True):
 class LongestPlan(Plan, frozen=True, kw_only=True):
     """A field of each shape that a protocol may bring."""
 
-    headers: Annotated[
-        tuple[str, ...], MESSAGE, Option("-H/--header", text("LINE"), "a header", place=EVERYWHERE)
+    notes: Annotated[
+        tuple[str, ...], MESSAGE, Option("-N/--note", text("LINE"), "a note", place=EVERYWHERE)
     ] = ()
-    method: Annotated[
-        str, MESSAGE, Option("--method", one_of("NAME", "GET", "PUT"), "the method"), InLocust()
+    way: Annotated[
+        str, MESSAGE, Option("--way", one_of("NAME", "GET", "PUT"), "the way"), InLocust()
     ] = "GET"
-    body: Annotated[bytes | None, MESSAGE, Option("--body", BYTES, "what follows")] = None
+    rest: Annotated[bytes | None, MESSAGE, Option("--rest", BYTES, "what follows")] = None
     ca_file: Annotated[str | None, MESSAGE, Option("--ca-file", NAME, "whom to trust")] = None
     is_trusting: Annotated[
         bool,

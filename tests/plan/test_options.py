@@ -71,14 +71,14 @@ class TestEveryShapeOfField:
     @pytest.mark.parametrize(
         ("line", "fields"),
         [
-            ("-H a:1 --header 'b: 2'", {"headers": ("a:1", "b: 2")}),
-            ("--header=--x", {"headers": ("--x",)}),
-            ("--method PUT", {"method": "PUT"}),
-            (r"--body 'a\r\n'", {"body": b"a\r\n"}),
-            (r"--raw --body 'a\r' --payload-lines f", {"body": rb"a\r"}),
+            ("-N a:1 --note 'b: 2'", {"notes": ("a:1", "b: 2")}),
+            ("--note=--x", {"notes": ("--x",)}),
+            ("--way PUT", {"way": "PUT"}),
+            (r"--rest 'a\r\n'", {"rest": b"a\r\n"}),
+            (r"--raw --rest 'a\r' --payload-lines f", {"rest": rb"a\r"}),
             ("--ca-file ca.pem", {"ca_file": "ca.pem"}),
             ("--no-trusting", {"is_trusting": False}),
-            ("", {"is_trusting": True, "headers": (), "body": None}),
+            ("", {"is_trusting": True, "notes": (), "rest": None}),
         ],
     )
     def test_is_read_and_written_again(self, line: str, fields: dict[str, Any]) -> None:
@@ -89,10 +89,10 @@ class TestEveryShapeOfField:
         assert parsed(LongestPlan, *words[1:]) == plan
 
     def test_is_refused_with_its_option(self) -> None:
-        assert refusal_of(LongestPlan, method="POST") == (
-            "--method: 'POST' is not accepted; choose one of GET, PUT"
+        assert refusal_of(LongestPlan, way="POST") == (
+            "--way: 'POST' is not accepted; choose one of GET, PUT"
         )
-        assert refusal_of(LongestPlan, headers=("a", 5)).startswith("--header: Expected `str`")
+        assert refusal_of(LongestPlan, notes=("a", 5)).startswith("--note: Expected `str`")
 
     def test_excludes_its_other_flag(self) -> None:
         with pytest.raises(UsageError, match="--no-trusting: not allowed with argument --trusting"):
@@ -100,8 +100,8 @@ class TestEveryShapeOfField:
 
     def test_says_in_the_help_what_may_be_repeated_and_chosen(self) -> None:
         text = " ".join(new_parser(LongestPlan).format_help().split())
-        assert "-H LINE, --header LINE a header (repeatable)" in text
-        assert "--method NAME the method: GET, PUT (default GET)" in text
+        assert "-N LINE, --note LINE a note (repeatable)" in text
+        assert "--way NAME the way: GET, PUT (default GET)" in text
 
 
 class WithoutDefault(Plan, frozen=True, kw_only=True):
