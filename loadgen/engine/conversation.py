@@ -1,8 +1,8 @@
 """What all connections of a run have in common: payloads, framing, window and greeting."""
 
 import sys
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
 
 from loadgen.engine.fast_path import Batch
 from loadgen.errors import UsageError
@@ -35,13 +35,25 @@ class GreetingStep(NamedTuple):
     framing: Framing
 
 
+class Steps(Protocol):
+    """The steps of a greeting."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def __iter__(self) -> Iterator[GreetingStep]:
+        """Begin them, for one connection."""
+        ...
+
+
 class Conversation:
     """What every connection of a run sends and awaits; shared by all, never changed.
 
     payloads: what each connection sends in turn.
     framing: when a reply is whole.
     window: how many messages may be in flight on one connection.
-    greeting: what is exchanged once after connecting, step by step.
+    greeting: what is exchanged once after connecting, step by step; each connection iterates it.
     messages: how many each connection sends; None for no limit.
     """
 
@@ -50,14 +62,14 @@ class Conversation:
         payloads: Payloads,
         framing: Framing,
         window: Window = ONE_BY_ONE,
-        greeting: Sequence[GreetingStep] = (),
+        greeting: Steps = (),
         messages: int | None = None,
     ) -> None:
         self.messages = sys.maxsize if messages is None else messages
         self.payloads = payloads
         self.framing = framing
         self.pipeline = window.in_flight
-        self.greeting = tuple(greeting)
+        self.greeting = greeting
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
         self.batch = Batch(b"", 0, 1)  # none: nothing is left to the fast path
@@ -81,14 +93,14 @@ class Conversation:
         window = Window(plan.pipeline, plan.pipeline)
         if plan.profile() is not None:
             window = Window(sys.maxsize if plan.unlimited else plan.pipeline, 1)
-        return cls(payloads, plan.framing(), window, greeting_of(plan), plan.messages)
+        return cls(payloads, plan.framing(), window, GreetingOf(plan), plan.messages)
 
     @classmethod
     def made_by(cls, plan: Plan, payloads: Payloads) -> "Conversation":
         """Return what ``plan`` makes a connection send, with messages made when they are sent."""
         at_once = plan.pipeline if plan.profile() is None else 1
         in_flight = sys.maxsize if plan.unlimited else plan.pipeline
-        return cls(payloads, plan.framing(), Window(in_flight, at_once), greeting_of(plan))
+        return cls(payloads, plan.framing(), Window(in_flight, at_once), GreetingOf(plan))
 
     def decoder(self) -> Decoder:
         """Return a decoder for the replies of one connection."""
@@ -97,6 +109,15 @@ class Conversation:
         return self.framing.decoder()
 
 
-def greeting_of(plan: Plan) -> tuple[GreetingStep, ...]:
-    """Return the greeting of every connection of ``plan``."""
-    return tuple(GreetingStep(message, framing) for message, framing in plan.greeting())
+class GreetingOf:
+    """The greeting of every connection of ``plan``, made anew for each: keys may be random."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._steps = len(plan.greeting())
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __iter__(self) -> Iterator[GreetingStep]:
+        return (GreetingStep(message, framing) for message, framing in self._plan.greeting())

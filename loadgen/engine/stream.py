@@ -150,6 +150,7 @@ class StreamChannel(InFlight):
         try:
             replies = decoder.feed(view) if view else decoder.end()
         except FramingError as error:
+            self._send_last(decoder.to_send)
             raise ConnectionFailed(error.failure) from error
         is_surplus = decoder.partial and replies == self.in_flight and not decoder.unsolicited
         if replies > self.in_flight or (is_surplus and view):
@@ -184,10 +185,7 @@ class StreamChannel(InFlight):
         to_send, decoder.to_send = decoder.to_send, b""
         if decoder.closes:
             self.is_ending = True
-            if to_send and self._unsent is None:
-                with suppress(ConnectionFailed):
-                    self._push(to_send)
-            self._unsent = None
+            self._send_last(to_send)
             return
         if self._unsent is None:
             self._push(to_send)
@@ -195,6 +193,13 @@ class StreamChannel(InFlight):
             self._unsent = memoryview(bytes(self._unsent) + to_send)
         if self._unsent is not None:
             self._wait_for(READ_AND_WRITE)
+
+    def _send_last(self, data: bytes) -> None:
+        """Send ``data``, unless half a message is on its way, as far as the kernel takes it."""
+        if data and self._unsent is None:
+            with suppress(ConnectionFailed):
+                self._push(data)
+        self._unsent = None
 
     def _wait_for(self, interest: int) -> None:
         """Wait for ``interest``, though nothing is transmitted now."""

@@ -53,7 +53,8 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
             reply = self.framing()
         else:
             return steps
-        return (*steps, (first_message(self.first_message), reply))
+        message = first_message(self.first_message)
+        return (*steps, (self.application.message(self, message) if message else b"", reply))
 
     def _framing(self, form: str, option: str) -> protocols.Framing:
         for application in APPLICATIONS.values():

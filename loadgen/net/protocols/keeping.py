@@ -45,6 +45,10 @@ class Keeping:
         """Return None, whatever is known: each reply must be decoded to be kept."""
         return None
 
+    def farewell(self) -> bytes:
+        """Return that of the framing."""
+        return self.framing.farewell()
+
     def content(self, reply: bytes) -> bytes:
         """Return what the framing makes of ``reply``."""
         return self.framing.content(reply)

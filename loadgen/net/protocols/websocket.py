@@ -72,6 +72,10 @@ class WebSocketReplies(BaseFraming):
         """Return a decoder of messages."""
         return _MessageDecoder(self.max_reply_bytes)
 
+    def farewell(self) -> bytes:
+        """Return a close frame (section 5.5.1): without one, a server sees a connection lost."""
+        return close_frame(_NORMAL)
+
     def content(self, reply: bytes) -> bytes:
         """Return the payload of the message."""
         return payload_of(reply)
@@ -107,7 +111,7 @@ class _MessageDecoder(BaseDecoder):
         size = len(view)
         if self._is_between and 2 < size <= self._max_reply_bytes:  # the usual case, cheaply
             first, length = view[0], view[1]
-            if first == _WHOLE_TEXT or first == _WHOLE_BINARY:  # noqa: PLR1714 - it is faster
+            if first == _WHOLE_TEXT or first == _WHOLE_BINARY:  # noqa: PLR1714, SIM109 - it is faster
                 if length == size - 2 and length < _LENGTH_IN_2:
                     return 1
                 if length == _LENGTH_IN_2 <= size - 4 == (view[2] << 8 | view[3]):

@@ -6,7 +6,7 @@ chooses the payload cannot choose the bytes on the wire. Nothing else of a frame
 
 Decision. The whole frame is one number, its first byte the lowest: the key, times a number with a
 one at each place where it belongs, is all that the mask adds to it. So a short frame is masked in
-0.2 µs, without a loop and without a library; for a longer one, numpy does it at the speed of memory.
+0.3 µs, without a loop and without a library. For a longer one, numpy is faster: 6 µs for 64 KiB.
 """
 
 import os

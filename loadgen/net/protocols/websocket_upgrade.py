@@ -29,11 +29,12 @@ def upgrade_request(
     """Return the request for a WebSocket, with a new key (section 4.1: one for each connection).
 
     headers: further lines, such as ``Origin: https://example.com``; a Host among them replaces
-    ``host``.
+    ``host``. Those without a value are left out.
     """
     lines = [f"GET {resource} HTTP/1.1"]
     if not any(each.lower().startswith("host:") for each in headers):
         lines.append(f"Host: {host}")
+    headers = [each for each in headers if each.partition(":")[2].strip()]
     lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
     if subprotocols:
         lines.append(f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}")
@@ -52,8 +53,8 @@ def accept_key(key: bytes) -> bytes:
 class Upgrade(BaseFraming):
     """The answer to an `upgrade_request`, up to the end of its header; any other is rejected.
 
-    The server must choose one of the ``subprotocols`` if any are offered, as browsers demand (WHATWG
-    WebSockets, "establish a WebSocket connection"), and no extension, since none is.
+    The server must choose one of the ``subprotocols`` if any are offered, as browsers demand (the
+    WebSockets standard of WHATWG, section 3.1), and no extension, since none is.
     """
 
     subprotocols: tuple[str, ...] = ()
@@ -97,30 +98,30 @@ class _UpgradeDecoder(BaseDecoder):
         return 1
 
     def _why_not(self, header: bytes) -> Cause | None:
-        """Return why the answer whose header that is is not accepted; None if it is."""
+        """Return why the answer that has this header is not accepted; None if it is."""
         first, *lines = header.split(b"\r\n")
         status = _STATUS_LINE.fullmatch(first)
-        if status is None:
+        matches = [_HEADER_LINE.fullmatch(line) for line in lines]
+        if status is None or None in matches:
             return Cause.WS_HANDSHAKE
         if status[1] != b"101":
             return _REJECTIONS.get(int(status[1]) // 100, Cause.WS_HANDSHAKE)
         values: dict[bytes, list[bytes]] = {}
-        for line in lines:
-            match = _HEADER_LINE.fullmatch(line)
-            if match is None:
-                return Cause.WS_HANDSHAKE
+        for match in filter(None, matches):
             values.setdefault(match[1].lower(), []).append(match[2])
-        connection = b",".join(values.get(b"connection", ())).lower().split(b",")
+        return self._why_not_switched(values)
+
+    def _why_not_switched(self, values: dict[bytes, list[bytes]]) -> Cause | None:
+        """Return what is wrong with the ``values`` of the header of a 101, by name."""
+        options = b",".join(values.get(b"connection", ())).lower().split(b",")
         upgrade = [each.lower() for each in values.get(b"upgrade", ())]
-        if upgrade != [b"websocket"] or b"upgrade" not in map(bytes.strip, connection):
+        if upgrade != [b"websocket"] or b"upgrade" not in map(bytes.strip, options):
             return Cause.WS_HANDSHAKE
         key = self._request.partition(_KEY_HEADER)[2].partition(b"\r\n")[0]
         if values.get(b"sec-websocket-accept") != [accept_key(key)]:
             return Cause.WS_ACCEPT
         if any(values.get(b"sec-websocket-extensions", ())):
             return Cause.WS_EXTENSION
-        return self._why_not_spoken(values.get(b"sec-websocket-protocol", []))
-
-    def _why_not_spoken(self, chosen: list[bytes]) -> Cause | None:
         offered = [[each.encode()] for each in self._subprotocols] or [[]]
+        chosen = values.get(b"sec-websocket-protocol", [])
         return None if chosen in offered else Cause.WS_SUBPROTOCOL

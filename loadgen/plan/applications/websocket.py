@@ -22,6 +22,7 @@ from loadgen.plan.fields import Fields
 from loadgen.plan.payloads import PayloadQueue, load
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~\w-]+", re.ASCII)
+_HEADER: Final = re.compile(rf"({_TOKEN.pattern}):[^\r\n\0]*", re.ASCII)
 _OF_THE_HANDSHAKE: Final = frozenset({"upgrade", "connection"})
 
 
@@ -38,11 +39,8 @@ class WebSocket(BaseApplication):
             if not _TOKEN.fullmatch(name) or plan.subprotocols.count(name) > 1:
                 accepted = "write each name once, in letters, digits and !#$%&'*+-.^_`|~"
                 raise UsageError.of("--subprotocol", name, accepted)
-        for line in _headers(plan):
-            name = line.partition(":")[0].strip().lower()
-            if name in _OF_THE_HANDSHAKE or name.startswith("sec-websocket-"):
-                accepted = "the handshake has its own; sub-protocols are given by --subprotocol"
-                raise UsageError.of("--header", line, accepted)
+        for line in plan.headers:
+            _check_header(line)
         if plan.reply == "echo":
             accepted = "a frame comes back without its mask; leave --reply out, or add --verify"
             raise UsageError.of("--reply", plan.reply, accepted)
@@ -50,9 +48,9 @@ class WebSocket(BaseApplication):
     def queue(self, plan: Fields) -> PayloadQueue:
         """Return the payloads of the plan as frames. Raises UsageError."""
         messages = tuple(_frames(plan, payload) for payload in load(plan.payloads).items)
-        return PayloadQueue(tuple(map(_masked, messages))) if plan.ws_mask == "once" else (
-            MaskedQueue(messages)
-        )
+        if plan.ws_mask == "once":
+            return PayloadQueue(tuple(map(_masked, messages)))
+        return MaskedQueue(messages)
 
     def message(self, plan: Fields, content: bytes) -> bytes:
         """Return ``content`` in frames, each with a mask of its own. Raises UsageError."""
@@ -71,7 +69,7 @@ class WebSocket(BaseApplication):
             resource=_resource(target),
             host=_host(target),
             subprotocols=plan.subprotocols,
-            headers=_headers(plan),
+            headers=plan.headers,
         )
         return ((request, Upgrade(plan.subprotocols)),)
 
@@ -132,6 +130,11 @@ def _host(target: Target) -> str:
     return target.authority
 
 
-def _headers(plan: Fields) -> tuple[str, ...]:
-    headers: tuple[str, ...] = getattr(plan, "headers", ())
-    return headers
+def _check_header(line: str) -> None:
+    match = _HEADER.fullmatch(line)
+    if match is None:
+        raise UsageError.of("--header", line, "write 'Name: value', in one line")
+    name = match[1].lower()
+    if name in _OF_THE_HANDSHAKE or name.startswith("sec-websocket-"):
+        accepted = "the opening of a WebSocket has its own; --subprotocol gives sub-protocols"
+        raise UsageError.of("--header", line, accepted)
