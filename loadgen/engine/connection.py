@@ -130,7 +130,7 @@ class Connection:
         self.channel = self.messages
 
     def _take_leave(self) -> None:
-        """Send what the protocol ends with, as far as the kernel takes it, behind whole messages."""
+        """Send what the protocol ends with, unless a message is not yet sent whole."""
         farewell, messages = self.conversation.framing.farewell(), self.messages
         if not farewell or messages.is_ending or messages.waits_in is Phase.SEND:
             return

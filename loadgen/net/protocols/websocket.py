@@ -201,7 +201,8 @@ class _MessageDecoder(BaseDecoder):
 
     def _close(self, payload: bytes) -> None:
         code = int.from_bytes(payload[:2], "big") if len(payload) > 1 else _NORMAL
-        if len(payload) == 1 or not (code in _ORDERLY or code in _CAUSES_OF_CLOSE):
+        is_known = code in _ORDERLY or code in _CAUSES_OF_CLOSE
+        if len(payload) == 1 or not is_known or not _is_text(payload[2:]):
             raise FramingError(Cause.BAD_FRAME)
         self.to_send += control_frame(CLOSE, payload[:2])  # section 5.5.1: the same code
         if code not in _ORDERLY:
@@ -246,3 +247,11 @@ class _EchoDecoder(_MessageDecoder):
         if self._have_bytes != len(self._awaited.popleft()):
             raise FramingError(Cause.MISMATCH)
         self._have_bytes = 0
+
+
+def _is_text(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
