@@ -1,4 +1,4 @@
-"""The messages in flight on a stream: when each was sent, and which replies belong to which.
+"""The messages in flight on a stream: when each was sent, and which replies answer which.
 
 On a stream the replies come in the order of the messages. Most of the time one batch is in flight,
 and its times are those of the fast path's fields. Where more are, sent at other times, they wait in
@@ -7,20 +7,33 @@ are taken back, and sent again on the next one.
 """
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import groupby
 
+from loadgen.engine.channel import Records
 from loadgen.engine.fast_path import Batch, FastPath
+from loadgen.engine.rows import KIND_SHIFT, group_of
 from loadgen.net.clock import Clock
+from loadgen.net.failure import Failure, Phase
+from loadgen.net.protocols import Decoder
 from loadgen.net.timestamps import bound_by
 
 
 class InFlight(FastPath):
-    """Adds to the fast path what is in flight beside its one batch.
+    """Adds to the fast path what is in flight beside its one batch, and what replies say.
 
     unanswered: messages lost with a transport. read_ns: when it was last read, apart from the fast
     path.
     """
 
-    __slots__ = ("_again", "_head_count", "_later", "read_ns", "unanswered")
+    __slots__ = (
+        *("_again", "_first_part", "_head_count", "_later", "_records"),
+        *("decoder", "read_ns", "unanswered"),
+    )
+
+    decoder: Decoder
+    """Of the replies on the present transport."""
+    _records: Records
 
     def __init__(self, origin: int, batch: Batch, clock: Clock) -> None:
         super().__init__(origin, batch, clock)
@@ -30,6 +43,8 @@ class InFlight(FastPath):
         self._later: deque[tuple[int, int, int]] | None = None
         self._head_count = 0
         self._again: deque[tuple[int, int]] | None = None  # taken back: (intended_ns, count)
+        # Of the reply that has been read only in part: (stamp_ns, read_ns).
+        self._first_part: tuple[int, int] | None = None
 
     def _note_sent(self, count: int, intended_ns: int) -> None:
         """Note that ``count`` messages are sent now."""
@@ -44,21 +59,62 @@ class InFlight(FastPath):
             self.intended_ns, self.sent_ns = intended_ns, now_ns
         self.in_flight += count
 
-    def _answer(self, replies: int, stamp_ns: int) -> None:
-        """Match ``replies`` with the messages in flight, the oldest first."""
+    def _take(self, replies: int, stamp_ns: int) -> None:
+        """Take ``replies`` which the last read has made whole, with what the decoder says of them.
+
+        ``stamp_ns`` is that of the read.
+        """
+        decoder = self.decoder
+        if decoder.rejected:
+            self._count_rejected(decoder)
+        if replies:
+            if self._first_part is not None:
+                self._record_parts(self._first_part, stamp_ns)
+            kinds = decoder.kinds
+            if replies == 1 == self.in_flight and not self._later:  # the usual case, cheaply
+                self.in_flight = 0
+                origin = self.origin | kinds[0] << KIND_SHIFT if kinds else self.origin
+                row = (origin, 1, self.intended_ns, self.sent_ns, stamp_ns, self.read_ns)
+                self._record(row)
+            else:
+                self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns, kinds)
+        if decoder.partial and self._first_part is None and self.in_flight:
+            self._first_part = (stamp_ns, self.read_ns)
+
+    def _count_rejected(self, decoder: Decoder) -> None:
+        group = group_of(self.origin)
+        for cause, count in decoder.rejected.items():
+            failure = Failure(Phase.REPLY, cause)
+            self._records.record_rejected(failure, count, self.read_ns, group)
+        decoder.rejected.clear()
+
+    def _record_parts(self, first_part: tuple[int, int], stamp_ns: int) -> None:
+        row = (self.oldest_sent_ns, *first_part, stamp_ns, self.read_ns)
+        self._records.record_parts(row)
+        self._first_part = None
+
+    def _answer(self, replies: int, stamp_ns: int, kinds: Sequence[int]) -> None:
+        """Match ``replies``, of ``kinds``, with the messages in flight, the oldest first."""
+        runs = [(kind, len(list(run))) for kind, run in groupby(kinds)] or [(0, replies)]
+        for kind, count in runs[:-1]:
+            self._match(count, bound_by(stamp_ns), kind)
+        self._match(runs[-1][1], stamp_ns, runs[-1][0])
+
+    def _match(self, replies: int, stamp_ns: int, kind: int) -> None:
         self.in_flight -= replies
         later = self._later
         while later and replies > self._head_count:
             if self._head_count:
-                self._record_head(self._head_count, bound_by(stamp_ns))
+                self._record_head(self._head_count, bound_by(stamp_ns), kind)
             replies -= self._head_count
             self.intended_ns, self.sent_ns, self._head_count = later.popleft()
         self._head_count -= replies
         if replies:
-            self._record_head(replies, stamp_ns)
+            self._record_head(replies, stamp_ns, kind)
 
-    def _record_head(self, replies: int, stamp_ns: int) -> None:
-        self._record((self.origin, replies, self.intended_ns, self.sent_ns, stamp_ns, self.read_ns))
+    def _record_head(self, replies: int, stamp_ns: int, kind: int) -> None:
+        origin = self.origin | kind << KIND_SHIFT
+        self._record((origin, replies, self.intended_ns, self.sent_ns, stamp_ns, self.read_ns))
 
     @property
     def oldest_sent_ns(self) -> int:

@@ -17,7 +17,6 @@ from loadgen.engine.channel import Host, Records
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import NO_BATCH
 from loadgen.engine.in_flight import InFlight
-from loadgen.engine.rows import group_of
 from loadgen.net.clock import Clock
 from loadgen.net.failure import (
     Cause,
@@ -26,8 +25,11 @@ from loadgen.net.failure import (
     Phase,
 )
 from loadgen.net.protocols import Decoder, FramingError
-from loadgen.net.timestamps import NOT_ASKED, bound_by
+from loadgen.net.timestamps import NOT_ASKED
 from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport
+
+_LAST_BYTES: Final = 65536
+"""The size of a read after the last send."""
 
 _MOST_BATCHES: Final = 2**29  # small integers are faster; the general path grants more later
 
@@ -44,21 +46,15 @@ class StreamChannel(InFlight):
         "_is_paused",
         "_limit",
         "_position",
-        "_records",
         "_remaining",
         "_unsent",
         "_window",
-        "decoder",
         "flushed_ns",
         "generation",
         "is_ending",
         "is_queued",
         "transport",
     )
-
-    decoder: Decoder
-    """Of the replies on the present transport."""
-    _records: Records
 
     def __init__(self, origin: int, conversation: Conversation, clock: Clock, host: Host) -> None:
         super().__init__(origin, conversation.batch, clock)
@@ -113,7 +109,7 @@ class StreamChannel(InFlight):
     def _leave_fast_path(self) -> None:
         """Count the bytes of the replies one by one, if a batch of the fast path is in flight."""
         if self._awaited_bytes != NO_BATCH:
-            self._general_bytes_received -= self._batch.reply_bytes
+            self._general_bytes_received -= self._awaited_bytes
             self._awaited_bytes = NO_BATCH
 
     def _cut_short(self, data: bytes, sent_bytes: int) -> int:
@@ -150,32 +146,40 @@ class StreamChannel(InFlight):
         try:
             replies = decoder.feed(view) if view else decoder.end()
         except FramingError as error:
-            self._send_last(decoder.to_send)
+            self._send_last(decoder)
             raise ConnectionFailed(error.failure) from error
         is_surplus = decoder.partial and replies == self.in_flight and not decoder.unsolicited
         if replies > self.in_flight or (is_surplus and view):
             raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES))
         if not view:
-            if not replies:
+            if not (replies or decoder.closes):
                 raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
-            self.is_ending = True
-        if decoder.rejected:
-            self._count_rejected(decoder)
-        if replies == 1 == self.in_flight and not self._later:  # the usual case, cheaply
-            self.in_flight = 0
-            self._record((self.origin, 1, self.intended_ns, self.sent_ns, stamp_ns, read_ns))
-        else:
-            self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns)
+            self._end()
+        self._take(replies, stamp_ns)
         if decoder.to_send or decoder.closes:
             self._follow(decoder)
         return replies > 0 or self.is_ending
 
-    def _count_rejected(self, decoder: Decoder) -> None:
-        group = group_of(self.origin)
-        for cause, count in decoder.rejected.items():
-            failure = Failure(Phase.REPLY, cause)
-            self._records.record_rejected(failure, count, self.read_ns, group)
-        decoder.rejected.clear()
+    def _end(self) -> None:
+        """Note that the transport ends with the replies so far; the fast path sends no more."""
+        self.is_ending = True
+        self._shift(-self._batches_left)
+
+    def _end_or_raise(self, error: OSError) -> int:
+        """Return `NOTHING` if the server has ended the connection in an orderly way; else raise.
+
+        A send fails after the server has closed; what it sent before is still to be read.
+        """
+        failed = ConnectionFailed.of(Phase.SEND, error)
+        buffer = bytearray(_LAST_BYTES)
+        while not self.is_ending:
+            try:
+                size = self._receive_into(buffer)
+                self._receive_general(memoryview(buffer)[:size], NOT_ASKED, self._clock())
+            except (OSError, ConnectionFailed):
+                raise failed from error
+        self._unsent = None
+        return NOTHING
 
     def _follow(self, decoder: Decoder) -> None:
         """Send what ``decoder`` wants sent back; note that the server ends the connection.
@@ -184,8 +188,8 @@ class StreamChannel(InFlight):
         """
         to_send, decoder.to_send = decoder.to_send, b""
         if decoder.closes:
-            self.is_ending = True
-            self._send_last(to_send)
+            self._end()
+            self._send_last(decoder)
             return
         if self._unsent is None:
             self._push(to_send)
@@ -194,11 +198,12 @@ class StreamChannel(InFlight):
         if self._unsent is not None:
             self._wait_for(READ_AND_WRITE)
 
-    def _send_last(self, data: bytes) -> None:
-        """Send ``data``, unless half a message is on its way, as far as the kernel takes it."""
-        if data and self._unsent is None:
+    def _send_last(self, decoder: Decoder) -> None:
+        """Send what ``decoder`` wants sent back at the end, unless half a message is on its way."""
+        to_send, decoder.to_send = decoder.to_send, b""
+        if to_send and self._unsent is None:
             with suppress(ConnectionFailed):
-                self._push(data)
+                self._push(to_send)
         self._unsent = None
 
     def _wait_for(self, interest: int) -> None:
@@ -218,6 +223,8 @@ class StreamChannel(InFlight):
             if one_way:
                 self.in_flight = 0
             self._fill_window()
+        if self.is_ending:
+            return NOTHING
         if self._unsent is not None:
             return READ_AND_WRITE
         if one_way:
@@ -236,7 +243,7 @@ class StreamChannel(InFlight):
         self._unscheduled -= 1
         self._remaining += 1
         self._submit(1, intended_ns)
-        if self._unsent is None and not self._conversation.framing.one_way:
+        if self._unsent is None and not self.is_ending and not self._conversation.framing.one_way:
             return READ
         return self._transmit_general()
 
@@ -280,7 +287,8 @@ class StreamChannel(InFlight):
         except BlockingIOError:
             size = 0
         except OSError as error:
-            raise ConnectionFailed.of(Phase.SEND, error) from error
+            self._end_or_raise(error)
+            return 0
         self._general_bytes_sent += size
         self._unsent = memoryview(data)[size:] if size < len(data) else None
         return size
@@ -314,7 +322,7 @@ class StreamChannel(InFlight):
         self._held += self._remaining + self._unscheduled
         self._remaining = self._unscheduled = 0
         self._unsent = None
-        self._later = None
+        self._later = self._first_part = None
         self.transport = None
         del self._receive_into, self._send
 
@@ -331,7 +339,7 @@ class StreamChannel(InFlight):
             submitted - self.in_flight - self._to_resend - self.unanswered,
             self._general_bytes_sent + batches * len(batch.data),
             self._general_bytes_received
-            + (batches - (self._awaited_bytes != NO_BATCH)) * batch.reply_bytes,
+            + (batches - (self._awaited_bytes != NO_BATCH)) * max(batch.reply_bytes, 0),
         )
 
     @property

@@ -10,7 +10,8 @@ loadgen.run/2   the four times of a message, and what is computed from them; the
                 null by default; a second form of ``intervals``, packed
                 (`loadgen.results.intervals.PackedIntervals`), beside the list; ``redact`` in the
                 plan, with a redacted form of payloads and first message; ``rejected`` of the load
-                and of intervals, 0 by default, and failures of the phase ``reply``.
+                and of intervals, 0 by default, and failures of the phase ``reply``; ``renewed``
+                and ``resent``, 0 by default; ``statuses`` and ``in_parts``, null by default.
 """
 
 import gc
@@ -55,6 +56,7 @@ from loadgen.results.intervals import (
     Times,
     check_order,
 )
+from loadgen.results.replies import PartsRecord, StatusesRecord
 from loadgen.results.verdict import Checks, Health
 from loadgen.results.worker_records import TeamRecord, WorkerRecord
 from loadgen.units import NS_PER_S, parse_moment
@@ -121,7 +123,9 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     in it. duration_s: from then until nothing more was submitted.
     drain_s: from then until the last reply, or until outstanding replies were given up.
     messages: answered (one way: passed to the kernel) after the warm-up, the drain included;
-    rejected: those of them whose reply was a rejection.
+    rejected: those of them whose reply was a rejection. renewed: connections opened again after the
+    server had ended them in an orderly way, in the whole run; resent: messages that met such an
+    end, and were sent again.
     messages_per_s, bytes_sent_per_s, bytes_received_per_s: within ``duration_s`` alone.
     submitted_per_s: messages submitted within ``duration_s``, divided by it; if a limit of messages
     ended an open loop, divided by the time until the last of them.
@@ -164,6 +168,8 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     cpu_system_s: Amount
     connection_time: ConnectionTimeRecord | None = None
     rejected: Count = 0
+    renewed: Count = 0
+    resent: Count = 0
 
     @property
     def rejected_share(self) -> float:
@@ -301,6 +307,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     """The results of one run; its `Times` are those of the measured load and of the drain.
 
     health: null until the record is judged. probe, monitor: null if there was none.
+    statuses, in_parts: of the replies; null where they have none, and where none came in parts.
     workers: the processes that carried it out together (`loadgen.analysis.merge`); empty for one
     process. team: which workers were expected and which were absent; null if not recorded.
     """
@@ -320,6 +327,8 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     probe: ProbeRecord | None = None
     monitor: MonitorRecord | None = None
     connect_latency_ns: Distribution
+    statuses: StatusesRecord | None = None
+    in_parts: PartsRecord | None = None
     failures: Annotated[list[FailureRecord], msgspec.Meta(max_length=MOST_KINDS)]
     intervals: Intervals
     connections: ConnectionsRecord
