@@ -25,7 +25,7 @@ LAYERS: Final = (
     ("analysis", "engine"),
     ("runner",),
     ("cli", "locust"),
-    ("__init__", "__main__", "pytest_plugin"),
+    ("__init__", "__main__", "pytest_plugin", "testing"),
 )
 """The packages of loadgen, and the modules beside them, the lowest layer first.
 

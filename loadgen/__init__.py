@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         UnreachableError,
         UsageError,
     )
+    from loadgen.net.failure import Cause
+    from loadgen.net.protocols.base import BaseDecoder, BaseFraming, FramingError
     from loadgen.plan import Plan
     from loadgen.plan.payloads import FilePayload, LinesPayload, SizePayload
     from loadgen.results.histogram import Histogram
@@ -34,9 +36,13 @@ if TYPE_CHECKING:
     from loadgen.runner.surroundings import Progress, Surroundings
 
 _MODULES = {
+    "BaseDecoder": "net.protocols.base",
+    "BaseFraming": "net.protocols.base",
+    "Cause": "net.failure",
     "CheckResult": "results.verdict",
     "FilePayload": "plan.payloads",
     "Finding": "results.verdict",
+    "FramingError": "net.protocols.base",
     "Health": "results.verdict",
     "Histogram": "results.histogram",
     "LinesPayload": "plan.payloads",
@@ -58,9 +64,13 @@ _MODULES = {
 }
 
 __all__ = [
+    "BaseDecoder",
+    "BaseFraming",
+    "Cause",
     "CheckResult",
     "FilePayload",
     "Finding",
+    "FramingError",
     "Health",
     "Histogram",
     "LinesPayload",

@@ -38,7 +38,7 @@ def why_no_command(plan: Plan) -> str:
         return "what it sent is too much for one"
     if any(isinstance(source, MadePayload) for source in plan.payloads):
         return "code made its messages as it ran"
-    if any(isinstance(each, RedactedPayload) for each in sent):
+    if any(isinstance(each, RedactedPayload) for each in (*sent, *plan.expect)):
         return "what it sent is redacted"
     lines = [source.raw for source in plan.payloads if isinstance(source, LinesPayload)]
     if any(lines) and not (all(lines) and b"\0" not in b"".join(texts)):

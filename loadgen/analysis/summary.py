@@ -276,8 +276,8 @@ def _advice(record: RunRecord) -> Iterator[Line]:
             f"  the server sends more than --reply {reply} expects; --dump-one shows the bytes",
             "bad",
         )
-        if not actual.messages and record.plan.first_reply is None:
-            yield Line("  if it speaks first, --first-reply says what to wait for", "bad")
+        if not actual.messages and record.plan.greeting is None:
+            yield Line("  if it speaks first, --greeting says what to wait for", "bad")
     elif reply == "none" or record.failures:
         return
     elif actual.submitted and not actual.messages + actual.warmup_messages:

@@ -19,10 +19,13 @@ class Window(NamedTuple):
     """How many messages may be in flight on one connection, and how many are sent at once.
 
     A closed loop sends the whole window together; a schedule sends messages one by one.
+
+    ends_sending: whether our side of the stream is ended when one is sent (``--half-close``).
     """
 
     in_flight: int
     at_once: int
+    ends_sending: bool = False
 
 
 ONE_BY_ONE: Final = Window(1, 1)
@@ -69,6 +72,7 @@ class Conversation:
         self.payloads = payloads
         self.framing = framing
         self.pipeline = window.in_flight
+        self.ends_sending = window.ends_sending
         self.greeting = greeting
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
@@ -93,9 +97,10 @@ class Conversation:
                 plan.pipeline,
                 "the messages in flight on a connection may take 1 GiB at most",
             )
-        window = Window(plan.pipeline, plan.pipeline)
+        window = Window(plan.pipeline, plan.pipeline, plan.half_close)
         if plan.profile() is not None:
-            window = Window(sys.maxsize if plan.unlimited else plan.pipeline, 1)
+            in_flight = sys.maxsize if plan.unlimited else plan.pipeline
+            window = Window(in_flight, 1, plan.half_close)
         return cls(payloads, plan.framing(), window, GreetingOf(plan), plan.messages)
 
     @classmethod
@@ -103,7 +108,8 @@ class Conversation:
         """Return what ``plan`` makes a connection send, with messages made when they are sent."""
         at_once = plan.pipeline if plan.profile() is None else 1
         in_flight = sys.maxsize if plan.unlimited else plan.pipeline
-        return cls(payloads, plan.framing(), Window(in_flight, at_once), GreetingOf(plan))
+        window = Window(in_flight, at_once, plan.half_close)
+        return cls(payloads, plan.framing(), window, GreetingOf(plan))
 
     def decoder(self) -> Decoder:
         """Return a decoder for the replies of one connection."""
@@ -117,10 +123,10 @@ class GreetingOf:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._steps = len(plan.greeting())
+        self._steps = len(plan.greeting_steps())
 
     def __len__(self) -> int:
         return self._steps
 
     def __iter__(self) -> Iterator[GreetingStep]:
-        return (GreetingStep(message, framing) for message, framing in self._plan.greeting())
+        return (GreetingStep(message, framing) for message, framing in self._plan.greeting_steps())

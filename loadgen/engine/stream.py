@@ -26,7 +26,7 @@ from loadgen.net.failure import (
 )
 from loadgen.net.protocols import Decoder, FramingError
 from loadgen.net.timestamps import NOT_ASKED
-from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport
+from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport, send_and_end
 
 _LAST_BYTES: Final = 65536
 """The size of a read after the last send."""
@@ -78,7 +78,8 @@ class StreamChannel(InFlight):
         self.transport = transport
         self.generation += 1
         self._receive_into = transport.recv_into
-        self._send = transport.send
+        ends_sending = self._conversation.ends_sending
+        self._send = send_and_end(transport) if ends_sending else transport.send
         self.decoder = self._conversation.decoder()
         self.is_ending = self._is_paused = False
 
@@ -186,11 +187,11 @@ class StreamChannel(InFlight):
 
         After that nothing is a failure: what can still be sent is, and the rest is dropped.
         """
-        to_send, decoder.to_send = decoder.to_send, b""
         if decoder.closes:
             self._end()
             self._send_last(decoder)
             return
+        to_send, decoder.to_send = decoder.to_send, b""
         if self._unsent is None:
             self._push(to_send)
         else:

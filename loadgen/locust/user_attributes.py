@@ -46,10 +46,12 @@ def plan_of(
     host = getattr(user_class, "host", None)
     if host:
         chosen["target"] = escaped(host)
-    if isinstance(chosen.get("payloads"), list):
-        chosen["payloads"] = tuple(chosen["payloads"])
+    for field in fields_of(plan_class):
+        if field.is_repeated and isinstance(chosen.get(field.name), list):
+            chosen[field.name] = tuple(chosen[field.name])
     try:
         plan = plan_class(**chosen)
+        plan.framing()  # one of the user's own is imported now
         profile = plan.profile()
         if profile is not None and profile.stages:
             raise UsageError.of("--rate", plan.rate, "a user has one rate; ramp with users")

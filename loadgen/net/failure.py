@@ -44,6 +44,7 @@ class Cause(enum.StrEnum):
     BAD_FRAME = "bad_frame", "bytes that are not a reply of the expected form"
     REPLY_TOO_LONG = "reply_too_long", "the reply is longer than --max-reply"
     REJECTED = "rejected", "the server rejected the message"
+    UNEXPECTED_REPLY = "unexpected_reply", "the reply is none that --expect accepts"
     MISMATCH = "mismatch", "the echo differs from what was sent"
     BACKLOG = "backlog", "the listener's backlog is full; --connect-rate opens more slowly"
     NOT_FOUND = "not_found", "no such socket path"

@@ -93,12 +93,28 @@ class Transport(Protocol):
         """Whether any event of ``interest`` has happened that has not been handled yet."""
         ...
 
+    def end_sending(self) -> None:
+        """End our side of the stream; the other one may go on. Raises nothing: a read will tell."""
+        ...
+
     def close(self) -> None:
         """Send the end of the stream, as far as that is possible at once, and release the socket.
 
         Raises nothing.
         """
         ...
+
+
+def send_and_end(transport: Transport) -> Send:
+    """Return its ``send``, which also ends our side where it accepts all that it is given."""
+
+    def send(data: bytes | memoryview) -> int:
+        size = transport.send(data)
+        if size == len(data):
+            transport.end_sending()
+        return size
+
+    return send
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +224,17 @@ class SocketTransport:
         poll.register(self.socket, select.POLLOUT)
         return bool(poll.poll(0))
 
+    def end_sending(self) -> None:
+        """Send the end of the stream (shutdown(2), SHUT_WR)."""
+        with suppress(OSError):  # ENOTCONN: it never came up, or the peer was faster
+            self.socket.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
-        """Send the end of the stream (shutdown(2), SHUT_WR), as a well-behaved client does; close.
+        """Send the end of the stream, as a well-behaved client does; close.
 
         A peer that has closed already is no error.
         """
-        with suppress(OSError):  # ENOTCONN: it never came up, or the peer was faster
-            self.socket.shutdown(socket.SHUT_WR)
+        self.end_sending()
         self.socket.close()
 
 

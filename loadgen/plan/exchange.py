@@ -4,13 +4,16 @@ import msgspec
 
 from loadgen.errors import UsageError
 from loadgen.net import protocols
-from loadgen.net.protocols.base import NO_LIMIT_BYTES
-from loadgen.net.protocols.websocket import WebSocketEchoes
 from loadgen.net.target import Target
 from loadgen.plan.applications import APPLICATIONS
 from loadgen.plan.applications.base import Application, Greeting
 from loadgen.plan.fields import Fields
-from loadgen.plan.payloads import PayloadQueue, first_message
+from loadgen.plan.payloads import (
+    PayloadQueue,
+    RedactedPayload,
+    expectations,
+    first_message,
+)
 
 
 class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,24 +40,30 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.application.message(self, content)
 
     def framing(self) -> protocols.Framing:
-        """Return the value that says when a reply is whole."""
-        return self._framing(self.reply, "--reply")
+        """Return the value that says when a reply is whole, and whether it is a good one.
 
-    def greeting(self) -> Greeting:
+        Raises UsageError if what is expected is redacted.
+        """
+        framing = self._framing(self.reply, "--reply")
+        if self.expect:
+            framing = protocols.Expecting(framing, self._expectation())
+        return protocols.Once(framing) if self.half_close else framing
+
+    def greeting_steps(self) -> Greeting:
         """Return what each connection exchanges before the load.
 
-        That is what the protocol asks for, and then the first message; no bytes where it waits for
-        what the server says first. Raises UsageError if the first message is redacted.
+        That is what the protocol asks for, what the server says then, and the first message.
+        Raises UsageError if that is redacted.
         """
         steps = self.application.greeting(self)
-        if self.first_reply is not None:
-            reply = self._framing(self.first_reply, "--first-reply")
-        elif self.first_message:
-            reply = self.framing()
-        else:
-            return steps
-        message = first_message(self.first_message)
-        return (*steps, (self.application.message(self, message) if message else b"", reply))
+        if self.greeting is not None:
+            steps = (*steps, (b"", self._framing(self.greeting, "--greeting")))
+        if self.first_message:
+            option = "--reply" if self.first_reply is None else "--first-reply"
+            reply = self._framing(self.first_reply or self.reply, option)
+            message = self.application.message(self, first_message(self.first_message))
+            steps = (*steps, (message, reply))
+        return steps
 
     def _framing(self, form: str, option: str) -> protocols.Framing:
         for application in APPLICATIONS.values():
@@ -62,8 +71,25 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 return application.framing(self, form)
         if self.verify and form == "echo":
             return protocols.Echo(verify=True)
-        limit = NO_LIMIT_BYTES if self.max_reply_bytes is None else self.max_reply_bytes
-        return protocols.parse(form, limit, option)
+        return protocols.parse(form, self.most_reply_bytes, option)
+
+    def _expectation(self) -> protocols.Expectation:
+        texts = expectations(self.expect)
+        try:
+            return protocols.Expectation.of(texts, self.most_reply_bytes)
+        except ValueError as error:
+            raise UsageError.of("--expect", ", ".join(texts), str(error)) from None
+
+    def _check_form(self, form: str, option: str) -> None:
+        """Raise UsageError if ``form`` is none; a framing of a user's own is not imported yet."""
+        if not protocols.is_own(form) or any(form in each.forms for each in APPLICATIONS.values()):
+            self._framing(form, option)
+
+    def _settle_greeting(self) -> None:
+        """Take a first reply to no first message, as older records have it, for the greeting."""
+        if self.first_reply is not None and not self.first_message and self.greeting is None:
+            msgspec.structs.force_setattr(self, "greeting", self.first_reply)
+            msgspec.structs.force_setattr(self, "first_reply", None)
 
     def _settle_reply(self) -> None:
         if not self.reply:
@@ -73,13 +99,13 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if not self.payloads or b"" in self.payloads:
             raise UsageError("--payload: there must be one, and each has one byte or more")
         self.application.check(self)
-        reply = self.framing()
-        if self.verify and not isinstance(reply, protocols.Echo | WebSocketEchoes):
+        self._check_form(self.reply, "--reply")
+        if self.verify and self.reply not in ("echo", "websocket"):
             raise UsageError(
                 f"--verify compares an echo with what was sent; it does not go with "
                 f"--reply {self.reply}"
             )
-        if isinstance(reply, protocols.UntilEof):
+        if self.is_until_eof:
             unfit = {
                 f"--pipeline {self.pipeline}": self.pipeline > 1,
                 "--first-message": self.first_message,
@@ -91,15 +117,40 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
                         "--reply eof ends the connection with each reply; it does not go with "
                         f"{option}"
                     )
-        self._check_first_reply()
+        self._check_greeting()
+        self._check_expect()
+        self._check_half_close()
 
-    def _check_first_reply(self) -> None:
-        if self.first_reply is None:
-            return
-        option = "--first-reply"
-        reply = self._framing(self.first_reply, option)
-        if isinstance(reply, protocols.NoReply | protocols.UntilEof):
-            accepted = "the load begins after it, on the same connection; write another form"
-            raise UsageError.of(option, self.first_reply, accepted)
-        if isinstance(reply, protocols.Echo) and not self.first_message:
-            raise UsageError.of(option, self.first_reply, "there is no --first-message to echo")
+    def _check_expect(self) -> None:
+        if self.expect and self.is_one_way:
+            raise UsageError("--reply none awaits no reply; it does not go with --expect")
+        if not any(isinstance(each, RedactedPayload) for each in self.expect):
+            self._expectation()
+
+    def _check_half_close(self) -> None:
+        unfit = {
+            f"--pipeline {self.pipeline}": self.pipeline > 1,
+            "--open": self.unlimited,
+            "--reply none": self.is_one_way,
+        }
+        for option, is_given in unfit.items():
+            if self.half_close and is_given:
+                raise UsageError(
+                    "--half-close ends our side after one message, and awaits its reply; it does "
+                    f"not go with {option}"
+                )
+
+    def _check_greeting(self) -> None:
+        for option, form in (("--greeting", self.greeting), ("--first-reply", self.first_reply)):
+            if form is None:
+                continue
+            self._check_form(form, option)
+            if form in ("none", "eof"):
+                accepted = "the load begins after it, on the same connection; write another form"
+                raise UsageError.of(option, form, accepted)
+        if self.greeting == "echo":
+            accepted = "nothing was sent that the server could echo; write another form"
+            raise UsageError.of("--greeting", self.greeting, accepted)
+        if self.first_reply is not None and not self.first_message:
+            accepted = "it is the form of the reply to --first-message, and there is none"
+            raise UsageError.of("--first-reply", self.first_reply, accepted)

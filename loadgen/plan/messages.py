@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import msgspec
 
 from loadgen.net import protocols
+from loadgen.net.protocols.base import MOST_REPLY_BYTES
 from loadgen.plan.kinds import (
     BYTES,
     DURATION,
@@ -18,9 +19,11 @@ from loadgen.plan.kinds import (
 from loadgen.plan.load import Load
 from loadgen.plan.options import DECLARED, EVERYWHERE, Group, Option
 from loadgen.plan.payloads import PayloadSource, RedactedPayload, SizePayload
-from loadgen.quantities import MOST_PAYLOADS, Text
+from loadgen.quantities import MOST_KINDS, MOST_PAYLOADS, Text
 
 PayloadSources = Annotated[tuple[PayloadSource, ...], msgspec.Meta(max_length=MOST_PAYLOADS)]
+
+Expectations = Annotated[tuple[Text | RedactedPayload, ...], msgspec.Meta(max_length=MOST_KINDS)]
 
 MESSAGE: Final = Group("message", "what to send")
 REPLY: Final = Group("reply", "when a reply is whole")
@@ -65,14 +68,23 @@ class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "send this once after connecting, and wait for its reply; neither is counted",
         ),
     ] = b""
+    greeting: Annotated[
+        Text | None,
+        MESSAGE,
+        Option(
+            "--greeting",
+            text("FORM"),
+            "after connecting, wait for what the server says first, such as a banner: "
+            r"'delimiter:\r\n'; it is not counted",
+        ),
+    ] = None
     first_reply: Annotated[
         Text | None,
         MESSAGE,
         Option(
             "--first-reply",
             text("FORM"),
-            "when the reply to --first-message is whole; without one, what to wait for after "
-            r"connecting, such as a banner: 'delimiter:\n'",
+            "when the reply to --first-message is whole",
             default_note="as --reply",
         ),
     ] = None
@@ -98,7 +110,7 @@ class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
             SIZE,
             "the longest reply that is accepted with --reply delimiter, length or eof; a "
             "longer one is a failure of its connection",
-            default_note="no limit",
+            default_note="16m",
             place=EVERYWHERE,
         ),
     ] = None
@@ -114,6 +126,27 @@ class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
             place=EVERYWHERE,
         ),
     ] = None
+    expect: Annotated[
+        Expectations,
+        REPLY,
+        Option(
+            "--expect",
+            text("PREFIX"),
+            "how a good reply begins, with the escapes of --payload, or /a regular expression/ "
+            "that is found in it; another reply is rejected: an error, but the connection goes on",
+        ),
+    ] = ()
+    half_close: Annotated[
+        bool,
+        REPLY,
+        Option(
+            "--half-close",
+            YES,
+            "end our side of the connection after each message, for servers that answer then; "
+            "the next message needs a new one",
+        ),
+        DECLARED,
+    ] = False
     verify: Annotated[
         bool, REPLY, Option("--verify", YES, "compare echoed bytes with what was sent"), DECLARED
     ] = False
@@ -122,3 +155,13 @@ class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def is_one_way(self) -> bool:
         """Whether messages are sent and no reply is awaited."""
         return self.reply == "none"
+
+    @property
+    def most_reply_bytes(self) -> int:
+        """The longest reply that is accepted where its peer decides how long it is."""
+        return MOST_REPLY_BYTES if self.max_reply_bytes is None else self.max_reply_bytes
+
+    @property
+    def is_until_eof(self) -> bool:
+        """Whether a reply is whole when the server closes the connection."""
+        return self.reply == "eof"

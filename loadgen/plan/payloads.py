@@ -5,7 +5,7 @@ so the queue is shared and holds no position. Names of files are kept as
 `loadgen.text.escaped` writes them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -50,7 +50,8 @@ RedactedPart = Literal["text", "file name", "file name, lines", "file name, raw 
 
 
 class RedactedPayload(msgspec.Struct, frozen=True, tag="redacted"):
-    """The length and the digest of a payload, or a first message, that a record must not hold.
+    """The length and the digest of a payload, a first message, or what is expected of replies, that
+    a record must not hold.
 
     part: what is redacted: the text that was sent, or the name of the file that it was read from.
     size_bytes: how long that was. sha256: the first digits of its digest, in hexadecimal
@@ -93,6 +94,14 @@ def first_message(given: bytes | RedactedPayload) -> bytes:
     if isinstance(given, RedactedPayload):
         raise UsageError(f"first message: {_IS_REDACTED}")
     return given
+
+
+def expectations(given: Sequence[str | RedactedPayload]) -> tuple[str, ...]:
+    """Return what replies are expected to be. Raises UsageError if that is no longer known."""
+    texts = tuple(each for each in given if isinstance(each, str))
+    if len(texts) < len(given):
+        raise UsageError("--expect: it is redacted, so that no reply can be compared; give it anew")
+    return texts
 
 
 def files_of(sources: Iterable[object]) -> Iterator[Path]:

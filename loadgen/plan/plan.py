@@ -116,8 +116,8 @@ class Plan(Exchange, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Option(
             "--redact",
             YES,
-            "keep only length and digest of payloads, of the names of their files and of the "
-            "first message, in the record and in all that is made of it",
+            "keep only length and digest of payloads, of the names of their files, of the "
+            "first message and of --expect, in the record and in all that is made of it",
         ),
     ] = False
 
@@ -127,6 +127,7 @@ class Plan(Exchange, frozen=True, kw_only=True, forbid_unknown_fields=True):
         self._check_load()
         self._check_target()
         self._settle_reply()
+        self._settle_greeting()
         self._check_messages()
 
 

@@ -1,11 +1,11 @@
 """Redaction (``--redact``): a record keeps only the length and the digest of what was sent.
 
-A record holds the payloads and the first message of its plan, and so does all that is made of it:
-pages, the command on them, comparisons. They, and the names of files, may contain tokens and
-passwords. The digest is plain SHA-256, without a key: two records of the same payloads are still
-the same load, so that they can be compared, and merged where several processes have made them. The
-price: a short secret can be found by hashing all candidates. A key that is thrown away would
-prevent that, but would make all records differ.
+A record holds the payloads, the first message and what is expected of replies, and so does all that
+is made of it: pages, the command on them, comparisons. They, and the names of files, may contain
+tokens and passwords. The digest is plain SHA-256, without a key: two records of the same payloads
+are still the same load, so that they can be compared, and merged where several processes have made
+them. The price: a short secret can be found by hashing all candidates. A key that is thrown away
+would prevent that, but would make all records differ.
 """
 
 import hashlib
@@ -40,6 +40,10 @@ def redacted_plan(plan: Plan) -> Plan:
         target=None if plan.target is None else without_password(plan.target),
         payloads=tuple(map(_source, plan.payloads)),
         first_message=redacted(first) if isinstance(first, bytes) and first else first,
+        expect=tuple(
+            redacted(each.encode("utf-8", "surrogateescape")) if isinstance(each, str) else each
+            for each in plan.expect
+        ),
         redact=True,
     )
 

@@ -21,7 +21,6 @@ from loadgen.net import backends, timestamps
 from loadgen.net.address import Endpoint
 from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.net.dialer import SocketDialer
-from loadgen.net.protocols import UntilEof
 from loadgen.plan import Plan
 from loadgen.plan.arrivals import Arrivals
 from loadgen.plan.think_time import ThinkTime
@@ -104,11 +103,10 @@ def kernel_timestamps(plan: Plan, endpoint: Endpoint, wall_clock: Clock) -> Iter
 
 
 def _obstacle(plan: Plan, endpoint: Endpoint) -> str:
-    reply = plan.framing()
     if endpoint.is_unix:
         return "UNIX sockets have none"
-    if reply.one_way:
+    if plan.framing().one_way:
         return "there are no replies"
-    if isinstance(reply, UntilEof):
+    if plan.is_until_eof:
         return "the end of a stream, with which a reply is whole, has none"
     return ""

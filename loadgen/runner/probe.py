@@ -36,7 +36,7 @@ from loadgen.files.writing import write_whole
 from loadgen.net.address import Endpoint
 from loadgen.net.clock import NEVER_NS
 from loadgen.net.failure import Cause, ConnectionFailed
-from loadgen.net.protocols import FramingError, UntilEof
+from loadgen.net.protocols import FramingError
 from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, WRITE, Transport
 from loadgen.plan import Plan
 from loadgen.plan.payloads import PayloadQueue, Payloads
@@ -281,7 +281,7 @@ class ProbeConnection:
         while interest != NOTHING:
             self._wait(self._plan.connect_timeout_s, NEVER_NS, interest)
             interest = transport.progress()
-        for message, framing in self._plan.greeting():
+        for message, framing in self._plan.greeting_steps():
             self._decoder = framing.decoder()
             self._exchange(message, (len(message),))
         self._decoder = self._framing.decoder()
@@ -291,8 +291,8 @@ class ProbeConnection:
         batch, lengths = self._queue.batch(self._position, 1)
         self._position = (self._position + 1) % len(self._queue.items)
         self.connect()
-        latency_ns = self._exchange(batch, lengths)
-        if self._decoder.closes or isinstance(self._framing, UntilEof):
+        latency_ns = self._exchange(batch, lengths, half_close=self._plan.half_close)
+        if self._decoder.closes or self._plan.is_until_eof:
             self.close()
         return latency_ns
 
@@ -302,13 +302,15 @@ class ProbeConnection:
             self._transport.close()
             self._transport = None
 
-    def _exchange(self, message: bytes, lengths: Sequence[int]) -> int:
+    def _exchange(self, message: bytes, lengths: Sequence[int], *, half_close: bool = False) -> int:
         decoder = self._decoder
         decoder.expect(message, lengths)
         timeout_s = self._plan.reply_timeout_s
         sent_ns = time.monotonic_ns()
         complete_by_ns = NEVER_NS if timeout_s is None else sent_ns + seconds_to_ns(timeout_s)
         self._send(message, complete_by_ns)
+        if half_close and self._transport is not None:
+            self._transport.end_sending()
         while True:
             view = self._receive(complete_by_ns)
             read_ns = time.monotonic_ns()

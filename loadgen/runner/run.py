@@ -177,7 +177,7 @@ class _Run:
         began_ns = now_ns = self._clock()
         self.account.begin_opening(began_ns)
         pace_s = plan.connections / plan.connect_rate_per_s if plan.connect_rate_per_s else 0.0
-        greeting_s = plan.io_timeout_s * len(plan.greeting())
+        greeting_s = plan.io_timeout_s * len(plan.greeting_steps())
         timeout_ns = seconds_to_ns(plan.connect_timeout_s)
         longest_ns = timeout_ns + seconds_to_ns(pace_s + greeting_s)
         engine.add(self._conversation, plan.connections)

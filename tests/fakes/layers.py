@@ -95,6 +95,9 @@ class Layer:
         self._pump()
         return self.pending
 
+    def end_sending(self) -> None:
+        self.socket.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         self.socket.close()
 

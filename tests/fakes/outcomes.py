@@ -18,8 +18,8 @@ class Rejecting(BaseFraming):
     def decoder(self) -> "RejectingDecoder":
         return RejectingDecoder()
 
-    def reply_bytes(self, message_bytes: int) -> int | None:
-        return None
+    def content(self, reply: bytes) -> bytes:
+        return reply.removesuffix(END).split(END)[-1]
 
 
 class RejectingDecoder(BaseDecoder):

@@ -49,7 +49,7 @@ async def talk(socket: ServerConnection) -> None:
         elif action == "close" and count > 5:
             await socket.close(int(argument), "that was enough")
         elif action == "wrong":
-            await socket.send(message[:-1] + message[-2:-1])
+            await socket.send(message[:-1])
         elif action == "types":
             await socket.send(type(message).__name__)
         else:

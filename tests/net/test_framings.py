@@ -1,29 +1,33 @@
 """parse(), and the one contract that every framing keeps."""
 
 import contextlib
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from outcomes import Rejecting
 
-from loadgen.errors import LoadgenBug, UsageError
+from loadgen.errors import UsageError
 from loadgen.net import protocols
 from loadgen.net.failure import Cause
 from loadgen.net.protocols import (
     Decoder,
     Delimiter,
     Echo,
+    Expectation,
+    Expecting,
     Fixed,
     Framing,
     FramingError,
     Keeping,
     LengthPrefix,
     NoReply,
+    Once,
     UntilEof,
 )
 from loadgen.net.protocols.base import BaseDecoder, BaseFraming
@@ -138,12 +142,20 @@ def kept(case: Case) -> Case:
 
 
 KEPT = {f"{name}, kept": kept(case) for name, case in CASES.items()}
+ANYTHING = Expectation.of(["/^/"])
+EXPECTED = {
+    f"{name}, expected": replace(case, framing=Expecting(case.framing, ANYTHING))
+    for name, case in CASES.items()
+}
+AROUND = KEPT | EXPECTED
 
-every_case = pytest.mark.parametrize("case", [*CASES.values(), *KEPT.values()], ids=[*CASES, *KEPT])
+every_case = pytest.mark.parametrize(
+    "case", [*CASES.values(), *AROUND.values()], ids=[*CASES, *AROUND]
+)
 every_framing = pytest.mark.parametrize(
     "case",
-    [*CASES.values(), *KEPT.values(), ONE_WAY, kept(ONE_WAY)],
-    ids=[*CASES, *KEPT, "none", "none, kept"],
+    [*CASES.values(), *AROUND.values(), ONE_WAY, kept(ONE_WAY)],
+    ids=[*CASES, *AROUND, "none", "none, kept"],
 )
 
 
@@ -215,6 +227,19 @@ class TestContract:
             assert 0 <= feed(decoder, chunks) + decoder.end() <= size_bytes
 
     @every_case
+    @given(data=st.data())
+    def test_the_ends_of_replies_are_found_however_the_stream_is_cut(
+        self, case: Case, data: st.DataObject
+    ) -> None:
+        stream = case.stream + case.rest
+        decoder, ends, fed = case.decoder(), [], 0
+        for chunk in cut(stream, data.draw(st.lists(st.integers(0, len(stream))))):
+            ends += [fed + end for end in decoder.ends(memoryview(chunk))]
+            fed += len(chunk)
+        assert ends == list(accumulate(map(len, replies_of(case))))
+        assert decoder.partial == bool(case.rest)
+
+    @every_case
     def test_decoders_share_nothing(self, case: Case) -> None:
         begun = case.decoder()
         feed(begun, cut(case.stream + case.rest))
@@ -236,7 +261,7 @@ class TestContract:
     def test_only_none_is_one_way(self) -> None:
         assert NoReply().one_way
         assert Keeping(NoReply()).one_way
-        assert not any(case.framing.one_way for case in [*CASES.values(), *KEPT.values()])
+        assert not any(case.framing.one_way for case in [*CASES.values(), *AROUND.values()])
 
     @every_framing
     def test_the_end_of_the_stream_completes_a_reply_only_until_eof(self, case: Case) -> None:
@@ -338,9 +363,18 @@ class TestOutcomes:
 
 
 class TestKeeping:
-    def test_refuses_a_framing_of_which_it_cannot_know_where_replies_begin(self) -> None:
-        with pytest.raises(LoadgenBug, match="where its replies begin"):
-            Keeping(Rejecting()).decoder()
+    @pytest.mark.parametrize("framing", [Rejecting(), Expecting(Rejecting(), ANYTHING)])
+    @given(places=st.sets(st.integers(1, 40)))
+    def test_what_comes_unsolicited_is_no_reply_of_its_own(
+        self, framing: Framing, places: set[int]
+    ) -> None:
+        stream = b"PING\r\none\r\n+news\r\nPING\r\ntwo\r\n+more"
+        found: list[bytes] = []
+        decoder = Keeping(framing, lambda reply: found.append(framing.content(reply))).decoder()
+        decoder.expect(b"1\r\n2\r\n", [3, 3])
+        assert feed(decoder, cut(stream, sorted(places))) == 2
+        assert found == [b"one", b"two"]
+        assert decoder.to_send == b"PONG\r\n" * 2
 
     @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
     @given(data=st.data())
@@ -389,6 +423,46 @@ class TestKeeping:
         decoder.expect(b"echo", [4])
         assert feed(decoder, [b"echo"]) == 1
         assert decoder.reply == b"echo"
+
+
+class TestOnce:
+    @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+    def test_the_first_whole_reply_ends_the_connection(self, case: Case) -> None:
+        decoder = Once(case.framing).decoder()
+        message = case.messages[0]
+        decoder.expect(message, [len(message)])
+        [first, *_] = replies_of(case) or [case.rest]
+        assert case.framing.decoder().closes is False
+        assert feed(decoder, [bytes([byte]) for byte in first[:-1]]) == 0
+        assert not decoder.closes
+        assert feed(decoder, [first[-1:]]) + decoder.end() == 1
+        assert decoder.closes
+
+
+SEEING_LITTLE = [
+    Expecting(case.framing, Expectation.of(["abc", "x" * 100])) for case in CASES.values()
+]
+
+
+class TestUntrustedPeers:
+    @pytest.mark.parametrize(
+        "framing",
+        [*(case.framing for case in CASES.values()), *SEEING_LITTLE],
+        ids=[*CASES, *(f"{name}, expected" for name in CASES)],
+    )
+    @pytest.mark.parametrize("size_bytes", [1, 7, 2**14])
+    @given(pattern=st.binary(min_size=1, max_size=64), in_flight=st.integers(1, 3))
+    @settings(max_examples=10)
+    def test_nothing_that_they_send_grows_a_decoder(
+        self, framing: Framing, size_bytes: int, pattern: bytes, in_flight: int
+    ) -> None:
+        decoder = framing.decoder()
+        decoder.expect(b"m" * 2 * in_flight, [2] * in_flight)
+        chunk = (pattern * size_bytes)[:size_bytes]
+        with contextlib.suppress(FramingError):
+            for _ in range(64):
+                decoder.feed(memoryview(chunk))
+        assert len(pickle.dumps(decoder)) < 2048
 
 
 def cause_of(decoder: Decoder, data: bytes) -> Cause:

@@ -112,7 +112,7 @@ class TestReply:
         assert Plan(reply="fixed:64").framing() == protocols.Fixed(64)
 
     def test_may_be_as_long_as_the_plan_says(self) -> None:
-        assert Plan(reply="eof").framing() == protocols.UntilEof()
+        assert Plan(reply="eof").framing() == protocols.UntilEof(16 * 2**20)
         assert Plan(reply="eof", max_reply_bytes=5).framing() == protocols.UntilEof(5)
 
     def test_of_an_unknown_form_is_refused(self) -> None:
@@ -136,31 +136,35 @@ class TestReply:
 
 class TestGreeting:
     def test_is_none_unless_it_is_asked_for(self) -> None:
-        assert Plan().greeting() == ()
+        assert Plan().greeting_steps() == ()
 
     def test_is_the_first_message_whose_reply_is_whole_as_all_are(self) -> None:
         plan = Plan(first_message=b"HI\n", reply=r"delimiter:\n", max_reply_bytes=9)
-        assert plan.greeting() == ((b"HI\n", protocols.Delimiter(b"\n", 9)),)
-        assert Plan(first_message=b"HI", verify=True).greeting() == ((b"HI", protocols.Echo(True)),)
+        assert plan.greeting_steps() == ((b"HI\n", protocols.Delimiter(b"\n", 9)),)
+        assert Plan(first_message=b"HI", verify=True).greeting_steps() == (
+            (b"HI", protocols.Echo(True)),
+        )
 
     def test_has_a_reply_of_its_own_form(self) -> None:
         plan = Plan(first_message=b"HI", first_reply="fixed:3", reply="length:u8")
-        assert plan.greeting() == ((b"HI", protocols.Fixed(3)),)
+        assert plan.greeting_steps() == ((b"HI", protocols.Fixed(3)),)
         limited = Plan(first_message=b"HI", first_reply="length:u8", max_reply_bytes=5)
-        assert limited.greeting() == ((b"HI", protocols.parse("length:u8", 5)),)
+        assert limited.greeting_steps() == ((b"HI", protocols.parse("length:u8", 5)),)
 
     def test_is_awaited_where_the_server_speaks_first(self) -> None:
-        assert Plan(first_reply=r"delimiter:\n").greeting() == ((b"", protocols.Delimiter(b"\n")),)
+        limited = Plan(greeting=r"delimiter:\n", max_reply_bytes=9)
+        assert limited.greeting_steps() == ((b"", protocols.Delimiter(b"\n", 9)),)
 
     @pytest.mark.parametrize(
         ("values", "refusal"),
         [
-            ({"first_reply": "none"}, "--first-reply: 'none' is not accepted; the load begins"),
-            ({"first_reply": "eof"}, "--first-reply: 'eof' is not accepted; the load begins"),
-            ({"first_reply": "lines"}, "--first-reply: 'lines' is not accepted; write echo, "),
-            ({"first_reply": "fixed:x"}, "--first-reply: 'fixed:x' is not accepted; after fixed"),
-            ({"first_reply": "echo"}, "--first-reply: 'echo' is not accepted; there is no --first"),
-            ({"first_reply": "fixed:1", "reply": "eof"}, "--reply eof ends the connection with"),
+            ({"greeting": "none"}, "--greeting: 'none' is not accepted; the load begins"),
+            ({"greeting": "eof"}, "--greeting: 'eof' is not accepted; the load begins"),
+            ({"greeting": "lines"}, "--greeting: 'lines' is not accepted; write echo, "),
+            ({"greeting": "fixed:x"}, "--greeting: 'fixed:x' is not accepted; after fixed"),
+            ({"greeting": "echo"}, "--greeting: 'echo' is not accepted; nothing was sent that"),
+            ({"first_reply": "fixed:1", "greeting": "fixed:1"}, "--first-reply: 'fixed:1' is not"),
+            ({"first_message": b"A", "reply": "eof"}, "--reply eof ends the connection with"),
         ],
         ids=str,
     )
@@ -169,10 +173,28 @@ class TestGreeting:
     ) -> None:
         assert refusal_of(**values).startswith(refusal)
 
+    @pytest.mark.parametrize(
+        ("values", "refusal"),
+        [
+            ({"expect": ("",)}, "--expect: '' is not accepted; write how a good reply begins"),
+            ({"expect": (r"\q",)}, r"--expect: '\\q' is not accepted; \q is not an escape"),
+            ({"expect": ("/(/",)}, "--expect: '/(/' is not accepted; it is no regular expression"),
+            ({"expect": ("x",), "reply": "none"}, "--reply none awaits no reply; it does not"),
+        ],
+        ids=str,
+    )
+    def test_is_no_matter_of_expectations_which_are_refused_where_they_cannot_be_met(
+        self, values: dict[str, Any], refusal: str
+    ) -> None:
+        assert refusal_of(**values).startswith(refusal)
+        assert Plan(first_message=b"A", expect=("B",)).greeting_steps() == (
+            (b"A", protocols.Echo()),
+        )
+
     def test_cannot_be_sent_where_it_is_redacted(self) -> None:
         plan = redacted_plan(Plan(first_message=b"secret"))
         with pytest.raises(UsageError, match="first message: it is redacted"):
-            plan.greeting()
+            plan.greeting_steps()
 
 
 class TestValue:

@@ -66,7 +66,7 @@ def test_the_server_may_speak_first_and_in_a_form_of_its_own() -> None:
         echoes(peer)
 
     with ScriptedServer(banner) as server:
-        record = load(server, connections=3, first_reply=r"delimiter:\r\n", messages=4, probe=True)
+        record = load(server, connections=3, greeting=r"delimiter:\r\n", messages=4, probe=True)
     assert record.failures == []
     assert record.actual.messages == 12
     assert record.actual.bytes_received - record.actual.bytes_sent == 3 * len("220 ready\r\n")
@@ -80,18 +80,14 @@ def test_one_way_messages_may_follow_a_greeting() -> None:
         peer.receive_all()
 
     with ScriptedServer(banner) as server:
-        record = load(
-            server, connections=2, first_reply=r"delimiter:\r\n", reply="none", messages=5
-        )
+        record = load(server, connections=2, greeting=r"delimiter:\r\n", reply="none", messages=5)
     assert record.failures == []
     assert (record.actual.connections, record.actual.messages) == (2, 10)
 
 
 def test_a_server_that_never_speaks_first_is_told_of() -> None:
     with ScriptedServer(echoes) as server:
-        record = load(
-            server, connections=2, first_reply=r"delimiter:\n", io_timeout_s=0.3, messages=1
-        )
+        record = load(server, connections=2, greeting=r"delimiter:\n", io_timeout_s=0.3, messages=1)
     assert failures(record) == {"receive: timeout": 2}
     assert record.outcome == "lost"
     assert (record.actual.connections, record.actual.messages) == (0, 0)

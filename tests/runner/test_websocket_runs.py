@@ -1,7 +1,7 @@
 """Runs over WebSocket, against `websockets` in a process of its own, and servers that misbehave."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pytest
 from accounts import check, failures
@@ -108,7 +108,7 @@ class TestAgainstAnIndependentServer:
     def test_the_server_may_speak_first_and_a_first_message_is_one(
         self, server: WebSocketServer
     ) -> None:
-        record = load(server.url("welcome"), messages=5, verify=True, first_reply="fixed:9")
+        record = load(server.url("welcome"), messages=5, verify=True, greeting="websocket")
         assert (record.failures, record.actual.messages) == ([], 15)
         server.ended(3)
         record = load(server.url(), messages=5, first_message=b"log in", connections=1)
@@ -125,10 +125,11 @@ def frame_of(plan: loadgen.Plan) -> int:
 class TestPlan:
     def test_text_is_what_is_utf_8_unless_one_type_is_asked_for(self) -> None:
         target, text, other = "ws://127.0.0.1:1", "é".encode(), b"\xff"
-        for payload, kind, first in (
+        kinds: list[tuple[bytes, Literal["auto", "text", "binary"], int]] = [
             *((text, "auto", 0x81), (other, "auto", 0x82)),
             *((text, "text", 0x81), (text, "binary", 0x82), (other, "binary", 0x82)),
-        ):
+        ]
+        for payload, kind, first in kinds:
             plan = loadgen.Plan(target=target, payloads=(payload,), ws_frames=kind)
             assert frame_of(plan) == first
             assert plan.message(payload)[0] == first
@@ -173,7 +174,7 @@ class TestPlan:
     )
     def test_the_request_names_path_and_host_of_the_url(self, target: str, start: str) -> None:
         plan = loadgen.Plan(target=target)
-        ((request, _),) = plan.greeting()
+        ((request, _),) = plan.greeting_steps()
         assert request.decode().startswith(start)
 
     @pytest.mark.parametrize(

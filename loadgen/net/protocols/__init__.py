@@ -1,7 +1,8 @@
 """Framings (when a reply is complete) by name; the interface is in `loadgen.net.protocols.base`."""
 
 import re
-from typing import Literal
+from contextlib import suppress
+from typing import Final, Literal
 
 from loadgen.errors import UsageError
 from loadgen.net.protocols.base import (
@@ -10,26 +11,37 @@ from loadgen.net.protocols.base import (
     Framing,
     FramingError,
 )
+from loadgen.net.protocols.expecting import Expectation, Expecting
 from loadgen.net.protocols.framings import Delimiter, Echo, Fixed, LengthPrefix, NoReply, UntilEof
+from loadgen.net.protocols.imported import imported, is_form
 from loadgen.net.protocols.keeping import Keeping
+from loadgen.net.protocols.once import Once
 from loadgen.units import SIZE_FORM, parse_escapes, parse_size_bytes
 
 __all__ = [
     "Decoder",
     "Delimiter",
     "Echo",
+    "Expectation",
+    "Expecting",
     "Fixed",
     "Framing",
     "FramingError",
     "Keeping",
     "LengthPrefix",
     "NoReply",
+    "Once",
     "UntilEof",
+    "is_own",
     "parse",
 ]
 
+NAMES: Final = ("echo", "fixed", "delimiter", "length", "none", "eof")
+"""How forms begin of the framings that are here."""
+
 FORMS = (
-    r"echo, fixed:N, delimiter:'\r\n', length:u8|u16|u32|u64[be|le][,header-included], none or eof"
+    r"echo, fixed:N, delimiter:'\r\n', length:u8|u16|u32|u64[be|le][,header-included], none, eof, "
+    "or module:Class of your own"
 )
 
 _LENGTH = re.compile(r"u(8|16|32|64)(be|le)?(,header-included)?")
@@ -38,6 +50,8 @@ _LENGTH = re.compile(r"u(8|16|32|64)(be|le)?(,header-included)?")
 def parse(text: str, max_reply_bytes: int = NO_LIMIT_BYTES, option: str = "--reply") -> Framing:
     r"""Return the framing that ``text`` names: ``echo``, ``fixed:64``, ``delimiter:\r\n``…
 
+    One of a user's own is imported.
+
     ``max_reply_bytes`` applies to those whose length the peer decides.
     Raises UsageError naming the ``option``, the text and the accepted forms.
     """
@@ -45,6 +59,11 @@ def parse(text: str, max_reply_bytes: int = NO_LIMIT_BYTES, option: str = "--rep
         return _parse(text, max_reply_bytes)
     except ValueError as error:
         raise UsageError.of(option, text, str(error)) from None
+
+
+def is_own(text: str) -> bool:
+    """Return whether ``text`` is of the form of a user's own framing; there may be none."""
+    return text.partition(":")[0] not in NAMES and is_form(text)
 
 
 def _parse(text: str, max_reply_bytes: int) -> Framing:
@@ -62,8 +81,10 @@ def _parse(text: str, max_reply_bytes: int) -> Framing:
             return _delimiter(argument, max_reply_bytes)
         case "length", True:
             return _length(argument, max_reply_bytes)
-        case _:
-            raise ValueError(f"write {FORMS}")
+        case _ if is_own(text):
+            with suppress(LookupError):
+                return imported(text, max_reply_bytes)
+    raise ValueError(f"write {FORMS}")
 
 
 def _fixed(argument: str) -> Fixed:

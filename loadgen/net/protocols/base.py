@@ -1,11 +1,21 @@
 """The interface of framings: how a connection finds out when a reply is whole.
 
 A `Framing` is a value: the immutable description of a reply's form, the same for all connections.
-Its `Decoder` holds the state of one connection. Neither uses sockets or time.
+Its `Decoder` holds the state of one connection. Neither uses sockets or time. One of a user's own
+(``--reply module:Class``) needs no more than `BaseFraming` with a ``decoder``, and `BaseDecoder`
+with a ``feed``; `loadgen.testing.check_protocol` tries whether they keep what is promised here.
 
-A decoder tells more than how many replies are whole through four attributes, which the channel
-that feeds it looks at after `Decoder.feed` and `Decoder.end`: ``rejected``, ``kinds``, ``to_send``,
-``closes`` and ``unsolicited``. Most framings leave them as they are.
+A decoder tells more than how many replies are whole through attributes that the channel which
+feeds it looks at after `Decoder.feed`, `Decoder.ends` and `Decoder.end`: ``rejected``, ``kinds``,
+``to_send``, ``closes`` and ``unsolicited``. Most framings leave them as they are.
+
+Where the bytes of each reply are wanted, to compare them with what is expected or to hand them to
+user code, decoders are asked with `Decoder.ends` where the replies end. The bytes of a reply are
+then all since the end of the one before: unsolicited ones that came in between, such as a ping, are
+among them, and `Framing.content` leaves them out.
+
+The peer is not trusted: whatever it sends, a decoder raises nothing but `FramingError`, takes
+memory that is bounded, and returns.
 """
 
 import sys
@@ -16,7 +26,10 @@ from typing import Final, Protocol, cast
 from loadgen.net.failure import Cause, Failure, Phase
 
 NO_LIMIT_BYTES: Final = sys.maxsize
-"""The limit of a reply's length where none is given."""
+"""The limit of a reply's length where there is none."""
+
+MOST_REPLY_BYTES: Final = 16 * 2**20
+"""How long a reply may be where its peer decides, and ``--max-reply`` says nothing else."""
 
 MOST_KIND: Final = 2**10 - 1
 """The highest number of a kind of replies."""
@@ -42,7 +55,8 @@ class Decoder(Protocol):
     """Finds whole replies in one connection's incoming bytes, however they are split."""
 
     partial: bool
-    """Whether bytes of a reply that is not whole yet have been fed."""
+    """Whether bytes of a reply that is not whole yet have been fed; of an ``unsolicited`` decoder,
+    bytes of anything that is not whole yet, such as half a ping."""
 
     rejected: dict[Cause, int]
     """How many whole replies said no, by cause, since the channel last cleared it.
@@ -80,6 +94,10 @@ class Decoder(Protocol):
         """
         ...
 
+    def ends(self, view: memoryview) -> Sequence[int]:
+        """Do what `feed` does, but return where in ``view`` the replies end, in their order."""
+        ...
+
     def end(self) -> int:
         """Return how many replies the end of the stream has made whole."""
         ...
@@ -107,7 +125,11 @@ class Framing(Protocol):
         ...
 
     def content(self, reply: bytes) -> bytes:
-        """Return what user code gets for ``reply``, the bytes of a whole one."""
+        """Return what user code gets for ``reply``, and what ``--expect`` looks at.
+
+        ``reply`` is the bytes of a whole one, as far back as the end of the one before. Raises
+        nothing for one that a decoder of this framing has found whole.
+        """
         ...
 
     def reply_bytes(self, message_bytes: int) -> int | None:
@@ -139,6 +161,11 @@ class BaseFraming:
         return None
 
 
+def hands_out_bytes(framing: Framing) -> bool:
+    """Return whether what user code gets for a reply is the bytes of the reply."""
+    return getattr(type(framing), "content", None) is BaseFraming.content
+
+
 class BaseDecoder:
     """Base of decoders: by default, messages sent and the end of the stream do not matter.
 
@@ -155,14 +182,34 @@ class BaseDecoder:
     def __init__(self) -> None:
         self.partial = False
 
-    def reject(self, cause: Cause) -> None:
-        """Note that a reply which is whole now said no, for ``cause``."""
+    def reject(self, cause: Cause, count: int = 1) -> None:
+        """Note that ``count`` replies which are whole now said no, for ``cause``."""
         if not self.rejected:
             self.rejected = {}
-        self.rejected[cause] = self.rejected.get(cause, 0) + 1
+        self.rejected[cause] = self.rejected.get(cause, 0) + count
 
     def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
         """Ignore it: the form of the reply does not depend on the message."""
+
+    def feed(self, view: memoryview) -> int:
+        """Return how many replies the bytes in ``view`` have made whole, as `Decoder.feed`."""
+        raise NotImplementedError
+
+    def ends(self, view: memoryview) -> Sequence[int]:
+        """Feed byte by byte: right for every decoder, however slow.
+
+        It is asked only where replies may come together, and their bytes are wanted. A decoder that
+        knows where they end should say so itself, and may then leave `feed` to count them.
+        """
+        found: list[int] = []
+        kinds: list[int] = []
+        for end in range(1, len(view) + 1):
+            replies = self.feed(view[end - 1 : end])
+            found += [end] * replies
+            kinds += self.kinds if replies else ()
+        if kinds:
+            self.kinds = kinds
+        return found
 
     def end(self) -> int:
         """Return 0: the end of the stream completes nothing."""

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 from loadgen.net.failure import Cause
@@ -41,6 +42,11 @@ class _FixedDecoder(BaseDecoder):
         self.partial = self._have_bytes > 0
         return replies
 
+    def ends(self, view: memoryview) -> Sequence[int]:
+        first = self._size_bytes - self._have_bytes
+        self.feed(view)
+        return range(first, len(view) + 1, self._size_bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Echo(BaseFraming):
@@ -68,17 +74,20 @@ class _EchoDecoder(BaseDecoder):
         self._awaited.extend(lengths)
 
     def feed(self, view: memoryview) -> int:
+        return len(self.ends(view))
+
+    def ends(self, view: memoryview) -> Sequence[int]:
         awaited = self._awaited
         have = self._have_bytes + len(view)
-        replies = 0
+        found = []
         while awaited and have >= awaited[0]:
             have -= awaited.popleft()
-            replies += 1
+            found.append(len(view) - have)
         if have and not awaited:
             raise FramingError(Cause.UNEXPECTED_BYTES)
         self._have_bytes = have
         self.partial = have > 0
-        return replies
+        return found
 
 
 class _VerifyingDecoder(_EchoDecoder):
@@ -90,12 +99,12 @@ class _VerifyingDecoder(_EchoDecoder):
         super().expect(batch, lengths)
         self._sent += batch
 
-    def feed(self, view: memoryview) -> int:
-        replies = super().feed(view)
+    def ends(self, view: memoryview) -> Sequence[int]:
+        found = super().ends(view)
         if not self._sent.startswith(view):
             raise FramingError(Cause.MISMATCH)
         del self._sent[: len(view)]
-        return replies
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +146,10 @@ class _UntilEofDecoder(BaseDecoder):
         self.partial = True
         return 0
 
+    def ends(self, view: memoryview) -> Sequence[int]:
+        self.feed(view)
+        return ()
+
     def end(self) -> int:
         # A server that closes without a byte has not answered.
         return 1 if self.partial else 0
@@ -161,6 +174,12 @@ class _DelimiterDecoder(BaseDecoder):
         self._max_reply_bytes = max_reply_bytes
         self._tail = b""  # the last bytes fed, where a mark may have begun
         self._before_bytes = 0  # of the same reply, before the tail
+
+    def ends(self, view: memoryview) -> Sequence[int]:
+        before, mark_bytes = len(self._tail), len(self._mark)
+        *whole, _ = (self._tail + view).split(self._mark)
+        self.feed(view)
+        return [end - before for end in accumulate(len(piece) + mark_bytes for piece in whole)]
 
     def feed(self, view: memoryview) -> int:
         fed = self._tail + view
@@ -218,7 +237,10 @@ class _LengthPrefixDecoder(BaseDecoder):
         self._most_announced = form.max_reply_bytes - form.prefix_bytes + self._counted_bytes
 
     def feed(self, view: memoryview) -> int:
-        replies = 0
+        return len(self.ends(view))
+
+    def ends(self, view: memoryview) -> Sequence[int]:
+        found = []
         position, size = 0, len(view)
         prefix_bytes = self._prefix_bytes
         while position < size:
@@ -234,9 +256,9 @@ class _LengthPrefixDecoder(BaseDecoder):
             position += taken
             if not self._body_missing_bytes:
                 self._prefix = b""
-                replies += 1
+                found.append(position)
         self.partial = bool(self._prefix)
-        return replies
+        return found
 
     def _body_bytes(self) -> int:
         announced = int.from_bytes(self._prefix, self._byte_order)

@@ -6,7 +6,6 @@ from urllib.parse import quote
 
 from loadgen.errors import UsageError
 from loadgen.net.protocols import Framing
-from loadgen.net.protocols.base import NO_LIMIT_BYTES
 from loadgen.net.protocols.websocket import WebSocketEchoes, WebSocketReplies
 from loadgen.net.protocols.websocket_frames import (
     BINARY,
@@ -58,12 +57,12 @@ class WebSocket(BaseApplication):
 
     def framing(self, plan: Fields, form: str) -> Framing:
         """Return that of messages; with ``--verify``, of echoes of what was sent."""
-        limit = NO_LIMIT_BYTES if plan.max_reply_bytes is None else plan.max_reply_bytes
+        limit = plan.most_reply_bytes
         return WebSocketEchoes(limit) if plan.verify else WebSocketReplies(limit)
 
     def greeting(self, plan: Fields) -> Greeting:
         """Return the opening handshake, with a key of its own each time."""
-        assert plan.target is not None
+        assert plan.target is not None  # its scheme is ws or wss
         target = Target.parse(plan.target)
         request = upgrade_request(
             resource=_resource(target),

@@ -11,6 +11,7 @@ from accounts import check
 from gevent.hub import get_hub
 from local_run import LocalRun, scripted, wait_for
 from locust import task
+from locust.exception import StopUser
 from places import refusing_address
 from servers import (
     DEADLINE_S,
@@ -182,6 +183,28 @@ class TestReplies:
             entry = run.entry("Shopper")
             assert (entry.num_requests, entry.num_failures) == (2, 2)
             assert entry.total_content_length == 0
+
+    def test_a_reply_that_is_not_expected_is_returned_and_is_a_failed_request(self) -> None:
+        replies: list[bytes] = []
+        with ScriptedServer(numbered) as server:
+
+            class Shopper(ScriptedSocketUser):
+                host = server.address
+                reply = r"delimiter:\n"
+                expect = ("2",)
+
+                @task
+                def buy(self) -> None:
+                    replies.extend(self.client.request(b"tea\n", name="buy") for _ in range(2))
+                    raise StopUser
+
+            with LocalRun(Shopper) as run:
+                run.start(1)
+                wait_for(lambda: len(replies) == 2)
+                wait_for(lambda: run.entry("buy").num_requests == 2)
+                assert run.entry("buy").num_failures == 1
+                assert server.accepted == 1
+            assert replies == [b"1 tea\n", b"2 tea\n"]
 
 
 class TestSending:

@@ -54,6 +54,7 @@ class TestAttributes:
             ("verify", True),
             ("first_message", b"hello"),
             ("first_reply", r"delimiter:\n"),
+            ("expect", ("+PONG", "/OK/")),
             ("pipeline", 4),
             ("connections", 10),
             ("rate", 50.0),
