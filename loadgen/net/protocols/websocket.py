@@ -35,6 +35,7 @@ from loadgen.net.protocols.websocket_frames import (
     Header,
     close_frame,
     control_frame,
+    is_masked,
     payload_of,
     read_header,
 )
@@ -165,9 +166,9 @@ class _MessageDecoder(BaseDecoder):
 
     def _begin(self, view: memoryview, at: int) -> int:
         """Read the header at ``at``, and the payload of a control frame; return what follows."""
-        header = read_header(view, at)
-        if header is not None and header.is_masked:  # section 5.1: a server must not
+        if is_masked(view, at):  # section 5.1: a server must not
             raise FramingError(Cause.BAD_FRAME)
+        header = read_header(view, at)
         start = at + (header.header_bytes if header else 0)
         end = start + (header.payload_bytes if header else 0)
         if header is None or (header.is_control and end > len(view)):
@@ -225,28 +226,35 @@ class _MessageDecoder(BaseDecoder):
 class _EchoDecoder(_MessageDecoder):
     def __init__(self, max_reply_bytes: int) -> None:
         super().__init__(max_reply_bytes)
-        self._awaited: deque[bytes] = deque()  # the payloads of the replies to come
+        # The payloads of the replies to come; None for what a server says without a message.
+        self._awaited: deque[bytes | None] = deque()
         self._have_bytes = 0  # of the first of them
 
     def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
         ends = accumulate(lengths, initial=0)
-        self._awaited.extend(payload_of(batch[start:end]) for start, end in pairwise(ends))
+        messages = (batch[start:end] for start, end in pairwise(ends))
+        self._awaited.extend(payload_of(each) if each else None for each in messages)
 
     def feed(self, view: memoryview) -> int:
         return len(self.ends(view))
 
     def _take(self, part: memoryview) -> None:
-        if not self._awaited:
-            raise FramingError(Cause.UNEXPECTED_BYTES)
-        end = self._have_bytes + len(part)
-        if self._awaited[0][self._have_bytes : end] != part:
+        end, awaited = self._have_bytes + len(part), self._first()
+        if awaited is not None and awaited[self._have_bytes : end] != part:
             raise FramingError(Cause.MISMATCH)
         self._have_bytes = end
 
     def _complete(self) -> None:
-        if self._have_bytes != len(self._awaited.popleft()):
+        awaited = self._first()
+        if awaited is not None and self._have_bytes != len(awaited):
             raise FramingError(Cause.MISMATCH)
+        self._awaited.popleft()
         self._have_bytes = 0
+
+    def _first(self) -> bytes | None:
+        if not self._awaited:
+            raise FramingError(Cause.UNEXPECTED_BYTES)
+        return self._awaited[0]
 
 
 def _is_text(payload: bytes) -> bool:

@@ -55,6 +55,11 @@ class Header(NamedTuple):
         return self.opcode >= CLOSE
 
 
+def is_masked(data: memoryview, at: int) -> bool:
+    """Whether the frame that begins at ``at`` is seen to be masked."""
+    return len(data) - at > 1 and bool(data[at + 1] & _MASKED)
+
+
 def read_header(data: memoryview, at: int = 0) -> Header | None:
     """Return the header that begins at ``at``; None if it is not whole.
 
@@ -78,8 +83,8 @@ def read_header(data: memoryview, at: int = 0) -> Header | None:
         length = int.from_bytes(data[at + 2 : at + header_bytes], "big")
         if not least <= length < 2**63:  # the shortest form that fits, and its first bit is 0
             raise FramingError(Cause.BAD_FRAME)
-    is_masked = bool(second & _MASKED)
-    return Header(opcode, is_final, is_masked, header_bytes + _KEY_BYTES * is_masked, length)
+    has_key = is_masked(data, at)
+    return Header(opcode, is_final, has_key, header_bytes + _KEY_BYTES * has_key, length)
 
 
 def payload_of(message: bytes) -> bytes:
