@@ -106,7 +106,6 @@ class _MessageDecoder(BaseDecoder):
         self._missing_bytes = 0  # of its payload
         self._in_message = False
         self._message_bytes = 0  # so far, with the frame that has begun
-        self._error: FramingError | None = None
 
     def feed(self, view: memoryview) -> int:
         size = len(view)
@@ -120,31 +119,18 @@ class _MessageDecoder(BaseDecoder):
         return len(self.ends(view))
 
     def ends(self, view: memoryview) -> Sequence[int]:
-        """Do what `feed` does, but return where in ``view`` the replies end.
-
-        What is wrong behind a whole reply is raised by the next call.
-        """
-        self.end()
+        """Do what `feed` does, but return where in ``view`` the replies end."""
         before, self._begun = self._begun, b""
         if before:
             view = memoryview(before + view)
-        found: list[int] = []
         try:
-            for end in self._ends_in(view):
-                found.append(end - len(before))  # noqa: PERF401 - those before an error count
+            found = [end - len(before) for end in self._ends_in(view)]
         except FramingError as error:
-            self._fail(error)
-            if not found:
-                raise
+            self._tell(error.cause)
+            raise
         self.partial = bool(self._begun) or self._in_message
-        self._is_between = not (self.partial or self.closes or self._error)
+        self._is_between = not (self.partial or self.closes)
         return found
-
-    def end(self) -> int:
-        """Return 0. Raises the FramingError of what came behind a whole reply."""
-        if self._error is not None:
-            raise self._error
-        return 0
 
     def _ends_in(self, view: memoryview) -> Iterator[int]:
         at = 0
@@ -210,11 +196,10 @@ class _MessageDecoder(BaseDecoder):
             raise FramingError(_CAUSES_OF_CLOSE[code])
         self.closes = True
 
-    def _fail(self, error: FramingError) -> None:
-        """Say so to the server, unless it has closed (section 7.1.7); nothing more is read."""
-        self._error = error
-        if error.cause not in _CAUSES_OF_CLOSE.values():
-            self.to_send += close_frame(_CODES_OF_OURS.get(error.cause, _NORMAL))
+    def _tell(self, cause: Cause) -> None:
+        """Say why the connection fails to a server that has not closed it (section 7.1.7)."""
+        if cause not in _CAUSES_OF_CLOSE.values():
+            self.to_send += close_frame(_CODES_OF_OURS.get(cause, _NORMAL))
 
     def _take(self, part: memoryview) -> None:
         """Take the next part of a message's payload."""
