@@ -82,10 +82,10 @@ def parse(text: str, option: str = "--check") -> Check:
     """Return the check that ``text`` means: ``FIGURE OP LIMIT``, spaces allowed.
 
     Figures are ``service_``, ``response_``, ``schedule_lag_``, ``blocked_``, ``generator_lag_``,
-    ``receive_lag_``, ``user_space_`` and ``connect_`` with min, mean, max or a percentile (``p50``,
-    ``p99.9`` or ``p999``), whose limits are durations; ``errors``, a count or a share;
-    ``status_5xx`` or ``status_404``, the same of replies by status; ``messages_per_s``;
-    ``succeeded_per_s``, without those rejected; ``connections``.
+    ``receive_lag_``, ``user_space_``, ``first_byte_`` (of replies in parts) and ``connect_`` with
+    min, mean, max or a percentile (``p50``, ``p99.9`` or ``p999``), whose limits are durations;
+    ``errors``, a count or a share; ``status_5xx`` or such as ``status_404``, the same of replies by
+    status; ``messages_per_s``; ``succeeded_per_s``, without those rejected; ``connections``.
 
     Raises UsageError, which names ``option``.
     """

@@ -28,17 +28,11 @@ from loadgen.quantities import MOST_CHARACTERS
 from loadgen.results import aligned_records, connections
 from loadgen.results import team as team_of_workers
 from loadgen.results.aligned_records import AlignedRecord, where_known
+from loadgen.results.delivered import Actual, ConnectionTimeRecord, Requested
 from loadgen.results.distribution import Distribution
 from loadgen.results.instruments import DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.results.interval_packer import packed
-from loadgen.results.record import (
-    Actual,
-    ConnectionTimeRecord,
-    Requested,
-    RunOutcome,
-    RunRecord,
-    TargetRecord,
-)
+from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
 from loadgen.results.replies import PartsRecord, StatusesRecord
 from loadgen.results.team import Team
 from loadgen.results.verdict import SEVERITY, Finding, Health

@@ -26,9 +26,9 @@ def facts(record: RunRecord) -> Iterator[tuple[str, str]]:
         )
     if record.in_parts is not None:
         parts = record.in_parts
-        count = format_count(parts.last_part_ns.count)
-        times = f"{_times(parts.first_part_ns)}, whole {_times(parts.last_part_ns)}"
-        yield "first part", f"{times}, of {count} replies that came in parts"
+        count = format_count(parts.whole_ns.count)
+        times = f"{_times(parts.first_byte_ns)}, whole {_times(parts.whole_ns)}"
+        yield "first byte", f"{times}, of {count} replies that came in parts"
     actual = record.actual
     if actual.renewed:
         again = f"; {format_count(actual.resent)} messages that met the end were sent again"

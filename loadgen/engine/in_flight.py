@@ -10,30 +10,20 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import groupby
 
-from loadgen.engine.channel import Records
 from loadgen.engine.fast_path import Batch, FastPath
-from loadgen.engine.rows import KIND_SHIFT, group_of
+from loadgen.engine.rows import KIND_SHIFT
 from loadgen.net.clock import Clock
-from loadgen.net.failure import Failure, Phase
-from loadgen.net.protocols import Decoder
 from loadgen.net.timestamps import bound_by
 
 
 class InFlight(FastPath):
-    """Adds to the fast path what is in flight beside its one batch, and what replies say.
+    """Adds to the fast path what is in flight beside its one batch.
 
     unanswered: messages lost with a transport. read_ns: when it was last read, apart from the fast
     path.
     """
 
-    __slots__ = (
-        *("_again", "_first_part", "_head_count", "_later", "_records"),
-        *("decoder", "read_ns", "unanswered"),
-    )
-
-    decoder: Decoder
-    """Of the replies on the present transport."""
-    _records: Records
+    __slots__ = ("_again", "_head_count", "_later", "read_ns", "unanswered")
 
     def __init__(self, origin: int, batch: Batch, clock: Clock) -> None:
         super().__init__(origin, batch, clock)
@@ -43,8 +33,6 @@ class InFlight(FastPath):
         self._later: deque[tuple[int, int, int]] | None = None
         self._head_count = 0
         self._again: deque[tuple[int, int]] | None = None  # taken back: (intended_ns, count)
-        # Of the reply that has been read only in part: (stamp_ns, read_ns).
-        self._first_part: tuple[int, int] | None = None
 
     def _note_sent(self, count: int, intended_ns: int) -> None:
         """Note that ``count`` messages are sent now."""
@@ -58,40 +46,6 @@ class InFlight(FastPath):
         else:
             self.intended_ns, self.sent_ns = intended_ns, now_ns
         self.in_flight += count
-
-    def _take(self, replies: int, stamp_ns: int) -> None:
-        """Take ``replies`` which the last read has made whole, with what the decoder says of them.
-
-        ``stamp_ns`` is that of the read.
-        """
-        decoder = self.decoder
-        if decoder.rejected:
-            self._count_rejected(decoder)
-        if replies:
-            if self._first_part is not None:
-                self._record_parts(self._first_part, stamp_ns)
-            kinds = decoder.kinds
-            if replies == 1 == self.in_flight and not self._later:  # the usual case, cheaply
-                self.in_flight = 0
-                origin = self.origin | kinds[0] << KIND_SHIFT if kinds else self.origin
-                row = (origin, 1, self.intended_ns, self.sent_ns, stamp_ns, self.read_ns)
-                self._record(row)
-            else:
-                self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns, kinds)
-        if decoder.partial and self._first_part is None and self.in_flight:
-            self._first_part = (stamp_ns, self.read_ns)
-
-    def _count_rejected(self, decoder: Decoder) -> None:
-        group = group_of(self.origin)
-        for cause, count in decoder.rejected.items():
-            failure = Failure(Phase.REPLY, cause)
-            self._records.record_rejected(failure, count, self.read_ns, group)
-        decoder.rejected.clear()
-
-    def _record_parts(self, first_part: tuple[int, int], stamp_ns: int) -> None:
-        row = (self.oldest_sent_ns, *first_part, stamp_ns, self.read_ns)
-        self._records.record_parts(row)
-        self._first_part = None
 
     def _answer(self, replies: int, stamp_ns: int, kinds: Sequence[int]) -> None:
         """Match ``replies``, of ``kinds``, with the messages in flight, the oldest first."""

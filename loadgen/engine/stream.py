@@ -16,15 +16,13 @@ from typing import Final
 from loadgen.engine.channel import Host, Records
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import NO_BATCH
-from loadgen.engine.in_flight import InFlight
+from loadgen.engine.receiving import Receiving
 from loadgen.net.clock import Clock
 from loadgen.net.failure import (
-    Cause,
     ConnectionFailed,
-    Failure,
     Phase,
 )
-from loadgen.net.protocols import Decoder, FramingError
+from loadgen.net.protocols import Decoder
 from loadgen.net.timestamps import NOT_ASKED
 from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport, send_and_end
 
@@ -34,12 +32,11 @@ _LAST_BYTES: Final = 65536
 _MOST_BATCHES: Final = 2**29  # small integers are faster; the general path grants more later
 
 
-class StreamChannel(InFlight):
+class StreamChannel(Receiving):
     """The messages of one connection, on a stream of bytes."""
 
     __slots__ = (
         "_conversation",
-        "_general_bytes_received",
         "_general_bytes_sent",
         "_held",
         "_host",
@@ -51,7 +48,6 @@ class StreamChannel(InFlight):
         "_window",
         "flushed_ns",
         "generation",
-        "is_ending",
         "is_queued",
         "transport",
     )
@@ -62,11 +58,10 @@ class StreamChannel(InFlight):
         self.transport: Transport | None = None
         self.generation = 0
         self.flushed_ns = 0
-        self.is_ending = self.is_queued = self._is_paused = False
+        self.is_queued = self._is_paused = False
         self._conversation = conversation
         self._window = conversation.pipeline
         self._general_bytes_sent = 0
-        self._general_bytes_received = 0
         self._limit = conversation.messages
         self._held = conversation.messages  # not to be submitted yet, or not now
         self._remaining = 0  # to be submitted as soon as the window allows, beside _batches_left
@@ -107,12 +102,6 @@ class StreamChannel(InFlight):
         self._batches_granted += batches
         self._remaining -= batches * self._batch.messages
 
-    def _leave_fast_path(self) -> None:
-        """Count the bytes of the replies one by one, if a batch of the fast path is in flight."""
-        if self._awaited_bytes != NO_BATCH:
-            self._general_bytes_received -= self._awaited_bytes
-            self._awaited_bytes = NO_BATCH
-
     def _cut_short(self, data: bytes, sent_bytes: int) -> int:
         self._general_bytes_sent -= len(data) - sent_bytes
         self._unsent = memoryview(data)[sent_bytes:]
@@ -136,30 +125,6 @@ class StreamChannel(InFlight):
         """Take bytes that came behind the greeting. Raises ConnectionFailed, as `receive` does."""
         self._general_bytes_received -= len(rest)  # they are counted with the greeting
         self._receive_general(memoryview(rest), NOT_ASKED, self._clock())
-
-    def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
-        if not view and self.is_ending:
-            return False  # the end was read before; `transmit` has yet to return NOTHING
-        self._leave_fast_path()
-        self.read_ns = read_ns
-        self._general_bytes_received += len(view)
-        decoder = self.decoder
-        try:
-            replies = decoder.feed(view) if view else decoder.end()
-        except FramingError as error:
-            self._send_last(decoder)
-            raise ConnectionFailed(error.failure) from error
-        is_surplus = decoder.partial and replies == self.in_flight and not decoder.unsolicited
-        if replies > self.in_flight or (is_surplus and view):
-            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES))
-        if not view:
-            if not (replies or decoder.closes):
-                raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
-            self._end()
-        self._take(replies, stamp_ns)
-        if decoder.to_send or decoder.closes:
-            self._follow(decoder)
-        return replies > 0 or self.is_ending
 
     def _end(self) -> None:
         """Note that the transport ends with the replies so far; the fast path sends no more."""

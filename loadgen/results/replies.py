@@ -53,18 +53,19 @@ class StatusesRecord(msgspec.Struct, frozen=True, kw_only=True):
 class PartsRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The replies of the measured load that were read in several parts.
 
-    first_part_ns, last_part_ns: the times from the send until the first part of each had arrived,
-    and until it was whole. Both are those of the last byte of a read (tcp(7), `SO_TIMESTAMPNS`).
-    Replies of which either is not known are left out.
+    first_byte_ns, whole_ns: the times from the send until the first part of each had arrived, and
+    until it was whole. The kernel stamps the last byte of a read (socket(7), SO_TIMESTAMPNS), so
+    the first one may have arrived a little earlier. Replies of which either time is not known are
+    left out.
     """
 
-    first_part_ns: Distribution
-    last_part_ns: Distribution
+    first_byte_ns: Distribution
+    whole_ns: Distribution
 
     @classmethod
     def of_all(cls, records: Sequence["PartsRecord"]) -> "PartsRecord":
         """Return the distributions of all of them."""
         return cls(
-            first_part_ns=Distribution.of_all(each.first_part_ns for each in records),
-            last_part_ns=Distribution.of_all(each.last_part_ns for each in records),
+            first_byte_ns=Distribution.of_all(each.first_byte_ns for each in records),
+            whole_ns=Distribution.of_all(each.whole_ns for each in records),
         )

@@ -15,16 +15,14 @@ from loadgen.plan import Plan
 from loadgen.plan.redaction import as_recorded
 from loadgen.plan.user_arrivals import OfferedLoad
 from loadgen.results.connections import from_ledger
+from loadgen.results.delivered import Actual, ConnectionTimeRecord, Requested
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.results.intervals import PackedIntervals
 from loadgen.results.record import (
-    Actual,
     ConnectionsRecord,
-    ConnectionTimeRecord,
     FailureRecord,
-    Requested,
     RunRecord,
     TargetRecord,
 )
@@ -169,8 +167,8 @@ def _in_parts(tally: TimesTally) -> PartsRecord | None:
     if not tally.last_part.count:
         return None
     return PartsRecord(
-        first_part_ns=Distribution.of(tally.first_part),
-        last_part_ns=Distribution.of(tally.last_part),
+        first_byte_ns=Distribution.of(tally.first_part),
+        whole_ns=Distribution.of(tally.last_part),
     )
 
 

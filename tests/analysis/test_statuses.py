@@ -26,7 +26,7 @@ def http(**changes: Any) -> RunRecord:
             "5xx": distribution(*[9 * MS] * 6),
         },
     )
-    parts = PartsRecord(first_part_ns=distribution(1 * MS), last_part_ns=distribution(3 * MS))
+    parts = PartsRecord(first_byte_ns=distribution(1 * MS), whole_ns=distribution(3 * MS))
     load = msgspec.structs.replace(LONG["actual"], renewed=7, resent=3)
     fields = {"statuses": statuses, "in_parts": parts, "actual": load} | changes
     return closed_loop(plan=plan(reply="delimiter:x"), **fields)
@@ -46,6 +46,7 @@ class TestChecks:
             ("status_404==0", "4", "failed"),
             ("status_301==0", "0", "passed"),
             ("status_2xx>=90%", "90 %", "passed"),
+            ("first_byte_max<2ms", "1 ms", "passed"),
         ],
     )
     def test_count_replies_by_status_or_class(self, text: str, measured: str, outcome: str) -> None:
@@ -77,14 +78,14 @@ def test_the_summary_and_the_page_tell_them() -> None:
     for expected in (
         "status       200: 90 (90 %), 503: 5 (5 %), 404: 4 (4 %), 500: 1 (1 %)",
         "by class     2xx p50 2 ms p99 2 ms; 4xx p50 1 ms p99 1 ms; 5xx p50",
-        "first part   p50 1 ms p99 1 ms, whole p50 3 ms p99 3 ms, of 1 replies",
+        "first byte   p50 1 ms p99 1 ms, whole p50 3 ms p99 3 ms, of 1 replies",
         "renewed      7 times, as the server had ended a connection; 3 messages that met",
     ):
         assert expected in lines
     headline = dict(sections.headline(http()))
-    assert {"status", "by class", "first part", "renewed"} <= headline.keys()
+    assert {"status", "by class", "first byte", "renewed"} <= headline.keys()
     without = "\n".join(line.text for line in summarise(closed_loop()))
-    assert not any(word in without for word in ("status ", "first part", "renewed"))
+    assert not any(word in without for word in ("status ", "first byte", "renewed"))
 
 
 def test_of_several_workers_they_are_added_up() -> None:
@@ -94,6 +95,6 @@ def test_of_several_workers_they_are_added_up() -> None:
     assert merged.in_parts is not None
     assert merged.statuses.counts == {"200": 180, "404": 8, "500": 2, "503": 10}
     assert merged.statuses.classes["5xx"] == distribution(*[9 * MS] * 12)
-    assert merged.in_parts.last_part_ns == distribution(3 * MS, 3 * MS)
+    assert merged.in_parts.whole_ns == distribution(3 * MS, 3 * MS)
     assert (merged.actual.renewed, merged.actual.resent) == (14, 6)
     assert from_json(merged.to_json()) == merged
