@@ -98,6 +98,7 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def _check_messages(self) -> None:
         if not self.payloads or b"" in self.payloads:
             raise UsageError("--payload: there must be one, and each has one byte or more")
+        self._check_websocket(self.application.name)
         self.application.check(self)
         self._check_form(self.reply, "--reply")
         if self.verify and self.reply not in ("echo", "websocket"):

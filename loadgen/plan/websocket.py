@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from loadgen.errors import UsageError
 from loadgen.plan.kinds import SIZE, one_of, text
 from loadgen.plan.options import DECLARED, EVERYWHERE, Group, Option
 from loadgen.plan.redis import RedisCommands
@@ -59,3 +60,15 @@ class WebSocketFrames(RedisCommands, frozen=True, kw_only=True, forbid_unknown_f
         ),
         DECLARED,
     ] = "fresh"
+
+    def _check_websocket(self, application: str) -> None:
+        """Raise UsageError if something is asked for that only a WebSocket has, and none is."""
+        given = {
+            "--subprotocol": self.subprotocols,
+            "--ws-frames": self.ws_frames != "auto",
+            "--ws-frame-size": self.ws_frame_bytes,
+            "--ws-mask": self.ws_mask != "fresh",
+        }
+        for option, is_given in given.items():
+            if is_given and application != "websocket":
+                raise UsageError(f"{option} goes with a target of ws:// or wss://")

@@ -197,6 +197,20 @@ class TestPlan:
             loadgen.Plan(target="ws://127.0.0.1:1", **fields)
         assert complaint in str(caught.value)
 
+    @pytest.mark.parametrize(
+        ("option", "fields"),
+        [
+            ("--subprotocol", {"subprotocols": ("chat",)}),
+            ("--ws-frames", {"ws_frames": "text"}),
+            ("--ws-frame-size", {"ws_frame_bytes": 10}),
+            ("--ws-mask", {"ws_mask": "once"}),
+        ],
+    )
+    def test_its_options_go_with_no_other_target(self, option: str, fields: dict[str, Any]) -> None:
+        with pytest.raises(UsageError) as caught:
+            loadgen.Plan(target="127.0.0.1:1", **fields)
+        assert str(caught.value) == f"{option} goes with a target of ws:// or wss://"
+
 
 def test_on_the_command_line(server: WebSocketServer) -> None:
     ended = command(
