@@ -16,6 +16,7 @@ MEASUREMENTS: Final = {
     "soak": "bench.soak",
     "long_records": "bench.long_records",
     "fuzz_records": "bench.fuzz_records",
+    "fuzz_protocols": "bench.fuzz_protocols",
     "fidelity": "bench.fidelity",
     "verdicts": "bench.verdicts",
     "locust_compare": "bench.locust_compare",

@@ -1,4 +1,4 @@
-"""Replies that are lines, as Redis gives them to inline commands; ``-…`` rejects the message.
+r"""Replies that are lines, as Redis gives them to inline commands; ``-…`` rejects the message.
 
 loadgen localhost:6379 --payload 'PING\r\n' --reply examples.lines:Lines --expect +PONG
 """

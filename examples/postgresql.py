@@ -1,6 +1,7 @@
 r"""PostgreSQL, version 3.0 of its protocol: what comes until the server is ready for a query.
 
-    loadgen localhost:5432 --first-message '\x00\x00\x00\x17\x00\x03\x00\x00user\x00postgres\x00\x00'\
+    loadgen localhost:5432 \
+        --first-message '\x00\x00\x00\x17\x00\x03\x00\x00user\x00postgres\x00\x00' \
         --payload 'Q\x00\x00\x00\x0dSELECT 1\x00' --reply examples.postgresql:Ready
 
 A message from the server is a byte for its kind, four for its length (they count), and that much.

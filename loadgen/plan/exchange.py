@@ -52,7 +52,7 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def greeting_steps(self) -> Greeting:
         """Return what each connection exchanges before the load.
 
-        That is what the protocol asks for, what the server says then, and the first message.
+        That is what the protocol asks for, then what the server says first, and the first message.
         Raises UsageError if that is redacted.
         """
         steps = self.application.greeting(self)

@@ -4,6 +4,7 @@ A `ScriptedServer` counts what it has seen, and tests wait for its counts, never
 """
 
 import contextlib
+import select
 import selectors
 import socket
 import struct
@@ -22,6 +23,10 @@ class Peer:
         self.server = server
         self.stream = bytearray()  # all that was received
         self._socket = accepted
+
+    def hears_within(self, longest_s: float) -> bool:
+        """Return whether there is something to read before so long."""
+        return bool(select.select([self._socket], [], [], longest_s)[0])
 
     def receive(self, at_most_bytes: int = 65536) -> bytes:
         """Return what has come, b"" at the end of the stream."""

@@ -1,4 +1,4 @@
-"""check_protocol: the framings of loadgen keep their contract, and one that does not is told why."""
+"""check_protocol: the framings of loadgen keep it, and one that does not is told why."""
 
 from collections.abc import Callable
 
@@ -121,7 +121,7 @@ class Shared(BaseFraming):
 
 class Of(BaseFraming):
     def __init__(self, make: Callable[[], BaseDecoder]) -> None:
-        self.decoder = make  # type: ignore[method-assign]
+        self.decoder = make
 
     def __repr__(self) -> str:
         return getattr(self.decoder, "__name__", "")

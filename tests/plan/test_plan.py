@@ -116,7 +116,8 @@ class TestReply:
         assert Plan(reply="eof", max_reply_bytes=5).framing() == protocols.UntilEof(5)
 
     def test_of_an_unknown_form_is_refused(self) -> None:
-        assert refusal_of(reply="json").startswith("--reply: 'json' ")
+        assert refusal_of(reply="js on").startswith("--reply: 'js on' ")
+        assert refusal_of(reply="fixed").startswith("--reply: 'fixed' is not accepted; write echo")
 
     @pytest.mark.parametrize("reply", ["fixed:64", "none", "eof", r"delimiter:\n"])
     def test_that_is_no_echo_cannot_be_verified(self, reply: str) -> None:
@@ -160,7 +161,7 @@ class TestGreeting:
         [
             ({"greeting": "none"}, "--greeting: 'none' is not accepted; the load begins"),
             ({"greeting": "eof"}, "--greeting: 'eof' is not accepted; the load begins"),
-            ({"greeting": "lines"}, "--greeting: 'lines' is not accepted; write echo, "),
+            ({"greeting": "a line"}, "--greeting: 'a line' is not accepted; write echo, "),
             ({"greeting": "fixed:x"}, "--greeting: 'fixed:x' is not accepted; after fixed"),
             ({"greeting": "echo"}, "--greeting: 'echo' is not accepted; nothing was sent that"),
             ({"first_reply": "fixed:1", "greeting": "fixed:1"}, "--first-reply: 'fixed:1' is not"),
@@ -190,6 +191,16 @@ class TestGreeting:
         assert Plan(first_message=b"A", expect=("B",)).greeting_steps() == (
             (b"A", protocols.Echo()),
         )
+
+    def test_is_what_the_server_says_first_and_then_the_first_message(self) -> None:
+        plan = Plan(greeting="fixed:9", first_message=b"HI", first_reply="fixed:3")
+        steps = ((b"", protocols.Fixed(9)), (b"HI", protocols.Fixed(3)))
+        assert plan.greeting_steps() == steps
+
+    def test_of_older_records_is_a_first_reply_to_no_message(self) -> None:
+        plan = Plan(first_reply="fixed:9")
+        assert plan == Plan(greeting="fixed:9")
+        assert (plan.greeting, plan.first_reply) == ("fixed:9", None)
 
     def test_cannot_be_sent_where_it_is_redacted(self) -> None:
         plan = redacted_plan(Plan(first_message=b"secret"))

@@ -195,6 +195,16 @@ class TestAPlan:
             *("loadgen", "-c", "100", "-d", "3s", "--redact")
         ]
 
+    def test_tells_nothing_of_what_is_expected(self) -> None:
+        given = Plan(target="localhost:1", expect=(SECRET.decode(), "/TOKEN xyzzy/"))
+        plan = redacted_plan(given)
+        check_silent(msgspec.json.encode(plan), repr(plan).encode())
+        assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
+        assert redacted_plan(plan) == plan
+        assert why_no_command(plan) == "what it sent is redacted"
+        with pytest.raises(UsageError, match="--expect: it is redacted"):
+            plan.framing()
+
     def test_tells_what_differs_apart(self) -> None:
         sources = (b"x", FilePayload("x"), LinesPayload("x"), LinesPayload("x", raw=True))
         plan = redacted_plan(Plan(payloads=sources))

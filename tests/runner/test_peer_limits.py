@@ -58,9 +58,13 @@ def sends_much(peer: Peer) -> None:
         peer.send(bytes(2**20))
 
 
-def test_a_long_reply_is_no_failure_without_a_limit() -> None:
+def test_a_reply_of_more_than_16_mib_is_accepted_only_where_it_is_asked_for() -> None:
+    plan: dict[str, Any] = {"reply": "eof", "connections": 1, "messages": 1}
     with ScriptedServer(sends_much) as server:
-        record = loadgen.run(Plan(target=server.address, reply="eof", connections=1, messages=1))
+        refused = loadgen.run(Plan(target=server.address, **plan))
+    assert failures_of(refused) == {(Phase.RECEIVE, Cause.REPLY_TOO_LONG): 1}
+    with ScriptedServer(sends_much) as server:
+        record = loadgen.run(Plan(target=server.address, max_reply_bytes=2**30, **plan))
     assert record.failures == []
     assert record.actual.bytes_received == 20 * 2**20
 
@@ -79,7 +83,7 @@ def greets_well(peer: Peer) -> None:
         (drips, {"reply": LINES, "rate": 1000, "unlimited": True}),
         (drips, {"payloads": (loadgen.SizePayload(2**15),)}),
         (greets_well, {"reply": LINES, "first_message": b"H\n"}),
-        (drips, {"reply": "length:u32"}),
+        (drips, {"reply": "length:u32", "max_reply_bytes": 2**31}),
     ],
     ids=lambda each: getattr(each, "__name__", None) or str(each),
 )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from accounts import check, check_against, failures
 from places import full_backlog
-from servers import Peer, ScriptedServer, echoes, never_answers
+from servers import Peer, ScriptedServer, answers_each, echoes, never_answers
 
 import loadgen
 from loadgen.net import backends, descriptors
@@ -72,6 +72,34 @@ def test_the_server_may_speak_first_and_in_a_form_of_its_own() -> None:
     assert record.actual.bytes_received - record.actual.bytes_sent == 3 * len("220 ready\r\n")
     assert record.probe is not None
     assert record.probe.failure == ""
+
+
+def test_a_first_message_waits_for_what_the_server_says_first() -> None:
+    """SMTP: a server that is spoken to before it has greeted may hang up (RFC 5321, 4.3.1)."""
+    said: list[bytes] = []
+
+    def greets_late(peer: Peer) -> None:
+        is_early = peer.hears_within(0.2)
+        peer.send(b"220 ready\r\n")
+        said.append(peer.receive_exactly(8) + b" too early" * is_early)
+        peer.send(b"250-x\r\n250 OK\r\n")
+        answers_each(6, b"250 OK\r\n")(peer)
+
+    with ScriptedServer(greets_late) as server:
+        record = load(
+            server,
+            greeting=r"delimiter:\r\n",
+            first_message=b"EHLO x\r\n",
+            first_reply=r"delimiter:250 OK\r\n",
+            payloads=(b"NOOP\r\n",),
+            reply=r"delimiter:\r\n",
+            expect=("250",),
+            connections=1,
+            messages=4,
+        )
+    assert failures(record) == {}
+    assert record.actual.messages == 4
+    assert said == [b"EHLO x\r\n"]
 
 
 def test_one_way_messages_may_follow_a_greeting() -> None:

@@ -1,7 +1,6 @@
 """Framings (when a reply is complete) by name; the interface is in `loadgen.net.protocols.base`."""
 
 import re
-from contextlib import suppress
 from typing import Final, Literal
 
 from loadgen.errors import UsageError
@@ -56,7 +55,9 @@ def parse(text: str, max_reply_bytes: int = NO_LIMIT_BYTES, option: str = "--rep
     Raises UsageError naming the ``option``, the text and the accepted forms.
     """
     try:
-        return _parse(text, max_reply_bytes)
+        return (imported if is_own(text) else _parse)(text, max_reply_bytes)
+    except LookupError:
+        raise UsageError.of(option, text, f"write {FORMS}") from None
     except ValueError as error:
         raise UsageError.of(option, text, str(error)) from None
 
@@ -81,10 +82,8 @@ def _parse(text: str, max_reply_bytes: int) -> Framing:
             return _delimiter(argument, max_reply_bytes)
         case "length", True:
             return _length(argument, max_reply_bytes)
-        case _ if is_own(text):
-            with suppress(LookupError):
-                return imported(text, max_reply_bytes)
-    raise ValueError(f"write {FORMS}")
+        case _:
+            raise ValueError(f"write {FORMS}")
 
 
 def _fixed(argument: str) -> Fixed:
