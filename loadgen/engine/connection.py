@@ -7,6 +7,7 @@ itself: the pool says when to connect and when to end, and handles a break, whic
 `ConnectionFailed`.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from loadgen.engine.availability import Standing
@@ -123,8 +124,19 @@ class Connection:
         """End by ``step``, CLOSE or FAIL; end the stream in an orderly way, and release it."""
         self.state = advance(self.state, step)
         if self.channel.transport is not None:  # otherwise the connect could not even begin
+            if step is Event.CLOSE and self.channel is self.messages:
+                self._take_leave()
             self._release().close()
         self.channel = self.messages
+
+    def _take_leave(self) -> None:
+        """Send what the protocol ends with, unless a message is not yet sent whole."""
+        farewell, messages = self.conversation.framing.farewell(), self.messages
+        if not farewell or messages.is_ending or messages.waits_in is Phase.SEND:
+            return
+        assert messages.transport is not None
+        with suppress(OSError):  # the server was faster, or does not read
+            messages.count_bytes(sent=messages.transport.send(farewell), received=0)
 
     def _release(self) -> Transport:
         """Take the transport from its channel."""

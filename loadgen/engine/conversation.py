@@ -1,8 +1,8 @@
 """What all connections of a run have in common: payloads, framing, window and greeting."""
 
 import sys
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
 
 from loadgen.engine.fast_path import NO_BATCH, Batch
 from loadgen.errors import UsageError
@@ -38,13 +38,25 @@ class GreetingStep(NamedTuple):
     framing: Framing
 
 
+class Steps(Protocol):
+    """The steps of a greeting."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def __iter__(self) -> Iterator[GreetingStep]:
+        """Begin them, for one connection."""
+        ...
+
+
 class Conversation:
     """What every connection of a run sends and awaits; shared by all, never changed.
 
     payloads: what each connection sends in turn.
     framing: when a reply is whole.
     window: how many messages may be in flight on one connection.
-    greeting: what is exchanged once after connecting, step by step.
+    greeting: what is exchanged once after connecting, step by step; each connection iterates it.
     messages: how many each connection sends; None for no limit.
     """
 
@@ -53,7 +65,7 @@ class Conversation:
         payloads: Payloads,
         framing: Framing,
         window: Window = ONE_BY_ONE,
-        greeting: Sequence[GreetingStep] = (),
+        greeting: Steps = (),
         messages: int | None = None,
     ) -> None:
         self.messages = sys.maxsize if messages is None else messages
@@ -62,11 +74,11 @@ class Conversation:
         framing.decoder()  # a library that it needs may be missing: UsageError, before the load
         self.pipeline = window.in_flight
         self.ends_sending = window.ends_sending
-        self.greeting = tuple(greeting)
+        self.greeting = greeting
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
         self.batch = Batch(b"", 0, 1)  # none: nothing is left to the fast path
-        if len(payloads.items) == 1 and not framing.one_way:
+        if len(payloads.items) == 1 and payloads.repeats_bytes and not framing.one_way:
             message, count = payloads.items[0], window.at_once
             if self.reply_bytes is not None:
                 self.batch = Batch(message * count, self.reply_bytes * count, count)
@@ -90,16 +102,15 @@ class Conversation:
         if plan.profile() is not None:
             in_flight = sys.maxsize if plan.unlimited else plan.pipeline
             window = Window(in_flight, 1, plan.half_close)
-        return cls(payloads, plan.framing(), window, greeting_of(plan), plan.messages)
+        return cls(payloads, plan.framing(), window, GreetingOf(plan), plan.messages)
 
     @classmethod
     def made_by(cls, plan: Plan, payloads: Payloads) -> "Conversation":
         """Return what ``plan`` makes a connection send, with messages made when they are sent."""
         at_once = plan.pipeline if plan.profile() is None else 1
         in_flight = sys.maxsize if plan.unlimited else plan.pipeline
-        return cls(
-            payloads, plan.framing(), Window(in_flight, at_once, plan.half_close), greeting_of(plan)
-        )
+        window = Window(in_flight, at_once, plan.half_close)
+        return cls(payloads, plan.framing(), window, GreetingOf(plan))
 
     def decoder(self) -> Decoder:
         """Return a decoder for the replies of one connection."""
@@ -108,6 +119,15 @@ class Conversation:
         return self.framing.decoder()
 
 
-def greeting_of(plan: Plan) -> tuple[GreetingStep, ...]:
-    """Return the greeting of every connection of ``plan``."""
-    return tuple(GreetingStep(message, framing) for message, framing in plan.greeting_steps())
+class GreetingOf:
+    """The greeting of every connection of ``plan``, made anew for each: keys may be random."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._steps = len(plan.greeting_steps())
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __iter__(self) -> Iterator[GreetingStep]:
+        return (GreetingStep(message, framing) for message, framing in self._plan.greeting_steps())

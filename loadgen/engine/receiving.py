@@ -56,6 +56,7 @@ class Receiving(InFlight):
         try:
             replies = decoder.feed(view)
         except FramingError as error:
+            self._send_last(decoder)
             raise ConnectionFailed(error.failure) from error
         is_surplus = replies == in_flight and decoder.partial and not decoder.unsolicited
         if is_surplus or replies > in_flight:
@@ -123,6 +124,10 @@ class Receiving(InFlight):
     @abstractmethod
     def _follow(self, decoder: Decoder) -> None:
         """Send what ``decoder`` wants sent back; note that the server ends the connection."""
+
+    @abstractmethod
+    def _send_last(self, decoder: Decoder) -> None:
+        """Send what ``decoder`` wants sent back at the end. Raises nothing."""
 
     @abstractmethod
     def _end(self) -> None:

@@ -155,20 +155,25 @@ class StreamChannel(Receiving):
 
         After that nothing is a failure: what can still be sent is, and the rest is dropped.
         """
-        to_send, decoder.to_send = decoder.to_send, b""
         if decoder.closes:
             self._end()
-            if to_send and self._unsent is None:
-                with suppress(ConnectionFailed):
-                    self._push(to_send)
-            self._unsent = None
+            self._send_last(decoder)
             return
+        to_send, decoder.to_send = decoder.to_send, b""
         if self._unsent is None:
             self._push(to_send)
         else:
             self._unsent = memoryview(bytes(self._unsent) + to_send)
         if self._unsent is not None:
             self._wait_for(READ_AND_WRITE)
+
+    def _send_last(self, decoder: Decoder) -> None:
+        """Send what ``decoder`` wants sent back at the end, unless half a message is on its way."""
+        to_send, decoder.to_send = decoder.to_send, b""
+        if to_send and self._unsent is None:
+            with suppress(ConnectionFailed):
+                self._push(to_send)
+        self._unsent = None
 
     def _wait_for(self, interest: int) -> None:
         """Wait for ``interest``, though nothing is transmitted now."""

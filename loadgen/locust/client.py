@@ -12,7 +12,7 @@ from gevent import getcurrent
 from gevent.hub import get_hub
 
 from loadgen.engine.connection import Connection
-from loadgen.engine.conversation import ONE_BY_ONE, Conversation, greeting_of
+from loadgen.engine.conversation import ONE_BY_ONE, Conversation, GreetingOf
 from loadgen.engine.lifecycle import State
 from loadgen.errors import LoadgenError
 from loadgen.locust.class_load import ClassLoad
@@ -122,7 +122,7 @@ class SocketClient:
 
     def _connect(self) -> Connection:
         self._current = _CurrentRequest(self._framing, self._load)
-        greeting = greeting_of(self._load.work.plan)
+        greeting = GreetingOf(self._load.work.plan)
         conversation = Conversation(self._current, self._current, ONE_BY_ONE, greeting)
         (self._connection,) = self._load.join(self, conversation, 1)
         return self._connection
@@ -180,6 +180,7 @@ class _CurrentRequest:
     """
 
     items: tuple[bytes, ...] = ()
+    repeats_bytes = False
 
     def __init__(self, framing: Framing, load: ClassLoad) -> None:
         self.message, self.name = b"", ""
@@ -204,6 +205,10 @@ class _CurrentRequest:
     def reply_bytes(self, message_bytes: int) -> int | None:
         """Return None: each reply must be decoded."""
         return self._framing.reply_bytes(message_bytes)
+
+    def farewell(self) -> bytes:
+        """Return that of the framing."""
+        return self._framing.farewell()
 
     def content(self, reply: bytes) -> bytes:
         """Return what the framing makes of ``reply``."""

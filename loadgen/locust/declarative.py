@@ -119,6 +119,7 @@ class _Made:
     """Payloads that a method of the user makes, each as it is sent."""
 
     items: tuple[bytes, ...] = ()
+    repeats_bytes = False
 
     def __init__(self, user: User, plan: Plan, make: Callable[[], bytes]) -> None:
         self._user = user

@@ -4,10 +4,12 @@ import msgspec
 
 from loadgen.errors import UsageError
 from loadgen.net import protocols
-from loadgen.net.target import Target
+from loadgen.net.connect_to import ConnectTo
+from loadgen.net.target import SCHEMES, Target
 from loadgen.plan.applications import APPLICATIONS
 from loadgen.plan.applications.base import Application, Greeting
 from loadgen.plan.fields import Fields
+from loadgen.plan.options import fields_of
 from loadgen.plan.payloads import (
     PayloadQueue,
     RedactedPayload,
@@ -100,11 +102,10 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def _check_messages(self) -> None:
         if not self.payloads or b"" in self.payloads:
             raise UsageError("--payload: there must be one, and each has one byte or more")
-        self._check_requests(self.application.name)
-        self._check_redis(self.application.name)
+        self._check_options()
         self.application.check(self)
         self._check_form(self.reply, "--reply")
-        if self.verify and self.reply != "echo":
+        if self.verify and self.reply not in ("echo", "websocket"):
             raise UsageError(
                 f"--verify compares an echo with what was sent; it does not go with "
                 f"--reply {self.reply}"
@@ -124,6 +125,22 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         self._check_greeting()
         self._check_expect()
         self._check_half_close()
+
+    def _check_options(self) -> None:
+        """Raise UsageError for an option of a protocol that is not spoken."""
+        if self.connect_to is not None:
+            ConnectTo.parse(self.connect_to)
+        own = self.application.options
+        for field in fields_of(type(self)):
+            if field.name in own or getattr(self, field.name) == field.default:
+                continue
+            if self.target is not None and _of_targets(field.name):
+                schemes = [f"{name}://" for name in _of_targets(field.name)]
+                listed = f"{', '.join(schemes[:-1])} or {schemes[-1]}"
+                raise UsageError(f"{field.option} goes with a target of {listed}")
+            forms = _of_forms(field.name)
+            if forms and self.reply not in forms:
+                raise UsageError(f"{field.option} goes with --reply {' or '.join(forms)}")
 
     def _check_expect(self) -> None:
         if self.expect and self.is_one_way:
@@ -158,3 +175,22 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.first_reply is not None and not self.first_message:
             accepted = "it is the form of the reply to --first-message, and there is none"
             raise UsageError.of("--first-reply", self.first_reply, accepted)
+
+
+def _of_targets(field: str) -> list[str]:
+    """Return the schemes of the targets with which alone ``field`` means something."""
+    return [
+        scheme.name
+        for scheme in SCHEMES.values()
+        if field in APPLICATIONS[scheme.application].options
+    ]
+
+
+def _of_forms(field: str) -> list[str]:
+    """Return the forms of reply with which alone ``field`` means something."""
+    return [
+        form
+        for application in APPLICATIONS.values()
+        if field in application.form_options
+        for form in application.forms
+    ]

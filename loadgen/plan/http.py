@@ -4,12 +4,11 @@ from typing import Annotated, Final
 
 import msgspec
 
-from loadgen.errors import UsageError
 from loadgen.net.connect_to import ConnectTo
 from loadgen.net.target import Target
 from loadgen.plan.kinds import BYTES, NO, PAYLOAD_FILE, text
 from loadgen.plan.messages import Messages
-from loadgen.plan.options import EVERYWHERE, Group, Option, fields_of
+from loadgen.plan.options import EVERYWHERE, Group, Option
 from loadgen.plan.payloads import FilePayload, RedactedPayload
 from loadgen.quantities import MOST_PAYLOADS, Text
 
@@ -93,17 +92,3 @@ class HttpRequests(Messages, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Return where connections to ``target`` are to go."""
         rule = self.connect_to
         return target if rule is None else ConnectTo.parse(rule).applied_to(target)
-
-    def _check_requests(self, application: str) -> None:
-        """Raise UsageError for what is given of HTTP where it means nothing."""
-        if self.connect_to is not None:
-            ConnectTo.parse(self.connect_to)
-        unused: set[str] = set()
-        if application != "http" and self.target is not None:
-            unused |= {"method", "body", "urls", "keepalive"}
-            unused |= set() if application == "websocket" else {"headers"}
-        if self.reply != "http":
-            unused.add("fail_status")
-        for field in fields_of(HttpRequests):
-            if field.name in unused and getattr(self, field.name) != field.default:
-                raise UsageError(f"{field.option} is of HTTP; write the target as http://host:port")

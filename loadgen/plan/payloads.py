@@ -173,6 +173,10 @@ class Payloads(Protocol):
     items: tuple[bytes, ...]
     """All of them, which repeat; empty where each is made when it is sent."""
 
+    repeats_bytes: bool
+    """Whether each is sent as the same bytes every time, those of ``items``; otherwise these only
+    tell how many there are, and how long they are."""
+
     def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
         """Return ``count`` payloads from ``position`` on: their bytes in one, and their lengths.
 
@@ -183,6 +187,8 @@ class Payloads(Protocol):
 
 class PayloadQueue:
     """The payloads in order; after the last comes the first again."""
+
+    repeats_bytes = True
 
     def __init__(self, items: tuple[bytes, ...]) -> None:
         self.items = items

@@ -4,7 +4,6 @@ from typing import Annotated, Final
 
 import msgspec
 
-from loadgen.errors import UsageError
 from loadgen.plan.http import HttpRequests
 from loadgen.plan.kinds import YES, text
 from loadgen.plan.messages import MESSAGE
@@ -37,9 +36,3 @@ class RedisCommands(HttpRequests, frozen=True, kw_only=True, forbid_unknown_fiel
         REDIS,
         Option("--resp3/-3", YES, "speak RESP3 to Redis (HELLO 3)"),
     ] = False
-
-    def _check_redis(self, application: str) -> None:
-        """Raise UsageError if something is asked for that only Redis has, and it is not spoken."""
-        for option, is_given in {"--command": self.commands, "--resp3": self.resp3}.items():
-            if is_given and application != "redis":
-                raise UsageError(f"{option} goes with a target of redis:// or rediss://")

@@ -463,6 +463,7 @@ class Made:
     """Payloads that code makes as they are sent."""
 
     items: tuple[bytes, ...] = ()
+    repeats_bytes = False
 
     def batch(self, position: int, count: int) -> tuple[bytes, tuple[int, ...]]:
         return b"one\r\n" * count, (5,) * count

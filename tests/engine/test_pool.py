@@ -314,6 +314,7 @@ class Failing:
     """Payloads of which a limited number can be made."""
 
     items: tuple[bytes, ...] = ()
+    repeats_bytes = False
 
     def __init__(self, at_first: int) -> None:
         self._left = at_first

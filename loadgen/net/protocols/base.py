@@ -120,6 +120,10 @@ class Framing(Protocol):
         """Return a decoder for one connection."""
         ...
 
+    def farewell(self) -> bytes:
+        """Return what is sent last on a connection that we end, between two messages."""
+        ...
+
     def content(self, reply: bytes) -> bytes:
         """Return what user code gets for ``reply``, and what ``--expect`` looks at.
 
@@ -143,6 +147,10 @@ class BaseFraming:
     __slots__ = ()
     one_way = False
     needs_messages = False
+
+    def farewell(self) -> bytes:
+        """Return nothing: the end of the stream says it all."""
+        return b""
 
     def content(self, reply: bytes) -> bytes:
         """Return ``reply``."""

@@ -26,6 +26,10 @@ class Around:
         """Return None, whatever is known: each reply must be decoded."""
         return None
 
+    def farewell(self) -> bytes:
+        """Return that of the framing."""
+        return self.framing.farewell()
+
     def content(self, reply: bytes) -> bytes:
         """Return what the framing makes of ``reply``."""
         return self.framing.content(reply)

@@ -16,12 +16,15 @@ class Application(Protocol):
     """An application protocol. It holds nothing: all that it says follows from a plan.
 
     name: as `loadgen.net.target.Scheme` has it. reply: the ``--reply`` where none is given. forms:
-    the values of ``--reply`` of which it makes the framing, whatever the target is.
+    the values of ``--reply`` of which it makes the framing, whatever the target is. options: the
+    fields of a plan that mean something only with its targets; form_options: with its forms.
     """
 
     name: ClassVar[str]
     reply: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]
+    options: ClassVar[tuple[str, ...]]
+    form_options: ClassVar[tuple[str, ...]]
 
     def settled(self, plan: Fields) -> dict[str, object]:
         """Return fields of ``plan`` that were not given, and what they are then."""
@@ -62,6 +65,8 @@ class BaseApplication:
     """What most application protocols have in common: payloads are sent as they are."""
 
     forms: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()
+    form_options: ClassVar[tuple[str, ...]] = ()
 
     def settled(self, plan: Fields) -> dict[str, object]:
         """Return none."""

@@ -52,6 +52,8 @@ class Http(BaseApplication):
     name: ClassVar[str] = "http"
     reply: ClassVar[str] = "http"
     forms: ClassVar[tuple[str, ...]] = ("http",)
+    options: ClassVar[tuple[str, ...]] = ("method", "headers", "body", "urls", "keepalive")
+    form_options: ClassVar[tuple[str, ...]] = ("fail_status",)
 
     def check(self, plan: Fields) -> None:
         """Raise UsageError for payloads, and for what would make no request."""

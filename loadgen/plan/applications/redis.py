@@ -25,6 +25,7 @@ class Redis(BaseApplication):
     name: ClassVar[str] = "redis"
     reply: ClassVar[str] = "resp"
     forms: ClassVar[tuple[str, ...]] = ("resp",)
+    options: ClassVar[tuple[str, ...]] = ("commands", "resp3")
 
     def settled(self, plan: Fields) -> dict[str, object]:
         """Return the command that is sent where nothing else is."""
