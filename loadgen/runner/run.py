@@ -178,7 +178,8 @@ class _Run:
         self.account.begin_opening(began_ns)
         pace_s = plan.connections / plan.connect_rate_per_s if plan.connect_rate_per_s else 0.0
         greeting_s = plan.io_timeout_s * len(plan.greeting())
-        timeout_ns = seconds_to_ns(plan.connect_timeout_s)
+        handshake_s = plan.handshake_timeout_s if plan.is_secure else 0.0
+        timeout_ns = seconds_to_ns(plan.connect_timeout_s + handshake_s)
         longest_ns = timeout_ns + seconds_to_ns(pace_s + greeting_s)
         engine.add(self._conversation, plan.connections)
         self._observe()
