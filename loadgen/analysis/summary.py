@@ -64,7 +64,6 @@ def _heading(record: RunRecord) -> Iterator[Line]:
     yield Line(f"loadgen {record.environment.loadgen}: {where}{server}", "heading")
     words = f"{plan_in_words(record.plan)}, on {record.backend}"
     yield from wrapped(words, style="faint")
-    yield from summary_tls.unverified(record)
     match record.outcome:
         case "interrupted":
             yield Line("  interrupted before the end", "bad")

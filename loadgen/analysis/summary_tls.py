@@ -1,4 +1,4 @@
-"""What a summary says of TLS: what was agreed on, by how many handshakes, and what was trusted."""
+"""What a summary says of TLS: what was agreed on, and by how many handshakes."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,6 @@ from loadgen.analysis.lines import Line, labelled
 from loadgen.results.handshakes import TlsRecord
 from loadgen.results.record import RunRecord
 from loadgen.units import format_count
-
-UNVERIFIED = "any certificate was accepted (--insecure): whoever answers may be another"
-
-
-def unverified(record: RunRecord) -> Iterator[Line]:
-    """Yield a warning where the server's certificate was not verified."""
-    if record.tls is not None and not record.tls.is_verified:
-        yield Line(f"  {UNVERIFIED}", "bad")
 
 
 def handshakes(record: RunRecord) -> Iterator[Line]:

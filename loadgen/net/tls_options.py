@@ -46,9 +46,13 @@ class TlsOptions:
         elif self.ca_file is None:
             context.load_default_certs()
         else:
-            _load("--cacert", self.ca_file, context.load_verify_locations)
+            load_file("--cacert", unescaped(self.ca_file), context.load_verify_locations)
         if self.cert_file is not None:
-            self._load_client_certificate(context)
+            load_key_pair(
+                context,
+                ("--cert", unescaped(self.cert_file)),
+                ("--key", None if self.key_file is None else unescaped(self.key_file)),
+            )
         if self.ciphers is not None:
             try:
                 context.set_ciphers(self.ciphers)
@@ -59,27 +63,29 @@ class TlsOptions:
             context.set_alpn_protocols(list(self.alpn))
         return context
 
-    def _load_client_certificate(self, context: ssl.SSLContext) -> None:
-        def refuse_to_ask() -> str:
-            raise UsageError("--key: the key has a passphrase; give one without")
 
-        key = None if self.key_file is None else unescaped(self.key_file)
-        if key is not None:
-            _load("--key", self.key_file or "", _open_once)
-        _load(
-            "--cert",
-            self.cert_file or "",
-            lambda path: context.load_cert_chain(path, key, refuse_to_ask),
-        )
+def load_key_pair(
+    context: ssl.SSLContext, certificate: tuple[str, str], key: tuple[str, str | None]
+) -> None:
+    """Load the certificate of this end, and its key; each is an option and its value.
+
+    Without a key, that is in the same file. Raises UsageError for a file that is not accepted.
+    """
+
+    def refuse_to_ask() -> str:
+        raise UsageError(f"{key[0]}: the key has a passphrase; give one without")
+
+    option, path = key
+    if path is not None:
+        load_file(option, path, _open_once)
+    load_file(*certificate, lambda place: context.load_cert_chain(place, path, refuse_to_ask))
 
 
-def _open_once(path: str) -> None:
-    with Path(path).open("rb"):
-        pass
+def load_file(option: str, path: str, load: Callable[[str], None]) -> None:
+    """Let ``load`` read the file that ``option`` names.
 
-
-def _load(option: str, name: str, load: Callable[[str], None]) -> None:
-    path = unescaped(name)
+    Raises UsageError where it is not accepted.
+    """
     try:
         load(path)
     except ssl.SSLError as error:
@@ -88,3 +94,8 @@ def _load(option: str, name: str, load: Callable[[str], None]) -> None:
         raise UsageError.of(option, path, accepted) from None
     except OSError as error:
         raise UsageError.of(option, path, f"it cannot be read: {reason(error)}") from None
+
+
+def _open_once(path: str) -> None:
+    with Path(path).open("rb"):
+        pass

@@ -1,9 +1,11 @@
 """Scripts of `servers` over TLS, by Python's own ``ssl``, with the certificates of the tests."""
 
+import shutil
 import ssl
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from servers import Peer, Script
 
 CERTIFICATES: Final = Path(__file__).with_name("certificates")
@@ -23,6 +25,14 @@ def server_context(
         context.load_verify_locations(CA)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def needs_openssl() -> str:
+    """Return the path of the ``openssl`` program; skips the test where there is none."""
+    found = shutil.which("openssl")
+    if found is None:
+        pytest.skip("the openssl program is not installed")
+    return found
 
 
 class Secured:

@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accounts import check
 from command import loadgen as run_command
 from pytest_suites import run_suite
-from secured import CA, CLIENT, Secured, in_small_segments, server_context
+from secured import (
+    CA,
+    CLIENT,
+    Secured,
+    in_small_segments,
+    needs_openssl,
+    server_context,
+)
 from servers import (
     Peer,
     ScriptedServer,
@@ -63,6 +71,7 @@ def test_every_message_is_answered(
             )
         )
         server.settle(2)
+    check(record)
     assert (record.actual.messages, failures(record)) == (40, set())
     sent = 2 * sum(len(payloads[number % 3]) for number in range(20))
     assert (record.actual.bytes_sent, record.actual.bytes_received) == (sent, sent)
@@ -154,6 +163,16 @@ NO_CA: dict[str, Any] = {"ca_file": None}
         (answers_in_plain_text, {}, "not_tls"),
         (Secured(echoes, server_context(version="1.2")), {"tls_version": "1.3"}, "tls_version"),
         (Secured(echoes, server_context(version="1.3")), {"tls_version": "1.2"}, "tls_version"),
+        (
+            Secured(echoes, server_context(version="1.2", client_ca=True)),
+            {"tls_version": "1.2"},
+            "client_certificate",
+        ),
+        (
+            Secured(echoes, server_context(version="1.2")),
+            {"tls_version": "1.2", "ciphers": "ECDHE-RSA-AES128-GCM-SHA256"},
+            "tls_parameters",
+        ),
         (closes_after_the_hello, {}, "closed"),
         (resets_after_the_hello, {}, "reset"),
     ],
@@ -252,9 +271,17 @@ def test_files_are_tried_before_the_load(fields: dict[str, Any], option: str) ->
     assert server.accepted == 0
 
 
-def test_the_embedded_server_speaks_none() -> None:
-    with pytest.raises(UsageError, match="the embedded server speaks no TLS"):
-        loadgen.run(Plan(tls=True))
+@pytest.mark.parametrize("trust", [(), ("--insecure",)], ids=["verified", "insecure"])
+def test_without_a_target_the_embedded_server_speaks_tls(trust: tuple[str, ...]) -> None:
+    needs_openssl()
+    done = run_command("run", "--tls", *trust, "-c", "2", "-n", "3", "--no-probe", "--json", "-")
+    assert done.code in (0, 3), done.stderr  # few messages leave a run inconclusive
+    record = done.record
+    check(record)
+    assert (record.actual.messages, record.target.embedded, record.failures) == (6, True, [])
+    assert (record.plan.tls, record.plan.ca_file) == (True, None)
+    assert record.tls is not None
+    assert record.tls.is_verified == (trust == ())
 
 
 def test_the_command_takes_the_options(tmp_path: Path) -> None:
