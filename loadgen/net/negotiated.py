@@ -21,7 +21,7 @@ class Negotiated(NamedTuple):
 class SecureTransport(Transport, Protocol):
     """A transport that shakes hands once it is connected.
 
-    handshake_work_ns: what this process has spent on that, in nanoseconds.
+    handshake_work_ns: the processor time that this process has spent on that.
     """
 
     handshake_work_ns: int

@@ -7,16 +7,16 @@ each ticket is meant for one handshake (RFC 8446, 4.6.1 and C.4).
 
 Decision. Where sessions are resumed, each stream leaves the newest that its server gave it to the
 dialer, and each new one takes one; the last is used again where there are more streams than
-sessions. What the library takes for a handshake is measured, also of those that fail: it is work of
-this process, and no time of the server.
+sessions. The processor time of each handshake is measured, also of those that fail: it is
+work of this process, and no time of the server.
 """
 
 import ssl
 from collections import deque
 from contextlib import suppress
+from time import thread_time_ns
 from typing import Final
 
-from loadgen.net.clock import monotonic_ns
 from loadgen.net.dialer import SocketDialer
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.net.negotiated import Negotiated
@@ -51,7 +51,7 @@ class Sessions:
 class TlsTransport(TlsStream):
     """TLS above ``raw``, a socket whose connect has begun.
 
-    handshake_work_ns: what the library took so far to shake hands.
+    handshake_work_ns: the processor time that it took so far to shake hands.
     """
 
     __slots__ = ("_is_connected", "_is_up", "_raw", "handshake_work_ns")
@@ -85,11 +85,6 @@ class TlsTransport(TlsStream):
             is_resumed=bool(self._tls.session_reused),
         )
 
-    @property
-    def pending(self) -> bool:
-        """Whether something is inside that a read will tell; while it comes up, nothing is."""
-        return self._is_up and super().pending
-
     def has_news(self, interest: int) -> bool:
         """Whether the socket has any, or bytes are inside."""
         if self._is_connected and interest == WRITE:
@@ -105,7 +100,7 @@ class TlsTransport(TlsStream):
             interest = self._raw.progress()
             self._is_connected = interest == NOTHING
             return WRITE if self._is_connected else interest
-        began_ns = monotonic_ns()
+        began_ns = thread_time_ns()
         try:
             awaited = self.shake_hands()
         except ssl.SSLError as error:
@@ -115,7 +110,7 @@ class TlsTransport(TlsStream):
         except OSError as error:
             raise ConnectionFailed.of(Phase.SECURE, error) from error
         finally:
-            self.handshake_work_ns += monotonic_ns() - began_ns
+            self.handshake_work_ns += thread_time_ns() - began_ns
         self._is_up = awaited is None
         return NOTHING if awaited is None else awaited
 

@@ -55,6 +55,7 @@ class TlsStream:
         "_tls",
         "_unsent",
         "_waits_to_read",
+        "pending",
         "socket",
     )
 
@@ -82,18 +83,13 @@ class TlsStream:
         self._waits_to_read = False  # whether to send, something must be read first
         self._ancillary: list[Any] = []
         self._late: OSError | int | None = None  # what the next read comes to, behind some bytes
+        self.pending = False
+        """Whether something is inside, perhaps only a part of a record: a read will tell."""
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""
         descriptor: int = self.socket.fileno()
         return descriptor
-
-    @property
-    def pending(self) -> bool:
-        """Whether something is inside, perhaps only a part of a record: a read will tell."""
-        if self._late is not None:
-            return True
-        return bool(self._incoming.pending or self._tls.pending())
 
     def awaited(self, interest: int) -> int:
         """Return the events of the socket to wait for where its user waits for ``interest``."""
@@ -117,7 +113,10 @@ class TlsStream:
                     return self.awaited(READ)
             else:
                 self._flush()
-                return WRITE if self._unsent else None
+                if self._unsent:
+                    return WRITE
+                self.pending = bool(self._incoming.pending)
+                return None
 
     # ---- receiving ------------------------------------------------------------------------
 
@@ -145,15 +144,17 @@ class TlsStream:
                 size: int = self._read(len(buffer), buffer)
             except ssl.SSLWantReadError:
                 # A part of a record, or one without data: nothing more is inside.
+                self.pending = False
                 self._answer()
                 self._fill(ancillary_bytes)
             except ssl.SSLError as error:
-                with suppress(OSError):
-                    self._answer()  # an alert that says why
+                self._answer()  # an alert that says why
                 return _come_to(end_of(error))
             else:
-                if size and (self._incoming.pending or self._tls.pending()):
+                if self._incoming.pending or size == len(buffer):
                     size = self._read_on(buffer, size)
+                else:
+                    self.pending = False
                 if self._outgoing.pending:
                     self._answer()
                 return size
@@ -161,7 +162,7 @@ class TlsStream:
     def _read_on(self, buffer: bytearray, size: int) -> int:
         """Read the other records that are inside; return the number of bytes in all."""
         view = memoryview(buffer)
-        while size < len(view) and self.pending:
+        while size < len(view) and self._incoming.pending:
             try:
                 more: int = self._read(len(view) - size, view[size:])
             except ssl.SSLWantReadError:
@@ -173,6 +174,8 @@ class TlsStream:
                 self._late = 0
                 break
             size += more
+        more_inside = self._incoming.pending or self._tls.pending()
+        self.pending = self._late is not None or bool(more_inside)
         return size
 
     def _fill(self, ancillary_bytes: int = 0) -> None:

@@ -20,8 +20,8 @@ class TlsRecord(msgspec.Struct, frozen=True, kw_only=True):
     that resumed one. Both contain the time in which this process was busy with other handshakes.
     versions, ciphers, protocols: how many agreed on each; ``""`` is the protocol where ALPN
     (RFC 7301) has chosen none.
-    work_s: what this process has spent on handshakes within the duration of the load, also on those
-    that failed.
+    work_s: the processor time that this process has spent on handshakes within the duration of the
+    load, also on those that failed; without what the kernel does for a connect.
     """
 
     is_verified: bool

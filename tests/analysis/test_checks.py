@@ -275,10 +275,10 @@ class TestVerdicts:
         ("verdict", "doubts"),
         [
             ("valid", set()),
-            ("busy", {"user_space", "service", "response"}),
+            ("busy", {"user_space", "service", "response", "handshake"}),
             (
                 "generator-bound",
-                {"response", "schedule_lag", "blocked", "user_space", "service"},
+                {"response", "schedule_lag", "blocked", "user_space", "service", "handshake"},
             ),
         ],
     )
@@ -286,7 +286,10 @@ class TestVerdicts:
         self, verdict: Verdict, doubts: set[str]
     ) -> None:
         record = open_loop(
-            health=judged(verdict), receive_lag_ns=None, timestamps=timestamps(mode="user")
+            health=judged(verdict),
+            receive_lag_ns=None,
+            timestamps=timestamps(mode="user"),
+            tls=tls(),
         )
         assert doubted(record) == doubts | {"receive_lag"}
 

@@ -76,7 +76,7 @@ class TestEveryShapeOfField:
             ("--method PUT", {"method": "PUT"}),
             (r"--body 'a\r\n'", {"body": b"a\r\n"}),
             (r"--raw --body 'a\r' --payload-lines f", {"body": rb"a\r"}),
-            ("--ca-file ca.pem", {"ca_file": "ca.pem"}),
+            ("--notes-file notes.txt", {"notes_file": "notes.txt"}),
             ("--no-trusting", {"is_trusting": False}),
             ("", {"is_trusting": True, "headers": (), "body": None}),
         ],

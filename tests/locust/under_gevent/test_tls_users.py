@@ -31,7 +31,7 @@ def test_a_script_gets_its_replies_over_tls() -> None:
         scripted(f"tls://{server.address}", ca_file=CA, reply=r"delimiter:\n") as (user, run),
     ):
         replies = [user.client.request(f"{number}\n".encode()) for number in range(5)]
-        record = run.record(type(user))
+    record = run.record(type(user))
     assert replies == [f"{number}\n".encode() for number in range(5)]
     assert record.tls is not None
     assert (record.tls.count, record.failures) == (1, [])
