@@ -8,7 +8,6 @@ certificate has a key of the curve P-256.
 """
 
 import argparse
-import gc
 import os
 import selectors
 import socket
@@ -23,9 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 
 from bench.yardstick import Cost, Shape, UnavailableError, cost_of, heading, loadgen, two_cores
+from loadgen.analysis.usage import usage_of
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
@@ -79,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench tls", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a little of everything")
-    size = Size(100, 0.5, 1) if parser.parse_args(arguments).quick else Size(1000, 2.0, 5)
+    size = Size(100, 0.5, 1) if parser.parse_args(arguments).quick else Size(500, 2.0, 5)
     descriptors.ensure(2 * size.connections)
     print(f"{heading()}; {ssl.OPENSSL_VERSION}\n")
     try:
@@ -179,16 +178,15 @@ def _opening(dialer: EndpointDialer, connections: int) -> tuple[float, float]:
 
 
 def _print_memory(plain: Peer, peer: Peer, size: Size) -> None:
-    process = psutil.Process()
+    """Print what a connection takes, of a process of its own."""
+    shape = Shape(size.connections, duration_s=size.duration_s)
     for name, each in (("plain", plain), ("TLS", peer)):
-        dialer = each.dialer()
-        gc.collect()
-        before = process.memory_info().rss
-        with opened(dialer, size.connections) as engine:
-            exchange(engine, 2 * size.connections)
-            gc.collect()
-            grown = process.memory_info().rss - before
-        print(f"memory of a connection, {name}: {grown / size.connections:,.0f} bytes", flush=True)
+        record = loadgen(each.port, two_cores()[0], shape, each.arguments)
+        monitor = record.monitor
+        used = None if monitor is None else usage_of(record, monitor.generator, monitor)
+        if used is None or used.bytes_per_connection is None:
+            raise UnavailableError("there is no memory of a connection in the record")
+        print(f"memory of a connection, {name}: {used.bytes_per_connection:,.0f} bytes", flush=True)
 
 
 def _print_messages(plain: Peer, peer: Peer, size: Size) -> None:

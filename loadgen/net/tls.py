@@ -1,9 +1,10 @@
 """TLS for the connections of a load: a transport above a socket, and its dialer.
 
-Facts. A handshake costs this process some hundred microseconds, and the messages of a round trip
-or two; one that resumes a session costs less, and leaves out the certificates. In TLS 1.3 a server
-sends what is needed to resume (a ticket) behind its handshake, so that only a read finds it, and
-each ticket is meant for one handshake (RFC 8446, 4.6.1 and C.4).
+Facts. A handshake costs this process a large part of a millisecond, and a round trip or two. One
+that resumes a session leaves out the certificates: the server need not sign, while this end saves
+little, since CPython copies a session by writing and reading it (Modules/_ssl.c). In TLS 1.3 a
+server sends what is needed to resume (a ticket) behind its handshake, so that only a read finds it,
+and each ticket is meant for one handshake (RFC 8446, 4.6.1 and C.4).
 
 Decision. Where sessions are resumed, each stream leaves the newest that its server gave it to the
 dialer, and each new one takes one; the last is used again where there are more streams than
@@ -64,10 +65,11 @@ class TlsTransport(TlsStream):
         server_name: str,
         session: ssl.SSLSession | None = None,
     ) -> None:
+        began_ns = thread_time_ns()
         super().__init__(raw.socket, context, scratch, server_name, session)
+        self.handshake_work_ns = thread_time_ns() - began_ns
         self._raw = raw
         self._is_connected = self._is_up = False
-        self.handshake_work_ns = 0
 
     @property
     def phase(self) -> Phase:

@@ -30,6 +30,7 @@ from servers import (
 import loadgen
 from loadgen.errors import UsageError
 from loadgen.net.address import Endpoint
+from loadgen.net.target import Target
 from loadgen.plan import Plan
 from loadgen.plan.payloads import PayloadQueue
 from loadgen.results.record import RunRecord, from_json
@@ -186,6 +187,40 @@ def test_each_failure_of_a_handshake_has_a_cause(
     assert failures(unreachable.value.record) == {f"secure: {cause}"}
 
 
+def test_what_the_library_says_is_in_the_log() -> None:
+    with ScriptedServer(Secured(echoes, server_context("expired"))) as server:
+        target = f"tls://{server.address}"
+        done = run_command("run", target, "--cacert", CA, "-c", "1", "-n", "1", "-v")
+    assert "certificate has expired" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith(
+        "secure: the server's certificate is not valid now (all 1 attempts)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "offered"),
+    [
+        ({"target": "tls://h:1"}, ()),
+        ({"target": "https://h"}, ("http/1.1",)),
+        ({"target": "https://h", "alpn": ("h2",)}, ("h2",)),
+        ({"target": "wss://h"}, ("http/1.1",)),
+        ({"target": "rediss://h"}, ()),
+    ],
+)
+def test_the_scheme_says_that_tls_is_spoken_and_what_alpn_offers(
+    fields: dict[str, Any], offered: tuple[str, ...]
+) -> None:
+    plan = Plan(**fields)
+    assert plan.is_secure
+    assert plan.protocols_offered(Target.parse(fields["target"]).scheme.application) == offered
+
+
+def test_tls_may_be_spoken_below_any_scheme_of_a_stream() -> None:
+    assert Plan(target="h:1", tls=True).is_secure
+    assert Plan(tls=True).is_secure
+    assert not Plan(target="http://h").is_secure
+
+
 def test_a_missing_certificate_of_the_client_is_named_though_tls_1_3_tells_it_late() -> None:
     """The server decides behind the handshake: its alert comes where a reply is awaited."""
     with ScriptedServer(Secured(echoes, server_context(client_ca=True))) as server:
@@ -239,6 +274,8 @@ def test_the_probe_speaks_tls_too() -> None:
     ("fields", "complaint"),
     [
         ({"target": "h:1", "insecure": True}, "--insecure is for TLS; give --tls or a target"),
+        ({"target": "udp://h:1", "tls": True}, "TLS needs a stream"),
+        ({"target": "h:1", "tls_resume": True}, "--tls-resume is for TLS"),
         ({"target": "h:1", "alpn": ("a",)}, "--alpn is for TLS; give --tls or a target"),
         ({"target": "tls://h:1", "key_file": "k"}, "give --cert, too"),
         ({"target": "unix:///a", "tls": True}, "say for whom its certificate is, with --sni"),
