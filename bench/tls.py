@@ -44,6 +44,8 @@ from loadgen.server.embedded import EmbeddedServer
 
 MESSAGE_BYTES = 64
 CONNECTIONS = 100
+MANY = 1000
+"""Of so many, the memory of one is known."""
 DELAY = "1ms"
 
 
@@ -179,7 +181,7 @@ def _opening(dialer: EndpointDialer, connections: int) -> tuple[float, float]:
 
 def _print_memory(plain: Peer, peer: Peer, size: Size) -> None:
     """Print what a connection takes, of a process of its own."""
-    shape = Shape(size.connections, duration_s=size.duration_s)
+    shape = Shape(MANY, duration_s=max(2.0, size.duration_s))
     for name, each in (("plain", plain), ("TLS", peer)):
         record = loadgen(each.port, two_cores()[0], shape, each.arguments)
         monitor = record.monitor

@@ -15,9 +15,9 @@ work of this process, and no time of the server.
 import ssl
 from collections import deque
 from contextlib import suppress
-from time import thread_time_ns
 from typing import Final
 
+from loadgen.net.clock import processor_ns
 from loadgen.net.dialer import SocketDialer
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.net.negotiated import Negotiated
@@ -65,9 +65,9 @@ class TlsTransport(TlsStream):
         server_name: str,
         session: ssl.SSLSession | None = None,
     ) -> None:
-        began_ns = thread_time_ns()
+        began_ns = processor_ns()
         super().__init__(raw.socket, context, scratch, server_name, session)
-        self.handshake_work_ns = thread_time_ns() - began_ns
+        self.handshake_work_ns = processor_ns() - began_ns
         self._raw = raw
         self._is_connected = self._is_up = False
 
@@ -102,7 +102,7 @@ class TlsTransport(TlsStream):
             interest = self._raw.progress()
             self._is_connected = interest == NOTHING
             return WRITE if self._is_connected else interest
-        began_ns = thread_time_ns()
+        began_ns = processor_ns()
         try:
             awaited = self.shake_hands()
         except ssl.SSLError as error:
@@ -112,7 +112,7 @@ class TlsTransport(TlsStream):
         except OSError as error:
             raise ConnectionFailed.of(Phase.SECURE, error) from error
         finally:
-            self.handshake_work_ns += thread_time_ns() - began_ns
+            self.handshake_work_ns += processor_ns() - began_ns
         self._is_up = awaited is None
         return NOTHING if awaited is None else awaited
 
