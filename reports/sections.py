@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from loadgen.analysis import rejections, summary_tls
+from loadgen.analysis import rejections, summary_replies, summary_tls
 from loadgen.analysis.lines import first
 from loadgen.analysis.summary import (
     end_of_target,
@@ -100,6 +100,7 @@ def headline(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "failures", format_count(sum(failure.count for failure in record.failures))
     if actual.rejected:
         yield "rejected", rejections.in_words(record)
+    yield from summary_replies.facts(record)
     cpu_ns = actual.cpu_per_message_ns
     yield "generator CPU a message", _UNKNOWN if cpu_ns is None else format_duration_ns(cpu_ns)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from loadgen.analysis import (
     censoring,
     rejections,
+    summary_replies,
     summary_times,
     summary_tls,
     summary_verdict,
@@ -159,6 +160,7 @@ def _load(record: RunRecord) -> Iterator[Line]:
     if actual.rejected:
         yield labelled("rejected", rejections.in_words(record), "bad")
         yield from wrapped(rejections.causes(record), LABEL_COLUMNS, "bad")
+    yield from summary_replies.replies(record)
     if actual.in_flight_at_server is not None and not censoring.falls_behind(record):
         yield labelled("in flight", _in_flight(record))
     sent = total_of(record.intervals, "bytes_sent", "loading", "draining")

@@ -10,6 +10,7 @@ from loadgen.analysis.verdict.judging import judge
 from loadgen.net.failure import Cause, Phase
 from loadgen.plan import Plan
 from loadgen.plan.payloads import SizePayload
+from loadgen.results.delivered import Actual, Requested
 from loadgen.results.distribution import Distribution
 from loadgen.results.environment import Environment
 from loadgen.results.handshakes import TlsRecord
@@ -17,11 +18,9 @@ from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import GeneratorRecord, TimestampsRecord
 from loadgen.results.intervals import IntervalRecord
 from loadgen.results.record import (
-    Actual,
     ConnectionRecord,
     ConnectionsRecord,
     FailureRecord,
-    Requested,
     RunRecord,
     TargetRecord,
 )
