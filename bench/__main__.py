@@ -12,6 +12,7 @@ MEASUREMENTS: Final = {
     "limit": "bench.limit",
     "turn": "bench.turn",
     "footprint": "bench.footprint",
+    "tls": "bench.tls",
     "monitor": "bench.monitor",
     "soak": "bench.soak",
     "long_records": "bench.long_records",

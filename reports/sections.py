@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from loadgen.analysis import rejections, summary_replies
+from loadgen.analysis import rejections, summary_replies, summary_tls
 from loadgen.analysis.lines import first
 from loadgen.analysis.summary import (
     end_of_target,
@@ -120,6 +120,9 @@ def beside(record: RunRecord) -> Iterator[Beside]:
         format_count(requested.connections),
         f"{format_count(actual.connections)} up{opening}",
     )
+    if record.tls is not None:
+        trusted = "verified" if record.tls.is_verified else "any certificate (--insecure)"
+        yield Beside("TLS", trusted, summary_tls.in_words(record.tls))
     if requested.connect_rate_per_s is not None:
         asked, got = requested.connect_rate_per_s, actual.connect_rate_per_s
         yield Beside("connects", format_rate(asked), format_rate(got))

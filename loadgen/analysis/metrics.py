@@ -75,7 +75,8 @@ class ErrorCount:
 
 @dataclass(frozen=True, slots=True)
 class ErrorShare:
-    """The failures of `ErrorCount` over all attempts: messages submitted, and failed connects.
+    """The failures of `ErrorCount` over all attempts: messages submitted, failed connects and
+    handshakes.
 
     Connections count from the start of the run on, rejected replies from the end of the warm-up on:
     each kind is divided by the attempts of its own time.
@@ -157,8 +158,14 @@ class ConnectionCount:
             return ""
         if record.outcome == "interrupted":
             return "the run was interrupted"
-        local = [each for each in record.failures if each.is_local and each.phase is Phase.CONNECT]
+        local = [
+            each for each in record.failures if each.is_local and each.phase in _BEFORE_MESSAGES
+        ]
         return local[0].cause.text if local else ""
+
+
+_BEFORE_MESSAGES: Final = (Phase.CONNECT, Phase.SECURE)
+"""The phases of a connection that did not come up, so that none of its messages was tried."""
 
 
 def _errors(record: RunRecord) -> int:
@@ -166,12 +173,12 @@ def _errors(record: RunRecord) -> int:
 
 
 def _tried(record: RunRecord) -> int:
-    connects = (
+    not_up = (
         failure.count
         for failure in record.failures
-        if failure.phase is Phase.CONNECT and not failure.is_local
+        if failure.phase in _BEFORE_MESSAGES and not failure.is_local
     )
-    return record.actual.submitted + sum(connects)
+    return record.actual.submitted + sum(not_up)
 
 
 def because(judged: Health) -> str:

@@ -2,7 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
-from loadgen.analysis import censoring, rejections, summary_replies, summary_times, summary_verdict
+from loadgen.analysis import (
+    censoring,
+    rejections,
+    summary_replies,
+    summary_times,
+    summary_tls,
+    summary_verdict,
+)
 from loadgen.analysis.lines import LABEL_COLUMNS, Line, aligned, labelled, wrapped
 from loadgen.analysis.usage import Usage, usage_of
 from loadgen.net.failure import Cause
@@ -77,7 +84,8 @@ def plan_in_words(plan: Plan) -> str:
     sent = plan.application.describe(plan) or _payloads_in_words(plan.payloads)
     reply = "no reply" if plan.reply == "none" else f"reply {plan.reply}"
     verified = ", verified" if plan.verify else ""
-    return f"{sent}, {reply}{verified}, {_model_in_words(plan)}"
+    insecure = ", TLS with any certificate (--insecure)" if plan.insecure else ""
+    return f"{sent}, {reply}{verified}, {_model_in_words(plan)}{insecure}"
 
 
 def _model_in_words(plan: Plan) -> str:
@@ -120,6 +128,7 @@ def _load(record: RunRecord) -> Iterator[Line]:
         f"{format_count(actual.connections)} of "
         f"{format_count(requested.connections)} up{opening}{_downtime(record)}",
     )
+    yield from summary_tls.handshakes(record)
     asked = []
     if requested.duration_s is not None:
         asked.append(format_duration_s(requested.duration_s))

@@ -34,7 +34,11 @@ class TimesRow(NamedTuple):
 
 def table(record: RunRecord) -> Iterator[Line]:
     """Yield a row for each time that was measured, and notes on where they come from."""
-    rows = [TimesRow("connect", record.connect_latency_ns), *_message_rows(record)]
+    rows = [
+        TimesRow("connect", record.connect_latency_ns),
+        *_handshake_rows(record),
+        *_message_rows(record),
+    ]
     cells = [_COLUMNS, *(_cells(row, record) for row in rows)]
     heading, *lines = aligned(cells, _SIDES, _LEAST_WIDTHS)
     yield Line(f"  {heading}", "faint")
@@ -51,6 +55,14 @@ def table(record: RunRecord) -> Iterator[Line]:
             )
     if record.probe is not None and record.probe.failure:
         yield from wrapped(f"probe: it ended early: {record.probe.failure}", style="bad")
+
+
+def _handshake_rows(record: RunRecord) -> Iterator[TimesRow]:
+    tls = record.tls
+    if tls is not None and tls.full_ns.count:
+        yield TimesRow("handshake", tls.full_ns)
+    if tls is not None and tls.resumed_ns.count:
+        yield TimesRow("resumed", tls.resumed_ns)
 
 
 def _message_rows(record: RunRecord) -> Iterator[TimesRow]:

@@ -23,13 +23,16 @@ KINDS: Final = {
     "user_space": "user_space_latency_ns",
     "first_byte": "first_byte_ns",
     "connect": "connect_latency_ns",
+    "handshake": "handshake_ns",
 }
 _OF_REPLIES: Final = ("service", "response", "receive_lag", "user_space", "first_byte")
 _OF_THE_SCHEDULE: Final = ("response", "schedule_lag", "blocked")
 _PERCENT_NEEDED: Final[dict[str | float, float]] = {"min": 0.0, "mean": 99.0, "max": 100.0}
+_OF_CONNECTIONS: Final = ("connect", "handshake")
 _UNTIL_READ: Final = ("service", "response")
 _ONE_WAY: Final = "the load is one way (--reply none): there are no replies to be timed"
 _UNSCHEDULED: Final = "in a closed loop no message has an intended time: ask for a --rate"
+_PLAIN: Final = "no TLS is spoken: give --tls or a target tls://host:port"
 _DELAYED_ADVICE: Final = "give the generator a core of its own, or run for longer (--duration)"
 _CENSORED: Final = ("service", "response", "user_space")
 
@@ -79,6 +82,8 @@ class TimeMetric:
             return _ONE_WAY
         if self.kind in (*_OF_THE_SCHEDULE, "generator_lag") and plan.profile() is None:
             return _UNSCHEDULED
+        if self.kind == "handshake" and not plan.is_secure:
+            return _PLAIN
         return ""
 
     def why_missing(self, record: RunRecord) -> str:
@@ -99,7 +104,7 @@ class TimeMetric:
         if found is None and self.kind == "first_byte":
             return "no reply came in several parts"
         if found is None:
-            return _UNSCHEDULED
+            return _PLAIN if self.kind == "handshake" else _UNSCHEDULED
         return "" if found.count else "nothing was measured"
 
     def _why_not_the_servers(self, record: RunRecord, judged: Health) -> str:
@@ -107,7 +112,7 @@ class TimeMetric:
             return because(judged)
         if self.kind in _OF_THE_SCHEDULE and not judging.prints_response_time(judged):
             return because(judged)
-        contains_own_queue = self.kind == "user_space" or (
+        contains_own_queue = self.kind in ("user_space", "handshake") or (
             self.kind in _UNTIL_READ and record.timestamps.mode == "user"
         )
         if contains_own_queue and judged.verdict in ("busy", "generator-bound"):
@@ -119,7 +124,7 @@ class TimeMetric:
         if found is None or isinstance(self.statistic, str) or found.carries(self.statistic):
             return ""
         advice = "run for longer (--duration)"
-        if self.kind == "connect":
+        if self.kind in _OF_CONNECTIONS:
             advice = "open more of them (--connections)"
         values = format_count(found.count)
         return f"{values} values are too few for a p{self.statistic:g}; {advice}"
@@ -207,7 +212,7 @@ def _left_out_of(kind: str, delayed: DelayedRecord) -> Distribution | None:
             return delayed.response_ns
         case "schedule_lag" | "blocked" | "generator_lag":
             return delayed.schedule_lag_ns
-        case "connect":
+        case "connect" | "handshake":
             return Distribution.of_all(())
         case _:
             return None

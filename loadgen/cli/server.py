@@ -1,13 +1,16 @@
 """``loadgen server``: the embedded server as a command."""
 
+import contextlib
 import sys
-from argparse import SUPPRESS
+from argparse import SUPPRESS, Namespace
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
 from loadgen.cli import parser as cli_parser
 from loadgen.cli.output_files import write
+from loadgen.errors import UsageError
 from loadgen.files import output_places
 from loadgen.files.encoded import as_json
 from loadgen.net.backends import NAMES
@@ -60,8 +63,11 @@ _PORT_FORM: Final = "write a whole number from 1 to 65535, or 0 for a free port"
 _PORT: Final = Kind("N", lambda text: parse_plain_count(text, _PORT_FORM))
 _PATH: Final = Kind("PATH", lambda text: text.removeprefix("unix://"))
 
+_FILE: Final = Kind("FILE", Path)
+
 _SOCKET: Final = Group("socket", "where it listens")
 _ANSWERS: Final = Group("answers", "how it behaves")
+_TLS: Final = Group("TLS", "how to secure it")
 _OUTPUT: Final = Group("output", "what to write")
 
 _GROUPS: Final = {
@@ -92,6 +98,17 @@ _GROUPS: Final = {
         ),
         "backend": Option("--backend", one_of("NAME", *NAMES), "I/O multiplexer"),
     },
+    _TLS: {
+        "tls_cert": Option(
+            "--tls-cert", _FILE, "speak TLS with this certificate, and its key unless --tls-key"
+        ),
+        "tls_key": Option("--tls-key", _FILE, "the key of that certificate"),
+        "tls_client_ca": Option(
+            "--tls-client-ca",
+            _FILE,
+            "ask clients for certificates, and accept those that this file has signed",
+        ),
+    },
     _OUTPUT: {
         "ledger": Option(
             "--ledger",
@@ -105,6 +122,15 @@ _FIELDS: Final = tuple(
     Field(name, group, (option,), _DEFAULTS[name], is_repeated=_DEFAULTS[name] == ())
     for group, options in _GROUPS.items()
     for name, option in options.items()
+)
+_SECURED: Final = fields_in(
+    _TLS,
+    Option("--tls", YES, "speak TLS, with a certificate made for the run unless --tls-cert"),
+    Option(
+        "--tls-write-ca",
+        _FILE,
+        "write what clients have to trust to this file, for their --cacert",
+    ),
 )
 _OWN: Final = fields_in(
     _OUTPUT,
@@ -129,16 +155,18 @@ def main(arguments: list[str]) -> int:
         ("--json", chosen.json),
         ("--ledger", chosen.ledger),
         ("--ready-file", chosen.ready_file),
+        ("--tls-write-ca", chosen.tls_write_ca),
     )
     socket = Path(server_options.path) if server_options.path else None
     output_places.check_apart([("--unix", socket), *written])
     output_places.check(written)
-    counts = run_server(
-        server_options,
-        ready_file=chosen.ready_file,
-        on_ready=lambda address: print(f"listening on {readable(address)}", flush=True),
-        stop_on=sys.stdin.fileno() if chosen.until_stdin_closes else None,
-    )
+    with _secured(server_options, chosen) as options:
+        counts = run_server(
+            options,
+            ready_file=chosen.ready_file,
+            on_ready=lambda address: print(f"listening on {readable(address)}", flush=True),
+            stop_on=sys.stdin.fileno() if chosen.until_stdin_closes else None,
+        )
     if chosen.json is not None:
         write("--json", chosen.json, as_json(counts) + b"\n")
     else:
@@ -150,8 +178,24 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+@contextlib.contextmanager
+def _secured(options: ServerOptions, chosen: Namespace) -> Iterator[ServerOptions]:
+    """Yield ``options`` with a certificate where TLS is to be spoken. Raises UsageError."""
+    if options.tls_key is not None and options.tls_cert is None:
+        raise UsageError("--tls-key: the certificate is missing; give --tls-cert, too")
+    if chosen.tls or options.tls_cert is not None:
+        from loadgen.server.certificate import provided
+
+        with provided(options, chosen.tls_write_ca) as secured:
+            yield secured
+    elif chosen.tls_write_ca is not None or options.tls_client_ca is not None:
+        raise UsageError("--tls-write-ca, --tls-client-ca: give --tls or --tls-cert, too")
+    else:
+        yield options
+
+
 def _parser() -> cli_parser.Parser:
     parser = cli_parser.new_parser("server", _DESCRIPTION, _EPILOG)
-    cli_parser.add_fields(parser, (*_FIELDS, *_OWN))
+    cli_parser.add_fields(parser, (*_FIELDS, *_SECURED, *_OWN))
     parser.add_argument("--until-stdin-closes", action="store_true", help=SUPPRESS)
     return parser

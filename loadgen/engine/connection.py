@@ -8,16 +8,17 @@ itself: the pool says when to connect and when to end, and handles a break, whic
 """
 
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 from loadgen.engine.availability import Standing
 from loadgen.engine.channel import Channel, Host, MessageChannel
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.group import Group
 from loadgen.engine.lifecycle import Event, State, advance
-from loadgen.engine.opening import Greeting, Handshake, Opening
+from loadgen.engine.opening import Connect, Greeting, Handshake, Opening, StepHost
 from loadgen.net.clock import Clock
 from loadgen.net.failure import Failure, Phase
+from loadgen.net.negotiated import SecureTransport
 from loadgen.net.transport import READ, READ_AND_WRITE, Transport
 from loadgen.units import NS_PER_S
 
@@ -82,12 +83,28 @@ class Connection:
         self.dialled_ns = clock()
         self._received_before = self.bytes_received
         transport = self.group.dialer.dial()
-        self.channel = Handshake(self.messages.origin, transport, clock, host)
+        self.channel = Connect(self.messages.origin, transport, clock, host)
 
     def note_connected(self, now_ns: int) -> None:
-        """Note that its transport is up."""
+        """Note that its socket is connected."""
         self.connect_ns = now_ns - self.dialled_ns
+
+    def note_up(self) -> None:
+        """Note that its transport is up."""
         self.connects += 1
+
+    @property
+    def is_to_shake_hands(self) -> bool:
+        """Whether its transport, which is connected, has more to do until it is up."""
+        transport = self.channel.transport
+        return transport is not None and transport.phase is Phase.SECURE
+
+    def secure(self, clock: Clock, host: StepHost) -> Handshake:
+        """Begin the handshake; return the channel that carries it out."""
+        self.state = advance(self.state, Event.SECURE)
+        transport = cast(SecureTransport, self._release())  # its phase says so
+        self.channel = handshake = Handshake(self.messages.origin, transport, clock, host)
+        return handshake
 
     def greet(self, clock: Clock, host: Host) -> Greeting:
         """Begin the greeting; return the channel that exchanges it."""
@@ -178,7 +195,7 @@ class Connection:
         since_ns, transport = channel.waits_since_ns, channel.transport
         if since_ns is None or since_ns >= deadline_ns or transport is None:
             return False
-        if self.state is State.CONNECTING:
+        if self.state in (State.CONNECTING, State.SECURING):
             return transport.has_news(channel.interest)
         return transport.has_news(READ_AND_WRITE if channel.waits_in is Phase.SEND else READ)
 

@@ -31,7 +31,9 @@ class LayeredChannel(StreamChannel):
             self._flush()
             may_transmit |= self._unsent is None
         if not self.is_ending:
-            self._wait_for(READ if self._unsent is None else READ_AND_WRITE)
+            interest = transport.awaited(READ if self._unsent is None else READ_AND_WRITE)
+            if interest != self.interest:
+                self._host.settle(self, interest)
         return may_transmit or self._is_pushing
 
     def handle(self, buffer: bytearray, events: int) -> bool:

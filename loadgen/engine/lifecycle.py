@@ -1,11 +1,11 @@
 """The states of a connection and its transitions, as a table.
 
-A connection is new, connects, is ready, and ends; it may fail wherever it has a socket, and is
-opened again where the user asked for it. Its state decides what a readiness event, a timer or the
-end of the run mean for it. There is one state, one table of transitions, and one function that
-applies it, because separate flags would contradict each other sooner or later: a timer would close
-a closed connection, a late event revive a failed one. A step that the table does not have is a bug
-and raises at once.
+A connection is new, connects, shakes hands and greets where that is asked for, is ready, and ends;
+it may fail wherever it has a socket, and is opened again where the user asked for it. Its state
+decides what a readiness event, a timer or the end of the run mean for it. There is one state, one
+table of transitions, and one function that applies it, because separate flags would contradict each
+other sooner or later: a timer would close a closed connection, a late event revive a failed one. A
+step that the table does not have is a bug and raises at once.
 
 Whether a READY connection has messages in flight is no state: it would change twice with every
 message. It is derived from the count of messages in flight.
@@ -23,6 +23,7 @@ class State(enum.StrEnum):
 
     NEW = "new"
     CONNECTING = "connecting"
+    SECURING = "securing"  # the handshake of what is above the socket
     GREETING = "greeting"  # what is exchanged before the messages
     READY = "ready"
     DRAINING = "draining"  # nothing more is submitted; the replies in flight are awaited
@@ -39,6 +40,7 @@ class Event(enum.StrEnum):
     """What happens to a connection: a step from one state to the next."""
 
     CONNECT = "connect"
+    SECURE = "secure"
     GREET = "greet"
     COME_UP = "come up"
     DRAIN = "drain"
@@ -52,6 +54,13 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.CLOSE: State.CLOSED,
     },
     State.CONNECTING: {
+        Event.SECURE: State.SECURING,
+        Event.GREET: State.GREETING,
+        Event.COME_UP: State.READY,
+        Event.CLOSE: State.CLOSED,
+        Event.FAIL: State.FAILED,
+    },
+    State.SECURING: {
         Event.GREET: State.GREETING,
         Event.COME_UP: State.READY,
         Event.CLOSE: State.CLOSED,

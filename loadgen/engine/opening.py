@@ -1,17 +1,22 @@
 """How a connection comes up: the connect, the handshake of its transport, and the greeting.
 
+Danger. A step of a handshake takes this process as long as a hundred messages do. Where several
+are due at once, those of one turn together would hold up every reply that has come meanwhile.
+
 Each is a channel of its own (`loadgen.engine.channel`), which the selector hands out until it is
 done. It settles for the events that it waits for, and for `NOTHING` in the end; the pool then puts
 the next one in its place. So the exchange of messages knows nothing of them.
 """
 
 from bisect import bisect_left
+from typing import Protocol
 
 from loadgen.engine.channel import Host, MessageChannel
 from loadgen.engine.conversation import Conversation, GreetingStep
 from loadgen.engine.rows import INDEX_MASK
 from loadgen.net.clock import Clock
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
+from loadgen.net.negotiated import Negotiated, SecureTransport
 from loadgen.net.protocols import Decoder, FramingError
 from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport
 
@@ -59,15 +64,18 @@ class Opening:
         return self._since_ns
 
 
-class Handshake(Opening):
-    """The connect, and the handshake where the transport has one, with one time limit for both."""
+class Connect(Opening):
+    """The connect."""
 
     __slots__ = ()
 
     def receive(self, buffer: bytearray) -> bool:
         """Go on with it; return False."""
-        assert self.transport is not None
-        self._host.settle(self, self.transport.progress())
+        transport = self.transport
+        assert transport is not None
+        interest = transport.progress()
+        is_connected = interest == NOTHING or transport.phase is not Phase.CONNECT
+        self._host.settle(self, NOTHING if is_connected else interest)
         return False
 
     def handle(self, buffer: bytearray, events: int) -> bool:
@@ -79,6 +87,48 @@ class Handshake(Opening):
         """The phase that the transport is in."""
         assert self.transport is not None
         return self.transport.phase
+
+
+class StepHost(Host, Protocol):
+    """A host that spreads steps which take long over the turns of the loop."""
+
+    def take_step(self) -> bool:
+        """Return whether such a step may be taken: the first to ask in a turn may."""
+        ...
+
+
+class Handshake(Connect):
+    """The handshake of a transport that is connected, one step in a turn of the loop."""
+
+    __slots__ = ("_secure", "_steps")
+
+    def __init__(
+        self, origin: int, transport: SecureTransport, clock: Clock, host: StepHost
+    ) -> None:
+        super().__init__(origin, transport, clock, host)
+        self._secure = transport
+        self._steps = host
+
+    def receive(self, buffer: bytearray) -> bool:
+        """Go on with it, unless another connection has in this turn; return False."""
+        if self._steps.take_step():
+            self._host.settle(self, self._secure.progress())
+        return False
+
+    @property
+    def latency_ns(self) -> int:
+        """How long it has taken so far."""
+        return self._clock() - self._since_ns
+
+    @property
+    def work_ns(self) -> int:
+        """What this process has spent on it."""
+        return self._secure.handshake_work_ns
+
+    @property
+    def outcome(self) -> Negotiated:
+        """What it has come to, once it is done."""
+        return self._secure.negotiated
 
 
 class Greeting(Opening):

@@ -23,6 +23,7 @@ from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.group import Group
 from loadgen.engine.lifecycle import Event, State
+from loadgen.engine.opening import Handshake
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rows import group_of, origin_of
 from loadgen.engine.selector import BoundedSelector
@@ -197,17 +198,38 @@ class ConnectionPool:
         match connection.state:
             case State.CONNECTING:
                 self._connected(connection)
+            case State.SECURING:
+                self._secured(connection)
             case State.GREETING:
                 self._come_up(connection)
             case _:
                 self._finish(connection)
 
     def _connected(self, connection: Connection) -> None:
-        self._pacer.settle()
-        self.opened += 1
         connection.note_connected(self._clock())
         self._recorder.record_connect(connection.connect_ns)
         _log.debug("connection %d: connected", connection.index)
+        if connection.is_to_shake_hands:
+            before = connection.channel
+            self._replace(before, connection.secure(self._clock, self), WRITE)
+            self._timers.set(connection, self._clock() + self._policy.handshake_timeout_ns)
+        else:
+            self._greet(connection)
+
+    def _secured(self, connection: Connection) -> None:
+        handshake = connection.channel
+        assert isinstance(handshake, Handshake)
+        outcome = handshake.outcome
+        self._recorder.handshakes.add(handshake.latency_ns, outcome)
+        self._recorder.handshakes.work_ns += handshake.work_ns
+        _log.debug("connection %d: secured: %s", connection.index, outcome)
+        self._greet(connection)
+
+    def _greet(self, connection: Connection) -> None:
+        """Exchange the greeting, if there is one, on a connection whose transport is up."""
+        self._pacer.settle()
+        self.opened += 1
+        connection.note_up()
         self._timers.set(connection, self._clock() + self._policy.check_interval_ns)
         if connection.conversation.greeting:
             before = connection.channel
@@ -229,13 +251,17 @@ class ConnectionPool:
         if messages.is_ending:
             self._finish(connection)
 
-    def _replace(self, before: Channel, after: Channel) -> None:
+    def _replace(self, before: Channel, after: Channel, interest: int = READ) -> None:
         """Let ``after`` take the place of ``before``, whose transport it has."""
         transport = after.transport
         assert transport is not None
-        self._selector.replace(before, after, transport.awaited(READ))
+        self._selector.replace(before, after, transport.awaited(interest))
         if transport.pending:
             self.read_again(after)
+
+    def take_step(self) -> bool:
+        """Return whether a step that takes long may be taken: the first to ask in a turn may."""
+        return self._selector.take_step()
 
     def read_again(self, channel: Channel) -> None:
         """Call ``channel.receive`` in the next turn, although no event announces anything."""
@@ -275,10 +301,12 @@ class ConnectionPool:
     def _end(self, connection: Connection, step: Event, standing: Standing = Standing.DONE) -> None:
         """Unregister, then close: the selector must not hold a closed descriptor."""
         self._selector.unregister(connection.channel)
-        if connection.state is State.CONNECTING:
+        if connection.state in (State.CONNECTING, State.SECURING):
             self._pacer.settle()
         else:
             self.closed += 1
+        if isinstance(connection.channel, Handshake):
+            self._recorder.handshakes.work_ns += connection.channel.work_ns
         self._decide(connection)
         self._timers.set(connection, None)
         self._live -= 1

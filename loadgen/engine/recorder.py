@@ -25,6 +25,7 @@ from typing import Final
 
 import numpy as np
 
+from loadgen.engine.handshakes import HandshakeTally
 from loadgen.engine.pauses import Booleans, Pauses
 from loadgen.engine.rows import (
     GROUP_MASK,
@@ -92,6 +93,7 @@ class Recorder:
         sinks: Sequence[Sink] = (),
     ) -> None:
         self.connect = Histogram()
+        self.handshakes = HandshakeTally()
         self.times = TimesTally()
         self.failures: dict[Failure, FailureTally] = {}
         """Of connections, from the beginning of the run."""

@@ -42,6 +42,7 @@ class BoundedSelector:
         self._wait_until = waiting(pacing, selector, clock)
         self._left_over: Ready = []
         self._may_have_more = False
+        self._has_taken_step = False
 
     def wait(self, timeout_s: float | None, moment_ns: int | None = None) -> Ready:
         """Return (key, events) pairs, at most `TURN_EVENTS`; ``key.data`` is the channel.
@@ -71,6 +72,16 @@ class BoundedSelector:
     def end_turn(self, handled: int) -> None:
         """Note that ``handled`` events of those that `wait` has returned have been handled."""
         self.loop_stats.worked(self._clock(), handled)
+        self._has_taken_step = False
+
+    def take_step(self) -> bool:
+        """Return whether a step that takes long may be taken: the first to ask in a turn may.
+
+        The others are asked again in the next turn, since what they wait for is still there.
+        """
+        is_first = not self._has_taken_step
+        self._has_taken_step = True
+        return is_first
 
     def _poll(self, timeout_s: float | None, moment_ns: int | None) -> Ready:
         began_ns = self._clock()

@@ -26,7 +26,7 @@ class ConnectionPolicy:
     """When connections are opened, and when they are given up. Times in nanoseconds.
 
     connect_interval_ns: between two connects; 0 for as fast as they are established.
-    connect_timeout_ns: for a connection to come up.
+    connect_timeout_ns: for a connect. handshake_timeout_ns: for the handshake after it.
     io_timeout_ns: for a connection to make progress while it waits.
     reply_timeout_ns: for a reply to be whole, from the moment at which its message was sent.
     reconnect: whether failed connections are opened again, with back-off.
@@ -34,6 +34,7 @@ class ConnectionPolicy:
 
     connect_interval_ns: int = 0
     connect_timeout_ns: int = 3_500_000_000
+    handshake_timeout_ns: int = 10_000_000_000
     io_timeout_ns: int = 5_500_000_000
     reply_timeout_ns: int = NEVER_NS
     reconnect: bool = False
@@ -49,6 +50,8 @@ class ConnectionPolicy:
             return []
         if connection.state is State.CONNECTING:
             return [Timeout(since_ns, self.connect_timeout_ns, Cause.TIMEOUT)]
+        if connection.state is State.SECURING:
+            return [Timeout(since_ns, self.handshake_timeout_ns, Cause.TIMEOUT)]
         timeouts = [Timeout(since_ns, self.io_timeout_ns, Cause.TIMEOUT)]
         if channel.in_flight:
             timeouts.append(

@@ -30,6 +30,9 @@ monotonic_ns: Clock = time.monotonic_ns
 wall_ns: Clock = time.time_ns
 """The time of day (since 1970), which may be set during a run."""
 
+processor_ns: Clock = time.thread_time_ns
+"""The processor time of this thread."""
+
 boot_ns: Clock | None = None
 """As `monotonic_ns`, but counts on while the machine is suspended (clock_gettime(2),
 CLOCK_BOOTTIME); None where there is no such clock."""

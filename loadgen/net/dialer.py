@@ -44,6 +44,12 @@ class Dialer(Protocol):
         ...
 
 
+class EndpointDialer(Dialer, Protocol):
+    """A dialer that says where it leads to."""
+
+    endpoint: Endpoint
+
+
 class SocketDialer:
     """Makes plain sockets to ``endpoint``."""
 

@@ -17,6 +17,7 @@ class Phase(enum.StrEnum):
     """The phase of a connection's life in which it failed; or ``REPLY``: it goes on."""
 
     CONNECT = "connect"
+    SECURE = "secure"
     SEND = "send"
     RECEIVE = "receive"
     VERIFY = "verify"
@@ -99,6 +100,20 @@ class Cause(enum.StrEnum):
     WS_CLOSE_1014 = "ws_close_1014", "closed by the server with 1014, bad gateway"
     WS_CLOSE_3XXX = "ws_close_3xxx", "closed by the server with a code from 3000 to 3999"
     WS_CLOSE_4XXX = "ws_close_4xxx", "closed by the server with a code of its own, 4000 to 4999"
+    CERTIFICATE = "certificate", "the server's certificate is not trusted (--cacert, --insecure)"
+    CERTIFICATE_EXPIRED = "certificate_expired", "the server's certificate is not valid now"
+    CERTIFICATE_NAME = "certificate_name", "the server's certificate is for another name (--sni)"
+    CLIENT_CERTIFICATE = (
+        "client_certificate",
+        "the server does not accept the client's certificate, or misses one (--cert, --key)",
+    )
+    NOT_TLS = "not_tls", "the server does not speak TLS"
+    TLS_VERSION = "tls_version", "the server accepts another version of TLS (--tls-version)"
+    TLS_PARAMETERS = (
+        "tls_parameters",
+        "the server accepts none of the ciphers or protocols (--ciphers, --alpn)",
+    )
+    TLS = "tls", "TLS has failed; -v logs what the library says"
     DENIED = "denied", "permission denied by this machine", True
     DESCRIPTORS = "descriptors", "this machine is out of file descriptors", True
     ADDRESSES = "addresses", "this machine is out of local ports for the target", True
@@ -137,6 +152,14 @@ _CAUSE_OF_ERRNO = {
 }
 
 
+class LayerError(OSError):
+    """What a layer above the socket raises where the socket itself is well: its own ``cause``."""
+
+    def __init__(self, cause: Cause, detail: str) -> None:
+        super().__init__(detail)
+        self.cause = cause
+
+
 class Failure(NamedTuple):
     """One way in which a connection failed, or a reply was rejected."""
 
@@ -146,6 +169,8 @@ class Failure(NamedTuple):
     @classmethod
     def of(cls, phase: Phase, error: OSError) -> "Failure":
         """Return the failure that the operating system's ``error`` means in ``phase``."""
+        if isinstance(error, LayerError):
+            return cls(phase, error.cause)
         if phase is Phase.CONNECT and error.errno == errno.EAGAIN:
             # connect(2): on a UNIX socket, EAGAIN says that the listener's backlog is full.
             return cls(phase, Cause.BACKLOG)

@@ -11,7 +11,8 @@ loadgen.run/2   the four times of a message, and what is computed from them; the
                 (`loadgen.results.intervals.PackedIntervals`), beside the list; ``redact`` in the
                 plan, with a redacted form of payloads and first message; ``rejected`` of the load
                 and of intervals, 0 by default, and failures of the phase ``reply``; ``renewed``
-                and ``resent``, 0 by default; ``statuses`` and ``in_parts``, null by default.
+                and ``resent``, 0 by default; ``statuses``, ``in_parts`` and ``tls``, null by
+                default, and failures of the phase ``secure``.
 """
 
 import gc
@@ -42,6 +43,7 @@ from loadgen.quantities import (
 from loadgen.results.delivered import Actual, Requested
 from loadgen.results.distribution import Distribution
 from loadgen.results.environment import Environment
+from loadgen.results.handshakes import TlsRecord
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import (
     GeneratorRecord,
@@ -172,6 +174,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     statuses, in_parts: of the replies; null where they have none, and where none came in parts.
     workers: the processes that carried it out together (`loadgen.analysis.merge`); empty for one
     process. team: which workers were expected and which were absent; null if not recorded.
+    tls: null if none was spoken.
     """
 
     started_at: Moment
@@ -198,6 +201,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
         default_factory=list
     )
     team: TeamRecord | None = None
+    tls: TlsRecord | None = None
 
     @property
     def latency(self) -> Histogram:
@@ -218,6 +222,11 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     def connect_latency(self) -> Histogram:
         """Time from connect to connected."""
         return self.connect_latency_ns.histogram()
+
+    @property
+    def handshake_ns(self) -> Distribution | None:
+        """Time from connected to secured; None if no TLS was spoken."""
+        return None if self.tls is None else self.tls.all_ns
 
     def to_json(self) -> bytes:
         """Return the record as indented JSON, with one line for each block of intervals."""

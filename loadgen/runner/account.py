@@ -130,7 +130,9 @@ class RunAccount:
     def _border(self) -> Border:
         at_ns, use = self.border_ns, self._processor.use()
         connection_time = self._engine.pool.availability.so_far(at_ns)
-        return Border(at_ns, self._totals, use, connection_time, self._engine.loop_stats)
+        handshakes_ns = self._recorder.handshakes.work_ns
+        loop_stats = self._engine.loop_stats
+        return Border(at_ns, self._totals, use, connection_time, loop_stats, handshakes_ns)
 
     # ---- intervals and progress -----------------------------------------------------------
 

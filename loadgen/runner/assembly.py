@@ -20,7 +20,7 @@ from loadgen.errors import LocalLimitError, UsageError
 from loadgen.net import backends, timestamps
 from loadgen.net.address import Endpoint
 from loadgen.net.clock import NEVER_NS, Clock
-from loadgen.net.dialer import SocketDialer
+from loadgen.net.dialer import EndpointDialer
 from loadgen.plan import Plan
 from loadgen.plan.arrivals import Arrivals
 from loadgen.plan.think_time import ThinkTime
@@ -34,7 +34,7 @@ _UNIX_CONNECT_RATE_PER_S: Final = 10_000
 def assemble(
     plan: Plan,
     backend: str,
-    dialer: SocketDialer,
+    dialer: EndpointDialer,
     recorder: Recorder,
     clock: Clock,
     model: LoadModel | None = None,
@@ -55,6 +55,7 @@ def _policy_of(plan: Plan, endpoint: Endpoint) -> ConnectionPolicy:
     return ConnectionPolicy(
         connect_interval_ns=0 if rate is None else round(NS_PER_S / rate),
         connect_timeout_ns=seconds_to_ns(plan.connect_timeout_s),
+        handshake_timeout_ns=seconds_to_ns(plan.handshake_timeout_s),
         io_timeout_ns=seconds_to_ns(plan.io_timeout_s),
         reply_timeout_ns=NEVER_NS
         if plan.reply_timeout_s is None

@@ -17,6 +17,7 @@ from loadgen.plan.user_arrivals import OfferedLoad
 from loadgen.results.connections import from_ledger
 from loadgen.results.delivered import Actual, ConnectionTimeRecord, Requested
 from loadgen.results.distribution import Distribution
+from loadgen.results.handshakes import TlsRecord
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.results.intervals import PackedIntervals
@@ -52,7 +53,7 @@ class RunSetup:
 class Border(NamedTuple):
     """Where the measured load begins or ends: what has been counted by then.
 
-    loop_stats: since the one before.
+    loop_stats: since the one before. handshakes_ns: what was spent on handshakes so far.
     """
 
     at_ns: int
@@ -60,6 +61,7 @@ class Border(NamedTuple):
     processor: ProcessorUse
     connection_time: ConnectionTime
     loop_stats: LoopStats
+    handshakes_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,7 @@ def build_record(run: RunSnapshot) -> RunRecord:
         failures=_failures(run),
         intervals=run.intervals,
         connections=_connections_record(run),
+        tls=_tls(run) if plan.is_secure else None,
     )
 
 
@@ -322,6 +325,19 @@ def _shared_pauses_s(run: RunSnapshot) -> float:
         return 0.0
     pauses, usual_ns = run.recorder.pauses, service.percentile(50)
     return ns_to_seconds(pauses.shared_with_server_ns(usual_ns, run.load_begin.at_ns))
+
+
+def _tls(run: RunSnapshot) -> TlsRecord:
+    tally = run.recorder.handshakes
+    return TlsRecord(
+        is_verified=not run.setup.plan.insecure,
+        full_ns=Distribution.of(tally.full),
+        resumed_ns=Distribution.of(tally.resumed),
+        versions=dict(tally.versions),
+        ciphers=dict(tally.ciphers),
+        protocols=dict(tally.protocols),
+        work_s=ns_to_seconds(run.load_end.handshakes_ns - run.load_begin.handshakes_ns),
+    )
 
 
 def _failures(run: RunSnapshot) -> list[FailureRecord]:

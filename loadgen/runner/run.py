@@ -24,15 +24,16 @@ from loadgen.net.pacing import least_timer_slack
 from loadgen.net.target import Target
 from loadgen.plan import Plan
 from loadgen.plan.payloads import PayloadQueue
+from loadgen.plan.redaction import as_recorded
 from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
 from loadgen.runner import probe
 from loadgen.runner.account import RunAccount
 from loadgen.runner.assembly import assemble, kernel_timestamps
 from loadgen.runner.build_record import RunSetup
+from loadgen.runner.own_server import serving
 from loadgen.runner.plan_dialer import dialer_of
 from loadgen.runner.probe import Probe
 from loadgen.runner.surroundings import Surroundings
-from loadgen.server.embedded import EmbeddedServer
 from loadgen.units import NS_PER_S, ns_to_seconds, seconds_to_ns
 
 INTERVAL_NS: Final = NS_PER_S
@@ -68,15 +69,16 @@ def run(
     conditions = [checks.parse_for(plan, text) for text in plan.checks]
     descriptors.ensure(plan.connections)
     conversation = Conversation.of(plan, queue or plan.queue())
-    run_of = functools.partial(_carry_out, plan, backend, conversation, surroundings)
+    run_of = functools.partial(_carry_out, backend, conversation, surroundings)
     if plan.target is None:
-        with EmbeddedServer() as server:
-            record = run_of(Target.parse(server.address), server.pid)
+        with serving(plan) as (server, trusting):
+            record = run_of(trusting, Target.parse(server.address), server.pid)
+        record = msgspec.structs.replace(record, plan=as_recorded(plan))
         counts = server.counts_if_known()
         target = msgspec.structs.replace(record.target, embedded=True, server=counts)
         record = msgspec.structs.replace(record, target=target)
     else:
-        record = run_of(Target.parse(plan.target))
+        record = run_of(plan, Target.parse(plan.target))
     record = msgspec.structs.replace(record, health=judging.judge(record))
     results = [checks.evaluate(check, record) for check in conditions]
     record = msgspec.structs.replace(record, checks=results)
@@ -86,10 +88,10 @@ def run(
 
 
 def _carry_out(
-    plan: Plan,
     backend: str,
     conversation: Conversation,
     surroundings: Surroundings,
+    plan: Plan,
     target: Target,
     embedded_pid: int | None = None,
 ) -> RunRecord:
@@ -178,7 +180,8 @@ class _Run:
         self.account.begin_opening(began_ns)
         pace_s = plan.connections / plan.connect_rate_per_s if plan.connect_rate_per_s else 0.0
         greeting_s = plan.io_timeout_s * len(plan.greeting_steps())
-        timeout_ns = seconds_to_ns(plan.connect_timeout_s)
+        handshake_s = plan.handshake_timeout_s if plan.is_secure else 0.0
+        timeout_ns = seconds_to_ns(plan.connect_timeout_s + handshake_s)
         longest_ns = timeout_ns + seconds_to_ns(pace_s + greeting_s)
         engine.add(self._conversation, plan.connections)
         self._observe()

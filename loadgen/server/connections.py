@@ -2,10 +2,14 @@
 
 import socket
 from collections import deque
+from collections.abc import Callable
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+
+Secure = Callable[[socket.socket], Any]
+"""Returns what stands above an accepted socket, and is used in its place."""
 
 BUFFER_BYTES: Final = 256 * 1024
 """Bytes that one read takes at most."""
@@ -28,7 +32,7 @@ class ServerCounts(msgspec.Struct, frozen=True):
 
 
 class ServerConnection:
-    """One accepted socket.
+    """One accepted socket, or what stands above it and takes its place.
 
     number: unique among the connections of a server.
     pending_bytes: received and not yet sent; is_blocked: the kernel did not take some of them.
@@ -41,7 +45,7 @@ class ServerConnection:
         *("recv_into", "send", "socket", "unsent"),
     )
 
-    def __init__(self, accepted: socket.socket, number: int) -> None:
+    def __init__(self, accepted: Any, number: int) -> None:
         self.socket = accepted
         self.number = number
         self.recv_into = accepted.recv_into
@@ -56,9 +60,15 @@ class ServerConnection:
 
 
 class ServerConnections:
-    """All open connections of a server, on ``selector``; its users add to ``bytes_*``."""
+    """All open connections of a server, on ``selector``; its users add to ``bytes_*``.
 
-    def __init__(self, selector: BaseSelector, *, is_tcp: bool) -> None:
+    secure: puts TLS above each; None if none is spoken.
+    """
+
+    def __init__(
+        self, selector: BaseSelector, secure: Secure | None = None, *, is_tcp: bool
+    ) -> None:
+        self._secure = secure
         self._selector = selector
         self._is_tcp = is_tcp
         self._open: set[ServerConnection] = set()
@@ -72,7 +82,8 @@ class ServerConnections:
     def admit(self, accepted: socket.socket) -> None:
         """Add a new connection, and wait for what it sends."""
         self.accepted += 1
-        peer = ServerConnection(accepted, self.accepted)
+        above = accepted if self._secure is None else self._secure(accepted)
+        peer = ServerConnection(above, self.accepted)
         self._open.add(peer)
         try:
             accepted.setblocking(False)

@@ -19,7 +19,7 @@ from typing import Final, Self
 from loadgen.errors import UsageError
 from loadgen.net import backends, pacing
 from loadgen.net.clock import monotonic_ns
-from loadgen.server.connections import ServerConnection, ServerConnections, ServerCounts
+from loadgen.server.connections import Secure, ServerConnection, ServerConnections, ServerCounts
 from loadgen.server.delayed import DelayedAnswers
 from loadgen.server.immediate import ImmediateAnswers
 from loadgen.server.listener import address_of, open_listener
@@ -35,6 +35,15 @@ _ACCEPTS_PER_TURN: Final = 64  # so that many new connections do not stop the tr
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _LONGEST_WAIT_S: Final = 3600.0  # the system calls refuse to wait for years
 _EXHAUSTED_PAUSE_S: Final = 1.0  # then an idle server tries again, even if no connection closed
+
+
+def _securing(options: ServerOptions) -> Secure | None:
+    """Return what puts TLS above an accepted socket. Raises UsageError."""
+    if not options.is_secure:
+        return None
+    from loadgen.server.certificate import securing  # noqa: PLC0415 - with OpenSSL
+
+    return securing(options)
 
 
 class EchoServer:
@@ -59,7 +68,7 @@ class EchoServer:
         self._listener = cleanup.enter_context(open_listener(options))
         if options.path:
             cleanup.callback(Path(options.path).unlink, missing_ok=True)
-        self.address = address_of(self._listener)
+        self.address = address_of(self._listener, is_secure=options.is_secure)
         # Where a wait counts in milliseconds, polling would take a core; answers are late instead.
         precision = "precise" if pacing.is_fine(self._selector) else "eco"
         self._wait_until = pacing.waiting(precision, self._selector, monotonic_ns)
@@ -70,7 +79,7 @@ class EchoServer:
         cleanup.enter_context(self._wake_receiver)
         cleanup.enter_context(self._wake_sender).setblocking(False)
         self._handlers: dict[int, Callable[[], None]] = {self._listener.fileno(): self._accept}
-        self._peers = ServerConnections(self._selector, is_tcp=not options.path)
+        self._peers = ServerConnections(self._selector, _securing(options), is_tcp=not options.path)
         self._due: list[tuple[int, int, ServerConnection]] = []
         self._answers = self._open_answers(cleanup)
         self._first_accepted_ns: int | None = None

@@ -55,12 +55,16 @@ def bind_socket(options: ServerOptions) -> socket.socket:
     return bound
 
 
-def address_of(bound: socket.socket) -> str:
-    """Return where ``bound`` can be reached, in the form that `Target.parse` reads."""
+def address_of(bound: socket.socket, *, is_secure: bool = False) -> str:
+    """Return where ``bound`` can be reached, in the form that `Target.parse` reads.
+
+    A UNIX socket has no form that says whether TLS is spoken.
+    """
     name = bound.getsockname()
     if isinstance(name, str):
         return str(Target(path=str(Path(name).absolute())))
-    return str(Endpoint(bound.family, name))
+    plain = str(Endpoint(bound.family, name))
+    return f"tls://{plain}" if is_secure else plain
 
 
 def _resolve(options: ServerOptions) -> tuple[int, Any]:

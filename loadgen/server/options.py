@@ -17,7 +17,9 @@ class ServerOptions:
     Each answer is sent ``delay`` after the arrival of its request; ``seed`` is that of random
     delays. During each of ``stalls`` nothing is accepted, read or sent. The residence time of every
     message is written to the file ``ledger``. A ``sink`` never answers. With ``processes`` above 1
-    the port is shared by SO_REUSEPORT (socket(7)), and so is the residence log.
+    the port is shared by SO_REUSEPORT (socket(7)), and so is the residence log. With a certificate
+    ``tls_cert``, whose key is in ``tls_key`` or in the same file, TLS is spoken; clients then need
+    a certificate that ``tls_client_ca`` has signed, if that is given.
     """
 
     host: str = "127.0.0.1"
@@ -31,6 +33,9 @@ class ServerOptions:
     sink: bool = False
     backlog: int = 4096
     backend: str = "auto"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -49,6 +54,11 @@ class ServerOptions:
             )
         if self.sink and self.is_timed:
             raise UsageError("--sink: it answers nothing; leave out --delay and --ledger")
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it speaks TLS."""
+        return self.tls_cert is not None
 
     @property
     def is_timed(self) -> bool:

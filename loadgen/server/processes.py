@@ -38,7 +38,7 @@ class ServerProcesses:
         self._ends: set[int] = set()
         # Bound but not listening, it gets no connection; it only keeps the port.
         self._reserved = bind_socket(options)
-        self.address = address_of(self._reserved)
+        self.address = address_of(self._reserved, is_secure=options.is_secure)
         port = self._reserved.getsockname()[1]
         context = multiprocessing.get_context("spawn")  # safe whatever threads there are here
         stop_reader, self._stop_writer = context.Pipe(duplex=False)

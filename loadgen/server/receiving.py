@@ -14,12 +14,13 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 from loadgen.net import timestamps
 
-Receive = Callable[[socket.socket, list[bytearray]], tuple[int, int]]
-"""Takes a socket and one buffer; returns the bytes read and when, by `time.monotonic_ns`, the last
-of them arrived. Raises OSError as ``recv_into`` does."""
+Receive = Callable[[Any, list[bytearray]], tuple[int, int]]
+"""Takes a socket, or what stands above it, and one buffer; returns the bytes read and when, by
+`time.monotonic_ns`, the last of them arrived. Raises OSError as ``recv_into`` does."""
 
 
 def receive_from(listener: socket.socket, cleanup: contextlib.ExitStack) -> Receive:
@@ -36,13 +37,13 @@ def receive_from(listener: socket.socket, cleanup: contextlib.ExitStack) -> Rece
     return _receive_now
 
 
-def _receive_now(connection: socket.socket, buffers: list[bytearray]) -> tuple[int, int]:
+def _receive_now(connection: Any, buffers: list[bytearray]) -> tuple[int, int]:
     return connection.recv_into(buffers[0]), time.monotonic_ns()
 
 
-def _receive_stamped(connection: socket.socket, buffers: list[bytearray]) -> tuple[int, int]:
+def _receive_stamped(connection: Any, buffers: list[bytearray]) -> tuple[int, int]:
     received, ancillary, _, _ = connection.recvmsg_into(buffers, timestamps.ANCILLARY_BYTES)
     stamp_ns = timestamps.stamp_of(ancillary)
     # The wall clock first: a pause between the two makes the arrival later, never earlier.
-    age_ns = 0 if stamp_ns == timestamps.MISSING else max(0, time.time_ns() - stamp_ns)
+    age_ns = 0 if stamp_ns <= 0 else max(0, time.time_ns() - stamp_ns)
     return received, time.monotonic_ns() - age_ns

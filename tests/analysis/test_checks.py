@@ -14,6 +14,7 @@ from records import (
     requested,
     spread,
     timestamps,
+    tls,
 )
 
 from loadgen.analysis.checks import (
@@ -21,6 +22,7 @@ from loadgen.analysis.checks import (
     evaluate,
     parse,
     parse_all,
+    parse_for,
 )
 from loadgen.analysis.metrics import (
     ConnectionCount,
@@ -234,11 +236,17 @@ class TestTimes:
         record = closed_loop(connect_latency_ns=distribution())
         assert answer("connect_max<5ms", record).reason == "nothing was measured"
 
+    def test_of_handshakes_are_there_where_tls_is_spoken(self) -> None:
+        assert outcome("handshake_max<5ms", closed_loop(tls=tls())) == "passed"
+        assert "no TLS is spoken" in answer("handshake_max<5ms", closed_loop()).reason
+        with pytest.raises(UsageError, match="no TLS is spoken"):
+            parse_for(plan(), "handshake_max<5ms")
+
 
 EVERY_TIME = {
     "service",
     *("response", "schedule_lag", "blocked", "generator_lag"),
-    *("receive_lag", "user_space", "connect"),
+    *("receive_lag", "user_space", "connect", "handshake"),
 }
 
 
@@ -252,22 +260,25 @@ class TestVerdicts:
         [
             ("valid", set()),
             ("server-bound", set()),
-            ("busy", {"user_space"}),
-            ("generator-bound", {"response", "schedule_lag", "blocked", "user_space"}),
+            ("busy", {"user_space", "handshake"}),
+            (
+                "generator-bound",
+                {"response", "schedule_lag", "blocked", "user_space", "handshake"},
+            ),
             ("inconclusive", EVERY_TIME),
         ],
     )
     def test_take_the_meaning_from_some_times(self, verdict: Verdict, doubts: set[str]) -> None:
-        assert doubted(open_loop(health=judged(verdict))) == doubts
+        assert doubted(open_loop(health=judged(verdict), tls=tls())) == doubts
 
     @pytest.mark.parametrize(
         ("verdict", "doubts"),
         [
             ("valid", set()),
-            ("busy", {"user_space", "service", "response"}),
+            ("busy", {"user_space", "service", "response", "handshake"}),
             (
                 "generator-bound",
-                {"response", "schedule_lag", "blocked", "user_space", "service"},
+                {"response", "schedule_lag", "blocked", "user_space", "service", "handshake"},
             ),
         ],
     )
@@ -275,7 +286,10 @@ class TestVerdicts:
         self, verdict: Verdict, doubts: set[str]
     ) -> None:
         record = open_loop(
-            health=judged(verdict), receive_lag_ns=None, timestamps=timestamps(mode="user")
+            health=judged(verdict),
+            receive_lag_ns=None,
+            timestamps=timestamps(mode="user"),
+            tls=tls(),
         )
         assert doubted(record) == doubts | {"receive_lag"}
 
@@ -359,6 +373,11 @@ class TestErrors:
         assert answer("errors<=5%", self.RECORD).measured == "5 % (5 of 100)"
         assert outcome("errors<=5%", self.RECORD) == "passed"
         assert outcome("errors<4.9%", self.RECORD) == "failed"
+
+    def test_failed_handshakes_were_tried_and_came_to_no_message(self) -> None:
+        failures = [failure(Phase.SECURE, Cause.CERTIFICATE, count=50)]
+        record = closed_loop(failures=failures, actual=long(submitted=50))
+        assert answer("errors<1%", record).measured == "50 % (50 of 100)"
 
     def test_have_no_share_where_nothing_was_tried(self) -> None:
         record = closed_loop(failures=FAILURES[-1:], actual=long(submitted=0))

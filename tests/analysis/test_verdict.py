@@ -17,6 +17,7 @@ from records import (
     requested,
     spread,
     timestamps,
+    tls,
 )
 from verdicts import found, long, seen
 
@@ -38,6 +39,35 @@ ONE_WAY: dict[str, Any] = {
 
 def waiting(share: float, **changes: Any) -> Any:
     return generator(polls=10_000, waiting_share=share, **changes)
+
+
+class TestHandshakes:
+    """TLS handshakes are work of the generator."""
+
+    @pytest.mark.parametrize(
+        ("work_s", "waited", "verdict", "codes"),
+        [
+            (1.9, 0.05, "generator-bound", ["generator-saturated"]),
+            (6.0, 0.05, "generator-bound", ["generator-saturated", "handshakes"]),
+            (4.0, 0.20, "busy", ["generator-busy", "handshakes"]),
+            (2.5, 0.60, "valid", ["handshakes"]),
+        ],
+    )
+    def test_that_take_much_of_the_time_are_named_beside_the_verdict(
+        self, work_s: float, waited: float, verdict: Verdict, codes: list[str]
+    ) -> None:
+        record = closed_loop(generator=waiting(waited), tls=tls(work_s=work_s))
+        assert seen(record) == (verdict, codes)
+
+    def test_are_told_with_their_figures(self) -> None:
+        finding = found(closed_loop(generator=waiting(0.05), tls=tls(work_s=6.0)))["handshakes"]
+        assert finding.evidence.startswith(
+            "the generator spent 60 % of the time on its side of TLS handshakes (3 full, 0 resumed"
+        )
+        assert "--tls-resume" in finding.advice
+        resuming = tls(work_s=6.0, resumed_ns=spread(US, US, US))
+        finding = found(closed_loop(generator=waiting(0.05), tls=resuming))["handshakes"]
+        assert "--tls-resume" not in finding.advice
 
 
 class TestRunsThatWereMeasured:

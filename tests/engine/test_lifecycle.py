@@ -5,7 +5,7 @@ import pytest
 from loadgen.engine.lifecycle import Event, State, advance
 from loadgen.errors import LoadgenBug
 
-LIVE = {State.CONNECTING, State.GREETING, State.READY, State.DRAINING}
+LIVE = {State.CONNECTING, State.SECURING, State.GREETING, State.READY, State.DRAINING}
 ENDED = {State.CLOSED, State.FAILED}
 
 
@@ -26,11 +26,11 @@ def test_only_a_state_without_a_socket_connects() -> None:
     assert transitions_of(Event.CONNECT) == dict.fromkeys({State.NEW, *ENDED}, State.CONNECTING)
 
 
-def test_only_a_connecting_or_greeting_connection_comes_up() -> None:
-    assert transitions_of(Event.GREET) == {State.CONNECTING: State.GREETING}
-    assert transitions_of(Event.COME_UP) == dict.fromkeys(
-        {State.CONNECTING, State.GREETING}, State.READY
-    )
+def test_a_connection_may_shake_hands_and_may_greet_in_that_order_before_it_comes_up() -> None:
+    connected = {State.CONNECTING, State.SECURING}
+    assert transitions_of(Event.SECURE) == {State.CONNECTING: State.SECURING}
+    assert transitions_of(Event.GREET) == dict.fromkeys(connected, State.GREETING)
+    assert transitions_of(Event.COME_UP) == dict.fromkeys({*connected, State.GREETING}, State.READY)
 
 
 def test_only_a_ready_connection_drains() -> None:

@@ -27,7 +27,7 @@ class LongestPlan(Plan, frozen=True, kw_only=True):
         str, MESSAGE, Option("--way", one_of("NAME", "GET", "PUT"), "the way"), InLocust()
     ] = "GET"
     rest: Annotated[bytes | None, MESSAGE, Option("--rest", BYTES, "what follows")] = None
-    ca_file: Annotated[str | None, MESSAGE, Option("--ca-file", NAME, "whom to trust")] = None
+    notes_file: Annotated[str | None, MESSAGE, Option("--notes-file", NAME, "what to note")] = None
     is_trusting: Annotated[
         bool,
         MESSAGE,

@@ -13,6 +13,7 @@ from loadgen.plan.payloads import SizePayload
 from loadgen.results.delivered import Actual, Requested
 from loadgen.results.distribution import Distribution
 from loadgen.results.environment import Environment
+from loadgen.results.handshakes import TlsRecord
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import GeneratorRecord, TimestampsRecord
 from loadgen.results.intervals import IntervalRecord
@@ -216,6 +217,19 @@ def timestamps(**changes: Any) -> TimestampsRecord:
 
 def generator(**changes: Any) -> GeneratorRecord:
     return msgspec.structs.replace(HEALTHY.generator, **changes)
+
+
+def tls(**changes: Any) -> TlsRecord:
+    """What a run of three full handshakes records."""
+    kinds: dict[str, Any] = {"versions": {"TLSv1.3": 3}, "ciphers": {"AES": 3}, "protocols": {}}
+    whole = TlsRecord(
+        is_verified=True,
+        full_ns=distribution(1_000_000, 2_000_000, 3_000_000),
+        resumed_ns=distribution(),
+        work_s=0.001,
+        **kinds,
+    )
+    return msgspec.structs.replace(whole, **changes)
 
 
 def plan(**changes: Any) -> Plan:

@@ -149,6 +149,7 @@ class Wire:
         channel.interest = interest
         if interest == NOTHING and connection.state is State.CONNECTING:
             connection.note_connected(self.clock())
+            connection.note_up()
             if connection.conversation.greeting:
                 connection.greet(self.clock, self).begin()
                 return

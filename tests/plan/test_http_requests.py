@@ -165,8 +165,14 @@ class TestRefusals:
             ({"fail_status": "6xx"}, "--fail-status: '6xx' is not accepted"),
             ({"connect_to": "a:b"}, "write HOST1:PORT1:HOST2:PORT2"),
             ({"connect_to": ":::70000"}, "write HOST1:PORT1:HOST2:PORT2"),
-            ({"method": "GET", "target": "a:1"}, "--method goes with a target of http:// or https://"),
-            ({"headers": ("A: b",), "target": "a:1"}, "--header goes with a target of http://, https://, ws:// or wss://"),
+            (
+                {"method": "GET", "target": "a:1"},
+                "--method goes with a target of http:// or https://",
+            ),
+            (
+                {"headers": ("A: b",), "target": "a:1"},
+                "--header goes with a target of http://, https://, ws:// or wss://",
+            ),
             ({"body": b"b", "target": "redis://a"}, "--body goes with a target of http"),
             ({"fail_status": "404", "reply": "eof"}, "--fail-status goes with --reply http"),
         ],

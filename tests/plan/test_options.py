@@ -76,7 +76,7 @@ class TestEveryShapeOfField:
             ("--way PUT", {"way": "PUT"}),
             (r"--rest 'a\r\n'", {"rest": b"a\r\n"}),
             (r"--raw --rest 'a\r' --payload-lines f", {"rest": rb"a\r"}),
-            ("--ca-file ca.pem", {"ca_file": "ca.pem"}),
+            ("--notes-file notes.txt", {"notes_file": "notes.txt"}),
             ("--no-trusting", {"is_trusting": False}),
             ("", {"is_trusting": True, "notes": (), "rest": None}),
         ],

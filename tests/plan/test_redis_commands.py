@@ -143,7 +143,7 @@ class TestRefuses:
             ({"target": "redis://h/zero"}, "such as /2"),
             ({"target": "redis://h/0?x=1"}, "such as /2"),
             ({"target": "127.0.0.1:1", "commands": ("GET a",)}, "redis:// or rediss://"),
-            ({"target": None, "resp3": True}, "redis:// or rediss://"),
+            ({"target": "tcp://h:1", "resp3": True}, "redis:// or rediss://"),
         ],
     )
     def test_what_cannot_be_meant(self, fields: dict[str, Any], advice: str) -> None:

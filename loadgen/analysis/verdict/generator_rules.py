@@ -31,6 +31,10 @@ LATE_NS: Final = 1_000_000
 """Half of the messages leave later than this only where there is a queue: the coarsest timer rounds
 up to a millisecond."""
 
+MUCH_HANDSHAKING: Final = 0.20
+"""A generator that spends this share of its time on handshakes does little else: about as much
+again goes to the kernel, for the connects and packets of the same connections."""
+
 BURSTY: Final = 3.0
 """Variation of the times between sends: 0 if even, 1 if random; bursts of n messages have n - 1."""
 
@@ -62,6 +66,24 @@ def saturation(record: RunRecord) -> RuleResults:
     elif by_waiting == "busy":
         advice = "leave the tail of user-space latency alone, or ask for less"
         yield RuleResult.of(by_waiting, "generator-busy", evidence, advice)
+
+
+def handshakes(record: RunRecord) -> RuleResults:
+    """Report a generator that spent much of its time on TLS handshakes, which are its own work."""
+    tls, actual = record.tls, record.actual
+    if tls is None or not actual.duration_s or tls.work_s < MUCH_HANDSHAKING * actual.duration_s:
+        return
+    by_waiting = _verdict_on_waiting(record.generator)
+    share = format_share(tls.work_s / actual.duration_s)
+    kinds = f"{format_count(tls.full_ns.count)} full, {format_count(tls.resumed_ns.count)} resumed"
+    advice = "keep connections for longer" + ("" if tls.resumed_ns.count else ", or --tls-resume")
+    yield RuleResult.of(
+        by_waiting if by_waiting in ("busy", "generator-bound") else "valid",
+        "handshakes",
+        f"the generator spent {share} of the time on its side of TLS handshakes ({kinds}, in all)",
+        "they are its own work, and their latency contains those of other connections; "
+        f"{advice}, or share the load between machines",
+    )
 
 
 def receive_lag(record: RunRecord) -> RuleResults:

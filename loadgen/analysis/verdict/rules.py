@@ -57,6 +57,7 @@ RULES: Final[tuple[Rule, ...]] = (
     pause_rules.shared_pauses,
     pause_rules.throttling,
     pause_rules.suspension,
+    generator_rules.handshakes,
     generator_rules.bursts,
     generator_rules.user_space,
 )

@@ -90,6 +90,7 @@ def _times(record: RunRecord) -> dict[str, Distribution | None]:
         "receive lag": record.receive_lag_ns,
         "user-space latency": record.user_space_latency_ns,
         "connect": record.connect_latency_ns,
+        "handshake": record.handshake_ns,
     }
 
 
