@@ -46,10 +46,10 @@ class Cause(enum.StrEnum):
     REPLY_TOO_LONG = "reply_too_long", "the reply is longer than --max-reply"
     REJECTED = "rejected", "the server rejected the message"
     UNEXPECTED_REPLY = "unexpected_reply", "the reply is none that --expect accepts"
-    HTTP_2XX = "status_2xx", "status 2xx"
-    HTTP_3XX = "status_3xx", "status 3xx"
-    HTTP_4XX = "status_4xx", "status 4xx"
-    HTTP_5XX = "status_5xx", "status 5xx"
+    STATUS_2XX = "status_2xx", "status 2xx"
+    STATUS_3XX = "status_3xx", "status 3xx"
+    STATUS_4XX = "status_4xx", "status 4xx"
+    STATUS_5XX = "status_5xx", "status 5xx"
     HTTP_IDLE_CLOSE = (
         "http_idle_close",
         "the server closed the idle connection as a request came that may not be repeated",

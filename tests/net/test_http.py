@@ -163,7 +163,7 @@ class TestKnownBytes:
             decoder = framing.decoder()
             assert fed(decoder, [OK + OK, LATER, OK, OK + LAST]) == [200, 200, 200, 200, 200, 404]
             assert decoder.closes
-            assert decoder.rejected == {Cause.HTTP_4XX: 1}
+            assert decoder.rejected == {Cause.STATUS_4XX: 1}
             assert fed(decoder, [OK]) == []  # behind the last response
 
     def test_mean_the_same_only_between_replies(self) -> None:

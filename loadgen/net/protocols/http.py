@@ -34,7 +34,12 @@ from loadgen.net.protocols.http_reader import ResponseReader, library
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """The methods whose requests may be sent again where a connection has ended (RFC 9110, 9.2.2)."""
 
-_CAUSES: Final = {2: Cause.HTTP_2XX, 3: Cause.HTTP_3XX, 4: Cause.HTTP_4XX, 5: Cause.HTTP_5XX}
+_CAUSES: Final = {
+    2: Cause.STATUS_2XX,
+    3: Cause.STATUS_3XX,
+    4: Cause.STATUS_4XX,
+    5: Cause.STATUS_5XX,
+}
 _STATUSES: Final = re.compile(r"[2-5]xx|[2-5]\d\d")
 _HIGHEST_STATUS: Final = 999
 
