@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadgen.analysis.metrics import (
+    DATAGRAM_FATES,
     ConnectionCount,
+    DatagramCount,
     ErrorCount,
     ErrorShare,
     MessageRate,
@@ -55,11 +57,12 @@ _PERCENTILE: Final = re.compile(r"p(?:(\d{1,2}(?:\.\d+)?)|99(\d+))", re.ASCII)
 _STATISTICS: Final = ("min", "mean", "p50", "p90", "p99", "p999", "max")
 _NAMES: Final = (
     *(f"{kind}_{statistic}" for kind in KINDS for statistic in _STATISTICS),
-    *("errors", "messages_per_s", "succeeded_per_s", "connections"),
+    *("errors", "messages_per_s", "succeeded_per_s", "connections", *DATAGRAM_FATES),
 )
 FIGURES: Final = (
     f"figures are {', '.join(KINDS)}, each with _min, _mean, _max or a percentile such as _p50 or "
-    "_p99.9; and errors, messages_per_s, succeeded_per_s, connections"
+    "_p99.9; and errors, messages_per_s, succeeded_per_s, connections; with udp:// lost, late, "
+    "duplicates, reordered"
 )
 
 
@@ -82,7 +85,8 @@ def parse(text: str, option: str = "--check") -> Check:
     Figures are ``service_``, ``response_``, ``schedule_lag_``, ``blocked_``, ``generator_lag_``,
     ``receive_lag_``, ``user_space_`` and ``connect_`` with min, mean, max or a percentile (``p50``,
     ``p99.9`` or ``p999``), whose limits are durations; ``errors``, a count or a share;
-    ``messages_per_s``; ``succeeded_per_s``, without those rejected; ``connections``.
+    ``messages_per_s``; ``succeeded_per_s``, without those rejected; ``connections``; of datagrams
+    ``lost``, ``late``, ``duplicates`` and ``reordered``, counts or shares.
 
     Raises UsageError, which names ``option``.
     """
@@ -100,7 +104,7 @@ def parse(text: str, option: str = "--check") -> Check:
 def parse_for(plan: Plan, text: str) -> Check:
     """Return the check that ``text`` means. Raises UsageError if ``plan`` cannot decide it, too."""
     parsed = parse(text)
-    if isinstance(parsed.figure, TimeMetric):
+    if isinstance(parsed.figure, TimeMetric | DatagramCount):
         reason = parsed.figure.absence_in(plan)
         if reason:
             raise UsageError.of("--check", text, reason)
@@ -135,7 +139,11 @@ def _figure_and_limit(name: str, limit: str) -> tuple[Metric, float]:
     """Return the figure and its limit, in its unit. Raises ValueError with what is accepted."""
     match name:
         case "errors":
-            return _errors_and_limit(limit)
+            is_share, value = _share_or_count(limit)
+            return (ErrorShare() if is_share else ErrorCount()), value
+        case "lost" | "late" | "duplicates" | "reordered":
+            is_share, value = _share_or_count(limit)
+            return DatagramCount(name, is_share), value
         case "messages_per_s" | "succeeded_per_s":
             return MessageRate(name), parse_rate_per_s(limit)
         case "connections":
@@ -147,12 +155,13 @@ def _figure_and_limit(name: str, limit: str) -> tuple[Metric, float]:
             return figure, round(seconds * NS_PER_S)
 
 
-def _errors_and_limit(limit: str) -> tuple[Metric, float]:
+def _share_or_count(limit: str) -> tuple[bool, float]:
+    """Return whether ``limit`` is a share, and its value. Raises ValueError."""
     share = _SHARE.fullmatch(limit)
     if share is not None and float(share[1]) <= 100:
-        return ErrorShare(), float(share[1]) / 100
+        return True, float(share[1]) / 100
     try:
-        return ErrorCount(), parse_count(limit)
+        return False, parse_count(limit)
     except ValueError:
         raise ValueError(ERRORS_FORM) from None
 

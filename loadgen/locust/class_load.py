@@ -112,7 +112,7 @@ class ClassLoad:
         self._counted = NONE
         plan = work.plan
         endpoints = resolve(work.target)
-        endpoint = _first(endpoints, plan.connect_timeout_s)
+        endpoint = _first(endpoints, plan.connect_timeout_s, work.target.socket_kind)
         with contextlib.ExitStack() as stack:
             why_not = stack.enter_context(kernel_timestamps(plan, endpoint, wall_ns))
             clock = None if why_not else WallClock(monotonic_ns, wall_ns)
@@ -302,8 +302,8 @@ class ClassLoad:
             self._account.end()
 
 
-def _first(endpoints: list[Endpoint], timeout_s: float) -> Endpoint:
+def _first(endpoints: list[Endpoint], timeout_s: float, kind: int) -> Endpoint:
     try:
-        return first_reachable(endpoints, timeout_s)
+        return first_reachable(endpoints, timeout_s, kind)
     except UnreachableError:
         return endpoints[0]  # it may come up later, and users retry

@@ -57,19 +57,24 @@ def resolve(target: Target) -> list[Endpoint]:
     if target.is_unix:
         return [Endpoint(socket.AF_UNIX, unescaped(target.path))]
     try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(target.host, target.port, type=target.socket_kind)
     except (OSError, UnicodeError) as error:
         why = reason(error) if isinstance(error, OSError) else "it is not a valid host name"
         raise UnreachableError(f"cannot resolve {quoted(target.host)}: {why}") from None
     return [Endpoint(family, address) for family, _, _, _, address in found]
 
 
-def first_reachable(endpoints: list[Endpoint], patience_s: float) -> Endpoint:
+def first_reachable(
+    endpoints: list[Endpoint], patience_s: float, kind: int = socket.SOCK_STREAM
+) -> Endpoint:
     """Return the first of ``endpoints`` that accepts a connection, or the only one there is.
 
     ``localhost`` is ::1 and 127.0.0.1, and many servers listen on one of them only. The attempt
     costs the server a connection that is closed at once. Raises UnreachableError if none accepts
     within ``patience_s`` seconds, which they share.
+
+    Sockets of the ``kind`` SOCK_DGRAM are accepted by nobody, and only a datagram of the load could
+    be answered: then it is the first that there is a route to (connect(2)); nothing is sent.
     """
     if len(endpoints) == 1:
         return endpoints[0]
@@ -77,7 +82,7 @@ def first_reachable(endpoints: list[Endpoint], patience_s: float) -> Endpoint:
     share_s = min(patience_s, _LONGEST_PROBE_S) / len(endpoints)
     for endpoint in endpoints:
         try:
-            with socket.socket(endpoint.family, socket.SOCK_STREAM) as probe:
+            with socket.socket(endpoint.family, kind) as probe:
                 probe.settimeout(share_s)
                 probe.connect(endpoint.address)
                 refuse_self_connection(probe)

@@ -104,6 +104,11 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ),
     ] = None
 
+    @property
+    def is_datagram(self) -> bool:
+        """Whether each message is a datagram (UDP)."""
+        return self.target is not None and Target.parse(self.target).is_datagram
+
     def _check_target(self) -> None:
         if self.target is not None:
             Target.parse(self.target)

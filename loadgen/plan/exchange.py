@@ -5,6 +5,7 @@ import msgspec
 from loadgen.errors import UsageError
 from loadgen.net import protocols
 from loadgen.net.protocols.base import NO_LIMIT_BYTES
+from loadgen.net.protocols.datagrams import EchoedDatagram
 from loadgen.net.target import Target
 from loadgen.plan.applications import APPLICATIONS
 from loadgen.plan.applications.base import Application, Greeting
@@ -58,6 +59,8 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for application in APPLICATIONS.values():
             if form in application.forms:
                 return application.framing(self, form)
+        if self.is_datagram and form == "echo":
+            return EchoedDatagram(verify=self.verify)
         if self.verify and form == "echo":
             return protocols.Echo(verify=True)
         limit = NO_LIMIT_BYTES if self.max_reply_bytes is None else self.max_reply_bytes

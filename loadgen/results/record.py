@@ -10,7 +10,8 @@ loadgen.run/2   the four times of a message, and what is computed from them; the
                 null by default; a second form of ``intervals``, packed
                 (`loadgen.results.intervals.PackedIntervals`), beside the list; ``redact`` in the
                 plan, with a redacted form of payloads and first message; ``rejected`` of the load
-                and of intervals, 0 by default, and failures of the phase ``reply``.
+                and of intervals, 0 by default, and failures of the phase ``reply``;
+                ``datagrams``, null by default.
 """
 
 import gc
@@ -40,6 +41,7 @@ from loadgen.quantities import (
     Text,
     Texts,
 )
+from loadgen.results.datagrams import DatagramsRecord
 from loadgen.results.distribution import Distribution
 from loadgen.results.environment import Environment
 from loadgen.results.histogram import Histogram
@@ -303,6 +305,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     health: null until the record is judged. probe, monitor: null if there was none.
     workers: the processes that carried it out together (`loadgen.analysis.merge`); empty for one
     process. team: which workers were expected and which were absent; null if not recorded.
+    datagrams: what became of them; null for streams.
     """
 
     started_at: Moment
@@ -327,6 +330,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
         default_factory=list
     )
     team: TeamRecord | None = None
+    datagrams: DatagramsRecord | None = None
 
     @property
     def latency(self) -> Histogram:

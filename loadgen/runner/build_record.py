@@ -30,6 +30,7 @@ from loadgen.results.record import (
 )
 from loadgen.runner import environment
 from loadgen.runner.cpu_time import ProcessorUse
+from loadgen.runner.datagram_books import datagrams_record
 from loadgen.units import ns_to_seconds
 
 
@@ -127,6 +128,7 @@ def build_record(run: RunSnapshot) -> RunRecord:
         failures=_failures(run),
         intervals=run.intervals,
         connections=_connections_record(run),
+        datagrams=datagrams_record(run.connections, run.cut_off),
     )
 
 

@@ -3,6 +3,7 @@
 from loadgen.net.address import Endpoint
 from loadgen.net.dialer import SocketDialer, SocketFactory
 from loadgen.net.transport import SocketOptions
+from loadgen.net.udp import UdpDialer
 from loadgen.net.unpatched import original
 from loadgen.plan import Plan
 
@@ -17,4 +18,5 @@ def dialer_of(
         receive_buffer_bytes=plan.receive_buffer_bytes,
         stamp_every=plan.timestamp_sample if stamped else 0,
     )
-    return SocketDialer(endpoint, options, factory or original("socket", "socket"))
+    kind = UdpDialer if plan.is_datagram else SocketDialer
+    return kind(endpoint, options, factory or original("socket", "socket"))
