@@ -115,8 +115,9 @@ class Records(Protocol):
 class MessageChannel(Channel, Protocol):
     """A channel that messages pass, and their replies. Its counts continue on a new transport.
 
-    submitted_ns: the time just before the last send. is_ending: whether the transport ends with the replies so far. is_queued: whether an open loop
-    has it among its free channels. generation: how many transports it has had.
+    submitted_ns: the time just before the last send. is_ending: whether the transport ends with the
+    replies so far. is_queued: whether an open loop has it among its free channels. generation: how
+    many transports it has had.
     """
 
     submitted_ns: int

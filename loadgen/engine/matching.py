@@ -22,6 +22,8 @@ MOST_LOST: Final = 4096
 """The numbers of so many lost messages are kept on each connection, to know them when they are
 late; a reply to an older one is unmatched."""
 
+_NONE: Final = -1  # the number of a datagram that is too short for one
+
 
 @dataclass(slots=True)
 class DatagramTally:
@@ -156,7 +158,7 @@ class Numbered:
 
     def match(self, reply: memoryview) -> Sent | None:
         """Return the message of that number; None if it is late, a duplicate, or no number."""
-        number = int.from_bytes(reply[:NUMBER_BYTES])
+        number = int.from_bytes(reply[:NUMBER_BYTES]) if len(reply) >= NUMBER_BYTES else _NONE
         sent = self._in_flight.pop(number, None)
         if sent is not None:
             if number > self._highest:
@@ -164,7 +166,7 @@ class Numbered:
             else:
                 self._tally.reordered += 1
             return sent
-        if len(reply) < NUMBER_BYTES or not self._known_from <= number < self._next:
+        if not self._known_from <= number < self._next:
             self._tally.unmatched += 1
         elif number in self._lost:
             del self._lost[number]

@@ -1,7 +1,6 @@
 """Targets as text: URLs whose scheme names what is spoken there, and shorter forms of TCP."""
 
 import re
-import socket
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -116,11 +115,6 @@ class Target(NamedTuple):
     def is_datagram(self) -> bool:
         """Whether it is spoken to in datagrams (UDP), and not by a stream."""
         return self.scheme.application == "datagrams"
-
-    @property
-    def socket_kind(self) -> int:
-        """The type of its sockets (socket(2))."""
-        return socket.SOCK_DGRAM if self.is_datagram else socket.SOCK_STREAM
 
     @property
     def authority(self) -> str:
