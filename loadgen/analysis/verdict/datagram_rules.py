@@ -27,11 +27,13 @@ def lost(record: RunRecord) -> RuleResults:
         return
     share = found.in_vain / found.sent
     late = f", {format_count(found.late)} of them came later" if found.late else ""
+    is_exact = record.plan.is_one_way or found.duplicates is not None
+    doubt = "" if is_exact else "; only --reply sequence tells late replies from the next ones"
     yield RuleResult.of(
         "server-bound" if share > TOLERANCE else "valid",
         "datagrams-lost",
         f"{format_count(found.in_vain)} of {format_count(found.sent)} datagrams "
         f"({format_share(share)}) had no reply in time{late}",
         "the network or the server has dropped them, or was too slow: the highest percentiles are "
-        "unknown; --io-timeout waits longer for each",
+        f"unknown; --io-timeout waits longer for each{doubt}",
     )
