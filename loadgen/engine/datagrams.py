@@ -18,19 +18,28 @@ wall clock that is set is one such difference, and soon forgotten.
 """
 
 import errno
-from typing import Any, Final
+import sys
+from typing import Final
 
 from loadgen.engine.channel import Host, Records
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.matching import DatagramTally, InOrder, Matching, Numbered, Sent
-from loadgen.engine.rows import INDEX_MASK, group_of
+from loadgen.engine.matching import DatagramTally, InOrder, Matching, Numbered
+from loadgen.engine.rows import INDEX_MASK, RecordReplies, group_of
 from loadgen.net.clock import Clock
 from loadgen.net.dialer import Dialer
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.net.protocols import Decoder, FramingError
 from loadgen.net.protocols.datagrams import Datagram
 from loadgen.net.timestamps import ANCILLARY_BYTES, NOT_ASKED, stamp_of
-from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport
+from loadgen.net.transport import (
+    NOTHING,
+    READ,
+    READ_AND_WRITE,
+    ReceiveInto,
+    ReceiveMessageInto,
+    Send,
+    Transport,
+)
 from loadgen.net.udp import UdpTransport
 
 AT_ONCE: Final = 16
@@ -45,20 +54,24 @@ _FULL: Final = (errno.ENOBUFS, errno.ENOMEM)
 class DatagramChannel:
     """The messages of one connection, each a datagram of its own; see `MessageChannel`.
 
-    tally: what became of them.
-    numbered: whether replies are matched by number.
+    tally: what became of them. is_numbered: whether replies are matched by number.
     """
 
     __slots__ = (
-        *("_answered", "_bytes_received", "_bytes_sent", "_clock", "_conversation", "_decoder"),
-        *("_has_news", "_host", "_is_begun", "_is_blocked", "_is_paused", "_is_scheduled"),
-        *("_jitter_16ths", "_left", "_matching", "_overdue_ns", "_position", "_records"),
-        *("_stamp_every", "_submitted", "_transit_ns", "_unsent", "_unstamped_left", "generation"),
-        *("in_flight", "interest", "is_ending", "is_queued", "origin", "submitted_ns", "tally"),
-        *("_dropped", "transport"),
+        *("_add", "_answered", "_bytes_received", "_bytes_sent", "_clock", "_conversation"),
+        *("_decoder", "_dropped", "_has_news", "_host", "_is_begun", "_is_blocked", "_is_paused"),
+        *("_is_scheduled", "_is_stamped", "_jitter_16ths", "_left", "_match", "_matching", "_only"),
+        *("_overdue_ns", "_position", "_push", "_receive_into", "_receive_message_into"),
+        *("_record", "_records", "_submitted", "_transit_ns", "_unsent", "_unstamped_after"),
+        *("_unstamped_left", "generation", "in_flight", "interest", "is_ending", "is_numbered"),
+        *("is_queued", "origin", "submitted_ns", "tally", "transport"),
     )
 
     _records: Records
+    _record: RecordReplies
+    _receive_into: ReceiveInto
+    _receive_message_into: ReceiveMessageInto
+    _push: Send
 
     def __init__(
         self,
@@ -76,16 +89,23 @@ class DatagramChannel:
         self.in_flight = self.generation = self.submitted_ns = 0
         self.is_ending = self.is_queued = False
         self.tally = DatagramTally()
+        self.is_numbered = numbered
         self._matching: Matching = (Numbered if numbered else InOrder)(self.tally)
+        self._match, self._add = self._matching.match, self._matching.add
         self._conversation = conversation
         self._clock = clock
         self._host = host
         self._decoder: Decoder | None = None
-        self._stamp_every = dialer.stamp_every
-        self._unstamped_left = self.index % self._stamp_every if self._stamp_every else 0
+        stamp_every = dialer.stamp_every
+        self._is_stamped = stamp_every > 0
+        self._unstamped_after = stamp_every - 1 if stamp_every else sys.maxsize
+        # Spreads the stamped replies over the connections.
+        self._unstamped_left = self.index % stamp_every if stamp_every else sys.maxsize
         self._left = conversation.messages
         self._submitted = self._answered = self._bytes_sent = self._bytes_received = 0
         self._position = self._dropped = 0
+        items = conversation.payloads.items
+        self._only = items[0] if len(items) == 1 else None  # the one that is sent again and again
         self._unsent: bytes | None = None  # taken from the payloads, and not sent yet
         self._is_begun = self._is_scheduled = self._is_blocked = self._is_paused = False
         self._has_news = False
@@ -102,6 +122,8 @@ class DatagramChannel:
         """Exchange messages through ``transport``, which is up, from now on."""
         self.transport = transport
         self.generation += 1
+        self._receive_into, self._receive_message_into = transport.recv_into, transport.recvmsg_into
+        self._push = transport.send
         framing = self._conversation.framing
         self._decoder = None if isinstance(framing, Datagram) else framing.decoder()
         self._transit_ns = None
@@ -112,6 +134,7 @@ class DatagramChannel:
     def begin(self, records: Records, *, scheduled: bool = False) -> None:
         """Begin or continue with the messages; if ``scheduled``, each waits for `submit`."""
         self._records = records
+        self._record = records.record
         self._is_scheduled = scheduled
         self._is_begun = True
 
@@ -131,19 +154,27 @@ class DatagramChannel:
         has_news, self._has_news = self._has_news, False
         overdue_ns = self._overdue_ns
         for _ in range(AT_ONCE if overdue_ns is None else _ALL):
+            stamp_ns = NOT_ASKED
             try:
-                size, stamp_ns = self._read(buffer)
+                if self._unstamped_left:
+                    size = self._receive_into(buffer)
+                    self._unstamped_left -= 1
+                else:
+                    size, ancillary, _, _ = self._receive_message_into((buffer,), ANCILLARY_BYTES)
+                    stamp_ns = stamp_of(ancillary)
+                    self._unstamped_left = self._unstamped_after
             except BlockingIOError:
                 break
             except OSError as error:
                 raise ConnectionFailed.of(Phase.RECEIVE, error) from error
             read_ns = self._clock()
             self._bytes_received += size
-            view = memoryview(buffer)[:size]
-            sent = self._matching.match(view)
+            sent = self._match(buffer, size)
             if sent is not None:
                 has_news = True
-                self._answer(sent, view, stamp_ns, read_ns)
+                if self._decoder is not None:
+                    self._judge(self._decoder, sent[2], memoryview(buffer)[:size], read_ns)
+                self._answer(sent[0], sent[1], stamp_ns, read_ns)
             if not self.in_flight and overdue_ns is None:
                 break  # nothing is awaited: spares a read that would find nothing
         if overdue_ns is not None:
@@ -155,32 +186,16 @@ class DatagramChannel:
             return has_news or lost > 0
         return has_news
 
-    def _read(self, buffer: bytearray) -> tuple[int, int]:
-        """Return the size of a datagram, and its stamp. Raises OSError."""
-        transport: Any = self.transport
-        if not self._stamp_every:
-            return transport.recv_into(buffer), NOT_ASKED
-        if self._unstamped_left:
-            size = transport.recv_into(buffer)
-            self._unstamped_left -= 1
-            return size, NOT_ASKED
-        size, ancillary, _, _ = transport.recvmsg_into((buffer,), ANCILLARY_BYTES)
-        self._unstamped_left = self._stamp_every - 1
-        return size, stamp_of(ancillary)
-
-    def _answer(self, sent: Sent, view: memoryview, stamp_ns: int, read_ns: int) -> None:
-        intended_ns, sent_ns, message = sent
+    def _answer(self, intended_ns: int, sent_ns: int, stamp_ns: int, read_ns: int) -> None:
         self.in_flight -= 1
         self._answered += 1
-        if self._decoder is not None:
-            self._judge(self._decoder, message, view, read_ns)
-        self._records.record((self.origin, 1, intended_ns, sent_ns, stamp_ns, read_ns))
-        if not self._stamp_every:
-            stamp_ns = read_ns
-        elif stamp_ns <= 0:
+        self._record((self.origin, 1, intended_ns, sent_ns, stamp_ns, read_ns))
+        if stamp_ns > 0:
+            read_ns = stamp_ns
+        elif self._is_stamped:
             return
-        transit_ns, before_ns = stamp_ns - sent_ns, self._transit_ns
-        self._transit_ns = transit_ns
+        transit_ns = read_ns - sent_ns
+        before_ns, self._transit_ns = self._transit_ns, transit_ns
         if before_ns is not None:
             self._jitter_16ths += abs(transit_ns - before_ns) - ((self._jitter_16ths + 8) >> 4)
 
@@ -223,7 +238,7 @@ class DatagramChannel:
         return self._wanted()
 
     def _wanted(self) -> int:
-        if self._is_blocked or self._is_pushing:
+        if self._is_blocked or (not self.in_flight and self._is_pushing):
             return READ_AND_WRITE
         return READ if self.in_flight or self._left else NOTHING
 
@@ -235,14 +250,11 @@ class DatagramChannel:
 
     def _send(self, intended_ns: int) -> None:
         """Send the next message. Raises ConnectionFailed."""
-        assert self.transport is not None
-        message = self._unsent
-        if message is None:
-            message = self._next()
-        datagram = self._matching.datagram(message)
+        message = self._only or self._unsent or self._next()
+        datagram = self._matching.datagram(message) if self.is_numbered else message
         self.submitted_ns = now_ns = self._clock()
         try:
-            self._bytes_sent += self.transport.send(datagram)
+            self._bytes_sent += self._push(datagram)
         except BlockingIOError:
             self._refuse(message)
             return
@@ -270,7 +282,7 @@ class DatagramChannel:
         if self._conversation.framing.one_way:
             self._answered += 1
         else:
-            self._matching.add(intended_ns, now_ns, message)
+            self._add((intended_ns, now_ns, message))
             self.in_flight += 1
 
     def _refuse(self, message: bytes) -> None:
@@ -319,6 +331,7 @@ class DatagramChannel:
         self._overdue_ns = None
         self._is_begun = self._is_blocked = False
         self.transport = None
+        del self._receive_into, self._receive_message_into, self._push
 
     # ---- counts ---------------------------------------------------------------------------
 
@@ -336,11 +349,6 @@ class DatagramChannel:
         """Datagrams that this machine has dropped on arrival, since nobody read them in time."""
         here = self.transport.dropped if isinstance(self.transport, UdpTransport) else 0
         return self._dropped + here
-
-    @property
-    def is_numbered(self) -> bool:
-        """Whether replies are matched by number."""
-        return isinstance(self._matching, Numbered)
 
     @property
     def jitter_ns(self) -> int | None:

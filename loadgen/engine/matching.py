@@ -11,10 +11,12 @@ reply to a message that had one is a duplicate. A reply is reordered if one to a
 sent later came before it (RFC 4737, 3.3, with the number of the message as sequence number).
 """
 
+import struct
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from loadgen.net.protocols.datagrams import NUMBER_BYTES
 
@@ -22,6 +24,7 @@ MOST_LOST: Final = 4096
 """The numbers of so many lost messages are kept on each connection, to know them when they are
 late; a reply to an older one is unmatched."""
 
+_NUMBER: Final = struct.Struct(">Q")
 _NONE: Final = -1  # the number of a datagram that is too short for one
 
 
@@ -42,12 +45,8 @@ class DatagramTally:
     send_refused: int = 0
 
 
-class Sent(NamedTuple):
-    """A message in flight. ``intended_ns`` is 0 in a closed loop."""
-
-    intended_ns: int
-    sent_ns: int
-    message: bytes
+Sent = tuple[int, int, bytes]
+"""A message in flight: (intended_ns, sent_ns, message). ``intended_ns`` is 0 in a closed loop."""
 
 
 class Matching(Protocol):
@@ -57,12 +56,16 @@ class Matching(Protocol):
         """Return the bytes to send for ``message``, the next one to be added."""
         ...
 
-    def add(self, intended_ns: int, sent_ns: int, message: bytes) -> None:
-        """Note a message that has been sent."""
+    @property
+    def add(self) -> Callable[[Sent], None]:
+        """Notes a message that has been sent."""
         ...
 
-    def match(self, reply: memoryview) -> Sent | None:
-        """Take out and return the message that ``reply`` answers; None if none waits for it."""
+    def match(self, reply: bytearray, size: int) -> Sent | None:
+        """Take out and return the message that the first ``size`` bytes of ``reply`` answer.
+
+        None if none waits for it.
+        """
         ...
 
     def give_up(self, sent_until_ns: int) -> int:
@@ -82,22 +85,19 @@ class Matching(Protocol):
 class InOrder:
     """A reply answers the oldest message in flight; counts in ``tally``."""
 
-    __slots__ = ("_in_flight", "_lost", "_tally")
+    __slots__ = ("_in_flight", "_lost", "_tally", "add")
 
     def __init__(self, tally: DatagramTally) -> None:
         self._tally = tally
         self._in_flight: deque[Sent] = deque()
         self._lost = 0  # on this socket
+        self.add: Callable[[Sent], None] = self._in_flight.append
 
     def datagram(self, message: bytes) -> bytes:
         """Return ``message``."""
         return message
 
-    def add(self, intended_ns: int, sent_ns: int, message: bytes) -> None:
-        """Note a message that has been sent."""
-        self._in_flight.append(Sent(intended_ns, sent_ns, message))
-
-    def match(self, reply: memoryview) -> Sent | None:
+    def match(self, reply: bytearray, size: int) -> Sent | None:
         """Return the oldest; without one, the reply is late, if any may be."""
         if self._in_flight:
             return self._in_flight.popleft()
@@ -112,7 +112,7 @@ class InOrder:
     def give_up(self, sent_until_ns: int) -> int:
         """Lose the messages that were sent by then; return how many."""
         in_flight, count = self._in_flight, 0
-        while in_flight and in_flight[0].sent_ns <= sent_until_ns:
+        while in_flight and in_flight[0][1] <= sent_until_ns:
             in_flight.popleft()
             count += 1
         self._lost += count
@@ -127,7 +127,7 @@ class InOrder:
     @property
     def oldest_sent_ns(self) -> int:
         """When the oldest was sent; there is one."""
-        return self._in_flight[0].sent_ns
+        return self._in_flight[0][1]
 
 
 class Numbered:
@@ -149,16 +149,16 @@ class Numbered:
 
     def datagram(self, message: bytes) -> bytes:
         """Return ``message`` with its number."""
-        return self._next.to_bytes(NUMBER_BYTES) + message[NUMBER_BYTES:]
+        return _NUMBER.pack(self._next) + message[NUMBER_BYTES:]
 
-    def add(self, intended_ns: int, sent_ns: int, message: bytes) -> None:
+    def add(self, sent: Sent) -> None:
         """Note a message that has been sent."""
-        self._in_flight[self._next] = Sent(intended_ns, sent_ns, message)
+        self._in_flight[self._next] = sent
         self._next += 1
 
-    def match(self, reply: memoryview) -> Sent | None:
+    def match(self, reply: bytearray, size: int) -> Sent | None:
         """Return the message of that number; None if it is late, a duplicate, or no number."""
-        number = int.from_bytes(reply[:NUMBER_BYTES]) if len(reply) >= NUMBER_BYTES else _NONE
+        number: int = _NUMBER.unpack_from(reply)[0] if size >= NUMBER_BYTES else _NONE
         sent = self._in_flight.pop(number, None)
         if sent is not None:
             if number > self._highest:
@@ -179,7 +179,7 @@ class Numbered:
     def give_up(self, sent_until_ns: int) -> int:
         """Lose the messages that were sent by then; return how many."""
         in_flight, lost = self._in_flight, self._lost
-        overdue = [*takewhile(lambda each: in_flight[each].sent_ns <= sent_until_ns, in_flight)]
+        overdue = [*takewhile(lambda each: in_flight[each][1] <= sent_until_ns, in_flight)]
         for number in overdue:
             del in_flight[number]
             lost[number] = None
@@ -199,4 +199,4 @@ class Numbered:
     @property
     def oldest_sent_ns(self) -> int:
         """When the oldest was sent; there is one."""
-        return next(iter(self._in_flight.values())).sent_ns
+        return next(iter(self._in_flight.values()))[1]

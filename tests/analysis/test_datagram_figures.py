@@ -2,8 +2,9 @@
 
 from typing import Any
 
+import msgspec
 import pytest
-from records import at, closed_loop, datagrams, plan
+from records import at, closed_loop, datagrams, offered, open_loop, plan, spread
 from verdicts import found, seen
 
 import loadgen
@@ -35,6 +36,18 @@ class TestVerdict:
         assert seen(lossy(count)) == (verdict, ["datagrams-lost"])
         evidence = found(lossy(count))["datagrams-lost"].evidence
         assert plain(evidence).startswith(f"{count} of 10 000 datagrams")
+
+    def test_does_not_take_a_loss_for_a_server_that_falls_behind(self) -> None:
+        record = open_loop(
+            **offered(1_000, 1_000),
+            plan=plan(target="udp://192.0.2.1:53", reply="sequence", rate=1_000.0),
+            datagrams=datagrams(answered=9_500, lost=500),
+            service_time_ns=spread(1_000_000, 1_000_000, 1_000_000),
+        )
+        answered = msgspec.structs.replace(record.actual, messages_per_s=950.0)
+        assert seen(msgspec.structs.replace(record, actual=answered)) == (
+            *("server-bound", ["datagrams-lost"]),
+        )
 
     def test_points_to_numbers_where_there_are_none(self) -> None:
         numberless = lossy(50, reply="datagram", duplicates=None, reordered=None)
