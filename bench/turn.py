@@ -1,6 +1,7 @@
 """What loadgen itself does for a message, without the kernel: turns over sockets that do nothing.
 
-python -m bench.turn
+python -m bench.turn              replies of a known length
+python -m bench.turn --replies    beside them, those that must be looked at, of the same length
 """
 
 import argparse
@@ -19,20 +20,37 @@ from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
-from loadgen.net.protocols import Echo
+from loadgen.net.protocols import Delimiter, Fixed, Framing, LengthPrefix
 from loadgen.net.transport import SocketTransport
 from loadgen.plan.payloads import PayloadQueue
 
 CONNECTIONS = backends.TURN_EVENTS
 TURNS = 200
 ROUNDS = 15
+SIZE = 240
+"""Of the replies, in bytes."""
+MESSAGE = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+REPLIES: dict[str, tuple[Framing, bytes]] = {
+    "fixed": (Fixed(SIZE), bytes(SIZE)),
+    "delimiter": (Delimiter(b"\n"), bytes(SIZE - 1) + b"\n"),
+    "length": (LengthPrefix(2), (SIZE - 2).to_bytes(2) + bytes(SIZE - 2)),
+}
+"""Framings, and a reply of each."""
 
 
 class IdleSocket:
-    """Sends all and receives a whole buffer, at the cost of ``len``."""
+    """Sends all, at the cost of ``len``, and receives the same ``reply`` again and again."""
 
     send = staticmethod(len)
-    recv_into = staticmethod(len)
+
+    def __init__(self, reply: bytes) -> None:
+        self._reply, self._size = reply, len(reply)
+
+    def recv_into(self, buffer: bytearray) -> int:
+        """Return the size of a reply that is in ``buffer`` then."""
+        buffer[: self._size] = self._reply
+        return self._size
 
     def getsockopt(self, level: int, name: int) -> int:
         """Return 0: no error."""
@@ -52,15 +70,18 @@ class IdleSocket:
 
 
 class IdleDialer:
-    """Dials no server."""
+    """Dials no server; its transports receive ``reply``."""
 
     stamp_every = 0
 
     is_layered = False
 
+    def __init__(self, reply: bytes) -> None:
+        self._reply = reply
+
     def dial(self) -> SocketTransport:
         """Return a transport that is connected."""
-        return SocketTransport(IdleSocket())
+        return SocketTransport(IdleSocket(self._reply))
 
 
 class EverReady:
@@ -93,20 +114,24 @@ class EverReady:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code."""
-    argparse.ArgumentParser(prog="python -m bench.turn", description=__doc__).parse_args(arguments)
-    bare = _best_ns(_bare_turn())
-    own = _best_ns(_loadgen_turn())
-    print(f"a message, without the kernel: loadgen {own:.0f} ns, the barest loop {bare:.0f} ns")
+    parser = argparse.ArgumentParser(prog="python -m bench.turn", description=__doc__)
+    parser.add_argument("--replies", action="store_true", help="also replies that are looked at")
+    forms = tuple(REPLIES) if parser.parse_args(arguments).replies else ("fixed",)
+    bare = _best_ns([_bare_turn()])[0]
+    own = _best_ns([_loadgen_turn(*REPLIES[form]) for form in forms])
+    print(f"a message, without the kernel: loadgen {own[0]:.0f} ns, the barest loop {bare:.0f} ns")
+    for form, each in list(zip(forms, own, strict=True))[1:]:
+        print(f"{form:>10}: {each:.0f} ns, {each - own[0]:+.0f} ns")
     return 0
 
 
-def _loadgen_turn() -> Callable[[], None]:
-    dialer: Any = IdleDialer()
+def _loadgen_turn(framing: Framing, reply: bytes) -> Callable[[], None]:
+    dialer: Any = IdleDialer(reply)
     ready: Any = EverReady()
     selector = BoundedSelector(ready, monotonic_ns)
     group = Group(dialer, ClosedLoop())
     engine = Engine(selector, [group], Recorder(CONNECTIONS), monotonic_ns, ConnectionPolicy())
-    engine.add(Conversation(PayloadQueue((bytes(BUFFER_BYTES),)), Echo()), CONNECTIONS)
+    engine.add(Conversation(PayloadQueue((MESSAGE,)), framing), CONNECTIONS)
     while engine.pool.is_opening:
         engine.turn(0)
     engine.start()
@@ -117,9 +142,9 @@ def _loadgen_turn() -> Callable[[], None]:
 
 def _bare_turn() -> Callable[[], None]:
     """Return a loop that receives, reads the clock, keeps the time, and sends: nothing else."""
-    sockets = dict(enumerate(IdleSocket() for _ in range(CONNECTIONS)))
+    sockets = dict(enumerate(IdleSocket(bytes(SIZE)) for _ in range(CONNECTIONS)))
     ready = [(number, 1) for number in sockets]
-    buffer, message = bytearray(BUFFER_BYTES), bytes(BUFFER_BYTES)
+    buffer, message = bytearray(BUFFER_BYTES), MESSAGE
     times: list[int] = []
 
     def turn() -> None:
@@ -136,15 +161,16 @@ def _bare_turn() -> Callable[[], None]:
     return turn
 
 
-def _best_ns(turn: Callable[[], None]) -> float:
-    """Return the time of a message in the best of the rounds: what disturbs, only adds."""
-    rounds = []
+def _best_ns(turns: Sequence[Callable[[], None]]) -> list[float]:
+    """Return the time of a message in the best round of each: what disturbs, only adds."""
+    rounds: list[list[float]] = [[] for _ in turns]
     for _ in range(ROUNDS):
-        began_s = time.perf_counter()
-        for _ in range(TURNS):
-            turn()
-        rounds.append((time.perf_counter() - began_s) / TURNS / CONNECTIONS * 1e9)
-    return min(rounds)
+        for turn, measured in zip(turns, rounds, strict=True):
+            began_s = time.perf_counter()
+            for _ in range(TURNS):
+                turn()
+            measured.append((time.perf_counter() - began_s) / TURNS / CONNECTIONS * 1e9)
+    return [min(each) for each in rounds]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from loadgen.analysis import datagrams, rejections
+from loadgen.analysis import rejections, summary_replies
 from loadgen.analysis.lines import first
 from loadgen.analysis.summary import (
     end_of_target,
@@ -100,8 +100,7 @@ def headline(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "failures", format_count(sum(failure.count for failure in record.failures))
     if actual.rejected:
         yield "rejected", rejections.in_words(record)
-    if record.datagrams is not None:
-        yield "lost or late", format_count(record.datagrams.in_vain)
+    yield from summary_replies.facts(record)
     cpu_ns = actual.cpu_per_message_ns
     yield "generator CPU a message", _UNKNOWN if cpu_ns is None else format_duration_ns(cpu_ns)
 
@@ -146,12 +145,6 @@ def beside(record: RunRecord) -> Iterator[Beside]:
         if record.plan.reply != "none"
         else f"{format_count(actual.messages + actual.warmup_messages)} sent",
     )
-    found = record.datagrams
-    if found is not None:
-        words = (datagrams.books(found), *datagrams.of_the_replies(found))
-        drops = datagrams.local_drops(found)
-        own = f"; by this machine {drops}" if drops else ""
-        yield Beside("datagrams", "", f"{', '.join(words)}{own}")
     rate = requested.rate_per_s
     yield Beside(
         "rate",

@@ -19,16 +19,16 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from loadgen.analysis.datagram_metric import DATAGRAM_FATES, DatagramCount
 from loadgen.analysis.metrics import (
-    DATAGRAM_FATES,
     ConnectionCount,
-    DatagramCount,
     ErrorCount,
     ErrorShare,
     MessageRate,
     Metric,
     Threshold,
 )
+from loadgen.analysis.status_metric import StatusMetric
 from loadgen.analysis.time_metric import KINDS, TimeMetric
 from loadgen.analysis.verdict import judging
 from loadgen.errors import UsageError
@@ -57,12 +57,13 @@ _PERCENTILE: Final = re.compile(r"p(?:(\d{1,2}(?:\.\d+)?)|99(\d+))", re.ASCII)
 _STATISTICS: Final = ("min", "mean", "p50", "p90", "p99", "p999", "max")
 _NAMES: Final = (
     *(f"{kind}_{statistic}" for kind in KINDS for statistic in _STATISTICS),
-    *("errors", "messages_per_s", "succeeded_per_s", "connections", *DATAGRAM_FATES),
+    *("errors", "status_5xx", "messages_per_s", "succeeded_per_s", "connections"),
+    *DATAGRAM_FATES,
 )
 FIGURES: Final = (
     f"figures are {', '.join(KINDS)}, each with _min, _mean, _max or a percentile such as _p50 or "
-    "_p99.9; and errors, messages_per_s, succeeded_per_s, connections; with udp:// lost, late, "
-    "duplicates, reordered"
+    "_p99.9; and errors, status_5xx or such as status_404, messages_per_s, succeeded_per_s, "
+    "connections; with udp:// lost, late, duplicates, reordered"
 )
 
 
@@ -83,10 +84,11 @@ def parse(text: str, option: str = "--check") -> Check:
     """Return the check that ``text`` means: ``FIGURE OP LIMIT``, spaces allowed.
 
     Figures are ``service_``, ``response_``, ``schedule_lag_``, ``blocked_``, ``generator_lag_``,
-    ``receive_lag_``, ``user_space_`` and ``connect_`` with min, mean, max or a percentile (``p50``,
-    ``p99.9`` or ``p999``), whose limits are durations; ``errors``, a count or a share;
-    ``messages_per_s``; ``succeeded_per_s``, without those rejected; ``connections``; of datagrams
-    ``lost``, ``late``, ``duplicates`` and ``reordered``, counts or shares.
+    ``receive_lag_``, ``user_space_``, ``first_byte_`` (of replies in parts) and ``connect_`` with
+    min, mean, max or a percentile (``p50``, ``p99.9`` or ``p999``), whose limits are durations;
+    ``errors``, a count or a share; ``status_5xx`` or such as ``status_404``, the same of replies by
+    status; ``messages_per_s``; ``succeeded_per_s``, without those rejected; ``connections``;
+    of datagrams ``lost``, ``late``, ``duplicates`` and ``reordered``, counts or shares.
 
     Raises UsageError, which names ``option``.
     """
@@ -104,7 +106,7 @@ def parse(text: str, option: str = "--check") -> Check:
 def parse_for(plan: Plan, text: str) -> Check:
     """Return the check that ``text`` means. Raises UsageError if ``plan`` cannot decide it, too."""
     parsed = parse(text)
-    if isinstance(parsed.figure, TimeMetric | DatagramCount):
+    if isinstance(parsed.figure, TimeMetric | StatusMetric | DatagramCount):
         reason = parsed.figure.absence_in(plan)
         if reason:
             raise UsageError.of("--check", text, reason)
@@ -137,12 +139,16 @@ def evaluate(check: Check, record: RunRecord) -> CheckResult:
 
 def _figure_and_limit(name: str, limit: str) -> tuple[Metric, float]:
     """Return the figure and its limit, in its unit. Raises ValueError with what is accepted."""
+    status = StatusMetric.form_in(name)
+    if status:
+        is_share, value = _count_or_share(limit)
+        return StatusMetric(status, is_share), value
     match name:
         case "errors":
-            is_share, value = _share_or_count(limit)
-            return (ErrorShare() if is_share else ErrorCount()), value
+            is_share, value = _count_or_share(limit)
+            return ErrorShare() if is_share else ErrorCount(), value
         case "lost" | "late" | "duplicates" | "reordered":
-            is_share, value = _share_or_count(limit)
+            is_share, value = _count_or_share(limit)
             return DatagramCount(name, is_share), value
         case "messages_per_s" | "succeeded_per_s":
             return MessageRate(name), parse_rate_per_s(limit)
@@ -155,7 +161,7 @@ def _figure_and_limit(name: str, limit: str) -> tuple[Metric, float]:
             return figure, round(seconds * NS_PER_S)
 
 
-def _share_or_count(limit: str) -> tuple[bool, float]:
+def _count_or_share(limit: str) -> tuple[bool, float]:
     """Return whether ``limit`` is a share, and its value. Raises ValueError."""
     share = _SHARE.fullmatch(limit)
     if share is not None and float(share[1]) <= 100:

@@ -6,6 +6,16 @@ from loadgen.results.datagrams import DatagramsRecord
 from loadgen.units import format_count, format_duration_ns, format_share
 
 
+def facts(record: DatagramsRecord) -> Iterator[tuple[str, str]]:
+    """Yield all of it as pairs of a label and a text."""
+    yield "datagrams", books(record)
+    replies = ", ".join(of_the_replies(record))
+    if replies:
+        yield "their replies", replies
+    if record.local_drops:
+        yield "local drops", local_drops(record)
+
+
 def books(record: DatagramsRecord) -> str:
     """Return how the datagrams that were sent add up."""
     parts = {

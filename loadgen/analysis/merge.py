@@ -28,17 +28,12 @@ from loadgen.quantities import MOST_CHARACTERS
 from loadgen.results import aligned_records, connections, datagrams
 from loadgen.results import team as team_of_workers
 from loadgen.results.aligned_records import AlignedRecord, where_known
+from loadgen.results.delivered import Actual, ConnectionTimeRecord, Requested
 from loadgen.results.distribution import Distribution
 from loadgen.results.instruments import DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.results.interval_packer import packed
-from loadgen.results.record import (
-    Actual,
-    ConnectionTimeRecord,
-    Requested,
-    RunOutcome,
-    RunRecord,
-    TargetRecord,
-)
+from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
+from loadgen.results.replies import PartsRecord, StatusesRecord
 from loadgen.results.team import Team
 from loadgen.results.verdict import SEVERITY, Finding, Health
 from loadgen.results.worker_records import WorkerRecord
@@ -52,7 +47,7 @@ _MAY_DIFFER: Final = frozenset({"connections", "duration_s", "messages"})  # in 
 # Fields of `Actual`.
 _SUMS: Final = (
     *("connections", "opened", "closed", "submitted", "messages", "rejected", "warmup_messages"),
-    *("cut_off", "bytes_sent", "bytes_received", "cpu_user_s", "cpu_system_s"),
+    *("renewed", "resent", "cut_off", "bytes_sent", "bytes_received", "cpu_user_s", "cpu_system_s"),
 )
 _SUMS_WHERE_KNOWN: Final = ("due", "overdue")
 _LONGEST: Final = ("opening_s", "warmup_s", "drain_s")
@@ -94,6 +89,8 @@ def merge(of_workers: Mapping[str, RunRecord], team: Team | None = None) -> RunR
         generator=_generator(aligned),
         connect_latency_ns=Distribution.of_all(record.connect_latency_ns for record in records),
         **times,
+        statuses=where_known(StatusesRecord.of_all, (each.statuses for each in records)),
+        in_parts=where_known(PartsRecord.of_all, (each.in_parts for each in records)),
         failures=aligned_records.failures(aligned),
         intervals=packed(aligned_records.intervals(aligned)),
         connections=connections.joined([record.connections for record in records]),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from loadgen.analysis import censoring, datagrams, rejections, summary_times, summary_verdict
+from loadgen.analysis import censoring, rejections, summary_replies, summary_times, summary_verdict
 from loadgen.analysis.lines import LABEL_COLUMNS, Line, aligned, labelled, wrapped
 from loadgen.analysis.usage import Usage, usage_of
 from loadgen.net.failure import Cause
@@ -17,7 +17,6 @@ from loadgen.plan.payloads import (
     SizePayload,
 )
 from loadgen.plan.think_time import ThinkTime
-from loadgen.results.datagrams import DatagramsRecord
 from loadgen.results.instruments import ProcessSamples
 from loadgen.results.intervals import total_of
 from loadgen.results.record import ConnectionRecord, RunRecord, TargetRecord
@@ -152,8 +151,7 @@ def _load(record: RunRecord) -> Iterator[Line]:
     if actual.rejected:
         yield labelled("rejected", rejections.in_words(record), "bad")
         yield from wrapped(rejections.causes(record), LABEL_COLUMNS, "bad")
-    if record.datagrams is not None:
-        yield from _datagrams(record.datagrams)
+    yield from summary_replies.replies(record)
     if actual.in_flight_at_server is not None and not censoring.falls_behind(record):
         yield labelled("in flight", _in_flight(record))
     sent = total_of(record.intervals, "bytes_sent", "loading", "draining")
@@ -161,17 +159,6 @@ def _load(record: RunRecord) -> Iterator[Line]:
     yield labelled("sent", _traffic(sent, actual.bytes_sent_per_s))
     yield labelled("received", _traffic(received, actual.bytes_received_per_s))
     yield from _usage(record)
-
-
-def _datagrams(found: DatagramsRecord) -> Iterator[Line]:
-    head, *rest = wrapped(datagrams.books(found), LABEL_COLUMNS)
-    yield labelled("datagrams", head.text.strip())
-    yield from rest
-    replies = ", ".join(datagrams.of_the_replies(found))
-    if replies:
-        yield labelled("", replies)
-    if found.local_drops:
-        yield labelled("", f"{datagrams.local_drops(found)}, by this machine", "bad")
 
 
 def _downtime(record: RunRecord) -> str:

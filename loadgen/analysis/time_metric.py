@@ -21,9 +21,10 @@ KINDS: Final = {
     "generator_lag": "generator_lag_ns",
     "receive_lag": "receive_lag_ns",
     "user_space": "user_space_latency_ns",
+    "first_byte": "first_byte_ns",
     "connect": "connect_latency_ns",
 }
-_OF_REPLIES: Final = ("service", "response", "receive_lag", "user_space")
+_OF_REPLIES: Final = ("service", "response", "receive_lag", "user_space", "first_byte")
 _OF_THE_SCHEDULE: Final = ("response", "schedule_lag", "blocked")
 _PERCENT_NEEDED: Final[dict[str | float, float]] = {"min": 0.0, "mean": 99.0, "max": 100.0}
 _UNTIL_READ: Final = ("service", "response")
@@ -95,6 +96,8 @@ class TimeMetric:
             return _ONE_WAY
         if found is None and self.kind == "receive_lag":
             return f"there are no timestamps of the kernel: {record.timestamps.reason}"
+        if found is None and self.kind == "first_byte":
+            return "no reply came in several parts"
         if found is None:
             return _UNSCHEDULED
         return "" if found.count else "nothing was measured"

@@ -4,8 +4,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from loadgen.results.delivered import LEAST_CPU_S
 from loadgen.results.instruments import MonitorRecord, ProcessSamples
-from loadgen.results.record import LEAST_CPU_S, RunRecord
+from loadgen.results.record import RunRecord
 
 LEAST_CONNECTIONS: Final = 1000
 """With fewer, the other memory of a process hides what a connection takes."""

@@ -13,7 +13,7 @@ when something other than a message happens. A connection has one channel at a t
 
 from typing import Protocol, runtime_checkable
 
-from loadgen.engine.rows import RecordReplies
+from loadgen.engine.rows import RecordParts, RecordReplies
 from loadgen.net.failure import Failure, Phase
 from loadgen.net.transport import Transport
 
@@ -106,6 +106,9 @@ class Records(Protocol):
 
     record: RecordReplies
     """Takes a row of replies."""
+
+    record_parts: RecordParts
+    """Takes that a reply, which a row follows for, was read in several parts."""
 
     def record_rejected(self, failure: Failure, count: int, now_ns: int, group: int) -> None:
         """Take ``count`` whole replies that reject their messages; their rows follow."""

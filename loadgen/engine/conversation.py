@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from loadgen.engine.fast_path import Batch
+from loadgen.engine.fast_path import NO_BATCH, Batch
 from loadgen.errors import UsageError
 from loadgen.net.protocols import Decoder, Fixed, Framing
 from loadgen.plan import Plan
@@ -61,9 +61,12 @@ class Conversation:
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
         self.batch = Batch(b"", 0, 1)  # none: nothing is left to the fast path
-        if self.reply_bytes is not None and len(payloads.items) == 1:
-            count = window.at_once
-            self.batch = Batch(payloads.items[0] * count, self.reply_bytes * count, count)
+        if len(payloads.items) == 1 and not framing.one_way:
+            message, count = payloads.items[0], window.at_once
+            if self.reply_bytes is not None:
+                self.batch = Batch(message * count, self.reply_bytes * count, count)
+            elif not framing.needs_messages:
+                self.batch = Batch(message * count, NO_BATCH, count)
 
     @classmethod
     def of(cls, plan: Plan, payloads: PayloadQueue) -> "Conversation":

@@ -10,7 +10,9 @@ batch costs two comparisons and a clock read on each side, makes no object but i
 only the few fields that stand together here. Bytes and messages are computed from the number of
 batches when they are asked for. Everything else (a reply in pieces, a window answered in part, a
 socket that takes half a message, several payloads in turn, replies that must be verified) takes the
-general path of `loadgen.engine.stream`, which handles every case.
+general path of `loadgen.engine.stream`, which handles every case. Where only the bytes of a reply
+tell when it is whole, and no decoder has to know the messages, the batch is sent on the fast path
+and its replies take the general one.
 
 Danger. The two must agree. The fast path sends a batch only where nothing is in flight, and counts
 it as answered only where all its replies are read at once, to the byte; any other case is handed
@@ -31,7 +33,10 @@ NO_BATCH: Final = -1
 
 
 class Batch(NamedTuple):
-    """What the fast path sends, the size of the replies to it, and how many messages it holds."""
+    """What the fast path sends, the size of the replies to it, and how many messages it holds.
+
+    reply_bytes: `NO_BATCH` where only the bytes of the replies tell when they are whole.
+    """
 
     data: bytes
     reply_bytes: int
@@ -120,7 +125,7 @@ class FastPath(ABC):
             size = 0
         except OSError as error:
             self._cut_short(data, 0)
-            raise ConnectionFailed.of(Phase.SEND, error) from error
+            return self._end_or_raise(error)
         return READ if size == len(data) else self._cut_short(data, size)
 
     def submit(self, intended_ns: int) -> int:
@@ -142,7 +147,7 @@ class FastPath(ABC):
             size = 0
         except OSError as error:
             self._cut_short(data, 0)
-            raise ConnectionFailed.of(Phase.SEND, error) from error
+            return self._end_or_raise(error)
         return READ if size == len(data) else self._cut_short(data, size)
 
     @abstractmethod
@@ -160,6 +165,13 @@ class FastPath(ABC):
     @abstractmethod
     def _cut_short(self, data: bytes, sent_bytes: int) -> int:
         """Take over a batch of whose ``data`` the kernel has accepted only ``sent_bytes``."""
+
+    @abstractmethod
+    def _end_or_raise(self, error: OSError) -> int:
+        """Return `NOTHING` if the server has ended the connection in an orderly way.
+
+        Otherwise raise ConnectionFailed for ``error``, with which a send has failed.
+        """
 
     @property
     def index(self) -> int:

@@ -1,4 +1,4 @@
-"""The messages in flight on a stream: when each was sent, and which replies belong to which.
+"""The messages in flight on a stream: when each was sent, and which replies answer which.
 
 On a stream the replies come in the order of the messages. Most of the time one batch is in flight,
 and its times are those of the fast path's fields. Where more are, sent at other times, they wait in
@@ -7,8 +7,11 @@ are taken back, and sent again on the next one.
 """
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import groupby
 
 from loadgen.engine.fast_path import Batch, FastPath
+from loadgen.engine.rows import KIND_SHIFT
 from loadgen.net.clock import Clock
 from loadgen.net.timestamps import bound_by
 
@@ -44,21 +47,28 @@ class InFlight(FastPath):
             self.intended_ns, self.sent_ns = intended_ns, now_ns
         self.in_flight += count
 
-    def _answer(self, replies: int, stamp_ns: int) -> None:
-        """Match ``replies`` with the messages in flight, the oldest first."""
+    def _answer(self, replies: int, stamp_ns: int, kinds: Sequence[int]) -> None:
+        """Match ``replies``, of ``kinds``, with the messages in flight, the oldest first."""
+        runs = [(kind, len(list(run))) for kind, run in groupby(kinds)] or [(0, replies)]
+        for kind, count in runs[:-1]:
+            self._match(count, bound_by(stamp_ns), kind)
+        self._match(runs[-1][1], stamp_ns, runs[-1][0])
+
+    def _match(self, replies: int, stamp_ns: int, kind: int) -> None:
         self.in_flight -= replies
         later = self._later
         while later and replies > self._head_count:
             if self._head_count:
-                self._record_head(self._head_count, bound_by(stamp_ns))
+                self._record_head(self._head_count, bound_by(stamp_ns), kind)
             replies -= self._head_count
             self.intended_ns, self.sent_ns, self._head_count = later.popleft()
         self._head_count -= replies
         if replies:
-            self._record_head(replies, stamp_ns)
+            self._record_head(replies, stamp_ns, kind)
 
-    def _record_head(self, replies: int, stamp_ns: int) -> None:
-        self._record((self.origin, replies, self.intended_ns, self.sent_ns, stamp_ns, self.read_ns))
+    def _record_head(self, replies: int, stamp_ns: int, kind: int) -> None:
+        origin = self.origin | kind << KIND_SHIFT
+        self._record((origin, replies, self.intended_ns, self.sent_ns, stamp_ns, self.read_ns))
 
     @property
     def oldest_sent_ns(self) -> int:

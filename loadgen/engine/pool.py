@@ -87,6 +87,8 @@ class ConnectionPool:
     ) -> None:
         self.connections: list[Connection] = []
         self.opened = self.closed = 0  # sockets
+        self.renewed = 0  # connections opened again after an orderly end by the server
+        self.resent = 0  # messages that were sent again for that reason
         self.availability = Availability(clock)
         self._selector = selector
         self._when_up = when_up
@@ -258,11 +260,15 @@ class ConnectionPool:
         messages = connection.messages
         if messages.is_ending and connection.state is State.READY:
             has_served = connection.has_served(self._clock())
+            taken_back = messages.in_flight
             messages.take_back()
+            taken_back -= messages.in_flight
             if messages.in_flight or (messages.has_more and not has_served):
                 self._fail(connection, ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED)))
                 return
+            self.resent += taken_back
         is_renewed = messages.is_ending and messages.has_more
+        self.renewed += is_renewed
         self.cut_off += messages.in_flight
         self._end(connection, Event.CLOSE, Standing.RENEWING if is_renewed else Standing.DONE)
         if is_renewed:

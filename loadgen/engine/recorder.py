@@ -19,7 +19,7 @@ of this process (`loadgen.engine.pauses`): it is counted as delayed.
 Cost. A flush takes some 0.4 ms of the loop's time, once in 2048 replies; a connection costs 1.2 KB.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,12 +27,15 @@ import numpy as np
 
 from loadgen.engine.pauses import Booleans, Pauses
 from loadgen.engine.rows import (
+    GROUP_MASK,
     GROUP_SHIFT,
     INDEX_MASK,
+    KIND_SHIFT,
     READ_NS,
     REPLIES,
     SENT_NS,
     STAMP_NS,
+    RecordParts,
     RecordReplies,
 )
 from loadgen.engine.sinks import Replies, Sink, counted
@@ -55,6 +58,7 @@ FLUSH_NS: Final = 100_000_000
 
 _COLUMNS: Final = 6  # of a row of replies, a `Row`
 _SEND_COLUMNS: Final = 3  # of a row of a scheduled send
+_PARTS_COLUMNS: Final = 5  # of a `PartsRow`
 
 # The offset between the clocks is known this well: a stamp that is off by less is plausible.
 _TOLERANCE_NS: Final = 1_000
@@ -106,9 +110,12 @@ class Recorder:
         self._connects: list[int] = []
         self._rows: list[int] = []
         self._sends: list[int] = []
+        self._parts: list[int] = []
         self._flushed_ns = 0
         self.record: RecordReplies = self._rows.extend
         """Adds a row of replies. The hot path: a call of C code."""
+        self.record_parts: RecordParts = self._parts.extend
+        """Adds a row of a reply that was read in several parts."""
         self.record_send: Callable[[tuple[int, int, int]], None] = self._sends.extend
         """Adds a row of a scheduled send, (intended_ns, free_ns, sent_ns): when it was due, when a
         connection had become free for it, and when it took place."""
@@ -157,6 +164,9 @@ class Recorder:
         if self._sends:
             self._flush_sends(_columns(self._sends, _SEND_COLUMNS))
             self._sends.clear()
+        if self._parts:
+            self._flush_parts(_columns(self._parts, _PARTS_COLUMNS))
+            self._parts.clear()
         if self._rows:
             rows = _columns(self._rows, _COLUMNS)
             self._rows.clear()
@@ -188,12 +198,15 @@ class Recorder:
             *(in_service, in_response),
         )
         self._record_times(batch)
+        kinds = origins >> KIND_SHIFT
+        if kinds.any():
+            interval.kinds.add(kinds, batch)
         if delayed is not None:
             interval.delayed_service.record(*counted(batch.service_ns, timed - in_service))
         if delayed_response is not None:
             interval.delayed_response.record(*counted(batch.response_ns, scheduled - in_response))
         if self._sinks:
-            for group, portion in batch.by_group(origins >> GROUP_SHIFT):
+            for group, portion in batch.by_group(origins >> GROUP_SHIFT & GROUP_MASK):
                 for sink in self._sinks:
                     sink.add(group, portion)
 
@@ -206,6 +219,28 @@ class Recorder:
         self._connection_tally.record(indices, service_ns, counts, buckets)
         if np.count_nonzero(batch.in_response):
             interval.response.record(*counted(batch.response_ns, batch.in_response))
+
+    def _flush_parts(self, parts: Integers) -> None:
+        """Add until when the first part, and the last part, of replies in parts had arrived.
+
+        Left out are those of which either is not known, or was delayed by a pause of this process.
+        """
+        sent_ns, first_stamp_ns, first_read_ns, stamp_ns, read_ns = parts
+        if self._wall_clock is None:
+            first_ns, whole_ns = first_read_ns, read_ns
+            is_known = np.ones(sent_ns.size, bool)
+            delayed = self.pauses.delayed_reads(sent_ns, read_ns)
+        else:
+            offset_ns = self._wall_clock.offset_ns
+            first_ns, is_first_known = arrivals((sent_ns, first_stamp_ns, first_read_ns), offset_ns)
+            whole_ns, is_known = arrivals((sent_ns, stamp_ns, read_ns), offset_ns)
+            is_known &= is_first_known
+            delayed = self.pauses.delayed_service(sent_ns, whole_ns)
+        if delayed is not None:
+            is_known &= ~delayed
+        interval = self._interval_tally
+        interval.first_part.record((first_ns - sent_ns)[is_known])
+        interval.last_part.record((whole_ns - sent_ns)[is_known])
 
     def _flush_sends(self, sends: Integers) -> None:
         interval, pauses = self._interval_tally, self.pauses
@@ -259,7 +294,7 @@ class Recorder:
         offset_ns, step = wall_clock.offset_ns, wall_clock.look()
         if step is not None:
             self.steps.append(step)
-        arrived_ns, is_known = arrivals(rows, offset_ns)
+        arrived_ns, is_known = arrivals(rows[SENT_NS:], offset_ns)
         if not self.steps:
             self._count_unstamped(rows, is_known)
             return arrived_ns, is_known
@@ -313,13 +348,14 @@ class Recorder:
         return self._connection_tally.summarise()
 
 
-def arrivals(rows: Integers, offset_ns: int) -> tuple[Integers, Booleans]:
-    """Return when the replies in an array of `Row` arrived, and for which rows that is known.
+def arrivals(times_ns: Iterable[Integers], offset_ns: int) -> tuple[Integers, Booleans]:
+    """Return when replies arrived, and of which that is known.
 
+    times_ns: when they were sent, their stamps, and when they were read.
     offset_ns: how far stamps are ahead of the clock that the other times are read from. A stamp
     that does not lie between sent and read is not a known time.
     """
-    sent_ns, stamp_ns, read_ns = rows[SENT_NS], rows[STAMP_NS], rows[READ_NS]
+    sent_ns, stamp_ns, read_ns = times_ns
     arrived_ns = stamp_ns - offset_ns
     early_ns, late_ns = sent_ns - arrived_ns, arrived_ns - read_ns
     is_known = (stamp_ns > 0) & (np.maximum(early_ns, late_ns) <= _TOLERANCE_NS)

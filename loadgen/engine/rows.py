@@ -2,7 +2,7 @@
 
 An origin says where a reply belongs: a connection, and a group of those that do the same or of the
 requests that have the same name. Both are packed in one integer, so that a row of the hot path
-carries its group at no cost.
+carries its group at no cost; and so is the kind of the reply, where its protocol tells kinds apart.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,19 @@ ORIGIN, REPLIES, INTENDED_NS, SENT_NS, STAMP_NS, READ_NS = range(6)
 
 RecordReplies = Callable[[Row], None]
 
-GROUP_SHIFT: Final = 32
-"""An origin is ``group << GROUP_SHIFT | index of the connection``."""
+PartsRow = tuple[int, int, int, int, int]
+"""(sent_ns, first_stamp_ns, first_read_ns, stamp_ns, read_ns): one reply that was read in several
+parts: the times of its first part, and those of its last."""
+
+RecordParts = Callable[[PartsRow], None]
+
+GROUP_SHIFT: Final = 26
+KIND_SHIFT: Final = 53
+"""An origin is ``group << GROUP_SHIFT | index of the connection``; in a row, with ``kind <<
+KIND_SHIFT`` if the replies have a kind (`loadgen.net.protocols.base.Decoder`)."""
 
 INDEX_MASK: Final = (1 << GROUP_SHIFT) - 1
+GROUP_MASK: Final = (1 << KIND_SHIFT - GROUP_SHIFT) - 1
 
 
 def origin_of(group: int, index: int) -> int:

@@ -16,49 +16,41 @@ from typing import Final
 from loadgen.engine.channel import Host, Records
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import NO_BATCH
-from loadgen.engine.in_flight import InFlight
-from loadgen.engine.rows import group_of
+from loadgen.engine.receiving import Receiving
 from loadgen.net.clock import Clock
 from loadgen.net.failure import (
-    Cause,
     ConnectionFailed,
-    Failure,
     Phase,
 )
-from loadgen.net.protocols import Decoder, FramingError
-from loadgen.net.timestamps import NOT_ASKED, bound_by
+from loadgen.net.protocols import Decoder
+from loadgen.net.timestamps import NOT_ASKED
 from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport
+
+_LAST_BYTES: Final = 65536
+"""The size of a read after the last send."""
 
 _MOST_BATCHES: Final = 2**29  # small integers are faster; the general path grants more later
 
 
-class StreamChannel(InFlight):
+class StreamChannel(Receiving):
     """The messages of one connection, on a stream of bytes."""
 
     __slots__ = (
         "_conversation",
-        "_general_bytes_received",
         "_general_bytes_sent",
         "_held",
         "_host",
         "_is_paused",
         "_limit",
         "_position",
-        "_records",
         "_remaining",
         "_unsent",
         "_window",
-        "decoder",
         "flushed_ns",
         "generation",
-        "is_ending",
         "is_queued",
         "transport",
     )
-
-    decoder: Decoder
-    """Of the replies on the present transport."""
-    _records: Records
 
     def __init__(self, origin: int, conversation: Conversation, clock: Clock, host: Host) -> None:
         super().__init__(origin, conversation.batch, clock)
@@ -66,11 +58,10 @@ class StreamChannel(InFlight):
         self.transport: Transport | None = None
         self.generation = 0
         self.flushed_ns = 0
-        self.is_ending = self.is_queued = self._is_paused = False
+        self.is_queued = self._is_paused = False
         self._conversation = conversation
         self._window = conversation.pipeline
         self._general_bytes_sent = 0
-        self._general_bytes_received = 0
         self._limit = conversation.messages
         self._held = conversation.messages  # not to be submitted yet, or not now
         self._remaining = 0  # to be submitted as soon as the window allows, beside _batches_left
@@ -110,12 +101,6 @@ class StreamChannel(InFlight):
         self._batches_granted += batches
         self._remaining -= batches * self._batch.messages
 
-    def _leave_fast_path(self) -> None:
-        """Count the bytes of the replies one by one, if a batch of the fast path is in flight."""
-        if self._awaited_bytes != NO_BATCH:
-            self._general_bytes_received -= self._batch.reply_bytes
-            self._awaited_bytes = NO_BATCH
-
     def _cut_short(self, data: bytes, sent_bytes: int) -> int:
         self._general_bytes_sent -= len(data) - sent_bytes
         self._unsent = memoryview(data)[sent_bytes:]
@@ -140,41 +125,26 @@ class StreamChannel(InFlight):
         self._general_bytes_received -= len(rest)  # they are counted with the greeting
         self._receive_general(memoryview(rest), NOT_ASKED, self._clock())
 
-    def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
-        if not view and self.is_ending:
-            return False  # the end was read before; `transmit` has yet to return NOTHING
-        self._leave_fast_path()
-        self.read_ns = read_ns
-        self._general_bytes_received += len(view)
-        decoder = self.decoder
-        try:
-            replies = decoder.feed(view) if view else decoder.end()
-        except FramingError as error:
-            raise ConnectionFailed(error.failure) from error
-        is_surplus = decoder.partial and replies == self.in_flight and not decoder.unsolicited
-        if replies > self.in_flight or (is_surplus and view):
-            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES))
-        if not view:
-            if not replies:
-                raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
-            self.is_ending = True
-        if decoder.rejected:
-            self._count_rejected(decoder)
-        if replies == 1 == self.in_flight and not self._later:  # the usual case, cheaply
-            self.in_flight = 0
-            self._record((self.origin, 1, self.intended_ns, self.sent_ns, stamp_ns, read_ns))
-        else:
-            self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns)
-        if decoder.to_send or decoder.closes:
-            self._follow(decoder)
-        return replies > 0 or self.is_ending
+    def _end(self) -> None:
+        """Note that the transport ends with the replies so far; the fast path sends no more."""
+        self.is_ending = True
+        self._shift(-self._batches_left)
 
-    def _count_rejected(self, decoder: Decoder) -> None:
-        group = group_of(self.origin)
-        for cause, count in decoder.rejected.items():
-            failure = Failure(Phase.REPLY, cause)
-            self._records.record_rejected(failure, count, self.read_ns, group)
-        decoder.rejected.clear()
+    def _end_or_raise(self, error: OSError) -> int:
+        """Return `NOTHING` if the server has ended the connection in an orderly way; else raise.
+
+        A send fails after the server has closed; what it sent before is still to be read.
+        """
+        failed = ConnectionFailed.of(Phase.SEND, error)
+        buffer = bytearray(_LAST_BYTES)
+        while not self.is_ending:
+            try:
+                size = self._receive_into(buffer)
+                self._receive_general(memoryview(buffer)[:size], NOT_ASKED, self._clock())
+            except (OSError, ConnectionFailed):
+                raise failed from error
+        self._unsent = None
+        return NOTHING
 
     def _follow(self, decoder: Decoder) -> None:
         """Send what ``decoder`` wants sent back; note that the server ends the connection.
@@ -183,7 +153,7 @@ class StreamChannel(InFlight):
         """
         to_send, decoder.to_send = decoder.to_send, b""
         if decoder.closes:
-            self.is_ending = True
+            self._end()
             if to_send and self._unsent is None:
                 with suppress(ConnectionFailed):
                     self._push(to_send)
@@ -213,6 +183,8 @@ class StreamChannel(InFlight):
             if one_way:
                 self.in_flight = 0
             self._fill_window()
+        if self.is_ending:
+            return NOTHING
         if self._unsent is not None:
             return READ_AND_WRITE
         if one_way:
@@ -231,7 +203,7 @@ class StreamChannel(InFlight):
         self._unscheduled -= 1
         self._remaining += 1
         self._submit(1, intended_ns)
-        if self._unsent is None and not self._conversation.framing.one_way:
+        if self._unsent is None and not self.is_ending and not self._conversation.framing.one_way:
             return READ
         return self._transmit_general()
 
@@ -275,7 +247,8 @@ class StreamChannel(InFlight):
         except BlockingIOError:
             size = 0
         except OSError as error:
-            raise ConnectionFailed.of(Phase.SEND, error) from error
+            self._end_or_raise(error)
+            return 0
         self._general_bytes_sent += size
         self._unsent = memoryview(data)[size:] if size < len(data) else None
         return size
@@ -309,7 +282,7 @@ class StreamChannel(InFlight):
         self._held += self._remaining + self._unscheduled
         self._remaining = self._unscheduled = 0
         self._unsent = None
-        self._later = None
+        self._later = self._first_part = None
         self.transport = None
         del self._receive_into, self._send
 
@@ -326,7 +299,7 @@ class StreamChannel(InFlight):
             submitted - self.in_flight - self._to_resend - self.unanswered,
             self._general_bytes_sent + batches * len(batch.data),
             self._general_bytes_received
-            + (batches - (self._awaited_bytes != NO_BATCH)) * batch.reply_bytes,
+            + (batches - (self._awaited_bytes != NO_BATCH)) * max(batch.reply_bytes, 0),
         )
 
     @property

@@ -1,10 +1,12 @@
 """The tallies of the recorder: times of messages, inter-send times, failures, and connections."""
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
+from loadgen.engine.sinks import Replies, counted
 from loadgen.net.failure import Failure
 from loadgen.results.histogram import (
     BUCKETS,
@@ -17,7 +19,34 @@ from loadgen.units import NS_PER_S
 
 # The histogram of a connection has 8 buckets an octave: off by 6 % at most.
 _COARSE_SHIFT: Final = PRECISION_BITS - 3
+_OF_A_CLASS: Final = 100  # kinds
+
 _COARSE_BUCKETS: Final = (BUCKETS >> _COARSE_SHIFT) + 1
+
+
+@dataclass(slots=True)
+class KindTally:
+    """How many replies were of each kind, and the service times of each class of kinds.
+
+    A class is a hundred kinds (`loadgen.net.protocols.base.Decoder`).
+    """
+
+    counts: Counter[int] = field(default_factory=Counter)
+    classes: dict[int, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
+
+    def add(self, kinds: Integers, batch: Replies) -> None:
+        """Add ``batch``, of which ``kinds`` has that of each entry, 0 for none."""
+        for kind in np.unique(kinds[kinds > 0]).tolist():
+            self.counts[kind] += int(batch.replies[kinds == kind].sum())
+        classes, service_ns = kinds // _OF_A_CLASS, batch.service_ns
+        for each in np.unique(classes[kinds > 0]).tolist():
+            self.classes[each].record(*counted(service_ns, batch.in_service * (classes == each)))
+
+    def merge(self, other: "KindTally") -> None:
+        """Add the counts and histograms of ``other``."""
+        self.counts.update(other.counts)
+        for each, histogram in other.classes.items():
+            self.classes[each].merge(histogram)
 
 
 @dataclass(slots=True)
@@ -27,6 +56,8 @@ class TimesTally:
     delayed_service, delayed_response, delayed_lag: what was left out of service time, of response
     time and of schedule lag, because more than half of it was pauses of this process.
     delayed_reads: the number of replies of which that holds for the time until they were read.
+    first_part, last_part: of replies that were read in several parts, the times from the send until
+    the first of them and the last had arrived.
     """
 
     service: Histogram = field(default_factory=Histogram)
@@ -47,15 +78,18 @@ class TimesTally:
     unsampled: int = 0
     left_out: int = 0
     delayed_reads: int = 0
+    first_part: Histogram = field(default_factory=Histogram)
+    last_part: Histogram = field(default_factory=Histogram)
+    kinds: KindTally = field(default_factory=KindTally)
 
     def merge(self, other: "TimesTally") -> None:
         """Add the counts and histograms of ``other``."""
         for name in self.__slots__:
             mine, theirs = getattr(self, name), getattr(other, name)
-            if isinstance(mine, Histogram):
-                mine.merge(theirs)
-            else:
+            if isinstance(mine, int):
                 setattr(self, name, mine + theirs)
+            else:
+                mine.merge(theirs)
 
 
 @dataclass(slots=True)

@@ -205,6 +205,8 @@ class RunAccount:
             opened=engine.pool.opened,
             opened_in_time=self._opened_in_time,
             closed=engine.pool.closed,
+            renewed=engine.pool.renewed,
+            resent=engine.pool.resent,
             cut_off=engine.pool.cut_off,
             offered=None if setup.offered is None else Later(setup.offered, warmup_s),
             overdue=self._overdue,

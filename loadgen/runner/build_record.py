@@ -10,24 +10,23 @@ from loadgen.engine.connection import Connection
 from loadgen.engine.loop_stats import LoopStats
 from loadgen.engine.pool import PoolTotals
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.tallies import ConnectionServiceTimes, TimesTally
+from loadgen.engine.tallies import ConnectionServiceTimes, KindTally, TimesTally
 from loadgen.plan import Plan
 from loadgen.plan.redaction import as_recorded
 from loadgen.plan.user_arrivals import OfferedLoad
 from loadgen.results.connections import from_ledger
+from loadgen.results.delivered import Actual, ConnectionTimeRecord, Requested
 from loadgen.results.distribution import Distribution
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import ClockStep, DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.results.intervals import PackedIntervals
 from loadgen.results.record import (
-    Actual,
     ConnectionsRecord,
-    ConnectionTimeRecord,
     FailureRecord,
-    Requested,
     RunRecord,
     TargetRecord,
 )
+from loadgen.results.replies import PartsRecord, StatusesRecord
 from loadgen.runner import environment
 from loadgen.runner.cpu_time import ProcessorUse
 from loadgen.runner.datagram_books import datagrams_record
@@ -80,6 +79,8 @@ class RunSnapshot:
     opened: int
     opened_in_time: int
     closed: int
+    renewed: int
+    resent: int
     cut_off: int
     offered: OfferedLoad | None
     overdue: int | None
@@ -125,6 +126,8 @@ def build_record(run: RunSnapshot) -> RunRecord:
         generator=_generator(run),
         connect_latency_ns=Distribution.of(run.recorder.connect),
         **times_fields(run.recorder.times, setup),
+        statuses=_statuses(run.recorder.times.kinds),
+        in_parts=_in_parts(run.recorder.times),
         failures=_failures(run),
         intervals=run.intervals,
         connections=_connections_record(run),
@@ -149,6 +152,26 @@ def times_fields(tally: TimesTally, setup: RunSetup) -> dict[str, Any]:
         "receive_lag_ns": where(is_kernel, tally.receive_lag),
         "user_space_latency_ns": Distribution.of(tally.user_space),
     }
+
+
+def _statuses(tally: KindTally) -> StatusesRecord | None:
+    if not tally.counts:
+        return None
+    return StatusesRecord(
+        counts={str(status): count for status, count in sorted(tally.counts.items())},
+        classes={
+            f"{each}xx": Distribution.of(tally.classes[each]) for each in sorted(tally.classes)
+        },
+    )
+
+
+def _in_parts(tally: TimesTally) -> PartsRecord | None:
+    if not tally.last_part.count:
+        return None
+    return PartsRecord(
+        first_byte_ns=Distribution.of(tally.first_part),
+        whole_ns=Distribution.of(tally.last_part),
+    )
 
 
 def _due(run: RunSnapshot) -> int | None:
@@ -206,6 +229,8 @@ def _actual(run: RunSnapshot) -> Actual:
         drain_s=run.drain_s,
         messages=at_end.answered - began.answered,
         rejected=sum(seen.count for seen in run.recorder.rejected.values()),
+        renewed=run.renewed,
+        resent=run.resent,
         messages_per_s=messages_per_s,
         submitted_per_s=submitted / submitting_s if submitting_s else 0.0,
         in_flight_at_server=ns_to_seconds(messages_per_s * service.mean_ns)

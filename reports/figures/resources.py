@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from loadgen.results.delivered import LEAST_CPU_S
 from loadgen.results.instruments import MonitorRecord, ProcessSamples
-from loadgen.results.record import LEAST_CPU_S, RunRecord
+from loadgen.results.record import RunRecord
 from loadgen.text import readable
 from loadgen.units import NS_PER_S, format_bytes, format_count, format_duration_ns
 from reports.figures import units

@@ -98,7 +98,7 @@ def test_the_summary_has_all_of_it() -> None:
     text = plain("\n".join(line.text for line in summarise(record)))
     assert "datagrams 10 000 sent = 9 900 answered + 100 lost (1 %) + 0 late" in text
     assert "2 duplicates, 0 reordered, 3 that answered no message, jitter 12 µs" in text
-    assert "5 refused when sent, by this machine" in text
+    assert "local drops 5 refused when sent" in text
 
 
 class TestMerged:

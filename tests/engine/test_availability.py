@@ -12,7 +12,8 @@ from verdicts import found, long, seen
 import loadgen
 from loadgen.engine.availability import Availability, ConnectionTime, Standing
 from loadgen.net.clock import ManualClock
-from loadgen.results.record import ConnectionTimeRecord, RunRecord
+from loadgen.results.delivered import ConnectionTimeRecord
+from loadgen.results.record import RunRecord
 
 SECOND = 1_000_000_000
 

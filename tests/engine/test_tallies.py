@@ -59,6 +59,7 @@ HISTOGRAMS = (
     *("service", "response", "schedule_lag", "blocked", "generator_lag"),
     *("receive_lag", "user_space", "read_uncertainty"),
     *("delayed_service", "delayed_response", "delayed_lag"),
+    *("first_part", "last_part"),
 )
 COUNTS = (
     *("stamped", "upper_bounds", "missing", "implausible", "unsampled", "left_out"),
@@ -95,4 +96,4 @@ def test_merging_leaves_the_other_as_it_was() -> None:
 
 
 def test_these_are_all_the_figures_there_are() -> None:
-    assert set(TimesTally.__slots__) == {*HISTOGRAMS, *COUNTS}
+    assert set(TimesTally.__slots__) == {*HISTOGRAMS, *COUNTS, "kinds"}

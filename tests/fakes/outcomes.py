@@ -3,7 +3,7 @@
 from typing import Final
 
 from loadgen.net.failure import Cause
-from loadgen.net.protocols.base import BaseDecoder, BaseFraming
+from loadgen.net.protocols.base import BaseDecoder, BaseFraming, FramingError
 
 END: Final = b"\r\n"
 
@@ -42,3 +42,32 @@ class RejectingDecoder(BaseDecoder):
             self.reject(Cause.REJECTED)
         self.closes |= line.endswith(b" bye")
         return not line.startswith(b"+")
+
+
+class Statuses(BaseFraming):
+    """Lines of a number, which is the kind of the reply.
+
+    The end of the stream before any byte of a reply is an orderly one.
+    """
+
+    def decoder(self) -> "StatusesDecoder":
+        return StatusesDecoder()
+
+
+class StatusesDecoder(BaseDecoder):
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen = b""
+
+    def feed(self, view: memoryview) -> int:
+        *lines, self._seen = (self._seen + view).split(END)
+        if not all(map(bytes.isdigit, lines)):
+            raise FramingError(Cause.BAD_FRAME)
+        self.kinds = list(map(int, lines))
+        self.partial = bool(self._seen)
+        return len(lines)
+
+    def end(self) -> int:
+        self.kinds = ()
+        self.closes = not self.partial
+        return 0

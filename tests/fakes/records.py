@@ -11,17 +11,16 @@ from loadgen.net.failure import Cause, Phase
 from loadgen.plan import Plan
 from loadgen.plan.payloads import SizePayload
 from loadgen.results.datagrams import DatagramsRecord
+from loadgen.results.delivered import Actual, Requested
 from loadgen.results.distribution import Distribution
 from loadgen.results.environment import Environment
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import GeneratorRecord, TimestampsRecord
 from loadgen.results.intervals import IntervalRecord
 from loadgen.results.record import (
-    Actual,
     ConnectionRecord,
     ConnectionsRecord,
     FailureRecord,
-    Requested,
     RunRecord,
     TargetRecord,
 )

@@ -17,7 +17,7 @@ from loadgen.engine.group import Group
 from loadgen.engine.lifecycle import State
 from loadgen.engine.load_models import ClosedLoop, LoadModel, OpenLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.rows import RecordReplies, Row
+from loadgen.engine.rows import PartsRow, RecordParts, RecordReplies, Row
 from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.stream import StreamChannel
 from loadgen.engine.tallies import TimesTally
@@ -113,6 +113,8 @@ class Wire:
         self.clock = ManualClock(1000)
         self.rows: list[Row] = []
         self.record: RecordReplies = self.rows.append
+        self.parts: list[PartsRow] = []
+        self.record_parts: RecordParts = self.parts.append
         self.rejected: list[Failure] = []
         self._dialer = PairDialer()
         self.channel = self.channel_of(talk)
@@ -361,6 +363,8 @@ class Sink:
         return len(data)
 
     def recv_into(self, buffer: bytearray) -> int:
+        if self.is_broken:
+            raise ConnectionResetError(errno.ECONNRESET, "broken")
         raise AssertionError("nothing is to be read here")
 
     def shutdown(self, how: int) -> None:

@@ -112,6 +112,8 @@ def snapshot(
         opened=0,
         opened_in_time=0,
         closed=0,
+        renewed=0,
+        resent=0,
         cut_off=0,
         offered=setup.offered,
         overdue=0,

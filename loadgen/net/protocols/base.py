@@ -18,7 +18,7 @@ from loadgen.net.failure import Cause, Failure, Phase
 NO_LIMIT_BYTES: Final = sys.maxsize
 """The limit of a reply's length where none is given."""
 
-MOST_KIND: Final = 2**15 - 1
+MOST_KIND: Final = 2**10 - 1
 """The highest number of a kind of replies."""
 
 # One for all decoders that have rejected nothing: to write to it raises TypeError.
@@ -53,7 +53,8 @@ class Decoder(Protocol):
 
     kinds: Sequence[int]
     """The kinds of the replies that the last `feed` or `end` has made whole, in their order; empty
-    where there is nothing to tell apart. From 1 to `MOST_KIND`; HTTP's are its status codes."""
+    where there is nothing to tell apart. From 1 to `MOST_KIND`, a hundred of which are a class:
+    HTTP's are its status codes."""
 
     to_send: bytes
     """What is to be sent back now, such as a pong; the channel takes it and sets ``b""``."""

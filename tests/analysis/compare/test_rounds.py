@@ -30,7 +30,7 @@ from loadgen.analysis.compare.rounds import (
 from loadgen.analysis.compare.run_rounds import of_records
 from loadgen.errors import RecordError
 from loadgen.net.failure import Cause, Phase
-from loadgen.results.record import Actual
+from loadgen.results.delivered import Actual
 from loadgen.results.verdict import Health
 
 

@@ -1,0 +1,55 @@
+"""The counts and shares of replies by status that a check can set a limit to."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from loadgen.analysis.metrics import Threshold, because
+from loadgen.plan import Plan
+from loadgen.results.record import RunRecord
+from loadgen.results.verdict import Health
+from loadgen.units import format_count, format_share
+
+_FORM: Final = re.compile(r"status_([1-9]xx|[1-9]\d\d)")
+_NO_STATUS: Final = "the replies have no status; those of http:// have"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusMetric:
+    """How many replies of the load had a status, ``404``, or one of a class, ``5xx``.
+
+    is_share: whether their share of all replies is meant, from 0 to 1.
+    """
+
+    form: str
+    is_share: bool
+
+    @staticmethod
+    def form_in(name: str) -> str:
+        """Return the status or class in the name of a figure, ``status_5xx``; empty without one."""
+        match = _FORM.fullmatch(name)
+        return match[1] if match else ""
+
+    def absence_in(self, plan: Plan) -> str:
+        """Return why a run of ``plan`` has no such figure; empty if it has."""
+        return "" if plan.reply == "http" else _NO_STATUS
+
+    def measure(self, record: RunRecord) -> float | None:
+        """Return the count or share; None if no reply has a status."""
+        if record.statuses is None:
+            return None
+        count = record.statuses.count_of(self.form)
+        return count / max(record.statuses.count, 1) if self.is_share else count
+
+    def in_words(self, record: RunRecord) -> str:
+        """Return it in words."""
+        found = self.measure(record) or 0
+        return format_share(found) if self.is_share else format_count(found)
+
+    def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
+        """Return why there is no such figure, or why it might have been another."""
+        measured = self.measure(record)
+        if measured is None:
+            return _NO_STATUS
+        is_settled = limit.is_settled(measured) and not self.is_share
+        return because(judged) if judged.verdict == "inconclusive" and not is_settled else ""

@@ -1,0 +1,129 @@
+"""What is read on a stream, apart from the fast path: its decoder says what the bytes mean.
+
+Replies, of which some reject their messages; kinds of replies; replies in parts; bytes that are to
+be sent back; an orderly end. Each is recorded here, or handed to what sends.
+"""
+
+from abc import abstractmethod
+
+from loadgen.engine.channel import Records
+from loadgen.engine.fast_path import NO_BATCH, Batch
+from loadgen.engine.in_flight import InFlight
+from loadgen.engine.rows import KIND_SHIFT, group_of
+from loadgen.net.clock import Clock
+from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
+from loadgen.net.protocols import Decoder, FramingError
+from loadgen.net.timestamps import bound_by
+
+
+class Receiving(InFlight):
+    """Adds to what is in flight how its replies are found.
+
+    is_ending: whether the transport ends with the replies so far.
+    """
+
+    __slots__ = (
+        *("_first_part", "_general_bytes_received", "_records"),
+        *("decoder", "is_ending"),
+    )
+
+    decoder: Decoder
+    """Of the replies on the present transport."""
+    _records: Records
+
+    def __init__(self, origin: int, batch: Batch, clock: Clock) -> None:
+        super().__init__(origin, batch, clock)
+        self.is_ending = False
+        self._general_bytes_received = 0
+        # Of the reply that has been read only in part: (stamp_ns, read_ns).
+        self._first_part: tuple[int, int] | None = None
+
+    def _leave_fast_path(self) -> None:
+        """Count the bytes of the replies one by one, if a batch of the fast path is in flight."""
+        if self._awaited_bytes != NO_BATCH:
+            self._general_bytes_received -= self._awaited_bytes
+            self._awaited_bytes = NO_BATCH
+
+    def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
+        size = len(view)
+        if not size:
+            return self._receive_end(stamp_ns, read_ns)
+        if self._awaited_bytes != NO_BATCH:
+            self._leave_fast_path()
+        self.read_ns = read_ns
+        self._general_bytes_received += size
+        decoder, in_flight = self.decoder, self.in_flight
+        try:
+            replies = decoder.feed(view)
+        except FramingError as error:
+            raise ConnectionFailed(error.failure) from error
+        is_surplus = replies == in_flight and decoder.partial and not decoder.unsolicited
+        if is_surplus or replies > in_flight:
+            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES))
+        self._take(replies, stamp_ns)
+        if decoder.to_send or decoder.closes:
+            self._follow(decoder)
+        return replies > 0 or self.is_ending
+
+    def _receive_end(self, stamp_ns: int, read_ns: int) -> bool:
+        """Handle the end of the stream; return whether to `transmit`, which then ends."""
+        if self.is_ending:
+            return False  # it was read before; `transmit` has yet to return NOTHING
+        self._leave_fast_path()
+        self.read_ns = read_ns
+        decoder = self.decoder
+        try:
+            replies = decoder.end()
+        except FramingError as error:
+            raise ConnectionFailed(error.failure) from error
+        if replies > self.in_flight:
+            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES))
+        if not (replies or decoder.closes):
+            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
+        self._end()
+        self._take(replies, stamp_ns)
+        if decoder.to_send or decoder.closes:
+            self._follow(decoder)
+        return True
+
+    def _take(self, replies: int, stamp_ns: int) -> None:
+        """Take ``replies`` which the last read has made whole, with what the decoder says of them.
+
+        ``stamp_ns`` is that of the read.
+        """
+        decoder = self.decoder
+        if decoder.rejected:
+            self._count_rejected(decoder)
+        if replies:
+            if self._first_part is not None:
+                self._record_parts(self._first_part, stamp_ns)
+            kinds = decoder.kinds
+            if replies == 1 == self.in_flight and not self._later:  # the usual case, cheaply
+                self.in_flight = 0
+                origin = self.origin | kinds[0] << KIND_SHIFT if kinds else self.origin
+                row = (origin, 1, self.intended_ns, self.sent_ns, stamp_ns, self.read_ns)
+                self._record(row)
+            else:
+                self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns, kinds)
+        if decoder.partial and self._first_part is None and self.in_flight:
+            self._first_part = (stamp_ns, self.read_ns)
+
+    def _count_rejected(self, decoder: Decoder) -> None:
+        group = group_of(self.origin)
+        for cause, count in decoder.rejected.items():
+            failure = Failure(Phase.REPLY, cause)
+            self._records.record_rejected(failure, count, self.read_ns, group)
+        decoder.rejected.clear()
+
+    def _record_parts(self, first_part: tuple[int, int], stamp_ns: int) -> None:
+        row = (self.oldest_sent_ns, *first_part, stamp_ns, self.read_ns)
+        self._records.record_parts(row)
+        self._first_part = None
+
+    @abstractmethod
+    def _follow(self, decoder: Decoder) -> None:
+        """Send what ``decoder`` wants sent back; note that the server ends the connection."""
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Note that the transport ends with the replies so far."""
