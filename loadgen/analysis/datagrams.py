@@ -11,7 +11,7 @@ def facts(record: DatagramsRecord) -> Iterator[tuple[str, str]]:
     yield "datagrams", books(record)
     replies = ", ".join(of_the_replies(record))
     if replies:
-        yield "their replies", replies
+        yield "replies", replies
     if record.local_drops:
         yield "local drops", local_drops(record)
 
