@@ -215,7 +215,7 @@ class DatagramChannel:
 
     def give_up(self, sent_until_ns: int) -> None:
         """Lose the messages sent by then, unless their replies are found to have come."""
-        self._overdue_ns = sent_until_ns
+        self._overdue_ns = max(sent_until_ns, self._overdue_ns or 0)
         self._host.read_again(self)
 
     # ---- sending --------------------------------------------------------------------------

@@ -74,6 +74,12 @@ class TestAgainstAnEcho:
         _, found = run(server.address, think="1ms", messages=20)
         assert found.answered == 60
 
+    def test_its_process_is_watched(self, server: EmbeddedServer) -> None:
+        record, _ = run(server.address, duration_s=0.3, sample_interval_s=0.05)
+        assert record.monitor is not None
+        assert record.monitor.target is not None
+        assert record.monitor.target.pids == [server.pid]
+
     def test_one_way_is_only_sent(self, server: EmbeddedServer) -> None:
         record, found = run(server.address, reply="none", messages=50, pipeline=4)
         assert (found.sent, found.answered) == (150, 150)
