@@ -74,7 +74,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "--io-timeout",
             DURATION,
             "longest time without progress while a connection waits for the server; then it fails, "
-            "and others go on",
+            "and others go on; of udp:// longest time for a reply, and only the message fails",
             place=EVERYWHERE,
         ),
     ] = 5.5

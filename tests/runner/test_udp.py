@@ -130,7 +130,7 @@ class TestWhatIsLost:
         with UdpServer(lambda number, datagram: () if number < 3 else (datagram,)) as server:
             record, found = run(server.address, messages=5, io_timeout_s=PATIENT_S)
         assert (found.answered, found.lost) == (12, 3)
-        assert PATIENT_S <= record.actual.duration_s < 3 * PATIENT_S
+        assert record.actual.duration_s >= PATIENT_S
 
     def test_may_come_late(self) -> None:
         """The reply is held back until the next message, which is sent after the time-out."""
@@ -251,7 +251,7 @@ from loadgen.server.embedded import EmbeddedServer
 
 with EmbeddedServer(("--udp",)) as server:
     plan = loadgen.Plan(
-        target=server.address, connections=4, pipeline=8, messages=500, reply="sequence",
+        target=server.address, connections=4, pipeline=8, messages=200, reply="sequence",
         io_timeout_s=0.5,
     )
     record = loadgen.run(plan)
@@ -279,8 +279,8 @@ def test_a_bad_network_is_told_apart_from_a_good_one() -> None:
     check(record)
     found = record.datagrams
     assert found is not None
-    assert found.sent == 2000
+    assert found.sent == 800
     assert found.lost > 0
     assert found.duplicates
     assert found.reordered
-    assert found.answered > 1000
+    assert found.answered > 400

@@ -29,7 +29,7 @@ class TestScripts:
 
     def test_are_told_of_a_loss_and_go_on(self) -> None:
         with UdpServer(lambda number, datagram: (datagram,) if number else ()) as server:
-            with scripted(server.address, io_timeout_s=0.2) as (user, run):
+            with scripted(server.address, io_timeout_s=0.5) as (user, run):
                 with pytest.raises(RequestTimeout):
                     user.client.request(QUESTION)
                 assert user.client.request(QUESTION) == QUESTION
@@ -42,7 +42,7 @@ class TestScripts:
 
     def test_take_no_late_reply_for_the_next_one(self) -> None:
         with UdpServer(Holding([0])) as server:
-            attributes = {"io_timeout_s": 0.2, "reply": "sequence"}
+            attributes = {"io_timeout_s": 0.5, "reply": "sequence"}
             with scripted(server.address, **attributes) as (user, run):
                 with pytest.raises(RequestTimeout):
                     user.client.request(b"12345678 first")
