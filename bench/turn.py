@@ -9,11 +9,13 @@ import selectors
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from loadgen.engine.conversation import Conversation
+from loadgen.engine.datagrams import DatagramChannel
 from loadgen.engine.engine import BUFFER_BYTES, Engine
-from loadgen.engine.group import Group
+from loadgen.engine.group import Group, new_stream
 from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.selector import BoundedSelector
@@ -21,6 +23,7 @@ from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
 from loadgen.net.protocols import Delimiter, Fixed, Framing, LengthPrefix
+from loadgen.net.protocols.datagrams import Datagram
 from loadgen.net.protocols.http import Http
 from loadgen.net.transport import SocketTransport
 from loadgen.plan.payloads import PayloadQueue
@@ -40,6 +43,7 @@ REPLIES: dict[str, tuple[Framing, bytes]] = {
     "delimiter": (Delimiter(b"\n"), bytes(SIZE - 1) + b"\n"),
     "length": (LengthPrefix(2), (SIZE - 2).to_bytes(2) + bytes(SIZE - 2)),
     "http": (Http("GET"), _RESPONSE),
+    "datagram": (Datagram(), bytes(SIZE)),
 }
 """Framings, and a reply of each."""
 
@@ -56,6 +60,8 @@ class IdleSocket:
         """Return the size of a reply that is in ``buffer`` then."""
         buffer[: self._size] = self._reply
         return self._size
+
+    recvmsg_into = recv_into  # never called: nothing is stamped
 
     def getsockopt(self, level: int, name: int) -> int:
         """Return 0: no error."""
@@ -134,7 +140,9 @@ def _loadgen_turn(framing: Framing, reply: bytes) -> Callable[[], None]:
     dialer: Any = IdleDialer(reply)
     ready: Any = EverReady()
     selector = BoundedSelector(ready, monotonic_ns)
-    group = Group(dialer, ClosedLoop())
+    is_datagram = isinstance(framing, Datagram)
+    new_channel = partial(DatagramChannel, numbered=False) if is_datagram else new_stream
+    group = Group(dialer, ClosedLoop(), new_channel=new_channel)
     engine = Engine(selector, [group], Recorder(CONNECTIONS), monotonic_ns, ConnectionPolicy())
     engine.add(Conversation(PayloadQueue((MESSAGE,)), framing), CONNECTIONS)
     while engine.pool.is_opening:

@@ -23,7 +23,7 @@ REPORTS: Final = house.ROOT / "reports"
 # Which packages may import which modules; others take them as arguments.
 DOORS: Final = {
     "socket": [
-        *("net.address", "net.dialer", "net.timestamps", "net.transport"),
+        *("net.address", "net.dialer", "net.timestamps", "net.transport", "net.udp"),
         *("server*", "cli.run"),
     ],
     "selectors": [

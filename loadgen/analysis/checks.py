@@ -19,6 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from loadgen.analysis.datagram_metric import DATAGRAM_FATES, DatagramCount
 from loadgen.analysis.metrics import (
     ConnectionCount,
     ErrorCount,
@@ -57,11 +58,12 @@ _STATISTICS: Final = ("min", "mean", "p50", "p90", "p99", "p999", "max")
 _NAMES: Final = (
     *(f"{kind}_{statistic}" for kind in KINDS for statistic in _STATISTICS),
     *("errors", "status_5xx", "messages_per_s", "succeeded_per_s", "connections"),
+    *DATAGRAM_FATES,
 )
 FIGURES: Final = (
     f"figures are {', '.join(KINDS)}, each with _min, _mean, _max or a percentile such as _p50 or "
     "_p99.9; and errors, status_5xx or such as status_404, messages_per_s, succeeded_per_s, "
-    "connections"
+    "connections; with udp:// lost, late, duplicates, reordered"
 )
 
 
@@ -85,7 +87,8 @@ def parse(text: str, option: str = "--check") -> Check:
     ``receive_lag_``, ``user_space_``, ``first_byte_`` (of replies in parts) and ``connect_`` with
     min, mean, max or a percentile (``p50``, ``p99.9`` or ``p999``), whose limits are durations;
     ``errors``, a count or a share; ``status_5xx`` or such as ``status_404``, the same of replies by
-    status; ``messages_per_s``; ``succeeded_per_s``, without those rejected; ``connections``.
+    status; ``messages_per_s``; ``succeeded_per_s``, without those rejected; ``connections``;
+    of datagrams ``lost``, ``late``, ``duplicates`` and ``reordered``, counts or shares.
 
     Raises UsageError, which names ``option``.
     """
@@ -103,7 +106,7 @@ def parse(text: str, option: str = "--check") -> Check:
 def parse_for(plan: Plan, text: str) -> Check:
     """Return the check that ``text`` means. Raises UsageError if ``plan`` cannot decide it, too."""
     parsed = parse(text)
-    if isinstance(parsed.figure, TimeMetric | StatusMetric):
+    if isinstance(parsed.figure, TimeMetric | StatusMetric | DatagramCount):
         reason = parsed.figure.absence_in(plan)
         if reason:
             raise UsageError.of("--check", text, reason)
@@ -144,6 +147,9 @@ def _figure_and_limit(name: str, limit: str) -> tuple[Metric, float]:
         case "errors":
             is_share, value = _count_or_share(limit)
             return ErrorShare() if is_share else ErrorCount(), value
+        case "lost" | "late" | "duplicates" | "reordered":
+            is_share, value = _count_or_share(limit)
+            return DatagramCount(name, is_share), value
         case "messages_per_s" | "succeeded_per_s":
             return MessageRate(name), parse_rate_per_s(limit)
         case "connections":

@@ -25,7 +25,7 @@ from loadgen.analysis.verdict import judging, worker_rules
 from loadgen.errors import RecordError
 from loadgen.plan import Plan
 from loadgen.quantities import MOST_CHARACTERS
-from loadgen.results import aligned_records, connections, handshakes
+from loadgen.results import aligned_records, connections, datagrams, handshakes
 from loadgen.results import team as team_of_workers
 from loadgen.results.aligned_records import AlignedRecord, where_known
 from loadgen.results.delivered import Actual, ConnectionTimeRecord, Requested
@@ -94,6 +94,7 @@ def merge(of_workers: Mapping[str, RunRecord], team: Team | None = None) -> RunR
         failures=aligned_records.failures(aligned),
         intervals=packed(aligned_records.intervals(aligned)),
         connections=connections.joined([record.connections for record in records]),
+        datagrams=where_known(datagrams.merged, (record.datagrams for record in records)),
         workers=[_worker(worker, found) for worker, found in zip(aligned, judged, strict=True)],
         tls=where_known(handshakes.joined, (record.tls for record in records)),
         team=None if team is None else team_of_workers.team_record(team, aligned),

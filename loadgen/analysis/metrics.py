@@ -56,7 +56,8 @@ class ErrorCount:
 
     Failed connects, resets, timeouts, bytes that do not fit and echoes that differ count once
     each, however many messages were lost with the connection; those of the warm-up count, too. So
-    does each reply that was a rejection, after the warm-up.
+    does each reply that was a rejection, after the warm-up; and each datagram without a reply in
+    time.
     """
 
     def measure(self, record: RunRecord) -> float | None:
@@ -169,7 +170,8 @@ _BEFORE_MESSAGES: Final = (Phase.CONNECT, Phase.SECURE)
 
 
 def _errors(record: RunRecord) -> int:
-    return sum(failure.count for failure in record.failures if not failure.is_local)
+    in_vain = record.datagrams.in_vain if record.datagrams else 0
+    return in_vain + sum(failure.count for failure in record.failures if not failure.is_local)
 
 
 def _tried(record: RunRecord) -> int:

@@ -245,6 +245,8 @@ def _in_flight(record: RunRecord) -> str:
 def _unfinished(record: RunRecord) -> str:
     actual = record.actual
     lost = actual.submitted - actual.warmup_messages - actual.messages - actual.cut_off
+    if record.datagrams is not None:  # where the others stand, too
+        lost = record.datagrams.failed
     words = []
     if actual.cut_off:
         words.append(f"{format_count(actual.cut_off)} cut off by the end")

@@ -1,7 +1,8 @@
-"""The lines of the summary on replies: their status, their parts, and renewed connections."""
+"""The lines of the summary on replies: status, parts, datagrams, and renewed connections."""
 
 from collections.abc import Iterator
 
+from loadgen.analysis import datagrams
 from loadgen.analysis.lines import LABEL_COLUMNS, Line, labelled, wrapped
 from loadgen.results.distribution import Distribution
 from loadgen.results.record import RunRecord
@@ -29,6 +30,8 @@ def facts(record: RunRecord) -> Iterator[tuple[str, str]]:
         count = format_count(parts.whole_ns.count)
         times = f"{_times(parts.first_byte_ns)}, whole {_times(parts.whole_ns)}"
         yield "first byte", f"{times}, of {count} replies that came in parts"
+    if record.datagrams is not None:
+        yield from datagrams.facts(record.datagrams)
     actual = record.actual
     if actual.renewed:
         again = f"; {format_count(actual.resent)} messages that met the end were sent again"

@@ -75,6 +75,7 @@ _GROUPS: Final = {
         "host": Option("--host", text("HOST"), "address to listen on"),
         "port": Option("--port", _PORT, "port to listen on", default_note="a free one"),
         "path": Option("--unix", _PATH, "listen on a UNIX socket instead"),
+        "udp": Option("--udp", YES, "answer datagrams (UDP) instead of connections"),
         "backlog": Option(
             "--backlog",
             count(),
@@ -170,8 +171,11 @@ def main(arguments: list[str]) -> int:
     if chosen.json is not None:
         write("--json", chosen.json, as_json(counts) + b"\n")
     else:
+        served = (
+            "datagrams" if server_options.udp else f"{format_count(counts.accepted)} connections"
+        )
         print(
-            f"served {format_count(counts.accepted)} connections: "
+            f"served {served}: "
             f"{format_bytes(counts.bytes_received)} received, "
             f"{format_bytes(counts.bytes_sent)} sent"
         )

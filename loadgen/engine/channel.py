@@ -11,7 +11,7 @@ connection, with its state, failures and time-outs, stands beside it
 when something other than a message happens. A connection has one channel at a time in the selector.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from loadgen.engine.rows import RecordParts, RecordReplies
 from loadgen.net.failure import Failure, Phase
@@ -82,6 +82,24 @@ class Host(Protocol):
         """Call ``channel.receive`` in the next turn, although no event announces anything."""
         ...
 
+    def note_lost(self, channel: Channel, failure: Failure, count: int) -> None:
+        """Note that ``count`` messages have failed, and that their connection goes on."""
+        ...
+
+
+@runtime_checkable
+class Forgoing(Protocol):
+    """A channel whose messages have time-outs of their own: they are lost, and it goes on."""
+
+    in_flight: int
+
+    def give_up(self, sent_until_ns: int) -> None:
+        """Lose the messages sent by then, unless their replies are found to have come.
+
+        That is known after the next `Channel.receive`, which is asked of the host.
+        """
+        ...
+
 
 class Records(Protocol):
     """Where a channel leaves what it has measured: a recorder."""
@@ -100,13 +118,12 @@ class Records(Protocol):
 class MessageChannel(Channel, Protocol):
     """A channel that messages pass, and their replies. Its counts continue on a new transport.
 
-    submitted_ns: the time just before the last send. unanswered: messages lost with a transport.
-    is_ending: whether the transport ends with the replies so far. is_queued: whether an open loop
-    has it among its free channels. generation: how many transports it has had.
+    submitted_ns: the time just before the last send. is_ending: whether the transport ends with the
+    replies so far. is_queued: whether an open loop has it among its free channels. generation: how
+    many transports it has had.
     """
 
     submitted_ns: int
-    unanswered: int
     is_ending: bool
     is_queued: bool
     generation: int
@@ -167,6 +184,11 @@ class MessageChannel(Channel, Protocol):
 
     def counts(self) -> tuple[int, int, int, int]:
         """Return messages submitted and answered (one way: accepted), bytes sent and received."""
+        ...
+
+    @property
+    def unanswered(self) -> int:
+        """Messages that have ended without an answer, such as those lost with a transport."""
         ...
 
     @property

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from loadgen.engine.availability import Availability, Standing
-from loadgen.engine.channel import Channel
+from loadgen.engine.channel import Channel, Forgoing
 from loadgen.engine.connect_pacer import ConnectPacer
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
@@ -39,6 +39,9 @@ _log = logger("loadgen.engine")
 
 WhenUp = Callable[[Connection], None]
 WhenEnded = Callable[[Connection, Failure | None, int], None]
+
+
+WhenLost = Callable[[Connection, Failure, int], None]
 
 
 def _ignore_end(connection: Connection, failure: Failure | None, lost: int) -> None:
@@ -100,6 +103,9 @@ class ConnectionPool:
         self.when_ended: WhenEnded = _ignore_end
         """Called during a turn with a connection that has lost its socket, its failure (None: it
         ended well), and the number of messages lost with it; must not raise."""
+        self.when_lost: WhenLost = _ignore_end
+        """Called during a turn with a connection that goes on although messages have failed: the
+        failure, and how many; must not raise."""
         self._live = 0  # connections with a socket
         self._backing_off = 0  # failed ones that will be opened again
 
@@ -267,6 +273,10 @@ class ConnectionPool:
         """Call ``channel.receive`` in the next turn, although no event announces anything."""
         self._selector.hand_out(channel)
 
+    def note_lost(self, channel: Channel, failure: Failure, count: int) -> None:
+        """Note that ``count`` messages have failed, and that their connection goes on."""
+        self.when_lost(self.connections[channel.index], failure, count)
+
     def _finish(self, connection: Connection) -> None:
         """End ``connection``, whose messages are done, or which the server ends in an orderly way.
 
@@ -362,6 +372,9 @@ class ConnectionPool:
             deadline_ns = since_ns + longest_ns + paused_ns
             if deadline_ns > now_ns:
                 check_ns = min(check_ns, deadline_ns)
+            elif isinstance(connection.channel, Forgoing) and connection.in_flight:
+                connection.channel.give_up(now_ns - deadline_ns + since_ns)
+                check_ns = now_ns + 1
             elif connection.has_event_since(deadline_ns):
                 check_ns = now_ns + 1  # it is handled in the next turn
             else:

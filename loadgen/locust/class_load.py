@@ -86,6 +86,9 @@ class ConnectionOwner(Protocol):
     def when_ended(self, index: int, failure: Failure | None) -> None:
         """Called when the connection of that index has lost its transport."""
 
+    def when_lost(self, index: int, failure: Failure) -> None:
+        """Called when a message has failed on the connection of that index, which goes on."""
+
 
 class ClassLoad:
     """An engine that gevent's loop runs, and the users on it.
@@ -111,8 +114,8 @@ class ClassLoad:
         self._open_loop: OpenLoop | None = None
         self._counted = NONE
         plan = work.plan
-        endpoints = resolve(work.plan.connected_to(work.target))
-        endpoint = _first(endpoints, plan.connect_timeout_s)
+        endpoints = resolve(plan.connected_to(work.target))
+        endpoint = _first(work.target, endpoints, plan.connect_timeout_s)
         with contextlib.ExitStack() as stack:
             why_not = stack.enter_context(kernel_timestamps(plan, endpoint, wall_ns))
             clock = None if why_not else WallClock(monotonic_ns, wall_ns)
@@ -124,6 +127,7 @@ class ClassLoad:
             backend = backends.resolve(plan.backend)
             self.engine = assemble(plan, backend, dialer, self.recorder, monotonic_ns, model)
             self.engine.pool.when_ended = self._ended
+            self.engine.pool.when_lost = self._lost
             self._driver = GeventDriver(self.engine, monotonic_ns, interrupts, give_up)
             stack.callback(self._driver.close)
             others = [str(each) for each in endpoints if each != endpoint]
@@ -227,6 +231,11 @@ class ClassLoad:
             self.counts.fail(name, second, str(failure), max(1, lost))
         self._owners[connection.index].when_ended(connection.index, failure)
 
+    def _lost(self, connection: Connection, failure: Failure, count: int) -> None:
+        name = self._requests.name_of(group_of(connection.messages.origin))
+        self.counts.fail(name, self._requests.second_of(monotonic_ns()), str(failure), count)
+        self._owners[connection.index].when_lost(connection.index, failure)
+
     # ---- counts ---------------------------------------------------------------------------
 
     @property
@@ -302,8 +311,8 @@ class ClassLoad:
             self._account.end()
 
 
-def _first(endpoints: list[Endpoint], timeout_s: float) -> Endpoint:
+def _first(target: Target, endpoints: list[Endpoint], timeout_s: float) -> Endpoint:
     try:
-        return first_reachable(endpoints, timeout_s)
+        return first_reachable(endpoints, timeout_s, is_datagram=target.is_datagram)
     except UnreachableError:
         return endpoints[0]  # it may come up later, and users retry

@@ -60,7 +60,8 @@ class SocketClient:
         bytes themselves.
 
         Locust lists it under ``name``, or that of the user class. Raises RequestTimeout and
-        RequestFailed; the connection is then opened again, and the next request waits for it.
+        RequestFailed; the connection is then opened again, and the next request waits for it. Over
+        UDP, where only the message was lost, it goes on.
 
         A reply that the server rejects with, such as an error status, is returned like any other,
         and Locust lists the request as failed: so does its own FastHttpUser, and a script may want
@@ -168,6 +169,10 @@ class SocketClient:
         if self._is_own(index):
             self._failure = failure
             self.when_free(index)
+
+    def when_lost(self, index: int, failure: Failure) -> None:
+        """Resume with the failure of the message, which had no reply in time."""
+        self.when_ended(index, failure)
 
     def _is_own(self, index: int) -> bool:
         return self._connection is not None and self._connection.index == index

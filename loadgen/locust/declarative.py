@@ -94,6 +94,9 @@ class DeclarativeConnections:
             if not self._left:
                 self._has_ended.set()
 
+    def when_lost(self, index: int, failure: Failure) -> None:
+        """Do nothing: the connection goes on."""
+
     def _waiter(self, index: int) -> Any:
         if len(self._connections) == 1:
             return self._user

@@ -56,28 +56,40 @@ def resolve(target: Target) -> list[Endpoint]:
     """
     if target.is_unix:
         return [Endpoint(socket.AF_UNIX, unescaped(target.path))]
+    kind = kind_of(is_datagram=target.is_datagram)
     try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(target.host, target.port, type=kind)
     except (OSError, UnicodeError) as error:
         why = reason(error) if isinstance(error, OSError) else "it is not a valid host name"
         raise UnreachableError(f"cannot resolve {quoted(target.host)}: {why}") from None
     return [Endpoint(family, address) for family, _, _, _, address in found]
 
 
-def first_reachable(endpoints: list[Endpoint], patience_s: float) -> Endpoint:
+def kind_of(*, is_datagram: bool) -> int:
+    """Return the type of the sockets of a target (socket(2))."""
+    return socket.SOCK_DGRAM if is_datagram else socket.SOCK_STREAM
+
+
+def first_reachable(
+    endpoints: list[Endpoint], patience_s: float, *, is_datagram: bool = False
+) -> Endpoint:
     """Return the first of ``endpoints`` that accepts a connection, or the only one there is.
 
     ``localhost`` is ::1 and 127.0.0.1, and many servers listen on one of them only. The attempt
     costs the server a connection that is closed at once. Raises UnreachableError if none accepts
     within ``patience_s`` seconds, which they share.
+
+    Nobody accepts connections for datagrams, and only one of the load could be answered: then it is
+    the first of them that there is a route to (connect(2)), and nothing is sent.
     """
     if len(endpoints) == 1:
         return endpoints[0]
     refusals = []
+    kind = kind_of(is_datagram=is_datagram)
     share_s = min(patience_s, _LONGEST_PROBE_S) / len(endpoints)
     for endpoint in endpoints:
         try:
-            with socket.socket(endpoint.family, socket.SOCK_STREAM) as probe:
+            with socket.socket(endpoint.family, kind) as probe:
                 probe.settimeout(share_s)
                 probe.connect(endpoint.address)
                 refuse_self_connection(probe)

@@ -5,7 +5,6 @@ have replaced `socket.socket`.
 """
 
 import os
-import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -68,7 +67,7 @@ class SocketDialer:
         """Return a transport whose connect has begun, as `Dialer.dial` does."""
         family, address = self.endpoint
         try:
-            sock = self._socket_factory(family, socket.SOCK_STREAM)
+            sock = self._socket_factory(family, self._transport.kind)
         except OSError as error:
             raise ConnectionFailed.of(Phase.CONNECT, error) from error
         try:

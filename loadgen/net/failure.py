@@ -115,6 +115,7 @@ class Cause(enum.StrEnum):
     )
     TLS = "tls", "TLS has failed; -v logs what the library says"
     DENIED = "denied", "permission denied by this machine", True
+    DATAGRAM_TOO_LONG = "datagram_too_long", "the datagram is longer than can be sent there", True
     DESCRIPTORS = "descriptors", "this machine is out of file descriptors", True
     ADDRESSES = "addresses", "this machine is out of local ports for the target", True
     USER_CODE = "user_code", "an exception in the code that makes the messages; it is logged", True
@@ -147,6 +148,7 @@ _CAUSE_OF_ERRNO = {
     errno.ENFILE: Cause.DESCRIPTORS,
     errno.EADDRNOTAVAIL: Cause.ADDRESSES,
     errno.EADDRINUSE: Cause.ADDRESSES,
+    errno.EMSGSIZE: Cause.DATAGRAM_TOO_LONG,
     errno.ENOBUFS: Cause.MEMORY,
     errno.ENOMEM: Cause.MEMORY,
 }

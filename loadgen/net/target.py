@@ -112,6 +112,11 @@ class Target(NamedTuple):
         return bool(self.path)
 
     @property
+    def is_datagram(self) -> bool:
+        """Whether it is spoken to in datagrams (UDP), and not by a stream."""
+        return self.scheme.application == "datagrams"
+
+    @property
     def authority(self) -> str:
         """Host and port, as a URL has them."""
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -131,10 +131,11 @@ class SocketOptions:
 
 
 class SocketTransport:
-    """A stream socket without anything above it; the base of `TcpTransport` and `UnixTransport`."""
+    """A socket without anything above it; the base of those of TCP, UDP and UNIX streams."""
 
     __slots__ = ("socket",)
 
+    kind: ClassVar[int] = socket.SOCK_STREAM
     under_way: ClassVar[frozenset[int]]
     """What connect(2) returns for a connect that has begun, and has not failed."""
 

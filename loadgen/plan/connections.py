@@ -74,7 +74,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "--io-timeout",
             DURATION,
             "longest time without progress while a connection waits for the server; then it fails, "
-            "and others go on",
+            "and others go on; of udp:// longest time for a reply, and only the message fails",
             place=EVERYWHERE,
         ),
     ] = 5.5
@@ -103,6 +103,11 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             default_note=_SYSTEM,
         ),
     ] = None
+
+    @property
+    def is_datagram(self) -> bool:
+        """Whether each message is a datagram (UDP)."""
+        return self.target is not None and Target.parse(self.target).is_datagram
 
     def _check_target(self) -> None:
         if self.target is not None:

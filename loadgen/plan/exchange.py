@@ -5,6 +5,7 @@ import msgspec
 from loadgen.errors import UsageError
 from loadgen.net import protocols
 from loadgen.net.connect_to import ConnectTo
+from loadgen.net.protocols.datagrams import EchoedDatagram
 from loadgen.net.target import SCHEMES, Target
 from loadgen.plan.applications import APPLICATIONS
 from loadgen.plan.applications.base import Application, Greeting
@@ -71,6 +72,8 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for application in APPLICATIONS.values():
             if form in application.forms:
                 return application.framing(self, form)
+        if self.is_datagram and form == "echo":
+            return EchoedDatagram(verify=self.verify)
         if self.verify and form == "echo":
             return protocols.Echo(verify=True)
         return protocols.parse(form, self.most_reply_bytes, option)

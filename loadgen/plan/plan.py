@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from loadgen.errors import UsageError
 from loadgen.plan.exchange import Exchange
 from loadgen.plan.kinds import DURATION, NO, PROCESS, YES, count, one_of, text
 from loadgen.plan.options import (
@@ -129,6 +130,8 @@ class Plan(Exchange, frozen=True, kw_only=True, forbid_unknown_fields=True):
         self._settle_reply()
         self._settle_greeting()
         self._check_messages()
+        if self.probe and self.is_datagram:
+            raise UsageError("--probe needs a stream; it does not go with udp://")
 
 
 def _described() -> str:

@@ -11,8 +11,8 @@ loadgen.run/2   the four times of a message, and what is computed from them; the
                 (`loadgen.results.intervals.PackedIntervals`), beside the list; ``redact`` in the
                 plan, with a redacted form of payloads and first message; ``rejected`` of the load
                 and of intervals, 0 by default, and failures of the phase ``reply``; ``renewed``
-                and ``resent``, 0 by default; ``statuses``, ``in_parts`` and ``tls``, null by
-                default, and failures of the phase ``secure``.
+                and ``resent``, 0 by default; ``statuses``, ``in_parts``, ``tls`` and ``datagrams``,
+                null by default, and failures of the phase ``secure``.
 """
 
 import gc
@@ -40,6 +40,7 @@ from loadgen.quantities import (
     Text,
     Texts,
 )
+from loadgen.results.datagrams import DatagramsRecord
 from loadgen.results.delivered import Actual, Requested
 from loadgen.results.distribution import Distribution
 from loadgen.results.environment import Environment
@@ -174,7 +175,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     statuses, in_parts: of the replies; null where they have none, and where none came in parts.
     workers: the processes that carried it out together (`loadgen.analysis.merge`); empty for one
     process. team: which workers were expected and which were absent; null if not recorded.
-    tls: null if none was spoken.
+    tls: null if none was spoken. datagrams: what became of them; null for streams.
     """
 
     started_at: Moment
@@ -202,6 +203,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     )
     team: TeamRecord | None = None
     tls: TlsRecord | None = None
+    datagrams: DatagramsRecord | None = None
 
     @property
     def latency(self) -> Histogram:

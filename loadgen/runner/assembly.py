@@ -1,11 +1,13 @@
 """Makes of a Plan the engine and the load model that carry it out."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Final
 
+from loadgen.engine.datagrams import DatagramChannel
 from loadgen.engine.engine import Engine
-from loadgen.engine.group import Group
+from loadgen.engine.group import Group, NewChannel, new_stream
 from loadgen.engine.load_models import (
     ClosedLoop,
     LoadModel,
@@ -21,7 +23,9 @@ from loadgen.net import backends, timestamps
 from loadgen.net.address import Endpoint
 from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.net.dialer import EndpointDialer
+from loadgen.net.udp import UdpDialer
 from loadgen.plan import Plan
+from loadgen.plan.applications.datagrams import SEQUENCE
 from loadgen.plan.arrivals import Arrivals
 from loadgen.plan.think_time import ThinkTime
 from loadgen.units import NS_PER_S, seconds_to_ns
@@ -44,8 +48,16 @@ def assemble(
     model: the load model; that of the plan unless it is given.
     """
     selector = BoundedSelector(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
-    group = Group(dialer, model or _model_of(plan, recorder, clock))
+    group = Group(
+        dialer, model or _model_of(plan, recorder, clock), new_channel=_new_channel(plan, dialer)
+    )
     return Engine(selector, [group], recorder, clock, _policy_of(plan, dialer.endpoint))
+
+
+def _new_channel(plan: Plan, dialer: EndpointDialer) -> NewChannel:
+    if isinstance(dialer, UdpDialer):
+        return functools.partial(DatagramChannel, numbered=plan.reply == SEQUENCE)
+    return new_stream
 
 
 def _policy_of(plan: Plan, endpoint: Endpoint) -> ConnectionPolicy:

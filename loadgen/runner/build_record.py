@@ -30,6 +30,7 @@ from loadgen.results.record import (
 from loadgen.results.replies import PartsRecord, StatusesRecord
 from loadgen.runner import environment
 from loadgen.runner.cpu_time import ProcessorUse
+from loadgen.runner.datagram_books import datagrams_record
 from loadgen.units import ns_to_seconds
 
 
@@ -133,6 +134,7 @@ def build_record(run: RunSnapshot) -> RunRecord:
         intervals=run.intervals,
         connections=_connections_record(run),
         tls=_tls(run) if plan.is_secure else None,
+        datagrams=datagrams_record(run.connections, run.cut_off),
     )
 
 

@@ -4,6 +4,7 @@ from loadgen.net.address import Endpoint
 from loadgen.net.dialer import EndpointDialer, SocketDialer, SocketFactory
 from loadgen.net.target import Target
 from loadgen.net.transport import SocketOptions
+from loadgen.net.udp import UdpDialer
 from loadgen.net.unpatched import original
 from loadgen.plan import Plan
 
@@ -21,7 +22,10 @@ def dialer_of(
         receive_buffer_bytes=plan.receive_buffer_bytes,
         stamp_every=plan.timestamp_sample if stamped else 0,
     )
-    sockets = SocketDialer(endpoint, options, factory or original("socket", "socket"))
+    factory = factory or original("socket", "socket")
+    if plan.is_datagram:
+        return UdpDialer(endpoint, options, factory)
+    sockets = SocketDialer(endpoint, options, factory)
     return _secured(plan, sockets) if plan.is_secure else sockets
 
 

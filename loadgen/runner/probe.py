@@ -69,7 +69,7 @@ _BUFFER_BYTES: Final = 64 * 1024
 
 def is_wanted(plan: Plan, why_user_space: str) -> bool:
     """Return whether a probe runs beside the load of ``plan``."""
-    if plan.is_one_way:
+    if plan.is_one_way or plan.is_datagram:
         return False
     if plan.probe is not None:
         return plan.probe

@@ -32,7 +32,8 @@ def processes_of(plan: Plan, endpoint: Endpoint, embedded_pid: int | None) -> li
                 plan.watch,
                 "no process has that id; give the process id of the target",
             ) from None
-    pids = [embedded_pid] if embedded_pid is not None else _listening_at(endpoint)
+    kind = "udp" if plan.is_datagram else "tcp"
+    pids = [embedded_pid] if embedded_pid is not None else _listening_at(endpoint, kind)
     try:
         return _with_children(pids)
     except psutil.Error:
@@ -47,13 +48,13 @@ def _with_children(pids: Iterable[int]) -> list[psutil.Process]:
     return list(found.values())
 
 
-def _listening_at(endpoint: Endpoint) -> list[int]:
+def _listening_at(endpoint: Endpoint, kind: str) -> list[int]:
     """Return the processes of this machine that listen at ``endpoint``, the oldest first."""
     is_path = isinstance(endpoint.address, str)
     if not is_path and not _is_local(endpoint.address[0]):
         raise UnknownTargetError("the target is on another machine")
     try:
-        connections = psutil.net_connections("unix" if is_path else "tcp")
+        connections = psutil.net_connections("unix" if is_path else kind)
     except psutil.Error:
         raise UnknownTargetError(_NOT_SEEN) from None
     listens = (
@@ -71,7 +72,8 @@ def _listens_at_path(path: str) -> Callable[[Any], bool]:
 
 def _listens_at_port(ip: str, port: int) -> Callable[[Any], bool]:
     def listens(each: Any) -> bool:
-        if each.status != psutil.CONN_LISTEN or each.laddr.port != port:
+        is_bound = each.status in (psutil.CONN_LISTEN, psutil.CONN_NONE) and not each.raddr
+        if not is_bound or each.laddr.port != port:
             return False
         return each.laddr.ip.removeprefix("::ffff:") in {ip, *_WILDCARDS}
 

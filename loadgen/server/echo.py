@@ -14,12 +14,12 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
-from typing import Final, Self
+from typing import Any, Final, Protocol, Self
 
 from loadgen.errors import UsageError
 from loadgen.net import backends, pacing
 from loadgen.net.clock import monotonic_ns
-from loadgen.server.connections import Secure, ServerConnection, ServerConnections, ServerCounts
+from loadgen.server.connections import Secure, ServerConnections, ServerCounts
 from loadgen.server.delayed import DelayedAnswers
 from loadgen.server.immediate import ImmediateAnswers
 from loadgen.server.listener import address_of, open_listener
@@ -35,6 +35,14 @@ _ACCEPTS_PER_TURN: Final = 64  # so that many new connections do not stop the tr
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _LONGEST_WAIT_S: Final = 3600.0  # the system calls refuse to wait for years
 _EXHAUSTED_PAUSE_S: Final = 1.0  # then an idle server tries again, even if no connection closed
+
+
+class Answers(Protocol):
+    """What reads and answers."""
+
+    def handle(self, ready: pacing.Ready) -> None:
+        """Handle what is ready, and what is due."""
+        ...
 
 
 def _securing(options: ServerOptions) -> Secure | None:
@@ -80,7 +88,7 @@ class EchoServer:
         cleanup.enter_context(self._wake_sender).setblocking(False)
         self._handlers: dict[int, Callable[[], None]] = {self._listener.fileno(): self._accept}
         self._peers = ServerConnections(self._selector, _securing(options), is_tcp=not options.path)
-        self._due: list[tuple[int, int, ServerConnection]] = []
+        self._due: list[Any] = []  # a heap: when each is due stands first
         self._answers = self._open_answers(cleanup)
         self._first_accepted_ns: int | None = None
         self._closed_when_exhausted = 0
@@ -89,23 +97,26 @@ class EchoServer:
         self.stop_at_end_of(self._wake_receiver.fileno())
         cleanup.callback(self._peers.close)
 
-    def _open_answers(self, cleanup: contextlib.ExitStack) -> DelayedAnswers | ImmediateAnswers:
+    def _open_answers(self, cleanup: contextlib.ExitStack) -> Answers:
         options = self._options
         if not options.is_timed:
             return ImmediateAnswers(self._peers, self._handlers, sink=options.sink)
-        residence_log = None
-        if options.ledger is not None:
-            residence_log = ResidenceLog(options.ledger, is_shared=options.processes > 1)
-            cleanup.callback(residence_log.close)
         delayed = DelayedAnswers(
             self._peers,
             self._handlers,
             receive=receive_from(self._listener, cleanup),
             draw_delay_ns=options.delay.sampler(options.seed),
-            residence_log=residence_log,
+            residence_log=self._open_log(cleanup),
         )
         self._due = delayed.due
         return delayed
+
+    def _open_log(self, cleanup: contextlib.ExitStack) -> ResidenceLog | None:
+        if self._options.ledger is None:
+            return None
+        log = ResidenceLog(self._options.ledger, is_shared=self._options.processes > 1)
+        cleanup.callback(log.close)
+        return log
 
     def __enter__(self) -> Self:
         return self

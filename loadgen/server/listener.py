@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadgen.errors import UsageError
-from loadgen.net.address import Endpoint
+from loadgen.net.address import Endpoint, kind_of
 from loadgen.net.target import Target
 from loadgen.server.options import ServerOptions
 
@@ -26,7 +26,8 @@ def open_listener(options: ServerOptions) -> socket.socket:
     listener = bind_socket(options)
     try:
         with _explained(options):
-            listener.listen(options.backlog)
+            if not options.udp:
+                listener.listen(options.backlog)
     except UsageError:
         listener.close()
         raise
@@ -41,9 +42,9 @@ def bind_socket(options: ServerOptions) -> socket.socket:
     """
     with _explained(options):
         family, address = _resolve(options)
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound = socket.socket(family, kind_of(is_datagram=options.udp))
         try:
-            if not options.path:
+            if not options.path and not options.udp:  # of UDP, it would let others bind there
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if options.processes > 1:
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -63,8 +64,10 @@ def address_of(bound: socket.socket, *, is_secure: bool = False) -> str:
     name = bound.getsockname()
     if isinstance(name, str):
         return str(Target(path=str(Path(name).absolute())))
-    plain = str(Endpoint(bound.family, name))
-    return f"tls://{plain}" if is_secure else plain
+    place = str(Endpoint(bound.family, name))
+    if bound.type == socket.SOCK_DGRAM:
+        return f"udp://{place}"
+    return f"tls://{place}" if is_secure else place
 
 
 def _resolve(options: ServerOptions) -> tuple[int, Any]:
@@ -73,7 +76,10 @@ def _resolve(options: ServerOptions) -> tuple[int, Any]:
         return socket.AF_UNIX, options.path
     try:
         found = socket.getaddrinfo(
-            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            options.host,
+            options.port,
+            type=kind_of(is_datagram=options.udp),
+            flags=socket.AI_PASSIVE,
         )
     except UnicodeError:
         raise UsageError.of("--host", options.host, "write a host name or an address") from None

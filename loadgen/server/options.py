@@ -13,7 +13,8 @@ from loadgen.server.stalls import Stall
 class ServerOptions:
     """Where the server listens and how it behaves. Raises UsageError for values it cannot have.
 
-    ``port`` 0 takes a free one; ``path``, if given, is a UNIX socket instead of host and port.
+    ``port`` 0 takes a free one; ``path``, if given, is a UNIX socket instead of host and port. With
+    ``udp`` it answers datagrams.
     Each answer is sent ``delay`` after the arrival of its request; ``seed`` is that of random
     delays. During each of ``stalls`` nothing is accepted, read or sent. The residence time of every
     message is written to the file ``ledger``. A ``sink`` never answers. With ``processes`` above 1
@@ -25,6 +26,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 0
     path: str = ""
+    udp: bool = False
     delay: Delay = NO_DELAY
     seed: int = 0
     stalls: tuple[Stall, ...] = ()
@@ -44,6 +46,8 @@ class ServerOptions:
             raise UsageError.of("--backlog", self.backlog, "give a number of 1 or more")
         if self.processes < 1:
             raise UsageError.of("--processes", self.processes, "give a number of 1 or more")
+        if self.udp and self.path:
+            raise UsageError("--udp: a UNIX socket is a stream; leave out --unix")
         if self.processes > 1 and self.path:
             raise UsageError(
                 f"--processes {self.processes}: a UNIX socket cannot be shared; leave out --unix"

@@ -13,10 +13,10 @@ from loadgen import signals
 from loadgen.errors import LoadgenError
 from loadgen.net.pacing import least_timer_slack
 from loadgen.server.connections import ServerCounts
-from loadgen.server.echo import EchoServer
 from loadgen.server.listener import address_of, bind_socket
 from loadgen.server.options import ServerOptions
 from loadgen.server.residence_log import create_residence_log
+from loadgen.server.udp import server_of
 
 STOP_S: Final = 5.0
 """Seconds within which a server must stop when told to; after that it is killed."""
@@ -57,6 +57,8 @@ class ServerProcesses:
                         self._processes[receiver] = process
             for receiver in self._processes:
                 self._receive(receiver)
+            if options.udp:
+                self._reserved.close()  # it would get its share of the datagrams
         except BaseException:
             self.close()
             raise
@@ -135,7 +137,7 @@ def _serve_share(
         if number != signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)
     try:
-        with least_timer_slack(), EchoServer(options) as server:
+        with least_timer_slack(), server_of(options) as server:
             signal.signal(signal.SIGTERM, lambda *_: server.stop())
             server.stop_at_end_of(stop_reader.fileno())
             sender.send(server.counts)  # it listens

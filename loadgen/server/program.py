@@ -21,6 +21,7 @@ from loadgen.server.connections import ServerCounts
 from loadgen.server.echo import EchoServer
 from loadgen.server.options import ServerOptions
 from loadgen.server.processes import ServerProcesses
+from loadgen.server.udp import server_of
 
 if sys.platform != "win32":
     import resource
@@ -42,7 +43,7 @@ def run_server(
     that does nothing else. Raises UsageError and LoadgenError, as the servers do.
     """
     _raise_descriptor_limit(options.backend)
-    server = EchoServer(options) if options.processes == 1 else ServerProcesses(options)
+    server = server_of(options) if options.processes == 1 else ServerProcesses(options)
     with (
         least_timer_slack(),
         server,

@@ -13,7 +13,7 @@ log ask for it.
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from loadgen.net import timestamps
@@ -29,12 +29,17 @@ def receive_from(listener: socket.socket, cleanup: contextlib.ExitStack) -> Rece
     Arrival times are the kernel's if it gives them, otherwise those of reading. The kernel's
     timestamps stay on until ``cleanup``.
     """
-    if listener.family in (socket.AF_INET, socket.AF_INET6):
+    return _receive_stamped if stamps_of(listener, cleanup) else _receive_now
+
+
+def stamps_of(sock: socket.socket, cleanup: contextlib.ExitStack) -> bool:
+    """Have the kernel stamp what ``sock`` receives until ``cleanup``; return whether it does."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
         with contextlib.suppress(timestamps.NoStampsError):
             cleanup.enter_context(timestamps.keep_stamping(time.time_ns))
-            timestamps.enable(listener)
-            return _receive_stamped
-    return _receive_now
+            timestamps.enable(sock)
+            return True
+    return False
 
 
 def _receive_now(connection: Any, buffers: list[bytearray]) -> tuple[int, int]:
@@ -43,7 +48,12 @@ def _receive_now(connection: Any, buffers: list[bytearray]) -> tuple[int, int]:
 
 def _receive_stamped(connection: Any, buffers: list[bytearray]) -> tuple[int, int]:
     received, ancillary, _, _ = connection.recvmsg_into(buffers, timestamps.ANCILLARY_BYTES)
+    return received, arrived_ns(ancillary)
+
+
+def arrived_ns(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
+    """Return when a read's bytes arrived by its control messages; without a stamp, now."""
     stamp_ns = timestamps.stamp_of(ancillary)
     # The wall clock first: a pause between the two makes the arrival later, never earlier.
     age_ns = 0 if stamp_ns <= 0 else max(0, time.time_ns() - stamp_ns)
-    return received, time.monotonic_ns() - age_ns
+    return time.monotonic_ns() - age_ns

@@ -35,14 +35,14 @@ class TestDatagrams:
     def test_are_matched_with_their_replies_in_any_order(self, model: str, pipeline: int) -> None:
         dialer, recorder = DatagramDialer(), NotingRecorder()
         group = Group(dialer, models()[model], new_channel=new_datagrams)
-        talk = conversation(b"one", b"seven", pipeline=pipeline, messages=MESSAGES)
+        talk = conversation(b"number 1", b"number two", pipeline=pipeline, messages=MESSAGES)
         with Served(recorder, [group], dialer) as served:
             served.engine.add(talk, CONNECTIONS)
             served.run()
             assert recorder.failures == {}
             assert served.engine.pool.totals()[:2] == (CONNECTIONS * MESSAGES,) * 2
             for connection, peer in zip(served.engine.pool.connections, dialer.peers, strict=True):
-                assert connection.bytes_sent == peer.bytes_received == MESSAGES * (4 + 4)
+                assert connection.bytes_sent == peer.bytes_received == MESSAGES * 9
                 assert connection.bytes_received == peer.bytes_sent
         assert sum(row[REPLIES] for row in recorder.rows) == CONNECTIONS * MESSAGES
         assert all(row[INTENDED_NS] <= row[SENT_NS] <= row[READ_NS] for row in recorder.rows)
@@ -62,7 +62,7 @@ class TestGroups:
             Group(datagrams, models()[second], 1, new_datagrams),
         ]
         lines = conversation(b"a line\n", reply=r"delimiter:\n", messages=MESSAGES)
-        pings = conversation(b"ping", pipeline=4, messages=MESSAGES)
+        pings = conversation(b"one ping", pipeline=4, messages=MESSAGES)
         with Served(recorder, groups, streams, datagrams) as served:
             served.engine.add(lines, CONNECTIONS)
             served.engine.add(pings, CONNECTIONS, groups[1])

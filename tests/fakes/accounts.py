@@ -24,6 +24,7 @@ def check(record: RunRecord) -> None:
     assert actual.bytes_received == sum(interval.bytes_received for interval in intervals)
     assert actual.bytes_received == sum(ledger["bytes_received"])
     assert actual.submitted >= answered + actual.cut_off
+    _check_datagrams(record)
     failures = sum(each.count for each in record.failures if not each.is_rejection)
     assert failures == sum(ledger["failures"])
     assert failures == sum(interval.failures for interval in intervals) or not intervals
@@ -45,6 +46,22 @@ def check(record: RunRecord) -> None:
         whole, *parts = times
         assert whole.count == sum(part.count for part in parts)
         assert whole.sum == sum(part.sum for part in parts)
+
+
+def _check_datagrams(record: RunRecord) -> None:
+    """Each datagram has one end: what was submitted was sent or refused, and so on."""
+    found, actual = record.datagrams, record.actual
+    assert (found is not None) == record.plan.is_datagram
+    if found is None:
+        return
+    ended = found.answered + found.lost + found.late + found.in_flight + found.failed
+    assert found.sent == ended
+    assert found.sent + found.send_refused == actual.submitted
+    assert found.answered == actual.messages + actual.warmup_messages
+    assert found.in_flight == actual.cut_off
+    assert found.failed == 0 or record.failures
+    assert (found.duplicates is None) == (found.reordered is None)
+    assert (found.reordered or 0) <= found.answered
 
 
 def _distributions(times: Times) -> Iterator[Distribution]:

@@ -1,190 +1,104 @@
-"""Messages as datagrams, whose replies come in any order: a channel that is no stream.
+"""Peers that speak in datagrams: over socket pairs, and over UDP.
 
-A message is a number and a payload; its reply is the same datagram. So a reply is matched with its
-message by the number, and not by its place.
+What becomes of a datagram is a script's to say, so that a test knows it exactly: nothing is lost,
+doubled or overtaken by chance.
 """
 
+import functools
 import random
+import select
 import socket
-from collections.abc import Callable
-from typing import Any, Final
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Self
 
-from loadgen.engine.channel import Host, MessageChannel, Records
-from loadgen.engine.conversation import Conversation
-from loadgen.engine.rows import INDEX_MASK
-from loadgen.net.clock import Clock
+from loadgen.engine.datagrams import DatagramChannel
 from loadgen.net.dialer import Dialer
-from loadgen.net.failure import ConnectionFailed, Failure, Phase
-from loadgen.net.timestamps import NOT_ASKED
-from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, SocketTransport, Transport
+from loadgen.net.transport import SocketTransport
 
-NUMBER_BYTES: Final = 4
+new_datagrams: Final = functools.partial(DatagramChannel, numbered=True)
+"""Makes the channels of a group."""
+
+Fate = Callable[[int, bytes], Iterable[bytes]]
+"""Takes the number of a datagram, counted as they arrive, and it; returns what to send back."""
 
 
-class DatagramChannel:
-    """The messages of one connection, each a datagram of its own."""
+def echo(number: int, datagram: bytes) -> Iterable[bytes]:
+    return (datagram,)
 
-    def __init__(self, origin: int, conversation: Conversation, clock: Clock) -> None:
-        self.origin = origin
-        self.interest = NOTHING
-        self.in_flight = 0
-        self.transport: Transport | None = None
-        self.intended_ns = self.sent_ns = self.submitted_ns = self.read_ns = 0
-        self.unanswered = self.generation = 0
-        self.is_ending = self.is_queued = False
-        self._conversation = conversation
-        self._clock = clock
-        self._open: dict[int, tuple[int, int]] = {}  # by number: (intended_ns, sent_ns)
-        self._submitted = self._bytes_sent = self._bytes_received = 0
-        self._left = conversation.messages
-        self._is_scheduled = self._is_blocked = False
-        self._records: Records
 
-    @property
-    def index(self) -> int:
-        return self.origin & INDEX_MASK
+class Holding:
+    """A fate: datagrams of these numbers are held back until the next one has been answered."""
 
-    def attach(self, transport: Transport) -> None:
-        self.transport = transport
-        self.generation += 1
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self._numbers = frozenset(numbers)
+        self._held: list[bytes] = []
 
-    def accept(self, rest: bytes) -> None:
-        raise AssertionError("there is no greeting")
+    def __call__(self, number: int, datagram: bytes) -> Iterable[bytes]:
+        if number in self._numbers:
+            self._held.append(datagram)
+            return ()
+        held, self._held = self._held, []
+        return (datagram, *held)
 
-    def begin(self, records: Records, *, scheduled: bool = False) -> None:
-        self._records = records
-        self._is_scheduled = scheduled
 
-    def receive(self, buffer: bytearray) -> bool:
-        assert self.transport is not None
-        try:
-            size = self.transport.recv_into(buffer)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.RECEIVE, error)) from error
-        self.read_ns = self._clock()
-        self._bytes_received += size
-        number = int.from_bytes(buffer[:NUMBER_BYTES])
-        intended_ns, sent_ns = self._open.pop(number)
-        self.in_flight -= 1
-        self._records.record((self.origin, 1, intended_ns, sent_ns, NOT_ASKED, self.read_ns))
-        return True
+class UdpPeer:
+    """A UDP socket on loopback that answers as ``fate`` says, whenever it is served."""
 
-    def handle(self, buffer: bytearray, events: int) -> bool:
-        if events & READ:
-            self.receive(buffer)
-        return True
-
-    def transmit(self) -> int:
-        self._is_blocked = False
-        while not self._is_scheduled and self.has_more and self._has_room:
-            if not self._send(0):
-                break
-        return self._interest
-
-    def pause(self) -> None:
-        pass
-
-    def submit(self, intended_ns: int) -> int:
-        self._send(intended_ns)
-        return self._interest
+    def __init__(self, fate: Fate = echo) -> None:
+        self.fate = fate
+        self.received = self.sent = 0
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.setblocking(False)
+        self.name = self.socket.getsockname()
 
     @property
-    def _has_room(self) -> bool:
-        return self.in_flight < self._conversation.pipeline
+    def address(self) -> str:
+        """Where it is, in the form of a loadgen target."""
+        return "udp://{}:{}".format(*self.name)
 
-    @property
-    def _interest(self) -> int:
-        if self._is_blocked:
-            return READ_AND_WRITE
-        return READ if self._open or self._left else NOTHING
+    def serve(self) -> None:
+        """Answer all that has come."""
+        while True:
+            try:
+                datagram, sender = self.socket.recvfrom(65_536)
+            except BlockingIOError:
+                return
+            number = self.received
+            self.received += 1
+            for reply in self.fate(number, datagram):
+                self.socket.sendto(reply, sender)
+                self.sent += 1
 
-    def _send(self, intended_ns: int) -> bool:
-        """Send the next message; return whether the kernel has taken it."""
-        assert self.transport is not None
-        number = self._submitted
-        payloads = self._conversation.payloads
-        payload, _ = payloads.batch(number % len(payloads.items), 1)
-        self.submitted_ns = now_ns = self._clock()
-        try:
-            self._bytes_sent += self.transport.send(number.to_bytes(NUMBER_BYTES) + payload)
-        except BlockingIOError:
-            self._is_blocked = True
-            return False
-        except OSError as error:
-            raise ConnectionFailed(Failure.of(Phase.SEND, error)) from error
-        self._open[number] = intended_ns, now_ns
-        self.in_flight += 1
-        self._submitted += 1
-        self._left -= 1
-        self.sent_ns = now_ns
-        return True
-
-    def revoke(self) -> None:
-        self._left = 0
-
-    def lose(self) -> None:
-        pass
-
-    def take_back(self) -> None:
-        self._left += len(self._open)
-        self._submitted -= len(self._open)
-        self._open.clear()
-        self.in_flight = 0
-
-    def count_bytes(self, sent: int, received: int) -> None:
-        self._bytes_sent += sent
-        self._bytes_received += received
-
-    def detach(self) -> None:
-        self.unanswered += len(self._open)
-        self._open.clear()
-        self.in_flight = 0
-        self.transport = None
-
-    def counts(self) -> tuple[int, int, int, int]:
-        answered = self._submitted - len(self._open) - self.unanswered
-        return self._submitted, answered, self._bytes_sent, self._bytes_received
-
-    @property
-    def is_open(self) -> bool:
-        return self.transport is not None
-
-    @property
-    def has_more(self) -> bool:
-        return self._left > 0
-
-    @property
-    def has_to_resend(self) -> bool:
-        return False
-
-    @property
-    def is_free(self) -> bool:
-        return self._is_scheduled and self.has_more and self._has_room and self.is_open
-
-    @property
-    def may_go_on(self) -> bool:
-        return self.has_more and not self._is_scheduled
-
-    @property
-    def waits_since_ns(self) -> int | None:
-        return max(self.sent_ns, self.read_ns) if self._open or self._is_blocked else None
-
-    @property
-    def waits_in(self) -> Phase:
-        return Phase.SEND if self._is_blocked else Phase.RECEIVE
-
-    @property
-    def oldest_sent_ns(self) -> int:
-        return min(sent_ns for _, sent_ns in self._open.values())
+    def close(self) -> None:
+        self.socket.close()
 
 
-def new_datagrams(
-    dialer: Dialer, origin: int, conversation: Conversation, clock: Clock, host: Host
-) -> MessageChannel:
-    """Make the channels of a group."""
-    return DatagramChannel(origin, conversation, clock)
+class UdpServer(UdpPeer):
+    """The same in a thread of its own, during a ``with``."""
+
+    def __init__(self, fate: Fate = echo) -> None:
+        super().__init__(fate)
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._wake_sender.close()
+        self._thread.join()
+        self._wake_receiver.close()
+        self.close()
+
+    def _run(self) -> None:
+        while True:
+            readable, _, _ = select.select([self.socket, self._wake_receiver], [], [])
+            if self._wake_receiver in readable:
+                return
+            self.serve()
 
 
 class Shuffling:

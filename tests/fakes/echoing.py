@@ -8,6 +8,7 @@ from typing import Final
 
 from loadgen.net.target import Target
 from loadgen.server import EchoServer, ServerOptions
+from loadgen.server.udp import server_of
 
 TIMEOUT_S: Final = 20.0  # for a broken server only: nothing here waits that long
 
@@ -15,7 +16,7 @@ TIMEOUT_S: Final = 20.0  # for a broken server only: nothing here waits that lon
 @contextlib.contextmanager
 def serving(options: ServerOptions) -> Iterator[EchoServer]:
     """An echo server in a thread, stopped and closed at the end."""
-    with EchoServer(options) as server:
+    with server_of(options) as server:
         thread = threading.Thread(target=server.serve)
         thread.start()
         try:

@@ -18,6 +18,15 @@ def refusing_address() -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def refusing_udp_address() -> Iterator[str]:
+    """The same for datagrams: it takes them from one other port only, and refuses all others."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        bound.connect(("127.0.0.1", 9))
+        yield "udp://{}:{}".format(*bound.getsockname())
+
+
+@contextlib.contextmanager
 def full_backlog() -> Iterator[Endpoint]:
     """A listener that accepts nothing and whose queue is full: a connect does not end (Linux)."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:

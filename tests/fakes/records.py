@@ -10,6 +10,7 @@ from loadgen.analysis.verdict.judging import judge
 from loadgen.net.failure import Cause, Phase
 from loadgen.plan import Plan
 from loadgen.plan.payloads import SizePayload
+from loadgen.results.datagrams import DatagramsRecord
 from loadgen.results.delivered import Actual, Requested
 from loadgen.results.distribution import Distribution
 from loadgen.results.environment import Environment
@@ -282,6 +283,25 @@ def closed_loop(**changes: Any) -> RunRecord:
 def open_loop(**changes: Any) -> RunRecord:
     """The same in an open loop, of 1000 messages a second for 10 s."""
     return healthy(**{**LONG_OPEN_LOOP, **changes})
+
+
+def datagrams(**changes: Any) -> DatagramsRecord:
+    """Of 10 000 datagrams that were all answered, unless ``changes`` differ."""
+    all_answered: dict[str, Any] = {
+        "sent": 10_000,
+        "answered": 10_000,
+        "lost": 0,
+        "late": 0,
+        "in_flight": 0,
+        "failed": 0,
+        "duplicates": 0,
+        "reordered": 0,
+        "unmatched": 0,
+        "jitter_ns": 12_000,
+        "send_refused": 0,
+        "receive_buffer_errors": 0,
+    }
+    return DatagramsRecord(**{**all_answered, **changes})
 
 
 def rejecting(count: int, **changes: Any) -> RunRecord:

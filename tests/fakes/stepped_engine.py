@@ -84,6 +84,9 @@ class NoHost:
     def read_again(self, channel: Channel) -> None:
         raise AssertionError(f"{channel} is to be read again")
 
+    def note_lost(self, channel: Channel, failure: Failure, count: int) -> None:
+        raise AssertionError(f"{channel} has lost {count}")
+
 
 NO_HOST: Final = NoHost()
 
@@ -157,6 +160,9 @@ class Wire:
             rest = connection.come_up(self.clock())
             if rest:
                 self.channel.accept(rest)
+
+    def note_lost(self, channel: Channel, failure: Failure, count: int) -> None:
+        raise AssertionError(f"{channel} has lost {count}")
 
     def read_again(self, channel: Channel) -> None:
         raise AssertionError("a plain socket has nothing inside")

@@ -1,5 +1,6 @@
 """Sockets as they are dialled: non-blocking, and set up as asked."""
 
+import contextlib
 import errno
 import socket
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ from places import SelfConnected, unix_listener
 from loadgen.errors import UnreachableError
 from loadgen.net.address import Endpoint, first_reachable, refuse_self_connection, resolve
 from loadgen.net.dialer import SocketDialer
+from loadgen.net.failure import ConnectionFailed
 from loadgen.net.target import Target
 from loadgen.net.transport import SocketOptions
+from loadgen.net.udp import UdpDialer
 
 
 @pytest.fixture
@@ -87,6 +90,33 @@ def test_of_several_addresses_none_answers_by_meeting_itself(
     monkeypatch.setattr(socket, "socket", SelfConnected)
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1: connection refused"):
         first_reachable(endpoints, 5.0)
+
+
+def test_of_several_addresses_of_datagrams_the_first_is_taken_and_nothing_sent() -> None:
+    with contextlib.ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
+        ]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+            each.setblocking(False)
+        endpoints = [Endpoint(socket.AF_INET, each.getsockname()) for each in sockets]
+        assert first_reachable(endpoints, 5.0, is_datagram=True) == endpoints[0]
+        for each in sockets:
+            with pytest.raises(BlockingIOError):
+                each.recv(9)
+
+
+def test_a_name_of_datagrams_need_have_no_stream() -> None:
+    [endpoint] = resolve(Target.parse("udp://127.0.0.1:53"))
+    assert str(endpoint) == "127.0.0.1:53"
+
+
+def test_a_udp_socket_that_meets_itself_is_refused() -> None:
+    endpoint = Endpoint(socket.AF_INET, ("127.0.0.1", 1))
+    transport = UdpDialer(endpoint, SocketOptions(), SelfConnected).dial()
+    with closing(transport), pytest.raises(ConnectionFailed, match="to itself"):
+        transport.progress()
 
 
 @pytest.mark.parametrize(

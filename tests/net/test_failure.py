@@ -11,7 +11,10 @@ from loadgen.net.failure import (
     Phase,
 )
 
-LOCAL = {Cause.USER_CODE, Cause.DENIED, Cause.DESCRIPTORS, Cause.ADDRESSES, Cause.MEMORY}
+LOCAL = {
+    *(Cause.USER_CODE, Cause.DENIED, Cause.DESCRIPTORS, Cause.ADDRESSES, Cause.MEMORY),
+    Cause.DATAGRAM_TOO_LONG,
+}
 
 
 def error_of(number: int) -> OSError:

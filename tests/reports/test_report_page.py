@@ -15,6 +15,7 @@ from records import (
     HEALTHY,
     at,
     closed_loop,
+    datagrams,
     failure,
     healthy,
     open_loop,
@@ -124,6 +125,14 @@ def test_rejected_replies_are_told_in_the_headline_beside_the_answered_and_by_ca
         ],
     )
     assert "rejected" not in words_of(judged(closed_loop())).partition("The record as JSON")[0]
+
+
+def test_the_books_of_datagrams_are_on_the_page() -> None:
+    found = datagrams(answered=9_900, lost=100, duplicates=2)
+    record = closed_loop(plan=plan(target="udp://192.0.2.1:53"), datagrams=found)
+    text = words_of(judged(record)).replace("\N{NO-BREAK SPACE}", " ")
+    for part in ("datagrams", "10 000 sent = 9 900 answered + 100 lost (1 %)", "2 duplicates"):
+        assert part in text
 
 
 def test_a_target_that_died_is_named_with_the_moment_above_every_number() -> None:

@@ -8,7 +8,8 @@ To add one:
 
 1. Write it in the module of its subject: `run_rules` (what of the load took place),
    `timestamp_rules` (the kernel's timestamps), `pause_rules` (the generator or the machine did not
-   run), `generator_rules` (the generator kept up), `worker_rules` (workers of a distributed run).
+   run), `generator_rules` (the generator kept up), `worker_rules` (workers of a distributed run),
+   `datagram_rules` (what had no reply, and what this machine has dropped).
 2. Enter it in `RULES`, or in `RULES_IF_UNREACHABLE` too if it holds for a run without any
    connection.
 3. If its code shows that the generator was the limit, add the code to `GENERATOR_LIMIT_CODES`. If
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from typing import Final
 
 from loadgen.analysis.verdict import (
+    datagram_rules,
     generator_rules,
     pause_rules,
     run_rules,
@@ -49,6 +51,8 @@ RULES: Final[tuple[Rule, ...]] = (
     timestamp_rules.clock_steps,
     timestamp_rules.arrival_times,
     run_rules.unanswered,
+    datagram_rules.local_drops,
+    datagram_rules.lost,
     generator_rules.offered_rate,
     generator_rules.saturation,
     generator_rules.receive_lag,
@@ -64,7 +68,7 @@ RULES: Final[tuple[Rule, ...]] = (
 """The rules for all other runs. Findings that support the same verdict are shown in this order."""
 
 GENERATOR_LIMIT_CODES: Final = frozenset(
-    {"generator-saturated", "replies-queued", "sends-late", "rate-missed"}
+    {"generator-saturated", "replies-queued", "sends-late", "rate-missed", "local-drops"}
 )
 """Codes of findings which show that the generator was the limit."""
 

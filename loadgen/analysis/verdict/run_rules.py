@@ -132,6 +132,8 @@ def sample_size(record: RunRecord) -> RuleResults:
 def unanswered(record: RunRecord) -> RuleResults:
     """Report messages without an answer, and what they leave unknown."""
     count, actual = censoring.unanswered(record), record.actual
+    if record.datagrams is not None:  # most of these were lost, which has a rule of its own
+        count = record.datagrams.in_flight + record.datagrams.failed
     if record.plan.is_one_way or count <= 0:
         return
     if actual.messages + count <= 0:
