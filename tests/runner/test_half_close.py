@@ -83,7 +83,6 @@ def test_the_probe_ends_its_side_too() -> None:
         record = loadgen.run(plan(server.address, messages=None, duration_s=0.5, probe=True))
     assert record.probe is not None
     assert record.probe.failure == ""
-    assert record.probe.requests > 0
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,34 @@ class TestReplies:
             assert (entry.num_requests, entry.num_failures) == (2, 2)
             assert entry.total_content_length == 0
 
+    def test_a_framing_of_ones_own_may_accept_what_nobody_asked_for(self) -> None:
+        replies: list[bytes] = []
+
+        def chatters(peer: Peer) -> None:
+            while peer.receive_exactly(5):
+                peer.send(b"+news\r\nPING\r\none\r\n+more")
+                assert peer.receive_exactly(6) == b"PONG\r\n"
+                peer.send(b"\r\n")
+
+        with ScriptedServer(chatters) as server:
+
+            class Listener(ScriptedSocketUser):
+                host = server.address
+                reply = "outcomes:Rejecting"
+
+                @task
+                def ask(self) -> None:
+                    replies.extend(self.client.request(b"ask\r\n", name="ask") for _ in range(3))
+                    raise StopUser
+
+            with LocalRun(Listener) as run:
+                run.start(1)
+                wait_for(lambda: len(replies) == 3)
+                wait_for(lambda: run.entry("ask").num_requests == 3)
+                assert run.entry("ask").num_failures == 0
+                assert server.accepted == 1
+        assert replies == [b"one"] * 3
+
     def test_a_reply_that_is_not_expected_is_returned_and_is_a_failed_request(self) -> None:
         replies: list[bytes] = []
         with ScriptedServer(numbered) as server:

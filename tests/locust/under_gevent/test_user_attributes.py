@@ -53,7 +53,7 @@ class TestAttributes:
             ("reply", "fixed:9"),
             ("verify", True),
             ("first_message", b"hello"),
-            ("first_reply", r"delimiter:\n"),
+            ("greeting", r"delimiter:\n"),
             ("expect", ("+PONG", "/OK/")),
             ("pipeline", 4),
             ("connections", 10),
