@@ -36,7 +36,7 @@ def facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     if actual.renewed:
         again = f"; {format_count(actual.resent)} messages that met the end were sent again"
         count = format_count(actual.renewed)
-        ended = f"{count} times, as the server had ended a connection"
+        ended = f"{count} times, after an orderly end of a connection"
         yield "renewed", ended + (again if actual.resent else "")
 
 

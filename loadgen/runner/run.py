@@ -276,7 +276,7 @@ class _Run:
         if self._surroundings.should_stop():
             return "interrupted"
         connections = self._engine.pool.connections
-        if not any(connection.connects for connection in connections):
+        if not any(connection.ups for connection in connections):
             return "unreachable"
         failed = (connection.state is State.FAILED for connection in connections)
         if not self._plan.reconnect and all(failed):
@@ -290,7 +290,8 @@ def _why_unreachable(record: RunRecord) -> str:
     asked, most_common = record.plan.connections, record.failures[0]
     tries = f"all {tried} attempts" if tried >= asked else f"given up after {tried} of {asked}"
     why = Failure(most_common.phase, most_common.cause)
-    return f"{record.target.address} is unreachable: {why} ({tries})"
+    what = "lets no connection come up" if record.actual.opened else "is unreachable"
+    return f"{record.target.address} {what}: {why} ({tries})"
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ def test_the_summary_and_the_page_tell_them() -> None:
         "status       200: 90 (90 %), 503: 5 (5 %), 404: 4 (4 %), 500: 1 (1 %)",
         "by class     2xx p50 2 ms p99 2 ms; 4xx p50 1 ms p99 1 ms; 5xx p50",
         "first byte   p50 1 ms p99 1 ms, whole p50 3 ms p99 3 ms, of 1 replies",
-        "renewed      7 times, as the server had ended a connection; 3 messages that met",
+        "renewed      7 times, after an orderly end of a connection; 3 messages that met",
     ):
         assert expected in lines
     headline = dict(sections.headline(http()))

@@ -40,7 +40,7 @@ NAMES: Final = ("echo", "fixed", "delimiter", "length", "none", "eof")
 
 FORMS = (
     r"echo, fixed:N, delimiter:'\r\n', length:u8|u16|u32|u64[be|le][,header-included], none, eof, "
-    "or module:Class of your own"
+    "http, resp, or module:Class of your own"
 )
 
 _LENGTH = re.compile(r"u(8|16|32|64)(be|le)?(,header-included)?")
