@@ -63,7 +63,7 @@ soak: .venv/done ## Does a run grow, or lose count? One minute of it; MINUTES=30
 
 lock: .tools/done ## Take the newest of all that is locked: requirements/, and the base image
 	$(LOCK) --extra all --group build --output-file requirements/all.txt
-	$(LOCK) --extra locust --group build --constraint requirements/all.txt \
+	$(LOCK) --extra locust --extra http --group build --constraint requirements/all.txt \
 	  --output-file requirements/locust.txt
 	$(LOCK) --group tools --output-file requirements/tools.txt
 	.ci/base-image

@@ -24,7 +24,7 @@ RUN: Final = PROJECT["project"]["dependencies"]
 BUILD: Final = [*PROJECT["build-system"]["requires"], *GROUPS["build"]]
 WANTED: Final = {
     "all": [*RUN, *EXTRAS["all"], *BUILD],
-    "locust": [*RUN, *EXTRAS["locust"], *BUILD],
+    "locust": [*RUN, *EXTRAS["locust"], *EXTRAS["http"], *BUILD],
     "tools": GROUPS["tools"],
 }
 
