@@ -96,7 +96,8 @@ class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Option(
             "--reply",
             text("FORM"),
-            f"when a reply is whole: {protocols.FORMS}; with udp:// datagram, sequence, echo or none",
+            f"when a reply is whole: {protocols.FORMS}; with udp:// datagram, sequence, echo or "
+            "none",
             default_note="of tcp:// and tls://, as many bytes as were sent; otherwise as the "
             "protocol of the target has it",
             place=EVERYWHERE,
