@@ -100,7 +100,6 @@ def headline(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "failures", format_count(sum(failure.count for failure in record.failures))
     if actual.rejected:
         yield "rejected", rejections.in_words(record)
-    yield from summary_replies.facts(record)
     cpu_ns = actual.cpu_per_message_ns
     yield "generator CPU a message", _UNKNOWN if cpu_ns is None else format_duration_ns(cpu_ns)
 
@@ -155,6 +154,8 @@ def beside(record: RunRecord) -> Iterator[Beside]:
         f"{format_rate(actual.submitted_per_s)} sent, {format_rate(actual.messages_per_s)} "
         + ("taken" if record.plan.reply == "none" else "answered"),
     )
+    for what, found in summary_replies.facts(record):
+        yield Beside(what, "", found)
 
 
 def _unlimited(record: RunRecord) -> str:

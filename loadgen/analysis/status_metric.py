@@ -43,13 +43,17 @@ class StatusMetric:
 
     def in_words(self, record: RunRecord) -> str:
         """Return it in words."""
-        found = self.measure(record) or 0
-        return format_share(found) if self.is_share else format_count(found)
+        statuses = record.statuses
+        if statuses is None:
+            return ""
+        count = format_count(statuses.count_of(self.form))
+        share = format_share(self.measure(record) or 0)
+        return f"{share} ({count} of {format_count(statuses.count)})" if self.is_share else count
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why there is no such figure, or why it might have been another."""
         measured = self.measure(record)
         if measured is None:
             return _NO_STATUS
-        is_settled = limit.is_settled(measured) and not self.is_share
+        is_settled = limit.is_settled(measured)
         return because(judged) if judged.verdict == "inconclusive" and not is_settled else ""

@@ -24,6 +24,7 @@ from loadgen.plan.payloads import (
     SizePayload,
 )
 from loadgen.plan.think_time import ThinkTime
+from loadgen.results.delivered import LEAST_CPU_S
 from loadgen.results.instruments import ProcessSamples
 from loadgen.results.intervals import total_of
 from loadgen.results.record import ConnectionRecord, RunRecord, TargetRecord
@@ -158,7 +159,8 @@ def _load(record: RunRecord) -> Iterator[Line]:
         f"   {format_rate(actual.messages_per_s)}{_asked(record)}{_unfinished(record)}",
     )
     if actual.rejected:
-        yield labelled("rejected", rejections.in_words(record), "bad")
+        rest = f"; {format_rate(actual.succeeded_per_s)} succeeded"
+        yield labelled("rejected", rejections.in_words(record) + rest, "bad")
         yield from wrapped(rejections.causes(record), LABEL_COLUMNS, "bad")
     yield from summary_replies.replies(record)
     if actual.in_flight_at_server is not None and not censoring.falls_behind(record):
@@ -185,7 +187,9 @@ def _downtime(record: RunRecord) -> str:
 def _usage(record: RunRecord) -> Iterator[Line]:
     """Yield what this process and the target used."""
     actual, monitor = record.actual, record.monitor
-    own = Usage(actual.cpu_s / actual.duration_s, actual.cpu_per_message_ns, None)
+    is_known = actual.cpu_s >= LEAST_CPU_S and actual.duration_s >= LEAST_CPU_S
+    share = actual.cpu_s / actual.duration_s if is_known else None
+    own = Usage(share, actual.cpu_per_message_ns, None)
     whose = "workers" if len(record.workers) > 1 else "this process"
     if monitor is not None:
         memory = usage_of(record, monitor.generator, monitor).bytes_per_connection

@@ -21,10 +21,8 @@ def facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     """Yield the same as pairs of a label and a text."""
     if record.statuses is not None:
         yield "status", statuses(record)
-        yield (
-            "by class",
-            "; ".join(f"{name} {_times(times)}" for name, times in record.statuses.classes.items()),
-        )
+        by_class = (f"{name} {_times(times)}" for name, times in record.statuses.classes.items())
+        yield "by class", f"service time {'; '.join(by_class)}"
     if record.in_parts is not None:
         parts = record.in_parts
         count = format_count(parts.whole_ns.count)

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from loadgen import units
 from loadgen.errors import UsageError, reason
@@ -17,6 +17,20 @@ T = TypeVar("T")
 
 _NEGATIVE = re.compile(r"-\.?\d")
 _STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+_CLOSE: Final = 0.75
+"""How alike an option must be to be proposed; it may do what nobody meant."""
+
+_OF_OTHER_TOOLS: Final = {
+    **dict.fromkeys(("--concurrency", "--clients", "--vus", "--users", "-u"), "--connections"),
+    **dict.fromkeys(("--requests", "--iterations"), "--messages"),
+    **dict.fromkeys(("--qps", "--rps", "-R"), "--rate"),
+    **dict.fromkeys(("-k", "--skip-verify", "--tls-skip-verify"), "--insecure"),
+    "--data": "--body",
+    "--timeout": "--io-timeout",
+}
+"""What wrk, k6, oha, curl, vegeta and Locust call options that are here."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,7 +62,10 @@ class Parser(argparse.ArgumentParser):
         message = message.removeprefix("argument ")
         if message.startswith("unrecognized"):
             wrong = message.partition(": ")[2].split()[0].partition("=")[0]
-            meant = difflib.get_close_matches(wrong, self._option_string_actions, n=1)
+            known = self._option_string_actions
+            meant = difflib.get_close_matches(wrong, known, n=1, cutoff=_CLOSE)
+            synonym = _OF_OTHER_TOOLS.get(wrong, "")
+            meant = [synonym] if synonym in known else meant
             message += f"; did you mean {meant[0]}?" if meant else ";"
             message += f" `{self.prog} --help` lists what there is"
         raise UsageError(message)

@@ -254,7 +254,7 @@ class ConnectionPool:
         if rest:
             messages.accept(rest)
         self._when_up(connection)
-        if messages.is_ending:
+        if messages.is_ending and connection.state is State.READY:  # not finished meanwhile
             self._finish(connection)
 
     def _replace(self, before: Channel, after: Channel, interest: int = READ) -> None:

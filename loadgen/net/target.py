@@ -1,11 +1,12 @@
 """Targets as text: URLs whose scheme names what is spoken there, and shorter forms of TCP."""
 
+import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from loadgen.errors import UsageError
-from loadgen.text import unescaped
+from loadgen.text import quoted, unescaped
 
 
 class Scheme(NamedTuple):
@@ -84,7 +85,7 @@ class Target(NamedTuple):
                 raise UsageError.of("TARGET", unescaped(text), "write unix:// and an absolute path")
             return cls(path=path)
         name, has_scheme, place = text.partition("://")
-        scheme = SCHEMES.get(name) if has_scheme else _PLAIN
+        scheme = SCHEMES.get(name.lower()) if has_scheme else _PLAIN
         match = _URL.fullmatch(place if has_scheme else text)
         if scheme is None or match is None:
             raise _refused(text)
@@ -160,6 +161,25 @@ def _hint(text: str) -> str:
     """Return what was probably meant, where that is plain to see."""
     if text.startswith("/"):
         return f"did you mean unix://{text}? "
-    if text and ":" not in text.partition("://")[2] and ":" not in text.partition("://")[0]:
-        return "the port is missing; "
-    return ""
+    name, has_scheme, place = text.partition("://")
+    scheme = SCHEMES.get(name.lower()) if has_scheme else _PLAIN
+    if scheme is None:
+        meant = difflib.get_close_matches(name.lower(), SCHEMES, n=1)
+        meant_words = f"; did you mean {meant[0]}://?" if meant else ""
+        return f"there is no scheme {quoted(name)}{meant_words}; "
+    place = place if has_scheme else text
+    return next((words for is_so, words in _troubles(place, scheme) if is_so), "")
+
+
+def _troubles(place: str, scheme: Scheme) -> Iterator[tuple[bool, str]]:
+    """Yield what may be wrong with ``place`` behind ``scheme``: whether it is, and in words."""
+    authority, _, path = place.partition("/")
+    yield "#" in place, "a fragment (#…) means nothing to a server; "
+    if "user" not in scheme.takes:
+        yield "@" in authority, "a user and a password are of redis:// only (of HTTP, --header); "
+    if "resource" not in scheme.takes:
+        has_resource = path != "" or "?" in place
+        yield has_resource, "a path is of http://, redis:// and ws:// only; "
+    yield scheme is not _PLAIN and authority == "", "the host is missing; "
+    has_no_port = authority != "" and ":" not in authority and not scheme.default_port
+    yield has_no_port, "the port is missing; "

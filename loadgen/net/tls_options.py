@@ -90,7 +90,7 @@ def load_file(option: str, path: str, load: Callable[[str], None]) -> None:
         load(path)
     except ssl.SSLError as error:
         why = error.reason or "it holds none"
-        accepted = f"give a file in PEM format, and of a certificate with its key ({why})"
+        accepted = f"give a file in PEM format, and of a client's certificate its key, too ({why})"
         raise UsageError.of(option, path, accepted) from None
     except OSError as error:
         raise UsageError.of(option, path, f"it cannot be read: {reason(error)}") from None

@@ -37,7 +37,10 @@ def words_of(line: bytes) -> list[bytes]:
     while at < len(line):
         found = _WORD.match(line, at)
         if found is None or found.end() == at:
-            raise ValueError("a quotation mark has no other, or text right behind it")
+            raise ValueError(
+                f"the quotation mark behind character {at} is not closed, or text stands right "
+                "behind the one that closes it"
+            )
         words.append(_word(found))
         at = found.end()
     if not words:

@@ -122,7 +122,7 @@ def _items(source: PayloadSource) -> list[bytes]:
                 raise UsageError.of("--payload", "", "a payload has one byte or more")
             return [source]
         case FilePayload(path):
-            content = _read("--payload-file", path)
+            content = read_file("--payload-file", path)
             if not content:
                 raise UsageError(f"--payload-file: {path} is empty; a payload has one byte or more")
             return [content]
@@ -140,7 +140,7 @@ def _items(source: PayloadSource) -> list[bytes]:
 
 
 def _lines(path: str, raw: bool) -> list[bytes]:
-    content = _read("--payload-lines", path)
+    content = read_file("--payload-lines", path)
     if not content:
         raise UsageError(f"--payload-lines: {path} is empty; it needs one payload a line")
     items = []
@@ -158,7 +158,8 @@ def _lines(path: str, raw: bool) -> list[bytes]:
     return items
 
 
-def _read(option: str, path: str) -> bytes:
+def read_file(option: str, path: str) -> bytes:
+    """Return the content of the file that ``option`` names. Raises UsageError."""
     name = unescaped(path)
     try:
         return read_whole(name, LARGEST_BYTES)

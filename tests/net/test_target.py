@@ -19,7 +19,7 @@ from loadgen.net.target import ACCEPTED, SCHEMES, Target, without_password
         ("unix:///run/server.sock", Target(path="/run/server.sock")),
         ("unix:///with space:80", Target(path="/with space:80")),
         ("tls://host:1", Target("host", 1, scheme=SCHEMES["tls"])),
-        ("http://host", Target("host", 80, scheme=SCHEMES["http"])),
+        ("HTTP://host", Target("host", 80, scheme=SCHEMES["http"])),
         ("https://[::1]/a?b=c", Target("::1", 443, "", SCHEMES["https"], "/a?b=c")),
         ("ws://host:8080/chat", Target("host", 8080, "", SCHEMES["ws"], "/chat")),
         ("redis://:p%40@h/2", Target("h", 6379, "", SCHEMES["redis"], "/2", "", "p%40")),
@@ -66,6 +66,13 @@ def test_another_form_is_refused_with_the_text_and_the_accepted_forms(text: str)
     ("text", "hint"),
     [
         ("localhost", "the port is missing"),
+        ("htp://localhost", "there is no scheme 'htp'; did you mean http://?"),
+        ("xyz://localhost", "there is no scheme 'xyz'; write"),
+        ("http://", "the host is missing"),
+        ("http://me:secret@localhost/", "are of redis:// only"),
+        ("localhost:80/path", "a path is of http://"),
+        ("http://localhost/#top", "a fragment"),
+        ("tcp://localhost", "the port is missing"),
         ("/run/app.sock", "did you mean unix:///run/app.sock?"),
     ],
 )

@@ -132,7 +132,7 @@ class TestRefuses:
         ("fields", "advice"),
         [
             ({"commands": ("",)}, "write a command and its arguments"),
-            ({"commands": ('GET "a',)}, "a quotation mark has no other"),
+            ({"commands": ('GET "a',)}, "is not closed, or text stands"),
             ({"commands": ("MONITOR",)}, "never end"),
             ({"commands": ("client reply off",)}, "does not reply"),
             ({"commands": ("SUBSCRIBE a b",)}, "name one channel"),

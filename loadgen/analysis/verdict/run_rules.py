@@ -79,8 +79,8 @@ def downtime(record: RunRecord) -> RuleResults:
     yield RuleResult.of(
         "inconclusive" if share > TOLERANCE else "valid",
         "backing-off" if is_own else "connections-down",
-        f"connections were up for {format_share(found.had_s / found.asked_s)} of the time that was "
-        f"asked for ({shares}{none_up})",
+        f"connections were up for {format_share(found.had_s / found.asked_s)} of the load's "
+        f"{format_duration_s(record.actual.duration_s)} ({shares}{none_up})",
         _advice_on_downtime(record, is_own=is_own),
     )
 
@@ -104,7 +104,7 @@ def rejected(record: RunRecord) -> RuleResults:
             "mostly-rejected",
             f"most replies are rejections, so that the figures are those of rejections: "
             f"{rejections.in_words(record)}: {rejections.causes(record)}",
-            "is the payload what the server expects? a server that cannot serve it may be fast",
+            _advice_on_rejections(record),
         )
     elif record.actual.rejected_share > TOLERANCE:
         yield RuleResult.of(
@@ -113,6 +113,13 @@ def rejected(record: RunRecord) -> RuleResults:
             f"the server rejected {rejections.in_words(record)}: {rejections.causes(record)}",
             "their times are among those measured; succeeded_per_s is the rate without them",
         )
+
+
+def _advice_on_rejections(record: RunRecord) -> str:
+    statuses = record.statuses
+    if statuses is not None and set(statuses.counts) == {"400"} and not record.plan.is_secure:
+        return "does this port speak TLS? then write https://; otherwise look at what it says"
+    return "is it what the server expects? a server that cannot serve it may be fast"
 
 
 def sample_size(record: RunRecord) -> RuleResults:

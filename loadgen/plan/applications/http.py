@@ -22,7 +22,7 @@ from loadgen.plan.payloads import (
     MadePayload,
     PayloadQueue,
     RedactedPayload,
-    load,
+    read_file,
 )
 from loadgen.units import format_bytes
 
@@ -152,7 +152,7 @@ def _resources(plan: Fields, target: Target) -> Iterator[str]:
 
 def _lines(source: FilePayload, target: Target) -> Iterator[str]:
     """Yield what the lines of a file request. Raises UsageError, also if there are none."""
-    (content,) = load([source]).items
+    content = read_file("--urls", source.path)
     is_empty = True
     for number, line in enumerate(content.decode("utf-8", "surrogateescape").splitlines(), 1):
         url = line.strip()
@@ -203,8 +203,7 @@ def _body(plan: Fields) -> bytes:
         case bytes():
             return plan.body
         case FilePayload():
-            (content,) = load([plan.body]).items
-            return content
+            return read_file("--body-file", plan.body.path)
         case RedactedPayload():
             raise UsageError(f"--body: {IS_REDACTED}")
 
