@@ -54,17 +54,17 @@ _FULL: Final = (errno.ENOBUFS, errno.ENOMEM)
 class DatagramChannel:
     """The messages of one connection, each a datagram of its own; see `MessageChannel`.
 
-    tally: what became of them. is_numbered: whether replies are matched by number.
+    matching: which are in flight, and what became of the others; is_numbered: whether by number.
     """
 
     __slots__ = (
         *("_add", "_answered", "_bytes_received", "_bytes_sent", "_clock", "_conversation"),
         *("_decoder", "_dropped", "_has_news", "_host", "_is_begun", "_is_blocked", "_is_paused"),
-        *("_is_scheduled", "_is_stamped", "_jitter_16ths", "_left", "_match", "_matching", "_only"),
+        *("_is_scheduled", "_is_stamped", "_jitter_16ths", "_left", "_match", "_only"),
         *("_overdue_ns", "_position", "_push", "_receive_into", "_receive_message_into"),
         *("_record", "_records", "_submitted", "_transit_ns", "_unsent", "_unstamped_after"),
         *("_unstamped_left", "generation", "in_flight", "interest", "is_ending", "is_numbered"),
-        *("is_queued", "origin", "submitted_ns", "tally", "transport"),
+        *("is_queued", "matching", "origin", "submitted_ns", "transport"),
     )
 
     _records: Records
@@ -88,10 +88,9 @@ class DatagramChannel:
         self.transport: Transport | None = None
         self.in_flight = self.generation = self.submitted_ns = 0
         self.is_ending = self.is_queued = False
-        self.tally = DatagramTally()
         self.is_numbered = numbered
-        self._matching: Matching = (Numbered if numbered else InOrder)(self.tally)
-        self._match, self._add = self._matching.match, self._matching.add
+        self.matching: Matching = (Numbered if numbered else InOrder)(DatagramTally())
+        self._match, self._add = self.matching.match, self.matching.add
         self._conversation = conversation
         self._clock = clock
         self._host = host
@@ -179,7 +178,7 @@ class DatagramChannel:
                 break  # nothing is awaited: spares a read that would find nothing
         if overdue_ns is not None:
             self._overdue_ns = None
-            lost = self._matching.give_up(overdue_ns)
+            lost = self.matching.give_up(overdue_ns)
             self.in_flight -= lost
             if lost:
                 self._host.note_lost(self, LOST, lost)
@@ -251,7 +250,7 @@ class DatagramChannel:
     def _send(self, intended_ns: int) -> None:
         """Send the next message. Raises ConnectionFailed."""
         message = self._only or self._unsent or self._next()
-        datagram = self._matching.datagram(message) if self.is_numbered else message
+        datagram = self.matching.datagram(message) if self.is_numbered else message
         self.submitted_ns = now_ns = self._clock()
         try:
             self._bytes_sent += self._push(datagram)
@@ -293,7 +292,7 @@ class DatagramChannel:
             return
         self._left -= 1
         self._submitted += 1
-        self.tally.send_refused += 1
+        self.matching.tally.send_refused += 1
         self._has_news = True
         self._host.note_lost(self, _REFUSED, 1)
         self._host.read_again(self)
@@ -326,7 +325,7 @@ class DatagramChannel:
     def detach(self) -> None:
         """Release the transport; messages in flight stay unanswered."""
         self._dropped = self.dropped
-        self._matching.clear()
+        self.matching.clear()
         self.in_flight = 0
         self._overdue_ns = None
         self._is_begun = self._is_blocked = False
@@ -384,7 +383,7 @@ class DatagramChannel:
     def waits_since_ns(self) -> int | None:
         """When the oldest message in flight was sent; or since when there is no room to send."""
         if self.in_flight:
-            return self._matching.oldest_sent_ns
+            return self.matching.oldest_sent_ns
         return self.submitted_ns if self._is_blocked else None
 
     @property
@@ -395,4 +394,4 @@ class DatagramChannel:
     @property
     def oldest_sent_ns(self) -> int:
         """When the oldest of the messages in flight was sent; there is one."""
-        return self._matching.oldest_sent_ns
+        return self.matching.oldest_sent_ns

@@ -1,110 +1,18 @@
 """Datagrams over UDP in an engine whose time stands still until a test moves it."""
 
 import errno
-import os
-import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from datagrams import Holding, UdpPeer, new_datagrams
-from served import NotingRecorder, Served
-from stepped_engine import conversation, socket_of
+from datagram_loop import IO_TIMEOUT_NS, Loop
+from datagrams import Holding, UdpPeer
 
-from loadgen.engine.datagrams import AT_ONCE, DatagramChannel
-from loadgen.engine.group import Group
-from loadgen.engine.load_models import ClosedLoop, LoadModel, OpenLoop, Thinking
+from loadgen.engine.datagrams import AT_ONCE
+from loadgen.engine.load_models import OpenLoop, Thinking
 from loadgen.engine.rows import SENT_NS, STAMP_NS
-from loadgen.net.address import Endpoint
 from loadgen.net.clock import ManualClock, wall_ns
 from loadgen.net.failure import Cause, Failure, Phase
-from loadgen.net.transport import SocketOptions
-from loadgen.net.udp import UdpDialer
-from loadgen.units import NS_PER_S
-
-IO_TIMEOUT_NS = 20 * NS_PER_S  # of `Served`
-MESSAGE = b"12345678 and the rest"
-
-
-class RefusingSocket(socket.socket):
-    """A UDP socket that refuses to send with the error number ``refuses``, unless that is 0."""
-
-    refuses = 0
-
-    def send(self, data: Any, flags: int = 0) -> int:
-        if self.refuses:
-            raise OSError(self.refuses, os.strerror(self.refuses))
-        return super().send(data, flags)
-
-
-class PeerDialer(UdpDialer):
-    """Dials ``peer``, with sockets that may refuse to send."""
-
-    def __init__(self, peer: UdpPeer, **options: Any) -> None:
-        endpoint = Endpoint(socket.AF_INET, peer.name)
-        super().__init__(endpoint, SocketOptions(**options), RefusingSocket)
-        self.peers = [peer]
-
-
-class Loop:
-    """An engine with one connection to ``peer``, in turns."""
-
-    def __init__(
-        self,
-        peer: UdpPeer,
-        model: LoadModel | None = None,
-        clock: Any = None,
-        stamp_every: int = 0,
-        receive_buffer_bytes: int | None = None,
-        **talk: Any,
-    ) -> None:
-        self.clock = clock or ManualClock(1000)
-        self.recorder = NotingRecorder()
-        self.dialer = PeerDialer(
-            peer, stamp_every=stamp_every, receive_buffer_bytes=receive_buffer_bytes
-        )
-        group = Group(self.dialer, model or ClosedLoop(), new_channel=new_datagrams)
-        self.served = Served(self.recorder, [group], self.dialer, clock=self.clock)
-        [self.connection] = self.served.engine.add(
-            conversation(MESSAGE, reply="fixed:21", scheduled=isinstance(model, OpenLoop), **talk)
-        )
-        assert isinstance(self.connection.messages, DatagramChannel)
-        self.channel = self.connection.messages
-        self.tally = self.channel.tally
-
-    def start(self) -> None:
-        self.served.turn_until(lambda: not self.served.engine.pool.is_opening)
-        self.served.engine.start()
-
-    def settle(self) -> None:
-        """Take turns until nothing moves any more."""
-        for _ in range(8):
-            self.served.engine.turn(0)
-            self.dialer.peers[0].serve()
-        self.served.engine.turn(0)
-
-    def expire(self) -> None:
-        """Let the time-out of all that is in flight pass."""
-        self.sleep(IO_TIMEOUT_NS + 1)
-        self.settle()
-
-    def sleep(self, for_ns: int) -> None:
-        """Let that time pass, in which nothing was to be done: it is no pause of the process."""
-        began_ns = self.clock()
-        self.clock.advance(for_ns)
-        self.served.engine.slept(began_ns, self.clock(), self.clock())
-
-    @property
-    def socket(self) -> RefusingSocket:
-        found = socket_of(self.connection)
-        assert isinstance(found, RefusingSocket)
-        return found
-
-    @property
-    def books(self) -> tuple[int, ...]:
-        """Submitted, answered, lost, late, in flight."""
-        submitted, answered, _, _ = self.channel.counts()
-        return submitted, answered, self.tally.lost, self.tally.late, self.channel.in_flight
 
 
 @pytest.fixture
