@@ -19,11 +19,12 @@ wall clock that is set is one such difference, and soon forgotten.
 
 import errno
 import sys
+from contextlib import suppress
 from typing import Final
 
 from loadgen.engine.channel import Host, Records
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.matching import DatagramTally, InOrder, Matching, Numbered
+from loadgen.engine.matching import DatagramTally, InOrder, Matching, Numbered, Sent
 from loadgen.engine.rows import INDEX_MASK, RecordReplies, group_of
 from loadgen.net.clock import Clock
 from loadgen.net.dialer import Dialer
@@ -48,7 +49,7 @@ AT_ONCE: Final = 16
 _ALL: Final = 65_536  # more than a receive buffer has room for
 _REFUSED: Final = Failure(Phase.SEND, Cause.MEMORY)
 LOST: Final = Failure(Phase.RECEIVE, Cause.TIMEOUT)
-_FULL: Final = (errno.ENOBUFS, errno.ENOMEM)
+_FULL: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 
 
 class DatagramChannel:
@@ -253,35 +254,36 @@ class DatagramChannel:
         datagram = self.matching.datagram(message) if self.is_numbered else message
         self.submitted_ns = now_ns = self._clock()
         try:
-            self._bytes_sent += self._push(datagram)
-        except BlockingIOError:
-            self._refuse(message)
-            return
+            size = self._push(datagram)
         except OSError as error:
             if error.errno in _FULL:
                 self._refuse(message)
                 return
-            self._note_sent(intended_ns, now_ns, message)
-            is_answer = error.errno == errno.ECONNREFUSED  # to an earlier datagram
-            phase = Phase.RECEIVE if is_answer else Phase.SEND
+            size, phase = 0, Phase.SEND
+            if error.errno == errno.ECONNREFUSED:  # of an earlier datagram, and now cleared
+                phase = Phase.RECEIVE
+                with suppress(OSError):
+                    size = self._push(datagram)
+            self._note_sent(size, (intended_ns, now_ns, message))
             raise ConnectionFailed.of(phase, error) from error
-        self._note_sent(intended_ns, now_ns, message)
+        self._note_sent(size, (intended_ns, now_ns, message))
 
     def _next(self) -> bytes:
         payloads, position = self._conversation.payloads, self._position
         message, _ = payloads.batch(position, 1)
-        position += 1
-        self._position = 0 if position == len(payloads.items) else position
+        self._position = (position + 1) % len(payloads.items)
         return message
 
-    def _note_sent(self, intended_ns: int, now_ns: int, message: bytes) -> None:
+    def _note_sent(self, size: int, sent: Sent) -> None:
+        """Note a message of which ``size`` bytes have left: none where the connection fails."""
+        self._bytes_sent += size
         self._unsent = None
         self._left -= 1
         self._submitted += 1
-        if self._conversation.framing.one_way:
+        if size and self._conversation.framing.one_way:
             self._answered += 1
         else:
-            self._add((intended_ns, now_ns, message))
+            self._add(sent)
             self.in_flight += 1
 
     def _refuse(self, message: bytes) -> None:

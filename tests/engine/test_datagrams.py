@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from datagram_loop import IO_TIMEOUT_NS, Loop
+from datagram_loop import IO_TIMEOUT_NS, MESSAGE, Loop
 from datagrams import Holding, UdpPeer
 
 from loadgen.engine.datagrams import AT_ONCE
@@ -157,6 +157,21 @@ class TestRefusals:
         assert loop.connection.back_off_ns > 0
         assert loop.channel.unanswered == loop.channel.counts()[0]
 
+    @pytest.mark.parametrize("reply", ["fixed:21", "none"])
+    def test_that_a_datagram_meets_for_an_earlier_one_do_not_keep_it_here(
+        self, looped: Callable[..., Loop], reply: str
+    ) -> None:
+        loop = looped(messages=3, reply=reply)
+        loop.socket.refuses = errno.ECONNREFUSED
+        loop.served.engine.turn(0)
+        loop.dialer.peers[0].serve()
+        refused = Failure(Phase.RECEIVE, Cause.REFUSED)
+        assert {each: seen.count for each, seen in loop.recorder.failures.items()} == {refused: 1}
+        submitted, answered, bytes_sent, _ = loop.channel.counts()
+        assert loop.dialer.peers[0].received == submitted == 1
+        assert bytes_sent == len(MESSAGE)
+        assert answered == (1 if reply == "none" else 0)
+
     @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOBUFS])
     def test_by_this_machine_are_waited_for_in_a_closed_loop(
         self, looped: Callable[..., Loop], number: int
@@ -184,15 +199,17 @@ class TestRefusals:
         assert loop.books == (3, 2, 0, 0, 0)
         assert loop.tally.send_refused == loop.channel.unanswered == 1
 
+    @pytest.mark.parametrize("reply", ["fixed:21", "none"])
     def test_of_a_datagram_that_is_too_long_are_this_machines(
-        self, looped: Callable[..., Loop]
+        self, looped: Callable[..., Loop], reply: str
     ) -> None:
-        loop = looped()
+        loop = looped(reply=reply)
         loop.socket.refuses = errno.EMSGSIZE
         loop.settle()
         [failure] = loop.recorder.failures
         assert failure == Failure(Phase.SEND, Cause.DATAGRAM_TOO_LONG)
         assert failure.cause.is_local
+        assert loop.books == (1, 0, 0, 0, 0)
 
 
 def test_what_finds_the_receive_buffer_full_is_counted(looped: Callable[..., Loop]) -> None:

@@ -1,5 +1,6 @@
 """One connection over UDP, in an engine whose time stands still until a test moves it."""
 
+import errno
 import os
 import socket
 from typing import Any, Final
@@ -23,13 +24,19 @@ MESSAGE: Final = b"12345678 and the rest"
 
 
 class RefusingSocket(socket.socket):
-    """A UDP socket that refuses to send with the error number ``refuses``, unless that is 0."""
+    """A UDP socket that refuses to send with the error number ``refuses``, unless that is 0.
+
+    What an earlier datagram has met is told once, as by the kernel (udp(7)).
+    """
 
     refuses = 0
 
     def send(self, data: Any, flags: int = 0) -> int:
-        if self.refuses:
-            raise OSError(self.refuses, os.strerror(self.refuses))
+        refuses = self.refuses
+        if refuses == errno.ECONNREFUSED:
+            self.refuses = 0
+        if refuses:
+            raise OSError(refuses, os.strerror(refuses))
         return super().send(data, flags)
 
 
@@ -52,6 +59,7 @@ class Loop:
         clock: Any = None,
         stamp_every: int = 0,
         receive_buffer_bytes: int | None = None,
+        reply: str = "fixed:21",
         **talk: Any,
     ) -> None:
         self.clock = clock or ManualClock(1000)
@@ -62,7 +70,7 @@ class Loop:
         group = Group(self.dialer, model or ClosedLoop(), new_channel=new_datagrams)
         self.served = Served(self.recorder, [group], self.dialer, clock=self.clock)
         [self.connection] = self.served.engine.add(
-            conversation(MESSAGE, reply="fixed:21", scheduled=isinstance(model, OpenLoop), **talk)
+            conversation(MESSAGE, reply=reply, scheduled=isinstance(model, OpenLoop), **talk)
         )
         assert isinstance(self.connection.messages, DatagramChannel)
         self.channel = self.connection.messages
