@@ -210,13 +210,13 @@ class TestNobodyThere:
         """The server answers once, and is gone."""
 
         def answer_once() -> None:
-            datagram, sender = server.recvfrom(1024)
-            server.sendto(datagram, sender)
-            server.close()
+            datagram, sender = peer.recvfrom(1024)
+            peer.sendto(datagram, sender)
+            peer.close()
 
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-            server.bind(("127.0.0.1", 0))
-            target = "udp://{}:{}".format(*server.getsockname())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind(("127.0.0.1", 0))
+            target = "udp://{}:{}".format(*peer.getsockname())
             answering = threading.Thread(target=answer_once)
             answering.start()
             record, found = run(target, connections=1, duration_s=10.0)
