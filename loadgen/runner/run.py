@@ -19,7 +19,7 @@ from loadgen.errors import UnreachableError
 from loadgen.net import backends, descriptors
 from loadgen.net.address import Endpoint, first_reachable, resolve
 from loadgen.net.clock import WallClock
-from loadgen.net.failure import Failure
+from loadgen.net.failure import Cause, Failure
 from loadgen.net.pacing import least_timer_slack
 from loadgen.net.target import Target
 from loadgen.plan import Plan
@@ -276,20 +276,41 @@ class _Run:
         if self._surroundings.should_stop():
             return "interrupted"
         connections = self._engine.pool.connections
-        if not any(connection.ups for connection in connections):
+        if not any(connection.ups for connection in connections) or self._is_nobody_there():
             return "unreachable"
         failed = (connection.state is State.FAILED for connection in connections)
         if not self._plan.reconnect and all(failed):
             return "lost"
         return "completed"
 
+    def _is_nobody_there(self) -> bool:
+        """Whether a target of datagrams, which any connection comes up to, has refused them all.
+
+        One way, a connection that was opened again and not refused has reached somebody.
+        """
+        tried = [each for each in self._engine.pool.connections if each.submitted]
+        return (
+            self._plan.is_datagram
+            and bool(tried)
+            and not any(each.bytes_received for each in tried)
+            and all(
+                each.failure is not None
+                and each.failure.cause is Cause.REFUSED
+                and (each.state is State.FAILED or not self._plan.is_one_way)
+                for each in tried
+            )
+        )
+
 
 def _why_unreachable(record: RunRecord) -> str:
-    """Return one line on why no connection came up."""
+    """Return one line on why no connection came up, or nobody is there for datagrams."""
     tried = sum(failure.count for failure in record.failures)
     asked, most_common = record.plan.connections, record.failures[0]
     tries = f"all {tried} attempts" if tried >= asked else f"given up after {tried} of {asked}"
-    why = Failure(most_common.phase, most_common.cause)
+    why = str(Failure(most_common.phase, most_common.cause))
+    if record.plan.is_datagram and record.actual.opened:
+        why = "nothing listens there (port unreachable)"
+        return f"{record.target.address} is unreachable: {why} (all {tried} attempts)"
     what = "lets no connection come up" if record.actual.opened else "is unreachable"
     return f"{record.target.address} {what}: {why} ({tries})"
 
