@@ -24,7 +24,7 @@ from loadgen.net.pacing import least_timer_slack
 from loadgen.net.target import Target
 from loadgen.plan import Plan
 from loadgen.plan.payloads import PayloadQueue
-from loadgen.plan.redaction import as_recorded
+from loadgen.plan.redaction import as_recorded, target_as_recorded
 from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
 from loadgen.runner import probe
 from loadgen.runner.account import RunAccount
@@ -102,7 +102,9 @@ def _carry_out(
     endpoints = resolve(plan.connected_to(target))
     endpoint = first_reachable(endpoints, plan.connect_timeout_s, is_datagram=target.is_datagram)
     others = [str(each) for each in endpoints if each != endpoint]
-    target_record = TargetRecord(address=str(target), resolved=str(endpoint), others=others)
+    target_record = TargetRecord(
+        address=target_as_recorded(plan, target), resolved=str(endpoint), others=others
+    )
     from loadgen.runner.monitor import Monitor  # noqa: PLC0415 - with psutil
 
     monitor = Monitor(plan, endpoint, embedded_pid, surroundings.clock)

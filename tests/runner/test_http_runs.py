@@ -264,6 +264,27 @@ class TestScriptedServer:
         assert failures(record) == {}
 
     @pytest.mark.parametrize(
+        ("coding", "body", "expect"),
+        [
+            ("gzip", "-6\r\nhello\r\n", r"/-6\r\nhello/"),
+            ("gzip", "hello\r\n", "/hello/"),
+            ("notchunked", "5\r\nhello\r\n0\r\n\r\n", r"/5\r\nhello\r\n0/"),
+        ],
+    )
+    def test_that_names_a_coding_after_chunks_is_read_to_the_end(
+        self, coding: str, body: str, expect: str
+    ) -> None:
+        head = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: {coding}"
+
+        def script(peer: Peer) -> None:
+            if peer.receive():
+                peer.send(f"{head}\r\nConnection: close\r\n\r\n{body}".encode())
+
+        with ScriptedServer(script) as server:
+            record = run_of(f"http://{server.address}", expect=(expect,))
+        assert failures(record) == {}
+
+    @pytest.mark.parametrize(
         ("fields", "response", "cause"),
         [
             ({}, b"HTTP/1.1 200 OK\r\nA: " + b"a" * 200_000, "http_header_too_long"),
