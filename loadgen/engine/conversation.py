@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, Protocol
 from loadgen.engine.fast_path import NO_BATCH, Batch
 from loadgen.errors import UsageError
 from loadgen.net.protocols import Decoder, Fixed, Framing
+from loadgen.net.protocols.base import MOST_REPLY_BYTES
 from loadgen.plan import Plan
 from loadgen.plan.payloads import (
     LARGEST_BYTES,
@@ -32,10 +33,19 @@ ONE_BY_ONE: Final = Window(1, 1)
 
 
 class GreetingStep(NamedTuple):
-    """A message, empty where the server speaks first, and when the reply to it is whole."""
+    """A message, empty where the server speaks first, and when the reply to it is whole.
+
+    most_bytes: how long that may be, unless the message says, with what is cut in front of it.
+    """
 
     message: bytes
     framing: Framing
+    most_bytes: int = MOST_REPLY_BYTES
+
+    @property
+    def longest_bytes(self) -> int:
+        """The length at which it is given up."""
+        return max(self.most_bytes, self.framing.reply_bytes(len(self.message)) or 0)
 
 
 class Steps(Protocol):
@@ -130,4 +140,6 @@ class GreetingOf:
         return self._steps
 
     def __iter__(self) -> Iterator[GreetingStep]:
-        return (GreetingStep(message, framing) for message, framing in self._plan.greeting_steps())
+        most_bytes = self._plan.most_reply_bytes
+        steps = self._plan.greeting_steps()
+        return (GreetingStep(message, framing, most_bytes) for message, framing in steps)

@@ -143,9 +143,12 @@ class Engine:
         self._selector.loop_stats.slept(began_ns, due_ns, ended_ns)
 
     @property
-    def paused_ns(self) -> int:
-        """How long this process has not run though it was due to, in nanoseconds."""
-        return self._selector.pauses.total_ns
+    def stopped_ns(self) -> int:
+        """How long this process has not run though it was due to, in nanoseconds.
+
+        Not the time in which it was busy and looked at no socket: that puts no deadline off.
+        """
+        return self._selector.stops.total_ns
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """End the schedule; return how many messages due in [from_ns, until_ns) were not sent.

@@ -135,7 +135,9 @@ class Greeting(Opening):
     """The messages that are exchanged once, before the load, one after the other.
 
     They are no measurement and are not counted as messages; their bytes are counted with those of
-    ``messages``. A rejected one fails the connection: it did not come up.
+    ``messages``. A rejected one fails the connection: it did not come up. So does a server that
+    sends anything but the answer, whether byte by byte or as fast as it can: a step has a limit of
+    time, which no progress puts off, and one of the bytes that are kept.
     """
 
     __slots__ = (
@@ -200,7 +202,7 @@ class Greeting(Opening):
         if step is not None and not step.framing.one_way:
             rest, self.rest = self.rest, b""
         if step is not None:
-            self._seen, self._answered_bytes = b"", 0
+            self._seen, self._answered_bytes = bytearray(), 0
             self._decoder = _decoder_of(step)
             self._unsent += step.message
             self._step_began_ns = self._clock()
@@ -216,11 +218,11 @@ class Greeting(Opening):
         replies = _feed(decoder, data)
         if replies > 1 or (replies and decoder.partial):
             # The decoder has gone on to what follows, and what it says may be about that.
-            seen = self._seen
+            seen = bytes(self._seen)
             end = bisect_left(range(len(seen)), 1, key=lambda end: _replies_in(step, seen[:end]))
-            self._seen, self.rest = seen[:end], seen[end:]
+            self.rest = seen[end:]
             decoder = _decoder_of(step)
-            _feed(decoder, self._seen)
+            _feed(decoder, seen[:end])
             to_send = decoder.to_send[self._answered_bytes :]
         else:
             to_send, decoder.to_send = decoder.to_send, b""
@@ -232,8 +234,12 @@ class Greeting(Opening):
         self._unsent += to_send
         if replies:
             self._take_step()
-        else:
-            self._flush()
+            return
+        if not decoder.partial:  # what came is no part of the answer
+            self._seen, self._answered_bytes = bytearray(), 0
+        elif len(self._seen) > step.longest_bytes:
+            raise ConnectionFailed(FramingError(Cause.REPLY_TOO_LONG).failure)
+        self._flush()
 
     def _flush(self) -> None:
         """Send what is unsent; go on where that was all that the step waits for."""

@@ -368,8 +368,8 @@ class ConnectionPool:
         check_ns = now_ns + self._policy.check_interval_ns
         for since_ns, longest_ns, cause in self._policy.timeouts(connection):
             # A process that did not run has not waited for the server.
-            paused_ns = self._selector.pauses.within_ns(since_ns, now_ns)
-            deadline_ns = since_ns + longest_ns + paused_ns
+            stopped_ns = self._selector.stops.within_ns(since_ns, now_ns)
+            deadline_ns = since_ns + longest_ns + stopped_ns
             if deadline_ns > now_ns:
                 check_ns = min(check_ns, deadline_ns)
             elif isinstance(connection.channel, Forgoing) and connection.in_flight:

@@ -3,16 +3,22 @@
 A selector of the standard library may return everything that is ready, thousands of events. They
 are returned `TURN_EVENTS` at a time; the rest is returned first the next time, without waiting. A
 wait is cut into heartbeats, for the reason that `loadgen.engine.loop_stats` gives.
+
+Danger. A pause puts deadlines off, for the server could not be heard in it. But a turn that takes
+long is a pause, too, also where this process has computed all the time, such as with the replies of
+a server that sends as fast as it can: it would put off every deadline of its own. So only a stop
+counts there, that part of a pause in which the thread did not run by the clock of its processor
+time, which is read once in 5 ms at most.
 """
 
 import selectors
 from typing import Any
 
 from loadgen.engine.channel import Channel
-from loadgen.engine.loop_stats import HEARTBEAT_NS, LoopStats
+from loadgen.engine.loop_stats import HEARTBEAT_NS, LATE_NS, LoopStats
 from loadgen.engine.pauses import Pauses
 from loadgen.net.backends import TURN_EVENTS
-from loadgen.net.clock import NEVER_NS, Clock
+from loadgen.net.clock import NEVER_NS, Clock, processor_ns
 from loadgen.net.pacing import Ready, waiting
 from loadgen.net.transport import NOTHING
 from loadgen.units import ns_to_seconds, seconds_to_ns
@@ -22,6 +28,7 @@ class BoundedSelector:
     """Registers channels for their `interest` with a selector, which it owns and closes.
 
     pacing: a name of `loadgen.net.pacing.NAMES`. pauses: where those of this process are noted.
+    processor: the processor time of the thread.
     """
 
     def __init__(
@@ -30,14 +37,19 @@ class BoundedSelector:
         clock: Clock,
         pacing: str = "normal",
         pauses: Pauses | None = None,
+        processor: Clock = processor_ns,
     ) -> None:
         self.pauses = Pauses() if pauses is None else pauses
+        self.stops = Pauses()
+        """What of the pauses puts deadlines off: in these parts of them the thread did not run."""
         self.loop_stats = LoopStats(self.pauses)
         """The statistics of the loop since the last `take_loop_stats`."""
         self.polled_ns = self.polled_before_ns = clock()
         """When the last poll ended, and the last one before it that returned all that was ready."""
         self._selector: Any = selector
         self._clock = clock
+        self._processor = processor
+        self._looked_ns, self._ran_ns = self.polled_ns, processor()
         self._spins = pacing == "precise"
         self._wait_until = waiting(pacing, selector, clock)
         self._left_over: Ready = []
@@ -71,7 +83,10 @@ class BoundedSelector:
 
     def end_turn(self, handled: int) -> None:
         """Note that ``handled`` events of those that `wait` has returned have been handled."""
-        self.loop_stats.worked(self._clock(), handled)
+        now_ns = self._clock()
+        self.loop_stats.worked(now_ns, handled)
+        if now_ns - self._looked_ns > LATE_NS:
+            self._look_for_stop(now_ns)
         self._has_taken_step = False
 
     def take_step(self) -> bool:
@@ -101,11 +116,25 @@ class BoundedSelector:
                 ready = self._wait_until(self._selector, due_ns)
             self.polled_ns = self._clock()
             self.loop_stats.polled(began_ns, due_ns, self.polled_ns, len(ready))
+            if self.polled_ns - self._looked_ns > LATE_NS:
+                self._look_for_stop(self.polled_ns)
             self._may_have_more = len(ready) == TURN_EVENTS
             left_ns = min(left_ns - span_ns, end_ns - self.polled_ns)
             if ready or (left_ns <= 0 and not self._must_spin(moment_ns)):
                 return ready
             began_ns = self._clock()
+
+    def _look_for_stop(self, now_ns: int) -> None:
+        """Note how much of the pauses since the last look was a stop.
+
+        No pause is shorter than `LATE_NS`; between two looks the loop has waited, or it has worked.
+        """
+        since_ns, before_ns = self._looked_ns, self._ran_ns
+        self._looked_ns, self._ran_ns = now_ns, self._processor()
+        idle_ns = now_ns - since_ns - (self._ran_ns - before_ns)
+        stopped_ns = min(idle_ns, self.pauses.within_ns(since_ns, now_ns))
+        if stopped_ns > 0:
+            self.stops.add(now_ns - stopped_ns, now_ns)
 
     def _must_spin(self, moment_ns: int | None) -> bool:
         return self._spins and moment_ns is not None and self.polled_ns < moment_ns

@@ -27,7 +27,8 @@ class ConnectionPolicy:
 
     connect_interval_ns: between two connects; 0 for as fast as they are established.
     connect_timeout_ns: for a connect. handshake_timeout_ns: for the handshake after it.
-    io_timeout_ns: for a connection to make progress while it waits.
+    io_timeout_ns: for a connection to make progress while it waits; for a whole step of its
+    greeting, which is no load yet.
     reply_timeout_ns: for a reply to be whole, from the moment at which its message was sent.
     reconnect: whether failed connections are opened again, with back-off.
     """
@@ -42,7 +43,8 @@ class ConnectionPolicy:
     def timeouts(self, connection: Connection) -> list[Timeout]:
         """Return the time-outs that ``connection`` is under in its present state.
 
-        Any progress restarts the one; only a whole reply restarts the other.
+        Any progress restarts the one; only a whole reply restarts the other. In a greeting, where
+        the opening of the run waits for it, both are for the whole step.
         """
         channel = connection.channel
         since_ns = channel.waits_since_ns
@@ -52,6 +54,8 @@ class ConnectionPolicy:
             return [Timeout(since_ns, self.connect_timeout_ns, Cause.TIMEOUT)]
         if connection.state is State.SECURING:
             return [Timeout(since_ns, self.handshake_timeout_ns, Cause.TIMEOUT)]
+        if connection.state is State.GREETING:
+            since_ns = channel.oldest_sent_ns
         timeouts = [Timeout(since_ns, self.io_timeout_ns, Cause.TIMEOUT)]
         if channel.in_flight:
             timeouts.append(

@@ -273,7 +273,7 @@ class ProbeConnection:
         self._decoder = self._framing.decoder()
 
     def connect(self) -> None:
-        """Connect, unless connected; where a reply ends the connection, for each request."""
+        """Connect, unless connected: anew where the server has ended the connection."""
         if self._transport is not None:
             return
         self._transport = transport = self._dialer.dial()
@@ -288,10 +288,17 @@ class ProbeConnection:
 
     def request(self) -> int:
         """Send the next payload and wait for its reply; return the latency (ns)."""
-        batch, lengths = self._queue.batch(self._position, 1)
-        self._position = (self._position + 1) % len(self._queue.items)
+        may_have_ended = self._transport is not None
         self.connect()
-        latency_ns = self._exchange(batch, lengths, half_close=self._plan.half_close)
+        batch, lengths = self._queue.batch(self._position, 1)
+        try:
+            latency_ns = self._exchange(batch, lengths, half_close=self._plan.half_close)
+        except ConnectionError:
+            if not (may_have_ended and self._decoder.closes):
+                raise
+            self.close()  # it met an orderly end, and is sent again, as in the load
+            return self.request()
+        self._position = (self._position + 1) % len(self._queue.items)
         if self._decoder.closes or self._plan.is_until_eof:
             self.close()
         return latency_ns

@@ -187,7 +187,7 @@ class _Run:
         longest_ns = timeout_ns + seconds_to_ns(pace_s + greeting_s)
         engine.add(self._conversation, plan.connections)
         self._observe()
-        paused_ns = engine.paused_ns
+        stopped_ns = engine.stopped_ns
         next_progress_ns = began_ns + INTERVAL_NS
         while engine.pool.is_opening and not self._surroundings.should_stop():
             engine.turn(_LONGEST_WAIT_S)
@@ -195,7 +195,7 @@ class _Run:
             if now_ns >= next_progress_ns:
                 next_progress_ns += INTERVAL_NS
                 self._observe()
-            waited_ns = now_ns - began_ns - (engine.paused_ns - paused_ns)
+            waited_ns = now_ns - began_ns - (engine.stopped_ns - stopped_ns)
             if engine.pool.opened:
                 if waited_ns >= longest_ns:
                     break
@@ -251,7 +251,7 @@ class _Run:
     def _drain(self) -> None:
         engine = self._engine
         end_ns = self.account.border_ns + seconds_to_ns(self._plan.drain_s)
-        paused_ns = engine.paused_ns
+        stopped_ns = engine.stopped_ns
         was_stopped = self._surroundings.should_stop()
         engine.pool.drain()
         self._observe()
@@ -261,8 +261,8 @@ class _Run:
                 break  # asked to stop while draining: the outstanding replies are given up
             engine.turn(min(_LONGEST_WAIT_S, max(0.0, ns_to_seconds(end_ns - now_ns))))
             now_ns = self._clock()
-            # The drain is extended by pauses of this process, in which it read no replies.
-            if now_ns >= end_ns + engine.paused_ns - paused_ns:
+            # The drain is extended by stops of this process, in which it could read no replies.
+            if now_ns >= end_ns + engine.stopped_ns - stopped_ns:
                 break
         if engine.pool.opened:
             self._end_interval(now_ns)

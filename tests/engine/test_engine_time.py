@@ -256,13 +256,29 @@ def test_a_pause_of_this_process_puts_the_deadline_off() -> None:
         [connection] = stepped.open(1, conversation(reply="eof"))
         stepped.start()
         drip(stepped, connection, 1, SECOND)
-        now_ns = stepped.clock()
-        stepped.recorder.pauses.add(now_ns - SECOND // 2, now_ns)
-        drip(stepped, connection, 1, SECOND)
+        stepped.clock.pause(SECOND // 2)
+        drip(stepped, connection, 1, SECOND // 2)
         pass_time(stepped, SECOND // 2 - 1)
         assert connection.state is State.READY
         pass_time(stepped, 1)
         assert stepped.failures() == NOT_WHOLE
+
+
+def test_a_pause_in_which_this_process_computes_does_not() -> None:
+    """Else a server that keeps it busy would put off its own deadline, again and again."""
+    with SteppedEngine(SHORT) as stepped:
+        [connection] = stepped.open(1, conversation(reply="eof"))
+        stepped.start()
+        drip(stepped, connection, 1, SECOND)
+        stepped.clock.pause(SECOND // 2)
+        stepped.processor.advance(SECOND // 4)
+        stepped.engine.turn(0)
+        drip(stepped, connection, 1, SECOND // 2)
+        pass_time(stepped, SECOND // 4 - 1)
+        assert connection.state is State.READY
+        pass_time(stepped, 1)
+        assert stepped.failures() == NOT_WHOLE
+        assert stepped.recorder.pauses.total_ns == SECOND // 2  # a pause it is, all the same
 
 
 def test_a_reply_that_is_there_already_is_in_time_and_a_part_of_one_is_not() -> None:

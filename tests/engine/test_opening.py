@@ -203,6 +203,39 @@ def test_answers_to_the_server_are_sent_before_the_messages() -> None:
         assert wire.peer.recv(64) == b"HI\r\nPONG\r\nPONG\r\nping"
 
 
+class TestItsMemory:
+    """The peer is not trusted: what it sends before it answers is not kept without end."""
+
+    NEWS = b"+" + b"n" * 60_000 + b"\r\n"
+    LIMIT_BYTES = 100_000
+
+    def test_does_not_grow_with_what_is_no_answer(self) -> None:
+        step = GreetingStep(b"HI\r\n", Rejecting(), self.LIMIT_BYTES)
+        with Wire(lines_after(step)) as wire:
+            for _ in range(3):
+                wire.reply(self.NEWS)
+            wire.reply(b"PING\r\n")
+            wire.reply(b"PING\r\nOK\r\n+more ")
+            wire.begin()
+            assert wire.peer.recv(64) == b"HI\r\nPONG\r\nPONG\r\none\r\n"
+            assert wire.reply(b"news\r\ntwo\r\n")
+
+    def test_is_limited_where_something_is_always_cut(self) -> None:
+        step = GreetingStep(b"HI\r\n", Rejecting(), self.LIMIT_BYTES)
+        with Wire(greeted_by(step)) as wire:
+            wire.reply(self.NEWS[:-2])
+            with pytest.raises(ConnectionFailed, match=Cause.REPLY_TOO_LONG.text):
+                wire.reply(self.NEWS[-2:] + self.NEWS[:-2])
+
+    def test_holds_an_answer_as_long_as_it_is_announced(self) -> None:
+        step = GreetingStep(bytes(150_000), protocols.Echo(), self.LIMIT_BYTES)
+        with Wire(greeted_by(step)) as wire:
+            assert take(wire, 150_000) == bytes(150_000)
+            for _ in range(3):
+                wire.reply(bytes(50_000))
+            assert wire.connection.is_up
+
+
 def test_each_step_has_the_time_of_a_reply() -> None:
     steps = [GreetingStep(b"a", LINE), GreetingStep(b"b", LINE), GreetingStep(b"c", LINE)]
     with SteppedEngine(ConnectionPolicy(reply_timeout_ns=SECOND)) as stepped:
@@ -215,6 +248,48 @@ def test_each_step_has_the_time_of_a_reply() -> None:
         stepped.clock.advance(SECOND)
         stepped.turn_until(lambda: connection.state is State.FAILED)
         assert stepped.failures() == {(Phase.RECEIVE, Cause.REPLY_TIMEOUT): 1}
+
+
+@pytest.mark.parametrize(
+    ("framing", "drop"), [(LINE, b"x"), (Rejecting(), b"+news\r\n")], ids=["bytes", "pushes"]
+)
+def test_each_step_has_the_time_for_progress_whatever_comes_meanwhile(
+    framing: protocols.Framing, drop: bytes
+) -> None:
+    steps = [GreetingStep(b"a", framing), GreetingStep(b"b", framing)]
+    with SteppedEngine(ConnectionPolicy(io_timeout_ns=5 * SECOND)) as stepped:
+        [connection] = stepped.engine.add(greeted_by(*steps))
+        stepped.turn_until(lambda: len(stepped.peers) == 1 and connection.bytes_sent == 1)
+        stepped.clock.advance(5 * SECOND - 1)
+        stepped.answer(connection, b"ok\r\n")
+        stepped.turn_until(partial(has_sent, connection, 2))
+        for _ in range(4):
+            stepped.clock.advance(SECOND)
+            stepped.answer(connection, drop)
+        stepped.clock.advance(SECOND - 1)
+        stepped.answer(connection, drop)
+        assert connection.state is State.GREETING
+        stepped.clock.advance(1)
+        stepped.turn_until(lambda: connection.state is State.FAILED)
+        assert stepped.failures() == {(Phase.RECEIVE, Cause.TIMEOUT): 1}
+
+
+def test_it_may_take_no_longer_to_be_sent() -> None:
+    """A peer that takes it slowly is one that gives no answer in time."""
+    hello = conversation(first_message=bytes(32 << 20))
+    with SteppedEngine(ConnectionPolicy(io_timeout_ns=SECOND)) as stepped:
+        [connection] = stepped.engine.add(hello)
+        stepped.turn_until(lambda: len(stepped.peers) == 1 and connection.bytes_sent > 0)
+        for _ in range(2):
+            sent_bytes = connection.bytes_sent
+            stepped.clock.advance(SECOND // 2 - 1)
+            while connection.bytes_sent == sent_bytes:
+                stepped.peers[0].recv(1 << 20)
+                stepped.engine.turn(0)
+        assert connection.state is State.GREETING
+        stepped.clock.advance(2)
+        stepped.turn_until(lambda: connection.state is State.FAILED)
+        assert stepped.failures() == {(Phase.SEND, Cause.TIMEOUT): 1}
 
 
 def has_sent(connection: Connection, size: int) -> bool:

@@ -1,5 +1,6 @@
-"""A framing of lines whose decoder has more to say than that a reply is whole."""
+"""Framings whose decoders have more to say than that a reply is whole, or take long to say it."""
 
+import time
 from typing import Final
 
 from loadgen.net.failure import Cause
@@ -70,4 +71,20 @@ class StatusesDecoder(BaseDecoder):
     def end(self) -> int:
         self.kinds = ()
         self.closes = not self.partial
+        return 0
+
+
+class Toiling(BaseFraming):
+    """Replies that are never whole, and that take the processor 20 ms with each read."""
+
+    def decoder(self) -> "ToilingDecoder":
+        return ToilingDecoder()
+
+
+class ToilingDecoder(BaseDecoder):
+    def feed(self, view: memoryview) -> int:
+        self.partial = True
+        until_s = time.thread_time() + 0.02
+        while time.thread_time() < until_s:
+            pass
         return 0

@@ -230,6 +230,10 @@ class SleepingClock(ManualClock):
         if self.sleep is not None:
             self.sleep(began_ns, now_ns, now_ns)
 
+    def pause(self, nanoseconds: int) -> None:
+        """Move on in a pause: the process is stopped, or computes."""
+        self._now_ns += nanoseconds
+
 
 class SteppedEngine:
     """An engine on a clock that only the test moves, and a listener that the test accepts from."""
@@ -244,6 +248,7 @@ class SteppedEngine:
         pacing: str = "normal",
     ) -> None:
         self.clock = SleepingClock(START_NS)
+        self.processor = ManualClock()
         self.recorder = Recorder(1)
         self.peers: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -251,7 +256,8 @@ class SteppedEngine:
         endpoint = endpoint or Endpoint(socket.AF_INET, self.listener.getsockname())
         self.dialer = SocketDialer(endpoint, SocketOptions(), factory or socket.socket)
         self.selector = selector or backends.open_selector("auto")
-        bounded = BoundedSelector(self.selector, self.clock, pacing, self.recorder.pauses)
+        pauses, processor = self.recorder.pauses, self.processor
+        bounded = BoundedSelector(self.selector, self.clock, pacing, pauses, processor)
         load = model(self.clock, self.recorder) if model else ClosedLoop()
         policy = policy or ConnectionPolicy()
         group = Group(self.dialer, load)

@@ -158,6 +158,35 @@ def test_it_connects_anew_where_a_reply_ends_the_connection() -> None:
     assert server.accepted >= record.actual.opened + probe.requests
 
 
+GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+def ends_unannounced_after(responses: int) -> Script:
+    def script(peer: Peer) -> None:
+        for _ in range(responses):
+            peer.receive_exactly(len(GET))
+            peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        peer.receive_exactly(len(GET))
+
+    return script
+
+
+def test_it_connects_anew_where_the_server_ends_a_connection_unannounced() -> None:
+    with ScriptedServer(ends_unannounced_after(2)) as server:
+        record, probe = probed(server, payloads=(GET,), reply="http")
+    assert (probe.failure, probe.requests > 2) == ("", True)
+    assert server.accepted > record.actual.opened + 1
+    assert record.actual.resent > 0
+
+
+def test_a_server_that_answers_on_no_connection_ends_it() -> None:
+    others = ends_unannounced_after(1_000_000)
+    with ScriptedServer(for_the_last_of_four(ends_unannounced_after(0), others)) as server:
+        _, probe = probed(server, payloads=(GET,), reply="http")
+    assert (probe.failure, probe.requests) == ("the server closed the connection", 0)
+    assert server.accepted == 4
+
+
 def test_it_sends_what_came_by_standard_input() -> None:
     with ScriptedServer(echoes) as server:
         options = ("-c", "2", "-d", "0.3s", "--rate", "300", "--probe", "--json", "-")
@@ -171,9 +200,9 @@ def test_it_sends_what_came_by_standard_input() -> None:
 # ---- where it ends early --------------------------------------------------------------------
 
 
-def for_the_last_of_four(script: Script) -> Script:
+def for_the_last_of_four(script: Script, others: Script = echoes) -> Script:
     def choose(peer: Peer) -> None:
-        (script if peer in peer.server.peers[3:] else echoes)(peer)
+        (script if peer in peer.server.peers[3:] else others)(peer)
 
     return choose
 

@@ -1,12 +1,14 @@
 """How runs end: a target that stops reading, a stop while draining, a second start."""
 
 import gc
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from accounts import check, failures
-from servers import ScriptedServer, never_answers, reads_nothing
+from servers import DEADLINE_S, ScriptedServer, never_answers, never_ends, reads_nothing
 from stepped_engine import SteppedEngine, conversation
 
 import loadgen
@@ -48,6 +50,26 @@ def test_a_request_to_stop_while_draining_ends_the_drain() -> None:
     assert record.outcome == "interrupted"
     assert record.actual.cut_off == 3
     assert record.actual.drain_s < 600
+
+
+@pytest.mark.parametrize(
+    ("fields", "failed"),
+    [({"drain_s": 0.3}, {}), ({"reply_timeout_s": 0.3}, {"receive: reply_timeout": 1})],
+    ids=["drain", "reply timeout"],
+)
+def test_a_target_that_keeps_the_generator_busy_puts_no_deadline_off(
+    fields: dict[str, Any], failed: dict[str, int]
+) -> None:
+    """Each of its turns takes as long as a pause."""
+    plan = loadgen.Plan(connections=1, duration_s=0.1, drain_s=600, reply="outcomes:Toiling")
+    give_up_s = time.monotonic() + DEADLINE_S
+    with ScriptedServer(never_ends) as server:
+        record = loadgen.run(
+            msgspec.structs.replace(plan, target=server.address, **fields),
+            loadgen.Surroundings(should_stop=lambda: time.monotonic() > give_up_s),
+        )
+    assert record.outcome != "interrupted"
+    assert failures(record) == failed
 
 
 def test_starting_twice_is_starting_once() -> None:
