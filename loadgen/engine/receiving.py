@@ -13,7 +13,7 @@ from loadgen.engine.rows import KIND_SHIFT, group_of
 from loadgen.net.clock import Clock
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.net.protocols import Decoder, FramingError
-from loadgen.net.timestamps import bound_by
+from loadgen.net.timestamps import NOT_ASKED, bound_by
 
 
 class Receiving(InFlight):
@@ -23,7 +23,7 @@ class Receiving(InFlight):
     """
 
     __slots__ = (
-        *("_first_part", "_general_bytes_received", "_records"),
+        *("_first_part", "_general_bytes_received", "_last_stamp_ns", "_records"),
         *("decoder", "is_ending"),
     )
 
@@ -35,8 +35,9 @@ class Receiving(InFlight):
         super().__init__(origin, batch, clock)
         self.is_ending = False
         self._general_bytes_received = 0
-        # Of the reply that has been read only in part: (stamp_ns, read_ns).
+        # Of the reply that has been read only in part: (stamp_ns, read_ns), and the last stamp.
         self._first_part: tuple[int, int] | None = None
+        self._last_stamp_ns = NOT_ASKED
 
     def _leave_fast_path(self) -> None:
         """Count the bytes of the replies one by one, if a batch of the fast path is in flight."""
@@ -82,7 +83,8 @@ class Receiving(InFlight):
         if not (replies or decoder.closes):
             raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
         self._end()
-        self._take(replies, stamp_ns)
+        # It has no stamp: a reply that it makes whole arrived with the last byte.
+        self._take(replies, stamp_ns if self._first_part is None else self._last_stamp_ns)
         if decoder.to_send or decoder.closes:
             self._follow(decoder)
         return True
@@ -106,8 +108,10 @@ class Receiving(InFlight):
                 self._record(row)
             else:
                 self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns, kinds)
-        if decoder.partial and self._first_part is None and self.in_flight:
-            self._first_part = (stamp_ns, self.read_ns)
+        if decoder.partial and self.in_flight:
+            self._last_stamp_ns = stamp_ns
+            if self._first_part is None:
+                self._first_part = (stamp_ns, self.read_ns)
 
     def _count_rejected(self, decoder: Decoder) -> None:
         group = group_of(self.origin)

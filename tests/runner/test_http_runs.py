@@ -225,6 +225,7 @@ class TestScriptedServer:
         assert failures(record) == {}
         assert counts_of(record) == {"200": 20}
         assert record.actual.opened == 20
+        assert record.timestamps.stamped == 20
 
     def test_that_answers_a_pipeline_up_to_the_close_gets_the_rest_again(self) -> None:
         last = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
