@@ -156,5 +156,5 @@ class TestVerdict:
         assert seen(record)[0] == "inconclusive"
         assert "server-behind" not in found(record)
         evidence = found(record)["backing-off"].evidence
-        assert "50 % of the time" in evidence
+        assert "50 % of the load's 10 s" in evidence
         assert "for 4 s none was up" in evidence
