@@ -10,7 +10,8 @@ from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Health
 from loadgen.units import format_count, format_share
 
-_FORM: Final = re.compile(r"status_([1-9]xx|[1-9]\d\d)")
+_PREFIX: Final = "status_"
+_FORM: Final = re.compile(r"[2-5]xx|[2-9]\d\d", re.ASCII)
 _NO_STATUS: Final = "the replies have no status; those of http:// have"
 
 
@@ -26,9 +27,18 @@ class StatusMetric:
 
     @staticmethod
     def form_in(name: str) -> str:
-        """Return the status or class in the name of a figure, ``status_5xx``; empty without one."""
-        match = _FORM.fullmatch(name)
-        return match[1] if match else ""
+        """Return the status or class in the name of a figure, ``status_5xx``; empty without one.
+
+        Raises ValueError for one that no reply has: interim responses (1xx) are none.
+        """
+        if not name.startswith(_PREFIX):
+            return ""
+        form = name.removeprefix(_PREFIX)
+        if not _FORM.fullmatch(form):
+            raise ValueError(
+                "write a class, status_2xx to status_5xx, or a status, from status_200"
+            )
+        return form
 
     def absence_in(self, plan: Plan) -> str:
         """Return why a run of ``plan`` has no such figure; empty if it has."""

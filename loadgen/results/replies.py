@@ -22,9 +22,12 @@ class StatusesRecord(msgspec.Struct, frozen=True, kw_only=True):
     classes: Annotated[dict[Text, Distribution], msgspec.Meta(max_length=MOST_KINDS)]
 
     def count_of(self, form: str) -> int:
-        """Return how many had the status ``form``, or one of its class (``5xx``)."""
-        begin = form.removesuffix("xx")
-        return sum(count for status, count in self.counts.items() if status.startswith(begin))
+        """Return how many had the status ``form``, or one of its class (``5xx``).
+
+        Those above 599 are of the class 5xx (RFC 9110, 15).
+        """
+        begins = tuple("56789") if form == "5xx" else form.removesuffix("xx")
+        return sum(count for status, count in self.counts.items() if status.startswith(begins))
 
     @property
     def count(self) -> int:

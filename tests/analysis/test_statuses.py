@@ -53,6 +53,19 @@ class TestChecks:
         result = check(http(), text)
         assert (readable(result.measured or ""), result.outcome) == (measured, outcome)
 
+    @pytest.mark.parametrize(
+        ("text", "outcome"),
+        [("status_5xx==2", "passed"), ("status_999==1", "passed"), ("status_599==0", "passed")],
+    )
+    def test_count_those_above_599_as_fail_status_does(self, text: str, outcome: str) -> None:
+        statuses = StatusesRecord(counts={"200": 8, "500": 1, "999": 1}, classes={})
+        assert check(http(statuses=statuses), text).outcome == outcome
+
+    @pytest.mark.parametrize("form", ["1xx", "100", "6xx", "9xx", "099", "1000", "20"])
+    def test_refuse_what_no_reply_has(self, form: str) -> None:
+        with pytest.raises(UsageError, match="write a class, status_2xx to status_5xx"):
+            check(http(), f"status_{form}<1%")
+
     def test_are_undecided_where_the_run_is_inconclusive(self) -> None:
         """A limit that is broken already stays so."""
         record = http(outcome="interrupted", connections=closed_loop().connections)

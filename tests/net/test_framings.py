@@ -31,6 +31,7 @@ from loadgen.net.protocols import (
     UntilEof,
 )
 from loadgen.net.protocols.base import BaseDecoder, BaseFraming
+from loadgen.net.protocols.websocket import WebSocketReplies
 
 
 class TestParse:
@@ -375,6 +376,19 @@ class TestKeeping:
         assert feed(decoder, cut(stream, sorted(places))) == 2
         assert found == [b"one", b"two"]
         assert decoder.to_send == b"PONG\r\n" * 2
+
+    @pytest.mark.parametrize("around", [False, True])
+    def test_pings_are_not_kept_without_end(self, around: bool) -> None:
+        """Each read ends within one, so that no reply is known not to have begun."""
+        framing = WebSocketReplies(999)
+        decoder = Keeping(Expecting(framing, ANYTHING) if around else framing).decoder()
+        decoder.expect(b"m", [1])
+        ping = b"\x89\x7d" + bytes(125)
+        pings = ping[64:] + ping * 2**10 + ping[:64]
+        assert feed(decoder, [ping[:64], *[pings] * 100]) == 0
+        with pytest.raises(FramingError) as raised:
+            feed(decoder, [pings] * 40)
+        assert raised.value.cause is Cause.REPLY_TOO_LONG
 
     @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
     @given(data=st.data())

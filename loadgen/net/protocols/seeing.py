@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadgen.net.protocols.base import BaseDecoder, Framing
+from loadgen.net.protocols.base import MOST_REPLY_BYTES, BaseDecoder, Framing
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,11 @@ class Around:
     def needs_messages(self) -> bool:
         """Always: its decoders must know how many replies are awaited."""
         return True
+
+    @property
+    def max_reply_bytes(self) -> int:
+        """That of the framing; `MOST_REPLY_BYTES` of one that does not say."""
+        return getattr(self.framing, "max_reply_bytes", MOST_REPLY_BYTES)
 
     def reply_bytes(self, message_bytes: int) -> int | None:
         """Return None, whatever is known: each reply must be decoded."""
