@@ -17,13 +17,13 @@ import signal
 import threading
 import tracemalloc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Final
 
 from loadgen.net.failure import Cause
-from loadgen.net.protocols import Expecting, Framing, FramingError, Keeping
+from loadgen.net.protocols import Framing, FramingError, Keeping
 from loadgen.net.protocols.base import MOST_KIND, MOST_REPLY_BYTES
 
 __all__ = ["check_bytes", "check_protocol"]
@@ -113,8 +113,6 @@ def check_bytes(
             f"of {_shown(stream)}, whole, a decoder says {_outcome(whole)}; {how} {_outcome(said)}"
         )
         if whole.failure is None and whole.replies <= len(messages):  # more would be refused
-            if isinstance(framing, Expecting):  # it takes a no to both in one read for one reply
-                said.rejected = whole.rejected
             _compare(whole, said, f"of {_shown(stream)}, {how}")
 
 
@@ -240,7 +238,7 @@ def _decode(
     decoder = around.decoder() if asks_for_ends else framing.decoder()
     buffer = bytearray(max(map(len, chunks), default=0))
     stream = b"".join(chunks)
-    with _in_time(_shown(stream)):
+    with _kept_promises(stream):
         try:
             decoder.expect(b"".join(messages), [len(message) for message in messages])
             fed_bytes = 0
@@ -261,18 +259,29 @@ def _decode(
                     break
         except FramingError as error:
             said.failure = error.cause
-        except Exception as error:
-            raise AssertionError(
-                f"a decoder may raise nothing but FramingError; of {_shown(stream)} it raises "
-                f"{type(error).__name__}: {error}"
-            ) from error
     try:
         buffer.clear()
     except BufferError:
         raise AssertionError("a decoder keeps a reference to the view it was fed") from None
     said.rejected, said.to_send = dict(decoder.rejected), decoder.to_send
     said.closes, said.partial = decoder.closes, decoder.partial
+    if said.failure is None and not said.closes:
+        with _kept_promises(stream), suppress(FramingError):
+            decoder.end()
     return said
+
+
+@contextmanager
+def _kept_promises(stream: bytes) -> Iterator[None]:
+    """Raise AssertionError where decoding of ``stream`` fails, or goes on for ever."""
+    with _in_time(_shown(stream)):
+        try:
+            yield
+        except Exception as error:
+            raise AssertionError(
+                f"a decoder may raise nothing but FramingError, and content() nothing; of "
+                f"{_shown(stream)} they raise {type(error).__name__}: {error}"
+            ) from error
 
 
 def _compare(one: _Said, other: _Said, what: str) -> None:

@@ -139,7 +139,7 @@ def _peers(text: str) -> tuple[Peer, ...]:
         if not meant:
             names = ", ".join(peer.name for peer in PEERS)
             raise argparse.ArgumentTypeError(f"{name}: the peers are {names}")
-        found += meant
+        found += (peer for peer in meant if peer not in found)
     return tuple(found)
 
 

@@ -15,7 +15,7 @@ from loadgen.net import backends
 from loadgen.net.target import Target
 from loadgen.plan import Plan
 from loadgen.plan.payloads import PayloadQueue
-from loadgen.plan.redaction import as_recorded
+from loadgen.plan.redaction import as_recorded, target_as_recorded
 from loadgen.results.record import RunRecord
 from loadgen.runner import environment
 from loadgen.server.embedded import EmbeddedServer
@@ -44,7 +44,7 @@ def compare_backends(
     with contextlib.ExitStack() as cleanup:
         server = cleanup.enter_context(EmbeddedServer()) if plan.target is None else None
         address = server.address if server else plan.target or ""
-        target = str(Target.parse(address))
+        target = target_as_recorded(plan, Target.parse(address))
         say(_heading(plan, grid, target))
 
         def measure(backend: str, connections: int) -> RunRecord:

@@ -55,7 +55,7 @@ def search(
     return MaxRecord(
         promise=[check.text for check in promise],
         plan=as_recorded(plan),
-        target=plan.target,
+        target=as_recorded(plan).target,
         found_per_s=looking.found_per_s,
         limited_by=looking.limited_by,
         steps=looking.steps,

@@ -19,11 +19,12 @@ wall clock that is set is one such difference, and soon forgotten.
 
 import errno
 import sys
+from contextlib import suppress
 from typing import Final
 
 from loadgen.engine.channel import Host, Records
 from loadgen.engine.conversation import Conversation
-from loadgen.engine.matching import DatagramTally, InOrder, Matching, Numbered
+from loadgen.engine.matching import DatagramTally, InOrder, Matching, Numbered, Sent
 from loadgen.engine.rows import INDEX_MASK, RecordReplies, group_of
 from loadgen.net.clock import Clock
 from loadgen.net.dialer import Dialer
@@ -48,23 +49,23 @@ AT_ONCE: Final = 16
 _ALL: Final = 65_536  # more than a receive buffer has room for
 _REFUSED: Final = Failure(Phase.SEND, Cause.MEMORY)
 LOST: Final = Failure(Phase.RECEIVE, Cause.TIMEOUT)
-_FULL: Final = (errno.ENOBUFS, errno.ENOMEM)
+_FULL: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 
 
 class DatagramChannel:
     """The messages of one connection, each a datagram of its own; see `MessageChannel`.
 
-    tally: what became of them. is_numbered: whether replies are matched by number.
+    matching: which are in flight, and what became of the others; is_numbered: whether by number.
     """
 
     __slots__ = (
         *("_add", "_answered", "_bytes_received", "_bytes_sent", "_clock", "_conversation"),
         *("_decoder", "_dropped", "_has_news", "_host", "_is_begun", "_is_blocked", "_is_paused"),
-        *("_is_scheduled", "_is_stamped", "_jitter_16ths", "_left", "_match", "_matching", "_only"),
+        *("_is_scheduled", "_is_stamped", "_jitter_16ths", "_left", "_match", "_only"),
         *("_overdue_ns", "_position", "_push", "_receive_into", "_receive_message_into"),
         *("_record", "_records", "_submitted", "_transit_ns", "_unsent", "_unstamped_after"),
         *("_unstamped_left", "generation", "in_flight", "interest", "is_ending", "is_numbered"),
-        *("is_queued", "origin", "submitted_ns", "tally", "transport"),
+        *("is_queued", "matching", "origin", "submitted_ns", "transport"),
     )
 
     _records: Records
@@ -88,10 +89,9 @@ class DatagramChannel:
         self.transport: Transport | None = None
         self.in_flight = self.generation = self.submitted_ns = 0
         self.is_ending = self.is_queued = False
-        self.tally = DatagramTally()
         self.is_numbered = numbered
-        self._matching: Matching = (Numbered if numbered else InOrder)(self.tally)
-        self._match, self._add = self._matching.match, self._matching.add
+        self.matching: Matching = (Numbered if numbered else InOrder)(DatagramTally())
+        self._match, self._add = self.matching.match, self.matching.add
         self._conversation = conversation
         self._clock = clock
         self._host = host
@@ -179,7 +179,7 @@ class DatagramChannel:
                 break  # nothing is awaited: spares a read that would find nothing
         if overdue_ns is not None:
             self._overdue_ns = None
-            lost = self._matching.give_up(overdue_ns)
+            lost = self.matching.give_up(overdue_ns)
             self.in_flight -= lost
             if lost:
                 self._host.note_lost(self, LOST, lost)
@@ -251,38 +251,39 @@ class DatagramChannel:
     def _send(self, intended_ns: int) -> None:
         """Send the next message. Raises ConnectionFailed."""
         message = self._only or self._unsent or self._next()
-        datagram = self._matching.datagram(message) if self.is_numbered else message
+        datagram = self.matching.datagram(message) if self.is_numbered else message
         self.submitted_ns = now_ns = self._clock()
         try:
-            self._bytes_sent += self._push(datagram)
-        except BlockingIOError:
-            self._refuse(message)
-            return
+            size = self._push(datagram)
         except OSError as error:
             if error.errno in _FULL:
                 self._refuse(message)
                 return
-            self._note_sent(intended_ns, now_ns, message)
-            is_answer = error.errno == errno.ECONNREFUSED  # to an earlier datagram
-            phase = Phase.RECEIVE if is_answer else Phase.SEND
+            size, phase = 0, Phase.SEND
+            if error.errno == errno.ECONNREFUSED:  # of an earlier datagram, and now cleared
+                phase = Phase.RECEIVE
+                with suppress(OSError):
+                    size = self._push(datagram)
+            self._note_sent(size, (intended_ns, now_ns, message))
             raise ConnectionFailed.of(phase, error) from error
-        self._note_sent(intended_ns, now_ns, message)
+        self._note_sent(size, (intended_ns, now_ns, message))
 
     def _next(self) -> bytes:
         payloads, position = self._conversation.payloads, self._position
         message, _ = payloads.batch(position, 1)
-        position += 1
-        self._position = 0 if position == len(payloads.items) else position
+        self._position = (position + 1) % len(payloads.items)
         return message
 
-    def _note_sent(self, intended_ns: int, now_ns: int, message: bytes) -> None:
+    def _note_sent(self, size: int, sent: Sent) -> None:
+        """Note a message of which ``size`` bytes have left: none where the connection fails."""
+        self._bytes_sent += size
         self._unsent = None
         self._left -= 1
         self._submitted += 1
-        if self._conversation.framing.one_way:
+        if size and self._conversation.framing.one_way:
             self._answered += 1
         else:
-            self._add((intended_ns, now_ns, message))
+            self._add(sent)
             self.in_flight += 1
 
     def _refuse(self, message: bytes) -> None:
@@ -293,7 +294,7 @@ class DatagramChannel:
             return
         self._left -= 1
         self._submitted += 1
-        self.tally.send_refused += 1
+        self.matching.tally.send_refused += 1
         self._has_news = True
         self._host.note_lost(self, _REFUSED, 1)
         self._host.read_again(self)
@@ -326,7 +327,7 @@ class DatagramChannel:
     def detach(self) -> None:
         """Release the transport; messages in flight stay unanswered."""
         self._dropped = self.dropped
-        self._matching.clear()
+        self.matching.clear()
         self.in_flight = 0
         self._overdue_ns = None
         self._is_begun = self._is_blocked = False
@@ -384,7 +385,7 @@ class DatagramChannel:
     def waits_since_ns(self) -> int | None:
         """When the oldest message in flight was sent; or since when there is no room to send."""
         if self.in_flight:
-            return self._matching.oldest_sent_ns
+            return self.matching.oldest_sent_ns
         return self.submitted_ns if self._is_blocked else None
 
     @property
@@ -395,4 +396,4 @@ class DatagramChannel:
     @property
     def oldest_sent_ns(self) -> int:
         """When the oldest of the messages in flight was sent; there is one."""
-        return self._matching.oldest_sent_ns
+        return self.matching.oldest_sent_ns

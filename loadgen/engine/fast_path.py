@@ -24,7 +24,6 @@ from typing import Final, NamedTuple
 
 from loadgen.engine.rows import INDEX_MASK, RecordReplies
 from loadgen.net.clock import Clock
-from loadgen.net.failure import ConnectionFailed, Phase
 from loadgen.net.timestamps import NOT_ASKED
 from loadgen.net.transport import NOTHING, READ, ReceiveInto, Send
 
@@ -98,7 +97,7 @@ class FastPath(ABC):
         except BlockingIOError:
             return False
         except OSError as error:
-            raise ConnectionFailed.of(Phase.RECEIVE, error) from error
+            return self._receive_broken(error)
         read_ns = self._clock()
         if size != self._awaited_bytes:
             return self._receive_general(memoryview(buffer)[:size], NOT_ASKED, read_ns)
@@ -153,6 +152,13 @@ class FastPath(ABC):
     @abstractmethod
     def _receive_general(self, view: memoryview, stamp_ns: int, read_ns: int) -> bool:
         """Handle a read that is not all the replies to a batch of the fast path."""
+
+    @abstractmethod
+    def _receive_broken(self, error: OSError) -> bool:
+        """Handle a read that has failed with ``error``, as `_receive_general` does an end.
+
+        Raises ConnectionFailed unless it is the orderly end of the connection.
+        """
 
     @abstractmethod
     def _transmit_general(self) -> int:

@@ -19,8 +19,8 @@ from loadgen.net.timestamps import bound_by
 class InFlight(FastPath):
     """Adds to the fast path what is in flight beside its one batch.
 
-    unanswered: messages lost with a transport. read_ns: when it was last read, apart from the fast
-    path.
+    unanswered: messages lost with a transport. read_ns: when the present one was last read, apart
+    from the fast path; 0 if it was not.
     """
 
     __slots__ = ("_again", "_head_count", "_later", "read_ns", "unanswered")

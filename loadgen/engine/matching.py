@@ -6,23 +6,25 @@ to the oldest message, as a stream would have it: after a loss every later reply
 until nothing is in flight.
 
 Decision. A message whose reply is not there in time is lost; if it comes after that, it was late,
-and is lost no longer. Each message ends as one of: answered, lost, late, or in flight. A further
-reply to a message that had one is a duplicate. A reply is reordered if one to a message that was
-sent later came before it (RFC 4737, 3.3, with the number of the message as sequence number).
+and is lost no longer: in the tally in which it was lost, so that a late reply to a message of the
+warm-up changes nothing in the load. Each message ends as one of: answered, lost, late, or in
+flight. A further reply to a message that had one is a duplicate. A reply is reordered if one to a
+message that was sent later came before it (RFC 4737, 3.3, with the number of the message as
+sequence number).
 """
 
 import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import repeat, takewhile
 from typing import Final, Protocol
 
 from loadgen.net.protocols.datagrams import NUMBER_BYTES
 
 MOST_LOST: Final = 4096
-"""The numbers of so many lost messages are kept on each connection, to know them when they are
-late; a reply to an older one is unmatched."""
+"""So many lost messages are kept on each connection, to know them when they are late; a reply to
+an older one is unmatched."""
 
 _NUMBER: Final = struct.Struct(">Q")
 _NONE: Final = -1  # the number of a datagram that is too short for one
@@ -44,13 +46,23 @@ class DatagramTally:
     unmatched: int = 0
     send_refused: int = 0
 
+    def note_late(self) -> None:
+        """Note that the reply to a message that was lost has come."""
+        self.lost -= 1
+        self.late += 1
+
 
 Sent = tuple[int, int, bytes]
 """A message in flight: (intended_ns, sent_ns, message). ``intended_ns`` is 0 in a closed loop."""
 
 
 class Matching(Protocol):
-    """The messages in flight on one connection."""
+    """The messages in flight on one connection; what becomes of them is counted in ``tally``.
+
+    Another tally may take its place, for what comes from then on.
+    """
+
+    tally: DatagramTally
 
     def datagram(self, message: bytes) -> bytes:
         """Return the bytes to send for ``message``, the next one to be added."""
@@ -85,12 +97,12 @@ class Matching(Protocol):
 class InOrder:
     """A reply answers the oldest message in flight; counts in ``tally``."""
 
-    __slots__ = ("_in_flight", "_lost", "_tally", "add")
+    __slots__ = ("_in_flight", "_lost", "add", "tally")
 
     def __init__(self, tally: DatagramTally) -> None:
-        self._tally = tally
+        self.tally = tally
         self._in_flight: deque[Sent] = deque()
-        self._lost = 0  # on this socket
+        self._lost: deque[DatagramTally] = deque(maxlen=MOST_LOST)  # as in `Numbered`
         self.add: Callable[[Sent], None] = self._in_flight.append
 
     def datagram(self, message: bytes) -> bytes:
@@ -102,11 +114,9 @@ class InOrder:
         if self._in_flight:
             return self._in_flight.popleft()
         if self._lost:
-            self._lost -= 1
-            self._tally.lost -= 1
-            self._tally.late += 1
+            self._lost.popleft().note_late()
         else:
-            self._tally.unmatched += 1
+            self.tally.unmatched += 1
         return None
 
     def give_up(self, sent_until_ns: int) -> int:
@@ -115,14 +125,14 @@ class InOrder:
         while in_flight and in_flight[0][1] <= sent_until_ns:
             in_flight.popleft()
             count += 1
-        self._lost += count
-        self._tally.lost += count
+        self._lost.extend(repeat(self.tally, count))
+        self.tally.lost += count
         return count
 
     def clear(self) -> None:
         """Forget all."""
         self._in_flight.clear()
-        self._lost = 0
+        self._lost.clear()
 
     @property
     def oldest_sent_ns(self) -> int:
@@ -137,12 +147,12 @@ class Numbered:
     that of the message on its connection, across sockets.
     """
 
-    __slots__ = ("_highest", "_in_flight", "_known_from", "_lost", "_next", "_tally")
+    __slots__ = ("_highest", "_in_flight", "_known_from", "_lost", "_next", "tally")
 
     def __init__(self, tally: DatagramTally) -> None:
-        self._tally = tally
+        self.tally = tally
         self._in_flight: dict[int, Sent] = {}  # in the order of sending
-        self._lost: dict[int, None] = {}
+        self._lost: dict[int, DatagramTally] = {}  # in which each is counted
         self._next = 0
         self._known_from = 0  # older ones are of another socket, or lost and forgotten
         self._highest = -1  # answered
@@ -164,16 +174,14 @@ class Numbered:
             if number > self._highest:
                 self._highest = number
             else:
-                self._tally.reordered += 1
+                self.tally.reordered += 1
             return sent
         if not self._known_from <= number < self._next:
-            self._tally.unmatched += 1
+            self.tally.unmatched += 1
         elif number in self._lost:
-            del self._lost[number]
-            self._tally.lost -= 1
-            self._tally.late += 1
+            self._lost.pop(number).note_late()
         else:
-            self._tally.duplicates += 1
+            self.tally.duplicates += 1
         return None
 
     def give_up(self, sent_until_ns: int) -> int:
@@ -182,12 +190,12 @@ class Numbered:
         overdue = [*takewhile(lambda each: in_flight[each][1] <= sent_until_ns, in_flight)]
         for number in overdue:
             del in_flight[number]
-            lost[number] = None
+            lost[number] = self.tally
         while len(lost) > MOST_LOST:
             oldest = next(iter(lost))
             del lost[oldest]
             self._known_from = oldest + 1
-        self._tally.lost += len(overdue)
+        self.tally.lost += len(overdue)
         return len(overdue)
 
     def clear(self) -> None:

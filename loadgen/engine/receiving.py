@@ -5,6 +5,7 @@ be sent back; an orderly end. Each is recorded here, or handed to what sends.
 """
 
 from abc import abstractmethod
+from typing import Final
 
 from loadgen.engine.channel import Records
 from loadgen.engine.fast_path import NO_BATCH, Batch
@@ -13,7 +14,14 @@ from loadgen.engine.rows import KIND_SHIFT, group_of
 from loadgen.net.clock import Clock
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.net.protocols import Decoder, FramingError
-from loadgen.net.timestamps import bound_by
+from loadgen.net.timestamps import NOT_ASKED, bound_by
+
+IDLE_END_NS: Final = 400_000_000
+"""A server that ends an idle connection does not know of messages that are on their way to it. Its
+end is read within a round trip of the last of what it could know; none on Earth takes longer. A
+server that drops a message after it has tried to answer mostly takes longer: its time-outs do."""
+
+_CLOSED: Final = Failure(Phase.RECEIVE, Cause.CLOSED)
 
 
 class Receiving(InFlight):
@@ -23,7 +31,7 @@ class Receiving(InFlight):
     """
 
     __slots__ = (
-        *("_first_part", "_general_bytes_received", "_records"),
+        *("_first_part", "_general_bytes_received", "_last_stamp_ns", "_records"),
         *("decoder", "is_ending"),
     )
 
@@ -35,8 +43,9 @@ class Receiving(InFlight):
         super().__init__(origin, batch, clock)
         self.is_ending = False
         self._general_bytes_received = 0
-        # Of the reply that has been read only in part: (stamp_ns, read_ns).
+        # Of the reply that has been read only in part: (stamp_ns, read_ns), and the last stamp.
         self._first_part: tuple[int, int] | None = None
+        self._last_stamp_ns = NOT_ASKED
 
     def _leave_fast_path(self) -> None:
         """Count the bytes of the replies one by one, if a batch of the fast path is in flight."""
@@ -66,26 +75,57 @@ class Receiving(InFlight):
             self._follow(decoder)
         return replies > 0 or self.is_ending
 
-    def _receive_end(self, stamp_ns: int, read_ns: int) -> bool:
-        """Handle the end of the stream; return whether to `transmit`, which then ends."""
+    def _receive_end(
+        self, stamp_ns: int, read_ns: int, broken: ConnectionFailed | None = None
+    ) -> bool:
+        """Handle the end of the stream; return whether to `transmit`, which then ends.
+
+        ``broken`` says that it was none, but a reset.
+        """
         if self.is_ending:
             return False  # it was read before; `transmit` has yet to return NOTHING
         self._leave_fast_path()
+        replies = self._replies_at_end(read_ns, broken or ConnectionFailed(_CLOSED))
         self.read_ns = read_ns
+        self._end()
+        # It has no stamp: a reply that it makes whole arrived with the last byte.
+        self._take(replies, stamp_ns if self._first_part is None else self._last_stamp_ns)
+        if self.decoder.to_send or self.decoder.closes:
+            self._follow(self.decoder)
+        return True
+
+    def _receive_broken(self, error: OSError) -> bool:
+        """Take the reset of a connection that was of use for its end, where that is orderly.
+
+        The kernel of a server that closes with messages unread sends a reset (RFC 1122, 4.2.2.13).
+        """
+        broken = ConnectionFailed.of(Phase.RECEIVE, error)
+        was_of_use = self.read_ns and not self.decoder.partial
+        if broken.failure.cause is Cause.RESET and (was_of_use or self.is_ending):
+            return self._receive_end(NOT_ASKED, self._clock(), broken)
+        raise broken from error
+
+    def _replies_at_end(self, read_ns: int, broken: ConnectionFailed) -> int:
+        """Return how many replies the end makes whole; raise ``broken`` if it is not orderly.
+
+        Without a reply, it is orderly if the decoder says so, unless the server had time to begin
+        one: it has dropped the messages in flight then, and what they waited is not to be lost.
+        """
         decoder = self.decoder
+        is_late = self.in_flight and not decoder.partial and self._waited_ns(read_ns) > IDLE_END_NS
         try:
             replies = decoder.end()
         except FramingError as error:
-            raise ConnectionFailed(error.failure) from error
+            raise (broken if is_late else ConnectionFailed(error.failure)) from error
         if replies > self.in_flight:
             raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES))
-        if not (replies or decoder.closes):
-            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.CLOSED))
-        self._end()
-        self._take(replies, stamp_ns)
-        if decoder.to_send or decoder.closes:
-            self._follow(decoder)
-        return True
+        if not replies and (is_late or not decoder.closes):
+            raise broken
+        return replies
+
+    def _waited_ns(self, read_ns: int) -> int:
+        """Return how long the messages in flight have waited for the server until ``read_ns``."""
+        return read_ns - max(self.oldest_sent_ns, self.read_ns)
 
     def _take(self, replies: int, stamp_ns: int) -> None:
         """Take ``replies`` which the last read has made whole, with what the decoder says of them.
@@ -106,8 +146,10 @@ class Receiving(InFlight):
                 self._record(row)
             else:
                 self._answer(replies, bound_by(stamp_ns) if decoder.partial else stamp_ns, kinds)
-        if decoder.partial and self._first_part is None and self.in_flight:
-            self._first_part = (stamp_ns, self.read_ns)
+        if decoder.partial and self.in_flight:
+            self._last_stamp_ns = stamp_ns
+            if self._first_part is None:
+                self._first_part = (stamp_ns, self.read_ns)
 
     def _count_rejected(self, decoder: Decoder) -> None:
         group = group_of(self.origin)

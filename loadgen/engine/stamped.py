@@ -11,7 +11,6 @@ from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import NO_BATCH, FastPath
 from loadgen.engine.stream import StreamChannel
 from loadgen.net.clock import Clock
-from loadgen.net.failure import ConnectionFailed, Phase
 from loadgen.net.timestamps import (
     ANCILLARY_BYTES,
     MISSING,
@@ -60,7 +59,7 @@ class StampedChannel(StreamChannel):
         except BlockingIOError:
             return False
         except OSError as error:
-            raise ConnectionFailed.of(Phase.RECEIVE, error) from error
+            return self._receive_broken(error)
         read_ns = self._clock()
         try:
             ((_, _, stamp),) = ancillary

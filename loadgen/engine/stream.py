@@ -18,10 +18,7 @@ from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import NO_BATCH
 from loadgen.engine.receiving import Receiving
 from loadgen.net.clock import Clock
-from loadgen.net.failure import (
-    ConnectionFailed,
-    Phase,
-)
+from loadgen.net.failure import Cause, ConnectionFailed, Phase
 from loadgen.net.protocols import Decoder
 from loadgen.net.timestamps import NOT_ASKED
 from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, Transport, send_and_end
@@ -77,6 +74,7 @@ class StreamChannel(Receiving):
         self._send = send_and_end(transport) if ends_sending else transport.send
         self.decoder = self._conversation.decoder()
         self.is_ending = self._is_paused = False
+        self.read_ns = 0
 
     def begin(self, records: Records, *, scheduled: bool = False) -> None:
         """Begin or continue with the messages; if ``scheduled``, each waits for `submit`."""
@@ -137,18 +135,31 @@ class StreamChannel(Receiving):
     def _end_or_raise(self, error: OSError) -> int:
         """Return `NOTHING` if the server has ended the connection in an orderly way; else raise.
 
-        A send fails after the server has closed; what it sent before is still to be read.
+        A send fails after the server has closed; what it sent before is still to be read. That the
+        connection was closed or reset says no more than ``error``; any other failure does.
         """
         failed = ConnectionFailed.of(Phase.SEND, error)
         buffer = bytearray(_LAST_BYTES)
-        while not self.is_ending:
-            try:
-                size = self._receive_into(buffer)
-                self._receive_general(memoryview(buffer)[:size], NOT_ASKED, self._clock())
-            except (OSError, ConnectionFailed):
-                raise failed from error
+        try:
+            while not self.is_ending:
+                self._receive_last(buffer)
+        except BlockingIOError:
+            raise failed from error
+        except ConnectionFailed as broken:
+            says_no_more = broken.failure.cause in (Cause.CLOSED, failed.failure.cause)
+            raise (failed if says_no_more else broken) from error
         self._unsent = None
         return NOTHING
+
+    def _receive_last(self, buffer: bytearray) -> None:
+        try:
+            size = self._receive_into(buffer)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self._receive_broken(error)
+        else:
+            self._receive_general(memoryview(buffer)[:size], NOT_ASKED, self._clock())
 
     def _follow(self, decoder: Decoder) -> None:
         """Send what ``decoder`` wants sent back; note that the server ends the connection.

@@ -37,6 +37,7 @@ from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
 from loadgen.net.failure import Failure
 from loadgen.net.target import Target
 from loadgen.plan import Plan
+from loadgen.plan.redaction import target_as_recorded
 from loadgen.plan.user_arrivals import UserArrivals
 from loadgen.results.record import RunRecord, TargetRecord
 from loadgen.runner.account import RunAccount
@@ -131,7 +132,8 @@ class ClassLoad:
             self._driver = GeventDriver(self.engine, monotonic_ns, interrupts, give_up)
             stack.callback(self._driver.close)
             others = [str(each) for each in endpoints if each != endpoint]
-            target = TargetRecord(address=str(work.target), resolved=str(endpoint), others=others)
+            address = target_as_recorded(plan, work.target)
+            target = TargetRecord(address=address, resolved=str(endpoint), others=others)
             setup = RunSetup(plan, target, backend, why_not, None, self._arrivals)
             self._account = RunAccount(setup, self.engine, self.recorder)
             self._cleanup = stack.pop_all()

@@ -54,7 +54,8 @@ _URL: Final = re.compile(
     r"(?::(?P<port>\d{1,9}))?"
     r"(?P<resource>[/?][^\s#]*)?"
 )
-_HIDDEN: Final = "***"
+HIDDEN: Final = "***"
+"""What stands for a part of a target that is not shown."""
 
 
 class Target(NamedTuple):
@@ -123,19 +124,30 @@ class Target(NamedTuple):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    def without_request(self) -> "Target":
+        """Return where it is, with ``***`` for who asks (a user) and for what (a path, a query).
+
+        What follows the port of Redis is the number of a database, and is kept.
+        """
+        asks = self.resource not in ("", "/") and self.scheme.application != "redis"
+        return self._replace(
+            user=self.user and HIDDEN,
+            resource=f"/{HIDDEN}" if asks else self.resource,
+        )
+
     def __str__(self) -> str:
         """Return it as text that may be shown: with ``***`` for a password."""
         if self.is_unix:
             return f"unix://{self.path}"
         if self.scheme is _PLAIN:
             return self.authority
-        login = f"{self.user}{f':{_HIDDEN}' if self.password else ''}"
+        login = f"{self.user}{f':{HIDDEN}' if self.password else ''}"
         return f"{self.scheme.name}://{login}{'@' if login else ''}{self.authority}{self.resource}"
 
 
 def without_password(text: str) -> str:
     """Return ``text``, a target, with ``***`` for a password in it."""
-    return re.sub(r"^(\w+://[^:@/\s]*):[^@\s]*@", rf"\1:{_HIDDEN}@", text)
+    return re.sub(r"^(\w+://[^:@/\s]*):[^@\s]*@", rf"\1:{HIDDEN}@", text)
 
 
 def with_numeric_host(address: str, resolved: str, others: Iterable[str]) -> str:

@@ -156,6 +156,7 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
             f"--pipeline {self.pipeline}": self.pipeline > 1,
             "--open": self.unlimited,
             "--reply none": self.is_one_way,
+            "udp://": self.is_datagram,
         }
         for option, is_given in unfit.items():
             if self.half_close and is_given:

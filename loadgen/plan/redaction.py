@@ -5,8 +5,8 @@ So does all that is made of it: pages, the command on them, comparisons. They, a
 files, may contain tokens and passwords. The digest is plain SHA-256, without a key: two records of
 the same payloads are still the same load, so that they can be compared, and merged where several
 processes have made them. The price: a short secret can be found by hashing all candidates. A key
-that is thrown away would prevent that, but would make all records differ. Of the target's URL the
-query is left out.
+that is thrown away would prevent that, but would make all records differ. Of the target's URL,
+scheme, host and port are kept; ``***`` stands for a user, a path and a query.
 """
 
 import hashlib
@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from loadgen.net.target import without_password
+from loadgen.errors import UsageError
+from loadgen.net.target import HIDDEN, Target
 from loadgen.plan.payloads import (
     REDACTED,
     FilePayload,
@@ -40,7 +41,7 @@ def redacted_plan(plan: Plan) -> Plan:
     first = plan.first_message
     return msgspec.structs.replace(
         plan,
-        target=None if plan.target is None else _target(plan.target),
+        target=None if plan.target is None else redacted_target(plan.target),
         payloads=tuple(map(_source, plan.payloads)),
         commands=tuple(
             redacted(each.encode()) if isinstance(each, str) else each for each in plan.commands
@@ -62,10 +63,17 @@ def as_recorded(plan: Plan) -> Plan:
     return redacted_plan(plan) if plan.redact else plan
 
 
-def _target(target: str) -> str:
-    """Return ``target`` without a password, and without the query of its URL."""
-    place, question_mark, _ = without_password(target).partition("?")
-    return f"{place}?***" if question_mark else place
+def redacted_target(text: str) -> str:
+    """Return ``text``, a target, as a redacted record holds it; nothing of what is no target."""
+    try:
+        return str(Target.parse(text).without_request())
+    except UsageError:  # a record may hold any text
+        return HIDDEN
+
+
+def target_as_recorded(plan: Plan, target: Target) -> str:
+    """Return ``target`` as a record of a run of ``plan`` holds it."""
+    return str(target.without_request() if plan.redact else target)
 
 
 def _header(line: str) -> str:

@@ -17,6 +17,9 @@ Protocols = Annotated[tuple[Text, ...], msgspec.Meta(max_length=MOST_KINDS)]
 
 _VERSIONS: Final = ("1.2", "1.3")
 
+_LONGEST_NAME: Final = 255
+"""Of a server, as TLS tells it: TLSEXT_MAXLEN_host_name of OpenSSL."""
+
 _USUAL_PROTOCOLS: Final = {"http": ("http/1.1",), "websocket": ("http/1.1",)}
 """What ALPN offers by default, by the application protocol (RFC 7301, 6)."""
 
@@ -110,6 +113,8 @@ class Security(Connections, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             return
         if self.target is not None:
             self._check_peer(Target.parse(self.target))
+        if self.server_name is not None:
+            _check_name("--sni", self.server_name)
         if self.key_file is not None and self.cert_file is None:
             raise UsageError("--key: the certificate is missing; give --cert, too")
         if self.insecure and self.ca_file is not None:
@@ -123,6 +128,8 @@ class Security(Connections, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise UsageError("--tls: TLS needs a stream; leave it out, or give a target of TCP")
         if target.is_unix and self.server_name is None:
             raise UsageError("--tls to a UNIX socket: say for whom its certificate is, with --sni")
+        if self.server_name is None:
+            _check_name("TARGET", target.host)
 
     def _refuse_options(self) -> None:
         for field in fields_of(Security):
@@ -131,3 +138,18 @@ class Security(Connections, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 raise UsageError(
                     f"{field.option} is for TLS; give --tls or a target tls://host:port, too"
                 )
+
+
+def _check_name(option: str, name: str) -> None:
+    """Raise UsageError for a name that a server cannot be told (RFC 6066, 3; RFC 3490, 4.1)."""
+    try:
+        size = len(name.encode("idna"))
+    except UnicodeError:
+        size = 0
+    if not 1 <= size <= _LONGEST_NAME or "\0" in name:
+        raise UsageError.of(
+            option,
+            name,
+            f"TLS tells the server a name of up to {_LONGEST_NAME} characters, 1 to 63 of them "
+            "between dots; give one with --sni",
+        )

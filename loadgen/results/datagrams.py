@@ -1,4 +1,4 @@
-"""What became of the datagrams of a run (UDP)."""
+"""What became of the datagrams of the measured load (UDP)."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,12 +15,13 @@ _SUMS_WHERE_KNOWN: Final = ("duplicates", "reordered")
 
 
 class DatagramsRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of each datagram that was sent, the warm-up included.
+    """What became of each datagram that was sent in the load, or in flight when it began.
 
+    What had its end in the warm-up is left out, also if its reply comes late, in the load.
     ``sent`` is the sum of the five that follow. answered: with a reply in time (one way: passed to
     the kernel). lost: without a reply. late: whose reply came after the time-out of its message;
     it is in no latency. in_flight: still awaited at the end. failed: in flight on a connection that
-    failed.
+    failed; and what it failed to send, if that is why.
     duplicates: further replies to messages that had one. reordered: of the answered, those whose
     reply came after that to a message sent later (RFC 4737). Both are null where replies carry no
     number, which alone can tell. unmatched: datagrams received that answered no message.

@@ -63,9 +63,9 @@ class Actual(msgspec.Struct, frozen=True, kw_only=True):
     in it. duration_s: from then until nothing more was submitted.
     drain_s: from then until the last reply, or until outstanding replies were given up.
     messages: answered (one way: passed to the kernel) after the warm-up, the drain included;
-    rejected: those of them whose reply was a rejection. renewed: connections opened again after the
-    server had ended them in an orderly way, in the whole run; resent: messages that met such an
-    end, and were sent again.
+    rejected: those of them whose reply was a rejection. renewed: connections opened again in that
+    time after the server had ended them in an orderly way; resent: messages that met such an end,
+    and were sent again.
     messages_per_s, bytes_sent_per_s, bytes_received_per_s: within ``duration_s`` alone.
     submitted_per_s: messages submitted within ``duration_s``, divided by it; if a limit of messages
     ended an open loop, divided by the time until the last of them.

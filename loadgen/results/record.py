@@ -27,7 +27,7 @@ from loadgen.files import decoded
 from loadgen.files.encoded import as_indented_json, as_json
 from loadgen.net.failure import Cause, Failure, Phase
 from loadgen.plan import Plan
-from loadgen.plan.redaction import redacted_plan
+from loadgen.plan.redaction import redacted_plan, redacted_target
 from loadgen.quantities import (
     MOST_KINDS,
     MOST_WORKERS,
@@ -247,7 +247,9 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
 
 def redacted_record(record: RunRecord) -> RunRecord:
     """Return ``record`` as if its plan had asked for redaction."""
-    return msgspec.structs.replace(record, plan=redacted_plan(record.plan))
+    address = redacted_target(record.target.address)
+    target = msgspec.structs.replace(record.target, address=address)
+    return msgspec.structs.replace(record, plan=redacted_plan(record.plan), target=target)
 
 
 # Checks of records that are read from files, and not of those that a run has built.

@@ -32,6 +32,7 @@ from loadgen.results.intervals import IntervalRecord, RunPhase
 from loadgen.results.record import RunRecord
 from loadgen.runner.build_record import Border, RunSetup, RunSnapshot, build_record, times_fields
 from loadgen.runner.cpu_time import Processor
+from loadgen.runner.datagram_books import begin_measuring
 from loadgen.runner.surroundings import Progress
 from loadgen.units import ns_to_seconds, seconds_to_ns
 
@@ -100,7 +101,9 @@ class RunAccount:
         self._set_load_began(self.border_ns)
         self._recorder.begin_measuring(self.border_ns)
         self._engine.take_loop_stats(self.border_ns)
-        self._load_begin = self._border()
+        pool = self._engine.pool
+        datagrams = begin_measuring(pool.connections, pool.cut_off)
+        self._load_begin = self._border()._replace(datagrams=datagrams)
 
     def reset(self, now_ns: int) -> None:
         """Begin the run anew, during the load, which becomes a warm-up without a trace."""
@@ -131,8 +134,11 @@ class RunAccount:
         at_ns, use = self.border_ns, self._processor.use()
         connection_time = self._engine.pool.availability.so_far(at_ns)
         handshakes_ns = self._recorder.handshakes.work_ns
-        loop_stats = self._engine.loop_stats
-        return Border(at_ns, self._totals, use, connection_time, loop_stats, handshakes_ns)
+        loop_stats, pool = self._engine.loop_stats, self._engine.pool
+        return Border(
+            *(at_ns, self._totals, use, connection_time, loop_stats, handshakes_ns),
+            *(pool.renewed, pool.resent),
+        )
 
     # ---- intervals and progress -----------------------------------------------------------
 

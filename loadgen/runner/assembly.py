@@ -120,6 +120,4 @@ def _obstacle(plan: Plan, endpoint: Endpoint) -> str:
         return "UNIX sockets have none"
     if plan.framing().one_way:
         return "there are no replies"
-    if plan.is_until_eof:
-        return "the end of a stream, with which a reply is whole, has none"
     return ""

@@ -30,7 +30,7 @@ from loadgen.results.record import (
 from loadgen.results.replies import PartsRecord, StatusesRecord
 from loadgen.runner import environment
 from loadgen.runner.cpu_time import ProcessorUse
-from loadgen.runner.datagram_books import datagrams_record
+from loadgen.runner.datagram_books import NO_DATAGRAMS, DatagramTotals, datagrams_record
 from loadgen.units import ns_to_seconds
 
 
@@ -54,7 +54,8 @@ class RunSetup:
 class Border(NamedTuple):
     """Where the measured load begins or ends: what has been counted by then.
 
-    loop_stats: since the one before. handshakes_ns: what was spent on handshakes so far.
+    loop_stats: since the one before. handshakes_ns: what was spent on handshakes so far. renewed,
+    resent: as in `loadgen.engine.pool.ConnectionPool`.
     """
 
     at_ns: int
@@ -63,6 +64,9 @@ class Border(NamedTuple):
     connection_time: ConnectionTime
     loop_stats: LoopStats
     handshakes_ns: int = 0
+    renewed: int = 0
+    resent: int = 0
+    datagrams: DatagramTotals = NO_DATAGRAMS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +138,7 @@ def build_record(run: RunSnapshot) -> RunRecord:
         intervals=run.intervals,
         connections=_connections_record(run),
         tls=_tls(run) if plan.is_secure else None,
-        datagrams=datagrams_record(run.connections, run.cut_off),
+        datagrams=datagrams_record(run.connections, run.cut_off, run.load_begin.datagrams),
     )
 
 
@@ -232,8 +236,8 @@ def _actual(run: RunSnapshot) -> Actual:
         drain_s=run.drain_s,
         messages=at_end.answered - began.answered,
         rejected=sum(seen.count for seen in run.recorder.rejected.values()),
-        renewed=run.renewed,
-        resent=run.resent,
+        renewed=run.renewed - run.load_begin.renewed,
+        resent=run.resent - run.load_begin.resent,
         messages_per_s=messages_per_s,
         submitted_per_s=submitted / submitting_s if submitting_s else 0.0,
         in_flight_at_server=ns_to_seconds(messages_per_s * service.mean_ns)

@@ -19,12 +19,12 @@ from loadgen.errors import UnreachableError
 from loadgen.net import backends, descriptors
 from loadgen.net.address import Endpoint, first_reachable, resolve
 from loadgen.net.clock import WallClock
-from loadgen.net.failure import Failure
+from loadgen.net.failure import Cause, Failure
 from loadgen.net.pacing import least_timer_slack
 from loadgen.net.target import Target
 from loadgen.plan import Plan
 from loadgen.plan.payloads import PayloadQueue
-from loadgen.plan.redaction import as_recorded
+from loadgen.plan.redaction import as_recorded, target_as_recorded
 from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
 from loadgen.runner import probe
 from loadgen.runner.account import RunAccount
@@ -107,7 +107,9 @@ def _carry_out(
     endpoints = resolve(plan.connected_to(target))
     endpoint = first_reachable(endpoints, plan.connect_timeout_s, is_datagram=target.is_datagram)
     others = [str(each) for each in endpoints if each != endpoint]
-    target_record = TargetRecord(address=str(target), resolved=str(endpoint), others=others)
+    target_record = TargetRecord(
+        address=target_as_recorded(plan, target), resolved=str(endpoint), others=others
+    )
     from loadgen.runner.monitor import Monitor  # noqa: PLC0415 - with psutil
 
     monitor = Monitor(plan, endpoint, embedded_pid, surroundings.clock)
@@ -281,24 +283,45 @@ class _Run:
         if self._surroundings.should_stop():
             return "interrupted"
         connections = self._engine.pool.connections
-        if not any(connection.ups for connection in connections):
+        if not any(connection.ups for connection in connections) or self._is_nobody_there():
             return "unreachable"
         failed = (connection.state is State.FAILED for connection in connections)
         if not self._plan.reconnect and all(failed):
             return "lost"
         return "completed"
 
+    def _is_nobody_there(self) -> bool:
+        """Whether a target of datagrams, which any connection comes up to, has refused them all.
+
+        One way, a connection that was opened again and not refused has reached somebody.
+        """
+        tried = [each for each in self._engine.pool.connections if each.submitted]
+        return (
+            self._plan.is_datagram
+            and bool(tried)
+            and not any(each.bytes_received for each in tried)
+            and all(
+                each.failure is not None
+                and each.failure.cause is Cause.REFUSED
+                and (each.state is State.FAILED or not self._plan.is_one_way)
+                for each in tried
+            )
+        )
+
 
 def _why_unreachable(record: RunRecord) -> str:
-    """Return one line on why no connection came up."""
+    """Return one line on why no connection came up, or nobody is there for datagrams."""
     tried = sum(failure.count for failure in record.failures)
     asked, opened = record.plan.connections, record.actual.opened
     tries = f"all {tried} attempts" if tried >= asked else f"given up after {tried} of {asked}"
+    if record.plan.is_datagram and opened:
+        why = "nothing listens there (port unreachable)"
+        return f"{record.target.address} is unreachable: {why} (all {tried} attempts)"
     what = "lets no connection come up" if opened else "is unreachable"
     if not record.failures:  # the opening was over before the time for any of them was
         return f"{record.target.address} {what}: none was ready in time ({opened} were connected)"
-    why = Failure(record.failures[0].phase, record.failures[0].cause)
-    return f"{record.target.address} {what}: {why} ({tries})"
+    most_common = Failure(record.failures[0].phase, record.failures[0].cause)
+    return f"{record.target.address} {what}: {most_common} ({tries})"
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ also the one that clients have to trust.
 
 import contextlib
 import ipaddress
+import re
 import shutil
 import ssl
 import subprocess
@@ -21,6 +22,11 @@ from loadgen.net.tls_options import load_file, load_key_pair
 from loadgen.net.tls_stream import CIPHERTEXT_BYTES, TlsStream
 from loadgen.server.connections import Secure
 from loadgen.server.options import ServerOptions
+
+_CERTIFICATE: Final = re.compile(
+    rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----.+?-----END \1-----", re.DOTALL
+)
+"""A certificate in PEM format, by the labels that OpenSSL reads (RFC 7468, 5)."""
 
 _DAYS: Final = "30"
 _SUBJECT: Final = "/CN=loadgen server"
@@ -53,16 +59,28 @@ def provided(options: ServerOptions, ca_copy: Path | None) -> Iterator[ServerOpt
         if options.tls_cert is None:
             place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loadgen-tls-")))
             certificate, key = place / "certificate.pem", place / "key.pem"
-            _make(certificate, key, options.host)
             options = replace(options, tls_cert=certificate, tls_key=key)
+            _make(certificate, key, options.host)
         if ca_copy is not None and options.tls_cert is not None:
+            certificates = _certificates_in(options.tls_cert)
             try:
-                write_atomically(ca_copy, options.tls_cert.read_bytes())
+                write_atomically(ca_copy, certificates)
             except OSError as error:
                 raise UsageError.of(
                     "--tls-write-ca", str(ca_copy), f"{reason(error)}; choose another"
                 ) from error
         yield options
+
+
+def _certificates_in(path: Path) -> bytes:
+    """Return the certificates in the file of ``--tls-cert``, without its key. Raises UsageError."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError.of(
+            "--tls-cert", str(path), f"it cannot be read: {reason(error)}"
+        ) from error
+    return b"".join(block[0] + b"\n" for block in _CERTIFICATE.finditer(content))
 
 
 def _make(certificate: Path, key: Path, host: str) -> None:

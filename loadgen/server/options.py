@@ -48,6 +48,8 @@ class ServerOptions:
             raise UsageError.of("--processes", self.processes, "give a number of 1 or more")
         if self.udp and self.path:
             raise UsageError("--udp: a UNIX socket is a stream; leave out --unix")
+        if self.udp and self.is_secure:
+            raise UsageError("--udp: TLS needs a stream; leave out one of the two")
         if self.processes > 1 and self.path:
             raise UsageError(
                 f"--processes {self.processes}: a UNIX socket cannot be shared; leave out --unix"

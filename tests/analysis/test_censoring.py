@@ -4,7 +4,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from records import LONG, LONG_OPEN_LOOP, closed_loop, open_loop, plan, spread, timestamps
+from records import (
+    LONG,
+    LONG_OPEN_LOOP,
+    closed_loop,
+    datagrams,
+    open_loop,
+    plan,
+    spread,
+    timestamps,
+)
 
 from loadgen.analysis import censoring
 from loadgen.analysis.checks import check
@@ -36,6 +45,12 @@ def test_messages_without_an_answer_are_those_sent_and_those_that_were_only_due(
     record = closed_loop(actual=actual)
     assert censoring.unanswered(record) == 10
     assert censoring.unserved(record) == 17
+
+
+def test_datagrams_that_the_warm_up_lost_leave_nothing_unknown() -> None:
+    actual = msgspec.structs.replace(LONG["actual"], submitted=130, warmup_messages=20)
+    books = datagrams(answered=9_999, lost=1, send_refused=2)
+    assert censoring.unanswered(closed_loop(actual=actual, datagrams=books)) == 3
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ class TestSummary:
 
     def test_says_how_many_of_the_messages_and_by_which_cause(self) -> None:
         lines = self.lines(rejecting(200))
-        place = lines.index("  rejected     200 of 10 000 messages (2 %)")
+        place = lines.index("  rejected     200 of 10 000 messages (2 %); 980/s succeeded")
         assert lines[place - 1].startswith("  messages ")
         assert lines[place + 1].strip() == REJECTED
         assert any(line.split() == ["failures", "200"] for line in lines)

@@ -1,110 +1,18 @@
 """Datagrams over UDP in an engine whose time stands still until a test moves it."""
 
 import errno
-import os
-import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from datagrams import Holding, UdpPeer, new_datagrams
-from served import NotingRecorder, Served
-from stepped_engine import conversation, socket_of
+from datagram_loop import IO_TIMEOUT_NS, MESSAGE, Loop
+from datagrams import Holding, UdpPeer
 
-from loadgen.engine.datagrams import AT_ONCE, DatagramChannel
-from loadgen.engine.group import Group
-from loadgen.engine.load_models import ClosedLoop, LoadModel, OpenLoop, Thinking
+from loadgen.engine.datagrams import AT_ONCE
+from loadgen.engine.load_models import OpenLoop, Thinking
 from loadgen.engine.rows import SENT_NS, STAMP_NS
-from loadgen.net.address import Endpoint
 from loadgen.net.clock import ManualClock, wall_ns
 from loadgen.net.failure import Cause, Failure, Phase
-from loadgen.net.transport import SocketOptions
-from loadgen.net.udp import UdpDialer
-from loadgen.units import NS_PER_S
-
-IO_TIMEOUT_NS = 20 * NS_PER_S  # of `Served`
-MESSAGE = b"12345678 and the rest"
-
-
-class RefusingSocket(socket.socket):
-    """A UDP socket that refuses to send with the error number ``refuses``, unless that is 0."""
-
-    refuses = 0
-
-    def send(self, data: Any, flags: int = 0) -> int:
-        if self.refuses:
-            raise OSError(self.refuses, os.strerror(self.refuses))
-        return super().send(data, flags)
-
-
-class PeerDialer(UdpDialer):
-    """Dials ``peer``, with sockets that may refuse to send."""
-
-    def __init__(self, peer: UdpPeer, **options: Any) -> None:
-        endpoint = Endpoint(socket.AF_INET, peer.name)
-        super().__init__(endpoint, SocketOptions(**options), RefusingSocket)
-        self.peers = [peer]
-
-
-class Loop:
-    """An engine with one connection to ``peer``, in turns."""
-
-    def __init__(
-        self,
-        peer: UdpPeer,
-        model: LoadModel | None = None,
-        clock: Any = None,
-        stamp_every: int = 0,
-        receive_buffer_bytes: int | None = None,
-        **talk: Any,
-    ) -> None:
-        self.clock = clock or ManualClock(1000)
-        self.recorder = NotingRecorder()
-        self.dialer = PeerDialer(
-            peer, stamp_every=stamp_every, receive_buffer_bytes=receive_buffer_bytes
-        )
-        group = Group(self.dialer, model or ClosedLoop(), new_channel=new_datagrams)
-        self.served = Served(self.recorder, [group], self.dialer, clock=self.clock)
-        [self.connection] = self.served.engine.add(
-            conversation(MESSAGE, reply="fixed:21", scheduled=isinstance(model, OpenLoop), **talk)
-        )
-        assert isinstance(self.connection.messages, DatagramChannel)
-        self.channel = self.connection.messages
-        self.tally = self.channel.tally
-
-    def start(self) -> None:
-        self.served.turn_until(lambda: not self.served.engine.pool.is_opening)
-        self.served.engine.start()
-
-    def settle(self) -> None:
-        """Take turns until nothing moves any more."""
-        for _ in range(8):
-            self.served.engine.turn(0)
-            self.dialer.peers[0].serve()
-        self.served.engine.turn(0)
-
-    def expire(self) -> None:
-        """Let the time-out of all that is in flight pass."""
-        self.sleep(IO_TIMEOUT_NS + 1)
-        self.settle()
-
-    def sleep(self, for_ns: int) -> None:
-        """Let that time pass, in which nothing was to be done: it is no pause of the process."""
-        began_ns = self.clock()
-        self.clock.advance(for_ns)
-        self.served.engine.slept(began_ns, self.clock(), self.clock())
-
-    @property
-    def socket(self) -> RefusingSocket:
-        found = socket_of(self.connection)
-        assert isinstance(found, RefusingSocket)
-        return found
-
-    @property
-    def books(self) -> tuple[int, ...]:
-        """Submitted, answered, lost, late, in flight."""
-        submitted, answered, _, _ = self.channel.counts()
-        return submitted, answered, self.tally.lost, self.tally.late, self.channel.in_flight
 
 
 @pytest.fixture
@@ -249,6 +157,21 @@ class TestRefusals:
         assert loop.connection.back_off_ns > 0
         assert loop.channel.unanswered == loop.channel.counts()[0]
 
+    @pytest.mark.parametrize("reply", ["fixed:21", "none"])
+    def test_that_a_datagram_meets_for_an_earlier_one_do_not_keep_it_here(
+        self, looped: Callable[..., Loop], reply: str
+    ) -> None:
+        loop = looped(messages=3, reply=reply)
+        loop.socket.refuses = errno.ECONNREFUSED
+        loop.served.engine.turn(0)
+        loop.dialer.peers[0].serve()
+        refused = Failure(Phase.RECEIVE, Cause.REFUSED)
+        assert {each: seen.count for each, seen in loop.recorder.failures.items()} == {refused: 1}
+        submitted, answered, bytes_sent, _ = loop.channel.counts()
+        assert loop.dialer.peers[0].received == submitted == 1
+        assert bytes_sent == len(MESSAGE)
+        assert answered == (1 if reply == "none" else 0)
+
     @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOBUFS])
     def test_by_this_machine_are_waited_for_in_a_closed_loop(
         self, looped: Callable[..., Loop], number: int
@@ -276,15 +199,17 @@ class TestRefusals:
         assert loop.books == (3, 2, 0, 0, 0)
         assert loop.tally.send_refused == loop.channel.unanswered == 1
 
+    @pytest.mark.parametrize("reply", ["fixed:21", "none"])
     def test_of_a_datagram_that_is_too_long_are_this_machines(
-        self, looped: Callable[..., Loop]
+        self, looped: Callable[..., Loop], reply: str
     ) -> None:
-        loop = looped()
+        loop = looped(reply=reply)
         loop.socket.refuses = errno.EMSGSIZE
         loop.settle()
         [failure] = loop.recorder.failures
         assert failure == Failure(Phase.SEND, Cause.DATAGRAM_TOO_LONG)
         assert failure.cause.is_local
+        assert loop.books == (1, 0, 0, 0, 0)
 
 
 def test_what_finds_the_receive_buffer_full_is_counted(looped: Callable[..., Loop]) -> None:

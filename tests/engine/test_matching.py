@@ -118,3 +118,19 @@ def test_every_message_has_one_end(make: Make, actions: list[tuple[str, int]]) -
         assert tally.reordered <= answered
         if in_flight:
             assert matching.oldest_sent_ns < submitted
+
+
+@pytest.mark.parametrize("make", [InOrder, Numbered])
+def test_what_was_lost_before_another_tally_is_late_in_the_first(make: Make) -> None:
+    before, after = DatagramTally(), DatagramTally()
+    matching = make(before)
+    for number in range(3):
+        matching.add((0, 100 + number, b"message"))
+    assert matching.give_up(101) == 2
+    matching.tally = after
+    assert matching.give_up(102) == 1
+    assert [match(matching, number) for number in (0, 2)] == [None] * 2
+    # In order, a late reply is taken for that to the oldest.
+    late = (2, 0) if make is InOrder else (1, 1)
+    assert (before.late, after.late) == late
+    assert (before.lost + before.late, after.lost + after.late) == (2, 1)

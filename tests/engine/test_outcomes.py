@@ -1,7 +1,9 @@
 """Decoders that say more than that a reply is whole: rejections, answers, news, an orderly end."""
 
 import contextlib
+import select
 import socket
+import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 from outcomes import Rejecting
 from stepped_engine import (
+    DEADLINE_S,
     MS,
     NOTHING,
     READ,
@@ -17,6 +20,7 @@ from stepped_engine import (
     START_NS,
     MakeModel,
     SteppedEngine,
+    Tapped,
     Wire,
     conversation,
     schedule,
@@ -421,6 +425,34 @@ class TestAnOrderlyEnd:
             stepped.turn_until(lambda: connection.state is State.FAILED)
             assert (connection.submitted, connection.answered) == (3, 1)
             assert connection.messages.has_to_resend
+
+    def test_met_by_what_is_sent_again_ends_it_once(self) -> None:
+        """The server answers and resets before the message is sent: the send fails."""
+        made: list[socket.socket] = []
+
+        def hang_up(ours: socket.socket, call: str) -> None:
+            if call == "send" and made.index(ours) == 1:
+                stepped.accept()
+                peer = stepped.peers[1]
+                peer.sendall(b"OK bye\r\n")
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.close()
+                broken = select.poll()
+                broken.register(ours, 0)
+                assert broken.poll(DEADLINE_S * 1000)
+
+        def tapped(family: int, kind: int) -> Tapped:
+            made.append(socket.socket(family, kind))
+            return Tapped(made[-1], partial(hang_up, made[-1]))
+
+        with SteppedEngine(factory=tapped, model=schedule(0, 0)) as stepped:
+            [connection] = stepped.open(1, lines(pipeline=2, at_once=1))
+            stepped.start()
+            assert connection.in_flight == 2
+            stepped.peers[0].sendall(b"OK bye\r\n")
+            stepped.turn_until(lambda: connection.connects == 3)
+            assert stepped.failures() == {}
+            assert (connection.submitted, connection.answered) == (2, 2)
 
     def test_before_the_load_has_begun_costs_no_think_time(self) -> None:
         with SteppedEngine(model=thinking(SECOND)) as stepped:

@@ -2,20 +2,24 @@
 
 import errno
 import socket
+from functools import partial
 from typing import Any
 
 import pytest
 from outcomes import Statuses
-from stepped_engine import NOTHING, SECOND, SteppedEngine, Wire
+from stepped_engine import NOTHING, SECOND, SteppedEngine, Wire, schedule
 
+from loadgen.engine.connection import LONG_ENOUGH_NS, Connection
 from loadgen.engine.conversation import Conversation, Window
 from loadgen.engine.fast_path import NO_BATCH
 from loadgen.engine.lifecycle import Event
+from loadgen.engine.receiving import IDLE_END_NS
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rows import INDEX_MASK, KIND_SHIFT, origin_of
 from loadgen.net.clock import WallClock
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.net.protocols import Delimiter, Echo
+from loadgen.net.protocols.http import Http
 from loadgen.net.timestamps import MISSING
 from loadgen.plan.payloads import PayloadQueue
 
@@ -27,6 +31,11 @@ def statuses(
 ) -> Conversation:
     window = Window(pipeline, pipeline if at_once is None else at_once)
     return Conversation(PayloadQueue(payloads or (GET,)), Statuses(), window, (), messages)
+
+
+def requests(method: str) -> Conversation:
+    request = f"{method} / HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    return Conversation(PayloadQueue((request,)), Http(method))
 
 
 def kinds(wire: Wire) -> list[tuple[int, int]]:
@@ -167,6 +176,34 @@ class TestAnEndBeforeTheReply:
             assert connection.failure == Failure(Phase.RECEIVE, Cause.CLOSED)
             assert (stepped.engine.pool.renewed, stepped.engine.pool.resent) == (0, 0)
 
+    @pytest.mark.parametrize("late_ns", [0, 1])
+    @pytest.mark.parametrize("payload", [GET, b""], ids=["may be repeated", "may not"])
+    def test_is_told_from_a_lost_message_by_time(self, payload: bytes, late_ns: int) -> None:
+        with Wire(statuses() if payload else requests("POST")) as wire:
+            wire.begin()
+            wire.clock.advance(SECOND)
+            wire.reply(b"200\r\n" if payload else b"HTTP/1.1 204 No Content\r\n\r\n")
+            wire.channel.transmit()
+            wire.clock.advance(IDLE_END_NS + late_ns)
+            wire.peer.shutdown(socket.SHUT_WR)
+            if payload and not late_ns:
+                assert wire.receive()
+                return
+            with pytest.raises(ConnectionFailed) as broken:
+                wire.receive()
+            cause = Cause.CLOSED if late_ns else Cause.HTTP_IDLE_CLOSE
+            assert broken.value.failure == Failure(Phase.RECEIVE, cause)
+
+    def test_may_come_so_long_after_the_last_reply_of_several(self) -> None:
+        with Wire(statuses(pipeline=2)) as wire:
+            wire.begin()
+            wire.clock.advance(SECOND)
+            wire.reply(b"200\r\n")
+            wire.clock.advance(IDLE_END_NS)
+            wire.peer.shutdown(socket.SHUT_WR)
+            assert wire.receive()
+            assert wire.connection.in_flight == 1
+
     def test_within_a_reply_is_a_failure(self) -> None:
         with Wire(statuses()) as wire:
             wire.begin()
@@ -175,6 +212,36 @@ class TestAnEndBeforeTheReply:
             with pytest.raises(ConnectionFailed) as broken:
                 wire.receive()
             assert broken.value.failure == Failure(Phase.RECEIVE, Cause.CLOSED)
+
+
+def is_up_again(connection: Connection, stepped: SteppedEngine, connects: int) -> bool:
+    return connection.is_up and connection.connects == len(stepped.peers) == connects
+
+
+class TestAnEndWithNothingInFlight:
+    def test_is_no_failure_of_an_http_connection_that_has_not_been_used(self) -> None:
+        with SteppedEngine(model=schedule(SECOND)) as stepped:
+            [connection] = stepped.open(1, requests("GET"))
+            stepped.start()
+            for connects in (1, 2):
+                stepped.turn_at(connects * LONG_ENOUGH_NS)
+                stepped.peers[-1].shutdown(socket.SHUT_WR)
+                stepped.turn_until(partial(is_up_again, connection, stepped, connects + 1))
+            stepped.turn_at(SECOND)
+            stepped.peers[-1].sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            stepped.turn_until(lambda: connection.answered == 1)
+            assert stepped.engine.pool.renewed == 2
+            assert stepped.failures() == {}
+
+    def test_is_a_failure_where_it_comes_at_once(self) -> None:
+        """Otherwise a server that only accepts would be connected to as fast as possible."""
+        with SteppedEngine(model=schedule(SECOND)) as stepped:
+            [connection] = stepped.open(1, requests("GET"))
+            stepped.start()
+            stepped.turn_at(LONG_ENOUGH_NS - 1)
+            stepped.peers[0].shutdown(socket.SHUT_WR)
+            stepped.turn_until(lambda: connection.failures == 1)
+            assert stepped.failures() == {(Phase.RECEIVE, Cause.CLOSED): 1}
 
 
 class Broken:
@@ -211,28 +278,78 @@ class BrokenWire(Wire):
 
 @pytest.mark.parametrize("payloads", [(GET,), (GET, GET)], ids=["fast path", "general path"])
 class TestASendThatFails:
+    @pytest.mark.parametrize("last", [(b"",), ()], ids=["end", "reset"])
     def test_is_no_failure_where_the_server_had_ended_in_an_orderly_way(
-        self, payloads: tuple[bytes, ...]
+        self, payloads: tuple[bytes, ...], last: tuple[bytes, ...]
     ) -> None:
         with BrokenWire(statuses(*payloads)) as wire:
             wire.begin()
             wire.reply(b"200\r\n")
-            wire.broken.last = [b""]
+            wire.broken.last = list(last)
             assert wire.channel.transmit() == NOTHING
             assert wire.channel.is_ending
             assert wire.connection.in_flight == 1
             wire.channel.take_back()
             assert wire.channel.has_to_resend
 
-    @pytest.mark.parametrize("last", [[], [b"20", b""], [b"no number\r\n"]])
-    def test_is_a_failure_of_the_send_otherwise(
-        self, payloads: tuple[bytes, ...], last: list[bytes]
+    @pytest.mark.parametrize(
+        ("last", "failure"),
+        [
+            ((b"20", b""), Failure(Phase.SEND, Cause.RESET)),
+            ((b"20",), Failure(Phase.SEND, Cause.RESET)),
+            ((b"no number\r\n",), Failure(Phase.RECEIVE, Cause.BAD_FRAME)),
+        ],
+        ids=["end within a reply", "reset within a reply", "no reply"],
+    )
+    def test_is_a_failure_otherwise_of_the_bytes_where_they_say_more(
+        self, payloads: tuple[bytes, ...], last: tuple[bytes, ...], failure: Failure
     ) -> None:
         with BrokenWire(statuses(*payloads)) as wire:
             wire.begin()
             wire.reply(b"200\r\n")
-            wire.broken.last = last
+            wire.broken.last = list(last)
             with pytest.raises(ConnectionFailed) as failed:
                 wire.channel.transmit()
-            assert failed.value.failure == Failure(Phase.SEND, Cause.RESET)
+            assert failed.value.failure == failure
+            wire.check_balance()
+
+
+@pytest.mark.parametrize("last", [(b"",), ()], ids=["end", "reset"])
+def test_a_send_that_fails_is_told_as_the_idle_close_of_what_may_not_be_repeated(
+    last: tuple[bytes, ...],
+) -> None:
+    with BrokenWire(requests("POST")) as wire:
+        wire.begin()
+        wire.reply(b"HTTP/1.1 204 No Content\r\n\r\n")
+        wire.broken.last = list(last)
+        with pytest.raises(ConnectionFailed) as failed:
+            wire.channel.transmit()
+        assert failed.value.failure == Failure(Phase.RECEIVE, Cause.HTTP_IDLE_CLOSE)
+
+
+class TestAReset:
+    """A server that closes with a message unread; UNIX sockets report it as TCP does."""
+
+    def test_after_a_reply_is_the_end_of_an_idle_connection(self) -> None:
+        with Wire(statuses()) as wire:
+            wire.begin()
+            wire.peer.recv(64)
+            wire.reply(b"200\r\n")
+            wire.channel.transmit()
+            wire.peer.close()
+            assert wire.receive()
+            assert wire.channel.transmit() == NOTHING
+            wire.channel.take_back()
+            assert wire.channel.has_to_resend
+
+    @pytest.mark.parametrize("before", [b"", b"200\r\n20"], ids=["any byte", "a reply is whole"])
+    def test_before_is_a_failure(self, before: bytes) -> None:
+        with Wire(statuses(pipeline=2)) as wire:
+            wire.begin()
+            if before:
+                wire.reply(before)
+            wire.peer.close()
+            with pytest.raises(ConnectionFailed) as broken:
+                wire.receive()
+            assert broken.value.failure == Failure(Phase.RECEIVE, Cause.RESET)
             wire.check_balance()

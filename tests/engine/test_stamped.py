@@ -177,15 +177,22 @@ def test_a_reply_without_a_stamp_counts_all_the_same(
         assert (wire.connection.answered, wire.connection.bytes_received) == (4, 16)
 
 
-def test_the_end_of_the_stream_has_no_stamp() -> None:
+def test_a_reply_that_the_end_makes_whole_arrived_with_its_last_byte() -> None:
     with StampedWire(conversation(reply="eof")) as wire:
         wire.begin()
         wire.peer.recv(64)
-        wire.reply(b"part")
+        assert not wire.reply(b"part ")
+        before_ns = wall_ns()
+        wire.arrive(b"and part")
+        after_ns = wall_ns()
+        assert not wire.receive()
         wire.peer.close()
         wire.peek()
         assert wire.receive()
-        assert wire.kinds() == [(1, "missing")]
+        [(_, stamp_ns)] = wire.stamps
+        assert before_ns <= stamp_ns <= after_ns
+        [(sent_ns, first_ns, _, last_ns, _)] = wire.parts
+        assert sent_ns < first_ns < before_ns <= last_ns <= after_ns
 
 
 @BOTH_PATHS

@@ -56,8 +56,10 @@ def _check_datagrams(record: RunRecord) -> None:
         return
     ended = found.answered + found.lost + found.late + found.in_flight + found.failed
     assert found.sent == ended
-    assert found.sent + found.send_refused == actual.submitted
-    assert found.answered == actual.messages + actual.warmup_messages
+    in_load = actual.submitted - actual.warmup_messages
+    assert found.sent + found.send_refused <= in_load
+    assert found.sent + found.send_refused == in_load or actual.warmup_s
+    assert found.answered == actual.messages
     assert found.in_flight == actual.cut_off
     assert found.failed == 0 or record.failures
     assert (found.duplicates is None) == (found.reordered is None)

@@ -25,6 +25,7 @@ PIECES: Final = (
     # HTTP
     *(b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.0 404 \r\n"),
     *(b"Content-Length: ", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"5\r\n"),
+    *(b"Transfer-Encoding: gzip\r\n", b"Transfer-Encoding: notchunked\r\n", b"-6\r\n"),
     *(b"Content-Length: 5\r\n\r\nhello", b"ffffffffffffffff\r\n", b"0\r\n\r\n", b";ext=1"),
     # Redis
     *(b"+OK\r\n", b"-ERR no\r\n", b":1\r\n", b"$5\r\nhello\r\n", b"$-1\r\n", b"*2\r\n", b"*-1\r\n"),
@@ -42,8 +43,19 @@ PIECES: Final = (
 )
 """What replies and what damages them are made of, over all protocols."""
 
-STREAMS: Final = st.lists(
-    st.sampled_from(PIECES) | st.binary(min_size=1, max_size=12), max_size=24
+HEADERS: Final = (
+    b"",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: notchunked\r\n\r\n",
+)
+"""What pieces do not often come to: headers that say whether a body is in chunks."""
+
+STREAMS: Final = st.tuples(
+    st.sampled_from(HEADERS),
+    st.lists(st.sampled_from(PIECES) | st.binary(min_size=1, max_size=12), max_size=24).map(
+        b"".join
+    ),
 ).map(b"".join)
 
 PLACES: Final = st.lists(st.integers(1, 1000), max_size=5)

@@ -19,6 +19,7 @@ from loadgen.net.protocols import (
     UntilEof,
 )
 from loadgen.net.protocols.base import BaseDecoder, BaseFraming
+from loadgen.net.protocols.http import Http
 
 LINES = Delimiter(b"\r\n")
 
@@ -110,6 +111,30 @@ class TestExpectingDecoder:
         assert decoder.feed(memoryview(b"ano")) == 3
         assert decoder.rejected == {Cause.REJECTED: 1, Cause.UNEXPECTED_REPLY: 1}
 
+    @pytest.mark.parametrize(
+        ("stream", "others"),
+        [(b"nnaa", 0), (b"xnax", 2), (b"bxab", 1), (b"abxb", 1), (b"xbbx", 2), (b"nnbx", 1)],
+    )
+    def test_rejects_what_the_framing_does_not_whatever_comes_with_it(
+        self, stream: bytes, others: int
+    ) -> None:
+        """The framing rejects ``n``, and ``b``, which is expected."""
+        for size in (1, 2, 4):
+            decoder = decoder_of(SaysNo(), "a", "b", in_flight=4)
+            for start in range(0, 4, size):
+                decoder.feed(memoryview(stream)[start : start + size])
+            assert unexpected(decoder) == others
+            assert decoder.rejected[Cause.REJECTED] == stream.count(b"n") + stream.count(b"b")
+
+    def test_knows_which_of_responses_to_head_is_rejected(self) -> None:
+        """A response to HEAD, alone, is whole only where it is known what it answers."""
+        decoder = Expecting(Http(fails=frozenset({404})), Expectation.of(["/Not|one/"])).decoder()
+        decoder.expect(b"HEAD /" * 3, [6] * 3)
+        head = "HTTP/1.1 {}\r\nContent-Length: 5\r\n\r\n"
+        answers = [head.format(status) for status in ("200 OK", "404 Not Found", "200 OK")]
+        assert decoder.feed(memoryview("".join(answers).encode())) == 3
+        assert decoder.rejected == {Cause.STATUS_4XX: 1, Cause.UNEXPECTED_REPLY: 2}
+
     @pytest.mark.parametrize("framing", [Fixed(2**28), LengthPrefix(4), UntilEof()])
     def test_keeps_no_more_than_the_longest_prefix(self, framing: Framing) -> None:
         assert most_kept(decoder_of(framing, "abc", in_flight=2), 2**24) < 2**22
@@ -134,7 +159,7 @@ def most_kept(decoder: Decoder, size_bytes: int) -> int:
 
 
 class SaysNo(BaseFraming):
-    """Replies of one byte, of which an ``n`` rejects."""
+    """Replies of one byte, of which ``n`` and ``b`` reject."""
 
     def decoder(self) -> Decoder:
         return _SaysNoDecoder()
@@ -142,6 +167,6 @@ class SaysNo(BaseFraming):
 
 class _SaysNoDecoder(BaseDecoder):
     def feed(self, view: memoryview) -> int:
-        if b"n" in bytes(view):
-            self.reject(Cause.REJECTED, bytes(view).count(b"n"))
+        if count := sum(byte in b"nb" for byte in view):
+            self.reject(Cause.REJECTED, count)
         return len(view)

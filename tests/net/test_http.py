@@ -201,10 +201,14 @@ class TestEnd:
         assert decoder.end() == 0
         assert decoder.closes
 
-    def test_before_the_first_response_is_none(self) -> None:
-        decoder = Http("GET").decoder()
-        assert decoder.end() == 0
-        assert not decoder.closes
+    def test_before_the_first_response_is_one_too_unless_a_request_may_not_be_repeated(
+        self,
+    ) -> None:
+        """Whether the connection was of use is known to the engine."""
+        decoders = (Http("GET").decoder(), Http("POST").decoder())
+        awaiting = expecting(Http("POST"), POST_REQUEST)
+        assert [decoder.end() for decoder in (*decoders, awaiting)] == [0, 0, 0]
+        assert [decoder.closes for decoder in (*decoders, awaiting)] == [True, True, False]
 
     @pytest.mark.parametrize("begun", [b"H", OK[:20], OK[:-1], CHUNKED + b"1\r\na\r\n"])
     def test_within_a_response_is_a_loss(self, begun: bytes) -> None:

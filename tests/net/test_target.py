@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.errors import UsageError
-from loadgen.net.target import ACCEPTED, SCHEMES, Target, without_password
+from loadgen.net.target import ACCEPTED, SCHEMES, Target, with_numeric_host, without_password
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,21 @@ def test_any_text_is_a_target_that_can_be_written_and_read_again_or_a_usage_erro
     except UsageError:
         return
     assert Target.parse(str(target)) == target
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        *(("h:1", "h:1"), ("tcp://[::1]:1", "[::1]:1"), ("tls://h:1", "tls://h:1")),
+        *(("unix:///a?b", "unix:///a?b"), ("udp://h:1", "udp://h:1")),
+        *(("http://h", "http://h:80"), ("http://h:81/", "http://h:81/")),
+        *(("https://h/a/b?c", "https://h:443/***"), ("ws://[::1%lo]?c", "ws://[::1%lo]:80/***")),
+        ("redis://me:se?cret@h/2", "redis://***:***@h:6379/2"),
+        ("redis://:secret@h", "redis://:***@h:6379"),
+    ],
+)
+def test_a_target_without_the_request_is_one_that_says_where(text: str, shown: str) -> None:
+    kept = Target.parse(text).without_request()
+    assert str(kept) == shown
+    assert str(Target.parse(shown).without_request()) == shown
+    assert with_numeric_host(shown, "127.0.0.1:9", []) == f"{shown} (127.0.0.1)"

@@ -13,7 +13,7 @@ from command import check_refused, loadgen_here
 from locusts import PACED, Locusts
 from optional import NEEDS_LOCUST
 from records import judged
-from servers import ScriptedServer, echoes
+from servers import Peer, ScriptedServer, echoes
 
 import loadgen
 from loadgen import Plan, UsageError
@@ -25,7 +25,7 @@ from loadgen.plan.payloads import (
     SizePayload,
 )
 from loadgen.plan.redaction import redacted, redacted_plan
-from loadgen.results.record import from_json
+from loadgen.results.record import from_json, redacted_record
 from loadgen.server.embedded import EmbeddedServer
 from reports.repeat_command import command_of, why_no_command
 
@@ -42,6 +42,20 @@ second = 2 * int(out.stem) + (out.parent.name == "B")
 record["started_at"] = f"2026-01-31T12:00:{second:02}.000+00:00"
 out.write_text(json.dumps(record))
 """
+
+
+def answers(peer: Peer) -> None:
+    """Answer as a server of HTTP, or of Redis, that accepts everything."""
+    while data := peer.receive():
+        requests = data.count(b" HTTP/1.1\r\n")
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * requests)
+        peer.send(b"+OK\r\n" * data.count(b"*"))
+
+
+URLS = {
+    "http": ("", "/acme-token/x?key=acme-token", "http://AT/***"),
+    "redis": ("acme-token:acme-token@", "/1", "redis://***:***@AT/1"),
+}
 
 
 def check_silent(*contents: bytes) -> None:
@@ -102,6 +116,49 @@ def test_no_output_tells_what_was_sent(
         assert b"No command line repeats this run: what it sent is redacted." in page
 
 
+@pytest.mark.parametrize("scheme", ["http", "redis"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-c", "1", "-n", "8", "-v", "--report", "page", "--hdr-log", "log"),
+        ("-c", "1,2", "-n", "4", "--rounds", "1", "--backend", "poll"),
+        ("-c", "1", "--find-max", "errors<1", "--rate", "50", "-d", "100ms"),
+    ],
+    ids=["run", "table", "search"],
+)
+def test_no_output_tells_who_asks_for_what(
+    scheme: str, words: tuple[str, ...], folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    login, resource, shown = URLS[scheme]
+    with ScriptedServer(answers) as server:
+        url = f"{scheme}://{login}{server.address}{resource}"
+        done = loadgen_here(capfd, url, *words, "--json", "run.json", "--redact")
+    assert done.code in {0, 1, 4}, done.stderr  # a search may end early on a busy machine
+    written = [path.read_bytes() for path in folder.rglob("*") if path.suffix in {".json", ".html"}]
+    logs = [(folder / "log").read_bytes()] if "--hdr-log" in words else []
+    check_silent(done.stdout.encode(), done.stderr.encode() + b"\n", *written, *logs)
+    told = json.loads((folder / "run.json").read_bytes())
+    expected = shown.replace("AT", server.address)
+    assert told["plan"]["target"] == expected
+    target = told["target"]
+    assert expected == (target if isinstance(target, str) else target["address"])
+    if "--report" in words:
+        page = (folder / "page" / "index.html").read_bytes()
+        assert b"No command line repeats this run: what it sent is redacted." in page
+
+
+def test_no_error_tells_who_asks_for_what(capfd: pytest.CaptureFixture[str]) -> None:
+    def closes(peer: Peer) -> None:
+        """Leave: the connection is refused its greeting."""
+
+    with ScriptedServer(closes) as server:
+        url = f"redis://acme-token:acme-token@{server.address}/0"
+        done = loadgen_here(capfd, url, "-c", "1", "-n", "1", "--redact")
+    assert done.code == 3
+    assert f"redis://***:***@{server.address}/0 lets no connection come up" in done.stderr
+    check_silent(done.stdout.encode() + b"\n", done.stderr.encode())
+
+
 def test_bytes_are_not_both_shown_and_kept_back(capfd: pytest.CaptureFixture[str]) -> None:
     check_refused(capfd, ("-n", "1", "--redact", "--dump-one"), ["--dump-one", "--redact"])
 
@@ -115,10 +172,11 @@ class TestARecordThatExists:
         ):
             record = judged(second)
             plan = msgspec.structs.replace(record.plan, payloads=(payload,), first_message=first)
-            whole = msgspec.structs.replace(record, plan=plan)
+            url = "http://localhost:80/acme-token?acme-token"
+            target = msgspec.structs.replace(record.target, address=url)
+            whole = msgspec.structs.replace(record, plan=plan, target=target)
             (folder / f"{name}.json").write_bytes(whole.to_json())
-            kept = msgspec.structs.replace(whole, plan=redacted_plan(plan))
-            (folder / f"{name}-redacted.json").write_bytes(kept.to_json())
+            (folder / f"{name}-redacted.json").write_bytes(redacted_record(whole).to_json())
         return folder
 
     @pytest.mark.parametrize(
@@ -137,6 +195,7 @@ class TestARecordThatExists:
             page = (records / "out" / "index.html").read_bytes()
             if not is_told:
                 check_silent(page)
+                assert b"http://localhost:80/***" in page or words[0] == "compare"
             elif words[0] != "compare":
                 assert SECRET in page
         assert (records / "open.json").read_bytes() == before

@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 from accounts import check
+from datagram_loop import Loop
+from datagrams import UdpPeer
 from records import HEALTHY
-from stepped_engine import MS, SECOND, SteppedEngine, conversation, every
+from stepped_engine import MS, SECOND, SteppedEngine, conversation, every, socket_of
 
 from loadgen.net.clock import monotonic_ns, wall_ns
 from loadgen.plan import Plan
@@ -65,6 +67,16 @@ class AccountedRun:
         """Let the peer of the second connection close it."""
         self.stepped.peer_of(self.engine.pool.connections[1]).close()
         self.stepped.turn_until(lambda: self.account.failures > 0)
+
+    def end_one_well(self) -> None:
+        """Let a peer answer by closing its connection; return once that is up again."""
+        self.send()
+        renewed = self.engine.pool.renewed
+        busy = next(each for each in self.engine.pool.connections if each.in_flight)
+        with self.stepped.peer_of(busy) as peer:
+            peer.recv(100)
+            peer.sendall(b"pong")
+        self.stepped.turn_until(lambda: self.engine.pool.renewed > renewed and busy.is_up)
 
     def pause(self, pause_ns: int) -> None:
         """Let this process not run for so long, in which the machine is suspended, too."""
@@ -298,6 +310,57 @@ def test_a_warm_up_is_in_no_figure_of_the_load() -> None:
     assert record.requested.rate_per_s == pytest.approx(offered_per_s)
     assert [failure.first_s < 0 for failure in record.failures] == [True]
     assert summed(record, "failures", "warming") == 1
+
+
+def test_datagrams_that_had_their_end_in_the_warm_up_are_in_no_books_of_the_load() -> None:
+    """Of 0 and 1, lost in it, one reply comes late, in the load; 2 and 3 are in flight between."""
+    held: list[bytes] = []
+
+    def fate(number: int, datagram: bytes) -> tuple[bytes, ...]:
+        held.append(datagram)
+        return (datagram,) if number > 3 else ()
+
+    peer = UdpPeer(fate)
+    loop = Loop(peer, pipeline=2, messages=6)
+    plan = Plan(target=peer.address, connections=1, warmup_s=1.0, duration_s=9.0)
+    setup = RunSetup(plan, HEALTHY.target, "epoll", "as asked", plan.duration_s, None)
+    account = RunAccount(setup, loop.served.engine, loop.recorder)
+    with loop.served:
+        loop.start()
+        account.start(loop.clock())
+        loop.settle()
+        loop.expire()
+        account.end_interval(loop.clock())
+        account.begin_measuring()
+        assert loop.channel.in_flight == 2
+        for number in (0, 2):
+            peer.socket.sendto(held[number], socket_of(loop.connection).getsockname())
+        loop.settle()
+        loop.expire()
+        account.end_interval(loop.clock())
+        account.end_load()
+        account.end()
+        found = account.record().datagrams
+    assert found is not None
+    assert (found.sent, found.answered, found.lost) == (4, 3, 1)
+    assert (found.late, found.in_flight, found.failed) == (0, 0, 0)
+    assert (found.duplicates, found.reordered, found.unmatched) == (0, 0, 0)
+
+
+def test_connections_that_were_renewed_in_the_warm_up_are_not_among_those_of_the_load() -> None:
+    run = AccountedRun(warmup_s=1.0)
+    with run.stepped:
+        run.account.begin_opening(run.clock.now_ns)
+        run.stepped.open(2, conversation(reply="eof", scheduled=True))
+        run.account.end_opening(run.clock.now_ns)
+        run.start()
+        run.end_one_well()
+        run.end_interval()
+        run.account.begin_measuring()
+        run.end_one_well()
+        run.end_one_well()
+        run.end_interval()
+        assert run.account.record().actual.renewed == 2
 
 
 def test_a_reset_leaves_no_trace_of_what_was_before(run: AccountedRun) -> None:

@@ -86,10 +86,16 @@ def test_the_probe_ends_its_side_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", ["--pipeline 2", "--open --rate 5", "--reply none"], ids=lambda text: text.split()[0]
+    "other",
+    [
+        "127.0.0.1:9 --pipeline 2",
+        "127.0.0.1:9 --open --rate 5",
+        "127.0.0.1:9 --reply none",
+        "udp://127.0.0.1:9",
+    ],
 )
-def test_is_refused_where_there_is_more_than_one_message_to_a_reply(other: str) -> None:
-    command = [sys.executable, "-m", "loadgen", "127.0.0.1:9", "--half-close", *other.split()]
+def test_is_refused_where_there_is_not_one_reply_behind_the_end(other: str) -> None:
+    command = [sys.executable, "-m", "loadgen", "--half-close", *other.split()]
     child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert child.returncode == 2
     [line] = child.stderr.splitlines()

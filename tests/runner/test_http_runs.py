@@ -11,7 +11,7 @@ import pytest
 from accounts import check, check_against, failures
 from command import loadgen
 from nginx import NEEDS_NGINX, Nginx, nginx
-from servers import Peer, Script, ScriptedServer
+from servers import DEADLINE_S, Peer, Script, ScriptedServer
 
 from loadgen import Plan, run
 from loadgen.results.record import RunRecord
@@ -192,6 +192,24 @@ class TestScriptedServer:
         assert record.actual.messages == 1
         assert [requests_in(stream) for stream in server.streams] == [2]
 
+    @pytest.mark.parametrize(
+        ("method", "messages", "expected"),
+        [("GET", 5, {}), ("POST", 1, {"receive: http_idle_close": 1})],
+    )
+    def test_that_ends_with_a_request_unread_and_so_resets(
+        self, method: str, messages: int, expected: dict[str, int]
+    ) -> None:
+        def script(peer: Peer) -> None:
+            if peer.receive():
+                peer.send(OK)
+                peer.hears_within(DEADLINE_S)
+
+        with ScriptedServer(script) as server:
+            record = run_of(f"http://{server.address}", connections=1, messages=5, method=method)
+        assert failures(record) == expected
+        assert record.actual.messages == messages
+        assert record.actual.renewed == messages - 1
+
     def test_that_ends_within_a_response_loses_it(self) -> None:
         def script(peer: Peer) -> None:
             peer.receive()
@@ -225,6 +243,7 @@ class TestScriptedServer:
         assert failures(record) == {}
         assert counts_of(record) == {"200": 20}
         assert record.actual.opened == 20
+        assert record.timestamps.stamped == 20
 
     def test_that_answers_a_pipeline_up_to_the_close_gets_the_rest_again(self) -> None:
         last = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -261,6 +280,27 @@ class TestScriptedServer:
             record = run_of(f"http://{server.address}")
             check_against(record, server)
         assert counts_of(record) == {"200": 100}
+        assert failures(record) == {}
+
+    @pytest.mark.parametrize(
+        ("coding", "body", "expect"),
+        [
+            ("gzip", "-6\r\nhello\r\n", r"/-6\r\nhello/"),
+            ("gzip", "hello\r\n", "/hello/"),
+            ("notchunked", "5\r\nhello\r\n0\r\n\r\n", r"/5\r\nhello\r\n0/"),
+        ],
+    )
+    def test_that_names_a_coding_after_chunks_is_read_to_the_end(
+        self, coding: str, body: str, expect: str
+    ) -> None:
+        head = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: {coding}"
+
+        def script(peer: Peer) -> None:
+            if peer.receive():
+                peer.send(f"{head}\r\nConnection: close\r\n\r\n{body}".encode())
+
+        with ScriptedServer(script) as server:
+            record = run_of(f"http://{server.address}", expect=(expect,))
         assert failures(record) == {}
 
     @pytest.mark.parametrize(

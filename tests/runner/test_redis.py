@@ -112,6 +112,14 @@ def test_a_transaction_is_rejected_for_a_command_in_it(server: RedisServer) -> N
     assert failures(record) == {"reply: resp_wrongtype": 2}
 
 
+@pytest.mark.parametrize("pipeline", [1, 16])
+def test_what_is_expected_is_judged_reply_by_reply(server: RedisServer, pipeline: int) -> None:
+    """One that the server refuses as expected, and one that it grants, and that is not."""
+    commands = ("LPUSH text x", "GET text")
+    record = run(server, commands=commands, expect=("-WRONGTYPE",), pipeline=pipeline)
+    assert failures(record) == {"reply: resp_wrongtype": 300, "reply: unexpected_reply": 300}
+
+
 class TestLogin:
     @pytest.mark.parametrize("resp3", [False, True], ids=["RESP2", "RESP3"])
     @pytest.mark.parametrize("login", [f":{ESCAPED}", f"{USER}:{ESCAPED}"])

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -288,6 +289,33 @@ def test_what_cannot_be_is_refused(fields: dict[str, Any], complaint: str) -> No
     with pytest.raises(UsageError) as refusal:
         Plan(**fields)
     assert complaint in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["", ".foo", "a..b", "é" * 70, "a." * 127 + "bc", "a\0b"])
+def test_a_name_that_no_server_can_be_told_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"^--sni: .*; TLS tells the server a name"):
+        Plan(target="tls://h:1", server_name=name)
+    with pytest.raises((ValueError, TypeError, ssl.SSLError)):
+        _tell(name)
+
+
+@pytest.mark.parametrize("name", ["h", "h.", "bücher.example", "::1", "a." * 127 + "b"])
+def test_any_other_name_is_told(name: str) -> None:
+    assert Plan(target="tls://h:1", server_name=name).server_name == name
+    _tell(name)
+
+
+def _tell(name: str) -> None:
+    bio = ssl.MemoryBIO()
+    ssl.create_default_context().wrap_bio(bio, bio, server_hostname=name)
+
+
+def test_the_host_of_the_target_is_told_wherever_it_is_connected_to() -> None:
+    words = ("https://a..b/", "--connect-to", "::127.0.0.1:9", "--messages", "1")
+    ended = run_command(*words)
+    assert ended.code == 2
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("loadgen: TARGET: 'a..b' is not accepted; TLS tells the server a name")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Runs over UDP: the books agree with what the server has seen, whatever becomes of datagrams."""
 
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -67,7 +69,7 @@ class TestAgainstAnEcho:
             server.address, reply="sequence", rate=2000.0, duration_s=0.4, warmup_s=0.2
         )
         assert record.actual.due == 800
-        assert found.answered == record.actual.messages + record.actual.warmup_messages
+        assert found.answered == record.actual.messages
         assert record.actual.warmup_messages > 0
 
     def test_users_think(self, server: EmbeddedServer) -> None:
@@ -172,19 +174,55 @@ class TestWhatIsLost:
 
 
 class TestNobodyThere:
-    def test_is_a_failure_and_not_hammered(self) -> None:
-        with refusing_udp_address() as target:
-            record, found = run(target, reconnect=True, duration_s=0.5, drain_s=0.0)
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"duration_s": 10.0},
+            {"duration_s": 10.0, "reply": "none"},
+            {"duration_s": 0.5, "drain_s": 0.0, "reconnect": True},
+        ],
+    )
+    def test_is_an_unreachable_target_and_not_hammered(self, fields: dict[str, Any]) -> None:
+        with (
+            refusing_udp_address() as target,
+            pytest.raises(loadgen.UnreachableTargetError) as unreachable,
+        ):
+            run(target, **fields)
+        record, why = unreachable.value.record, str(unreachable.value)
+        check(record)
+        assert record.outcome == "unreachable"
         assert set(failures(record)) == {f"receive: {Cause.REFUSED}"}
-        assert 0 < found.sent == found.failed + found.in_flight <= 3 * 4
+        assert f"{target} is unreachable: nothing listens there (port unreachable) (all " in why
         assert record.health is not None
         assert record.health.verdict == "inconclusive"
+        found = record.datagrams
+        assert found is not None
+        assert 0 < found.sent <= 3 * 4 * 2
 
-    def test_ends_a_run_that_does_not_reconnect(self) -> None:
+    def test_ends_the_command_in_one_line(self) -> None:
         with refusing_udp_address() as target:
-            record, _ = run(target, duration_s=10.0)
-        assert record.outcome == "lost"
-        assert failures(record) == {f"receive: {Cause.REFUSED}": 3}
+            ended = run_command(target, "-c", "3", "--duration", "10s")
+        assert (ended.code, ended.stdout) == (3, "")
+        [line] = ended.stderr.splitlines()
+        assert line.endswith("(port unreachable) (all 3 attempts)")
+
+    def test_any_more_is_a_lost_run(self) -> None:
+        """The server answers once, and is gone."""
+
+        def answer_once() -> None:
+            datagram, sender = peer.recvfrom(1024)
+            peer.sendto(datagram, sender)
+            peer.close()
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind(("127.0.0.1", 0))
+            target = "udp://{}:{}".format(*peer.getsockname())
+            answering = threading.Thread(target=answer_once)
+            answering.start()
+            record, found = run(target, connections=1, duration_s=10.0)
+            answering.join()
+        assert (record.outcome, found.answered) == ("lost", 1)
+        assert set(failures(record)) == {f"receive: {Cause.REFUSED}"}
 
 
 REFUSED: Final[dict[str, dict[str, Any]]] = {

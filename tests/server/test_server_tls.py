@@ -117,6 +117,21 @@ def test_the_command_makes_a_certificate_and_writes_what_to_trust(
     assert "PRIVATE" not in ca.read_text()
 
 
+def test_what_clients_have_to_trust_has_no_key_of_the_server(tmp_path: Path) -> None:
+    """The certificate and its key are in one file."""
+    ca = tmp_path / "ca.pem"
+    assert "PRIVATE" in SERVER.read_text()
+    with command("--tls-cert", str(SERVER), "--tls-write-ca", str(ca)):
+        written = ca.read_text()
+    assert "PRIVATE" not in written
+    assert ssl.PEM_cert_to_DER_cert(written) == ssl.PEM_cert_to_DER_cert(_certificate(SERVER))
+
+
+def _certificate(path: Path) -> str:
+    head = "-----BEGIN CERTIFICATE-----"
+    return head + path.read_text().partition(head)[2].partition("-----BEGIN")[0]
+
+
 def test_keys_are_renewed_where_the_client_asks_for_it(tmp_path: Path) -> None:
     """KeyUpdate (RFC 8446, 4.6.3): the answer goes out before the next message."""
     ca = tmp_path / "ca.pem"
@@ -161,6 +176,12 @@ def until(output: IO[bytes], wanted: bytes) -> bytes:
         (("--tls-client-ca", CA), "give --tls or --tls-cert, too"),
         (("--tls-write-ca", "ca.pem"), "give --tls or --tls-cert, too"),
         (("--tls-cert", CA), "--tls-cert: "),
+        (
+            ("--tls-cert", "/none", "--tls-write-ca", "ca.pem"),
+            "--tls-cert: '/none' is not accepted",
+        ),
+        (("--udp", "--tls"), "--udp: TLS needs a stream; leave out one of the two"),
+        (("--udp", "--tls-cert", str(SERVER)), "--udp: TLS needs a stream; leave out"),
         (("--tls-cert", str(SERVER), "--tls-client-ca", str(ROOT / "LICENSE")), "--tls-client-ca"),
     ],
 )

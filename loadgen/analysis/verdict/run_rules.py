@@ -130,6 +130,8 @@ def sample_size(record: RunRecord) -> RuleResults:
     longer = "run for longer (--duration), or ask for more messages (--messages)"
     if replies < ENOUGH_REPLIES:
         evidence = f"replies with an arrival time: {replies}; at least {ENOUGH_REPLIES} are needed"
+        if record.actual.submitted and not record.user_space_latency_ns.count:
+            longer = "nothing was answered: is it what this server expects, with its line end?"
         yield RuleResult.of("inconclusive", "too-few-replies", evidence, longer)
     elif polls < ENOUGH_POLLS:
         evidence = f"polls of the sockets: {polls}, too few to tell how busy the generator was"

@@ -77,7 +77,8 @@ class Decoder(Protocol):
     """Whether the server closes after the replies so far: the connection is to be renewed.
 
     The decoder sets it once and for all. `end` may set it and return 0: the messages in flight met
-    an orderly end, and are sent again on the next connection.
+    an orderly end, and are sent again on the next connection. It is asked after a reset, too, if
+    nothing is ``partial``. Where the server had the time to begin a reply, they are lost instead.
     """
 
     unsolicited: bool

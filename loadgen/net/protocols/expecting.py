@@ -10,12 +10,13 @@ most framings hand out the bytes of the reply as they came.
 
 import re
 import warnings
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from loadgen.net.failure import Cause
-from loadgen.net.protocols.base import MOST_REPLY_BYTES, hands_out_bytes
+from loadgen.net.protocols.base import MOST_REPLY_BYTES, FramingError, hands_out_bytes
 from loadgen.net.protocols.seeing import Around, SeeingDecoder
 from loadgen.units import parse_escapes
 
@@ -94,10 +95,24 @@ class ExpectingDecoder(SeeingDecoder):
         self._most_bytes = expectation.seen_bytes if sees_bytes else expectation.limit_bytes
         self._begun = bytearray()
         self._is_cut = False
-        self._unexpected = self._too_long = 0  # of the replies that became whole last
+        self._framing = form.framing
+        self._messages: deque[bytes] = deque()  # those awaited, where replies depend on them
+        self._part = b""  # of the present reply, what the last read had
+        self._seen: list[_Seen] = []  # in a read of which the inner decoder rejects something
+
+    def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
+        """Note the messages."""
+        super().expect(batch, lengths)
+        if self._framing.needs_messages:
+            start = 0
+            for length in lengths:
+                self._messages.append(batch[start : start + length])
+                start += length
 
     def see(self, part: memoryview) -> None:
         """Keep the bytes, as far as they are needed."""
+        if self._inner.rejected:
+            self._part = bytes(part)
         room_bytes = self._most_bytes - len(self._begun)
         if len(part) > room_bytes:
             self._is_cut = True
@@ -106,25 +121,60 @@ class ExpectingDecoder(SeeingDecoder):
 
     def see_end(self) -> None:
         """Look at the reply."""
-        if self._content_of is None:
-            self._unexpected += not self._is_met_by(self._begun)
-        elif self._is_cut:
-            self._too_long += 1
-        else:
-            self._unexpected += not self._is_met_by(self._content_of(bytes(self._begun)))
+        cause = self._cause()
+        message = self._messages.popleft() if self._messages else b""
+        if self._inner.rejected:
+            self._seen.append(_Seen(cause, message, self._part))
+        elif cause:
+            self.reject(cause)
         self.see_nothing()
 
     def see_nothing(self) -> None:
         """Forget the bytes."""
         self._begun.clear()
+        self._part = b""
         self._is_cut = False
 
+    def _cause(self) -> Cause | None:
+        """Return why the reply is rejected; None if it is not."""
+        if self._content_of is None:
+            is_met = self._is_met_by(self._begun)
+        elif self._is_cut:
+            return Cause.REPLY_TOO_LONG
+        else:
+            is_met = self._is_met_by(self._content_of(bytes(self._begun)))
+        return None if is_met else Cause.UNEXPECTED_REPLY
+
     def _tell(self, replies: int) -> None:
-        # Those that the inner decoder rejects are taken to be among them: none is rejected twice.
-        others = self._unexpected - sum(self._inner.rejected.values())
-        if others > 0:
-            self.reject(Cause.UNEXPECTED_REPLY, others)
-        if self._too_long:
-            self.reject(Cause.REPLY_TOO_LONG, self._too_long)
-        self._unexpected = self._too_long = 0
+        if self._seen:
+            seen, self._seen = self._seen, []
+            for each, is_rejected in zip(seen, self._are_rejected(seen), strict=True):
+                if each.cause and not is_rejected:  # none is rejected twice
+                    self.reject(each.cause)
         super()._tell(replies)
+
+    def _are_rejected(self, seen: Sequence["_Seen"]) -> list[bool]:
+        """Return which of the replies of a read the inner decoder has rejected, and not only how
+        many: each but the first, which may have begun before, is decoded again, alone."""
+        count = sum(self._inner.rejected.values())
+        if count >= len(seen):
+            return [True] * len(seen)
+        others = [self._is_rejected(each) for each in seen[1:]]
+        return [count > sum(others), *others]
+
+    def _is_rejected(self, seen: "_Seen") -> bool:
+        decoder = self._framing.decoder()
+        decoder.expect(seen.message, [len(seen.message)])
+        try:
+            decoder.feed(memoryview(seen.reply))
+        except FramingError:
+            return False
+        return bool(decoder.rejected)
+
+
+class _Seen(NamedTuple):
+    """A whole reply, what it answers, and why it is to be rejected, if so."""
+
+    cause: Cause | None
+    message: bytes
+    reply: bytes

@@ -157,11 +157,11 @@ class _HttpDecoder(BaseDecoder):
             self._tell(self.kinds, closes=True)
             self._put_back(reader)
             return 1
-        has_met_idle_close = reader is None and not self.closes and (self._is_used or self.kinds)
-        if has_met_idle_close:
-            if not self._may_repeat():
+        if reader is None and not self.closes:
+            if self._may_repeat():
+                self._close()
+            elif self._is_used or self.kinds:
                 raise FramingError(Cause.HTTP_IDLE_CLOSE)
-            self._close()
         return 0
 
     def _read(self, view: memoryview) -> int:

@@ -1,11 +1,15 @@
-"""What user code gets of a response: its header, and its body without the framing of chunks."""
+"""What user code gets of a response: its header, and its body without the framing of chunks.
+
+Decision. Whether a body comes in chunks, and where each ends, is read by the parser that has found
+the response whole: whoever decides that again decides otherwise for some server.
+"""
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
+from loadgen.net.protocols.http_reader import library
+
 _INTERIM: Final = re.compile(rb"HTTP/1\.\d 1\d\d")
-_CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked[ \t]*(?=\r\n|$)", re.IGNORECASE)
 _END: Final = b"\r\n\r\n"
 
 
@@ -14,18 +18,32 @@ def content_of(response: bytes) -> bytes:
     response = response.lstrip(b"\r\n")
     while _INTERIM.match(response):
         response = response.partition(_END)[2]
-    head, end, body = response.partition(_END)
-    if not _CHUNKED.search(head):
+    head, end, _ = response.partition(_END)
+    if b"\r\ntransfer-encoding:" not in head.lower():
         return response
-    return head + end + b"".join(_chunks(body))
+    body = _body_of(response)
+    return response if body is None else head + end + body
 
 
-def _chunks(body: bytes) -> Iterator[bytes]:
-    start = 0
-    while (line_end := body.find(b"\r\n", start)) >= 0:
-        size = int(body[start:line_end].partition(b";")[0], 16)
-        if not size:  # trailers follow
-            return
-        start = line_end + 2
-        yield body[start : start + size]
-        start += size + 2
+def _body_of(response: bytes) -> bytes | None:
+    """Return the body that the parser reads; None if it reads no response."""
+    body = _Body()
+    errors = library()
+    try:
+        errors.HttpResponseParser(body).feed_data(response)
+    except (errors.HttpParserError, errors.HttpParserUpgrade):
+        if not body.is_whole:  # what comes behind means nothing
+            return None
+    return b"".join(body.parts)
+
+
+class _Body:
+    """Collects, as callbacks of the parser, the body of a response."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.on_body = self.parts.append
+        self.is_whole = False
+
+    def on_message_complete(self) -> None:
+        self.is_whole = True

@@ -122,5 +122,7 @@ class ResponseReader:
     def _is_delimited(self) -> bool:
         """Return whether the header says where the body ends."""
         values = {name.lower(): value.lower() for name, value in self._headers.items()}
-        coding = values.get(b"transfer-encoding")
-        return b"content-length" in values if coding is None else coding.endswith(b"chunked")
+        codings = values.get(b"transfer-encoding")  # on the last such line
+        if codings is None:
+            return b"content-length" in values
+        return codings.rpartition(b",")[2].strip(b" ") == b"chunked"
