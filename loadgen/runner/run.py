@@ -52,6 +52,11 @@ class UnreachableTargetError(UnreachableError):
         super().__init__(message)
         self.record = record
 
+    @classmethod
+    def of(cls, record: RunRecord) -> "UnreachableTargetError":
+        """Return the error for ``record``, which says in one line why no connection came up."""
+        return cls(_why_unreachable(record), record)
+
 
 def run(
     plan: Plan, surroundings: Surroundings | None = None, queue: PayloadQueue | None = None
@@ -83,7 +88,7 @@ def run(
     results = [checks.evaluate(check, record) for check in conditions]
     record = msgspec.structs.replace(record, checks=results)
     if record.outcome == "unreachable":
-        raise UnreachableTargetError(_why_unreachable(record), record)
+        raise UnreachableTargetError.of(record)
     return record
 
 
@@ -307,14 +312,16 @@ class _Run:
 def _why_unreachable(record: RunRecord) -> str:
     """Return one line on why no connection came up, or nobody is there for datagrams."""
     tried = sum(failure.count for failure in record.failures)
-    asked, most_common = record.plan.connections, record.failures[0]
+    asked, opened = record.plan.connections, record.actual.opened
     tries = f"all {tried} attempts" if tried >= asked else f"given up after {tried} of {asked}"
-    why = str(Failure(most_common.phase, most_common.cause))
-    if record.plan.is_datagram and record.actual.opened:
+    if record.plan.is_datagram and opened:
         why = "nothing listens there (port unreachable)"
         return f"{record.target.address} is unreachable: {why} (all {tried} attempts)"
-    what = "lets no connection come up" if record.actual.opened else "is unreachable"
-    return f"{record.target.address} {what}: {why} ({tries})"
+    what = "lets no connection come up" if opened else "is unreachable"
+    if not record.failures:  # the opening was over before the time for any of them was
+        return f"{record.target.address} {what}: none was ready in time ({opened} were connected)"
+    most_common = Failure(record.failures[0].phase, record.failures[0].cause)
+    return f"{record.target.address} {what}: {most_common} ({tries})"
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from accounts import check, failures
 from command import Ended, ended, loadgen, loadgen_here, running
 from places import full_backlog, refusing_address
 from servers import (
+    Peer,
     Script,
     ScriptedServer,
     answers_garbage,
@@ -48,6 +49,22 @@ def test_a_target_that_refuses(tmp_path: Path) -> None:
     record = from_json((tmp_path / "run.json").read_bytes())
     assert record.outcome == "unreachable"
     assert failures(record) == {"connect: refused": 10}
+
+
+def dribbles(peer: Peer) -> None:
+    """Send a byte now and then, unasked, and no end of a line."""
+    while not peer.server.released.wait(0.02):
+        peer.send(b".")
+
+
+def test_a_target_that_dribbles_instead_of_greeting(tmp_path: Path) -> None:
+    options = ("--greeting", r"delimiter:\n", "--io-timeout", "300ms", "-d", "100ms", "-c", "3")
+    with ScriptedServer(dribbles) as server:
+        done = loadgen(server.address, *options, "--json", str(tmp_path / "run.json"))
+    check_unreachable(done, "lets no connection come up", "no progress in time", "all 3 attempts")
+    record = from_json((tmp_path / "run.json").read_bytes())
+    assert record.outcome == "unreachable"
+    assert failures(record) == {"receive: timeout": 3}
 
 
 def test_the_record_of_an_unreachable_target_on_standard_output(

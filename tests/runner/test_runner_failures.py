@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import records
 from accounts import check, check_against, failures
 from places import SelfConnected, full_backlog, refusing_address
 from servers import (
@@ -153,6 +154,13 @@ def test_failed_connections_open_again_where_that_is_asked_for() -> None:
 
 
 # ---- unreachable targets ------------------------------------------------------------------
+
+
+def test_an_opening_that_ends_before_any_connection_is_up_or_has_failed() -> None:
+    record = records.healthy(outcome="unreachable", failures=[])
+    error = loadgen.UnreachableTargetError.of(record)
+    assert error.record is record
+    assert str(error).startswith(f"{record.target.address} lets no connection come up: none was")
 
 
 @pytest.mark.parametrize("fields", [{}, {"reconnect": True}, {"connect_rate_per_s": 50.0}])
