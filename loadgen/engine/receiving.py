@@ -69,7 +69,11 @@ class Receiving(InFlight):
             raise ConnectionFailed(error.failure) from error
         is_surplus = replies == in_flight and decoder.partial and not decoder.unsolicited
         if is_surplus or replies > in_flight:
-            raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES))
+            if in_flight or not decoder.closes:
+                raise ConnectionFailed(Failure(Phase.RECEIVE, Cause.UNEXPECTED_BYTES))
+            replies = 0  # it is how a server ends an idle connection (408: RFC 9110, 15.5.9)
+            if decoder.rejected:
+                decoder.rejected.clear()
         self._take(replies, stamp_ns)
         if decoder.to_send or decoder.closes:
             self._follow(decoder)

@@ -18,7 +18,7 @@ from loadgen.engine.recorder import Recorder
 from loadgen.engine.rows import INDEX_MASK, KIND_SHIFT, origin_of
 from loadgen.net.clock import WallClock
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
-from loadgen.net.protocols import Delimiter, Echo
+from loadgen.net.protocols import Delimiter, Echo, Once
 from loadgen.net.protocols.http import Http
 from loadgen.net.timestamps import MISSING
 from loadgen.plan.payloads import PayloadQueue
@@ -33,9 +33,13 @@ def statuses(
     return Conversation(PayloadQueue(payloads or (GET,)), Statuses(), window, (), messages)
 
 
-def requests(method: str) -> Conversation:
+def requests(method: str, fails: frozenset[int] = frozenset()) -> Conversation:
     request = f"{method} / HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-    return Conversation(PayloadQueue((request,)), Http(method))
+    return Conversation(PayloadQueue((request,)), Http(method, fails))
+
+
+def once() -> Conversation:
+    return Conversation(PayloadQueue((GET,)), Once(Http("GET")))
 
 
 def kinds(wire: Wire) -> list[tuple[int, int]]:
@@ -232,6 +236,28 @@ class TestAnEndWithNothingInFlight:
             stepped.turn_until(lambda: connection.answered == 1)
             assert stepped.engine.pool.renewed == 2
             assert stepped.failures() == {}
+
+    def test_may_be_told_by_a_response_that_no_request_asked_for(self) -> None:
+        last = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        with SteppedEngine(model=schedule(SECOND)) as stepped:
+            [connection] = stepped.open(1, requests("GET", fails=frozenset({408})))
+            stepped.start()
+            stepped.turn_at(LONG_ENOUGH_NS)
+            stepped.peers[0].sendall(last)
+            stepped.turn_until(partial(is_up_again, connection, stepped, 2))
+            assert (connection.answered, stepped.engine.pool.renewed) == (0, 1)
+            assert stepped.failures() == {}
+            assert stepped.recorder.rejected == {}
+
+    @pytest.mark.parametrize("talk", [requests("GET"), once()], ids=["goes on", "once"])
+    def test_is_not_told_by_one_that_says_nothing_of_it(self, talk: Conversation) -> None:
+        with SteppedEngine(model=schedule(SECOND)) as stepped:
+            [connection] = stepped.open(1, talk)
+            stepped.start()
+            stepped.turn_at(LONG_ENOUGH_NS)
+            stepped.peers[0].sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            stepped.turn_until(lambda: connection.failures == 1)
+            assert stepped.failures() == {(Phase.RECEIVE, Cause.UNEXPECTED_BYTES): 1}
 
     def test_is_a_failure_where_it_comes_at_once(self) -> None:
         """Otherwise a server that only accepts would be connected to as fast as possible."""

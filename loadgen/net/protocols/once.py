@@ -15,8 +15,8 @@ class Once(Around):
 
 
 class OnceDecoder(SeeingDecoder):
-    """A decoder that closes with the first whole reply."""
+    """A decoder that closes with the first whole reply to a message."""
 
     def _tell(self, replies: int) -> None:
+        self.closes |= 0 < replies <= self._awaited
         super()._tell(replies)
-        self.closes |= replies > 0
