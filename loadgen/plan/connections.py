@@ -73,8 +73,9 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Option(
             "--io-timeout",
             DURATION,
-            "longest time without progress while a connection waits for the server; then it fails, "
-            "and others go on; of udp:// longest time for a reply, and only the message fails",
+            "longest time without progress while a connection waits for the server, and for each "
+            "step of its greeting; then it fails, and others go on; with udp://, longest time for "
+            "a reply, and only the message fails",
             place=EVERYWHERE,
         ),
     ] = 5.5

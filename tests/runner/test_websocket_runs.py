@@ -31,6 +31,14 @@ def load(target: str, **fields: Any) -> RunRecord:
     return record
 
 
+def refused(target: str, **fields: Any) -> RunRecord:
+    """Return the record of a load of which no connection comes up."""
+    with pytest.raises(loadgen.UnreachableTargetError) as refusal:
+        load(target, **fields)
+    check(refusal.value.record)
+    return refusal.value.record
+
+
 class TestAgainstAnIndependentServer:
     @pytest.mark.parametrize(
         "fields",
@@ -95,15 +103,15 @@ class TestAgainstAnIndependentServer:
     ) -> None:
         load(server.url(), messages=1, subprotocols=SUBPROTOCOLS)
         assert {each["subprotocol"] for each in server.ended(3)} == {"mqtt"}
-        record = load(server.url(), messages=1, subprotocols=("unheard-of",))
+        record = refused(server.url(), messages=1, subprotocols=("unheard-of",))
         assert failures(record) == {"connect: ws_subprotocol": 3}
         server.ended(3)
 
     @pytest.mark.parametrize(("path", "cause"), [("gone", "4xx"), ("busy", "5xx")])
     def test_a_refusal_is_a_cause(self, server: WebSocketServer, path: str, cause: str) -> None:
-        record = load(server.url(path), messages=1)
+        record = refused(server.url(path), messages=1)
         assert failures(record) == {f"connect: ws_status_{cause}": 3}
-        assert (record.actual.connections, record.outcome) == (0, "lost")
+        assert (record.actual.connections, record.outcome) == (0, "unreachable")
 
     def test_the_server_may_speak_first_and_a_first_message_is_one(
         self, server: WebSocketServer
@@ -263,7 +271,8 @@ class TestServersThatMisbehave:
     )
     def test_no_connection_comes_up(self, script: Any, failure: str) -> None:
         with ScriptedServer(script) as server:
-            record = load(f"ws://{server.address}/", messages=1, io_timeout_s=0.5, watch="off")
+            url = f"ws://{server.address}/"
+            record = refused(url, messages=1, io_timeout_s=0.5, watch="off")
         assert failures(record) == {failure: 3}
 
     @pytest.mark.parametrize(
