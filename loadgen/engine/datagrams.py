@@ -271,7 +271,7 @@ class DatagramChannel:
     def _next(self) -> bytes:
         payloads, position = self._conversation.payloads, self._position
         message, _ = payloads.batch(position, 1)
-        self._position = (position + 1) % len(payloads.items)
+        self._position = (position + 1) % (len(payloads.items) or 1)  # none where each is made
         return message
 
     def _note_sent(self, size: int, sent: Sent) -> None:
