@@ -151,9 +151,9 @@ def test_half_is_rejected_in_closed_and_open_loop_and_pipelined(
 def test_a_refused_connect_of_mqtt_is_a_failure_to_come_up() -> None:
     refused = connect().replace(b"MQTT\x04", b"MQTT\x09")  # a version that there is not
     with mosquitto() as address:
-        record = loadgen.run(
-            plan(address, "examples.mqtt:Packets", publish("a", b"b"), first_message=refused)
-        )
-    [failure] = record.failures
+        load = plan(address, "examples.mqtt:Packets", publish("a", b"b"), first_message=refused)
+        with pytest.raises(loadgen.UnreachableTargetError) as refusal:
+            loadgen.run(load)
+    [failure] = refusal.value.record.failures
     assert (failure.phase, failure.cause) == ("connect", "rejected")
     assert failure.count == 3

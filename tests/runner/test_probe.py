@@ -184,7 +184,7 @@ def test_a_server_that_answers_on_no_connection_ends_it() -> None:
     with ScriptedServer(for_the_last_of_four(ends_unannounced_after(0), others)) as server:
         _, probe = probed(server, payloads=(GET,), reply="http")
     assert (probe.failure, probe.requests) == ("the server closed the connection", 0)
-    assert server.accepted == 4
+    assert server.accepted == 5, "once more, since the first one may have ended while it was idle"
 
 
 def test_it_sends_what_came_by_standard_input() -> None:
