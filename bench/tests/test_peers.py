@@ -119,7 +119,9 @@ class TestClients:
         assert told.messages == served
 
     def test_locust_leaves_out_how_it_began_and_what_is_under_way(self, place: Workshop) -> None:
-        told, served = exchange(place, next(peer for peer in PEERS if "Locust" in peer.name))
+        told, served = exchange(
+            place, next(peer for peer in PEERS if peer.name == "Locust by hand")
+        )
         assert told.messages <= served
 
 
