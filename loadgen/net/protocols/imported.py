@@ -14,7 +14,6 @@ import inspect
 import re
 import sys
 from contextlib import suppress
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -38,7 +37,7 @@ def imported(text: str, max_reply_bytes: int) -> Framing:
     Raises LookupError if no entry point has this name, and ValueError, with what is the matter as
     its text.
     """
-    path = text if ":" in text else entry_points(group=GROUP)[text].value
+    path = text if ":" in text else _path_of(text)
     found = _at(*path.split(":"))
     try:
         framing = _made(found, max_reply_bytes)
@@ -49,6 +48,13 @@ def imported(text: str, max_reply_bytes: int) -> Framing:
         base = f"{BaseFraming.__module__}.{BaseFraming.__name__}"
         raise ValueError(f"it has no {lacking[0]}, as a framing has; derive it from {base}")
     return cast("Framing", framing)
+
+
+def _path_of(name: str) -> str:
+    """Return the import path of the entry point ``name``. Raises LookupError without one."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to import
+
+    return entry_points(group=GROUP)[name].value
 
 
 def _at(module: str, path: str) -> Any:
