@@ -106,9 +106,14 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = None
 
     @property
+    def peer(self) -> Target:
+        """The target, parsed; one of TCP without a host where none is named."""
+        return Target() if self.target is None else Target.parse(self.target)
+
+    @property
     def is_datagram(self) -> bool:
         """Whether each message is a datagram (UDP)."""
-        return self.target is not None and Target.parse(self.target).is_datagram
+        return self.peer.is_datagram
 
     def _check_target(self) -> None:
         if self.target is not None:

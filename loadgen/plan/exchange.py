@@ -6,7 +6,7 @@ from loadgen.errors import UsageError
 from loadgen.net import protocols
 from loadgen.net.connect_to import ConnectTo
 from loadgen.net.protocols.datagrams import EchoedDatagram
-from loadgen.net.target import SCHEMES, Target
+from loadgen.net.target import SCHEMES
 from loadgen.plan.applications import APPLICATIONS
 from loadgen.plan.applications.base import Application, Greeting
 from loadgen.plan.fields import Fields
@@ -25,8 +25,12 @@ class Exchange(Fields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def application(self) -> Application:
         """The application protocol, which the scheme of the target names."""
-        target = Target() if self.target is None else Target.parse(self.target)
-        return APPLICATIONS[target.scheme.application]
+        return APPLICATIONS[self.peer.scheme.application]
+
+    @property
+    def protocols_offered(self) -> tuple[str, ...]:
+        """What ALPN offers, where TLS is spoken."""
+        return self.alpn or self.application.alpn
 
     def queue(self) -> PayloadQueue:
         """Return what each connection sends, with all files read.

@@ -20,9 +20,6 @@ _VERSIONS: Final = ("1.2", "1.3")
 _LONGEST_NAME: Final = 255
 """Of a server, as TLS tells it: TLSEXT_MAXLEN_host_name of OpenSSL."""
 
-_USUAL_PROTOCOLS: Final = {"http": ("http/1.1",), "websocket": ("http/1.1",)}
-"""What ALPN offers by default, by the application protocol (RFC 7301, 6)."""
-
 
 class Security(Connections, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether TLS is spoken, and how. Names of files are as `loadgen.text.escaped` writes them."""
@@ -100,11 +97,7 @@ class Security(Connections, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     @property
     def is_secure(self) -> bool:
         """Whether TLS is spoken: by the scheme of the target, or since ``--tls`` asks for it."""
-        return self.tls or (self.target is not None and Target.parse(self.target).scheme.is_secure)
-
-    def protocols_offered(self, application: str) -> tuple[str, ...]:
-        """Return what ALPN offers where ``application`` is spoken."""
-        return self.alpn or _USUAL_PROTOCOLS.get(application, ())
+        return self.tls or self.peer.scheme.is_secure
 
     def _check_target(self) -> None:
         super()._check_target()
@@ -112,7 +105,7 @@ class Security(Connections, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             self._refuse_options()
             return
         if self.target is not None:
-            self._check_peer(Target.parse(self.target))
+            self._check_peer(self.peer)
         if self.server_name is not None:
             _check_name("--sni", self.server_name)
         if self.key_file is not None and self.cert_file is None:

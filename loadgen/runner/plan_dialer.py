@@ -2,7 +2,6 @@
 
 from loadgen.net.address import Endpoint
 from loadgen.net.dialer import EndpointDialer, SocketDialer, SocketFactory
-from loadgen.net.target import Target
 from loadgen.net.transport import SocketOptions
 from loadgen.net.udp import UdpDialer
 from loadgen.net.unpatched import original
@@ -33,8 +32,7 @@ def _secured(plan: Plan, sockets: SocketDialer) -> EndpointDialer:
     from loadgen.net.tls import TlsDialer  # noqa: PLC0415 - with OpenSSL
     from loadgen.net.tls_options import TlsOptions  # noqa: PLC0415
 
-    target = Target() if plan.target is None else Target.parse(plan.target)
-    host = target.host or str(sockets.endpoint.host)
+    host = plan.peer.host or str(sockets.endpoint.host)
     return TlsDialer(
         sockets,
         TlsOptions(
@@ -44,7 +42,7 @@ def _secured(plan: Plan, sockets: SocketDialer) -> EndpointDialer:
             key_file=plan.key_file,
             insecure=plan.insecure,
             resume=plan.tls_resume,
-            alpn=plan.protocols_offered(target.scheme.application),
+            alpn=plan.protocols_offered,
             version=plan.tls_version,
             ciphers=plan.ciphers,
         ),

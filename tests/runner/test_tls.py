@@ -31,7 +31,6 @@ from servers import (
 import loadgen
 from loadgen.errors import UsageError
 from loadgen.net.address import Endpoint
-from loadgen.net.target import Target
 from loadgen.plan import Plan
 from loadgen.plan.payloads import PayloadQueue
 from loadgen.results.record import RunRecord, from_json
@@ -213,7 +212,7 @@ def test_the_scheme_says_that_tls_is_spoken_and_what_alpn_offers(
 ) -> None:
     plan = Plan(**fields)
     assert plan.is_secure
-    assert plan.protocols_offered(Target.parse(fields["target"]).scheme.application) == offered
+    assert plan.protocols_offered == offered
 
 
 def test_tls_may_be_spoken_below_any_scheme_of_a_stream() -> None:

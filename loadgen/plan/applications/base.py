@@ -17,7 +17,8 @@ class Application(Protocol):
 
     name: as `loadgen.net.target.Scheme` has it. reply: the ``--reply`` where none is given. forms:
     the values of ``--reply`` of which it makes the framing, whatever the target is. options: the
-    fields of a plan that mean something only with its targets; form_options: with its forms.
+    fields of a plan that mean something only with its targets; form_options: with its forms. alpn:
+    the protocols that TLS offers below it, unless others are asked for (RFC 7301, 6).
     """
 
     name: ClassVar[str]
@@ -25,6 +26,7 @@ class Application(Protocol):
     forms: ClassVar[tuple[str, ...]]
     options: ClassVar[tuple[str, ...]]
     form_options: ClassVar[tuple[str, ...]]
+    alpn: ClassVar[tuple[str, ...]]
 
     def settled(self, plan: Fields) -> dict[str, object]:
         """Return fields of ``plan`` that were not given, and what they are then."""
@@ -67,6 +69,7 @@ class BaseApplication:
     forms: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ()
     form_options: ClassVar[tuple[str, ...]] = ()
+    alpn: ClassVar[tuple[str, ...]] = ()
 
     def settled(self, plan: Fields) -> dict[str, object]:
         """Return none."""

@@ -32,9 +32,6 @@ _RESOURCE_BYTES: Final = re.compile(_RESOURCE.pattern.encode())
 _OWN_HEADERS: Final = ("content-length", "transfer-encoding")
 _BODY_EXPECTED: Final = ("POST", "PUT", "PATCH")
 
-_KEPT_BYTES: Final = 16 * 2**20
-"""The longest response to user code, which may keep it, where ``--max-reply`` says nothing."""
-
 
 class _Around(NamedTuple):
     """A request without the resource that is requested."""
@@ -52,6 +49,7 @@ class Http(BaseApplication):
     name: ClassVar[str] = "http"
     reply: ClassVar[str] = "http"
     forms: ClassVar[tuple[str, ...]] = ("http",)
+    alpn: ClassVar[tuple[str, ...]] = ("http/1.1",)
     options: ClassVar[tuple[str, ...]] = ("method", "headers", "body", "urls", "keepalive")
     form_options: ClassVar[tuple[str, ...]] = ("fail_status",)
 
@@ -68,14 +66,14 @@ class Http(BaseApplication):
                 "--no-keepalive ends the connection with each response; it does not go with "
                 f"--pipeline {plan.pipeline}"
             )
-        if plan.urls and _target(plan).resource not in ("", "/"):
+        if plan.urls and plan.peer.resource not in ("", "/"):
             raise UsageError(
-                f"the target names {_target(plan).resource} and --url another path to request; "
+                f"the target names {plan.peer.resource} and --url another path to request; "
                 "give that path with --url as well"
             )
         for url in plan.urls:
             if isinstance(url, str):
-                _resource("--url", url, _target(plan))
+                _resource("--url", url, plan.peer)
         _around(plan, b"")
 
     def queue(self, plan: Fields) -> PayloadQueue:
@@ -83,7 +81,7 @@ class Http(BaseApplication):
         if any(f": {REDACTED}" in line for line in plan.headers):
             raise UsageError(f"--header: {IS_REDACTED}")
         around = _around(plan, _body(plan))
-        target = _target(plan)
+        target = plan.peer
         resources = [*_resources(plan, target)] or [_resource("TARGET", target.resource, target)]
         return PayloadQueue(tuple(around.request(each.encode("ascii")) for each in resources))
 
@@ -107,8 +105,9 @@ class Http(BaseApplication):
         except ValueError as error:
             raise UsageError.of("--fail-status", plan.fail_status, str(error)) from None
         is_made = _is_made(plan)
-        is_known = _target(plan).scheme.application == self.name and not is_made
-        longest_bytes = plan.max_reply_bytes or (_KEPT_BYTES if is_made else NO_LIMIT_BYTES)
+        is_known = plan.peer.scheme.application == self.name and not is_made
+        has_limit = is_made or plan.max_reply_bytes is not None  # user code may keep responses
+        longest_bytes = plan.most_reply_bytes if has_limit else NO_LIMIT_BYTES
         method = _method(plan) if is_known else None
         return HttpFraming(method, fails, plan.keepalive, longest_bytes)
 
@@ -124,10 +123,6 @@ class Http(BaseApplication):
 
 def _is_made(plan: Fields) -> bool:
     return any(isinstance(each, MadePayload) for each in plan.payloads)
-
-
-def _target(plan: Fields) -> Target:
-    return Target() if plan.target is None else Target.parse(plan.target)
 
 
 def _method(plan: Fields) -> str:
@@ -215,7 +210,7 @@ def _around(plan: Fields, body: bytes) -> _Around:
         accepted = "write a method such as GET, POST or DELETE, and not CONNECT"
         raise UsageError.of("--method", method, accepted)
     given = [_header(line) for line in plan.headers]
-    usual = {"Host": _host(_target(plan)), "User-Agent": f"loadgen/{__version__}"}
+    usual = {"Host": _host(plan.peer), "User-Agent": f"loadgen/{__version__}"}
     if not plan.keepalive:
         usual["Connection"] = "close"
     replaced = {name.lower() for name, _ in given}

@@ -42,7 +42,7 @@ class Redis(BaseApplication):
                 _bytes_of(command)
         if isinstance(plan.first_message, bytes) and plan.first_message:
             _encoded(plan.first_message, "--first-message")
-        target = Target.parse(plan.target or "")
+        target = plan.peer
         if target.user and not target.password:
             raise UsageError("TARGET: a user has a password: write redis://user:password@host")
         _database(target)
@@ -83,7 +83,7 @@ class Redis(BaseApplication):
 
     def greeting(self, plan: Fields) -> Greeting:
         """Return the login, the choice of RESP3 and that of the database, as far as needed."""
-        target = Target.parse(plan.target or "")
+        target = plan.peer
         user, password = unquote_to_bytes(target.user), unquote_to_bytes(target.password)
         steps = []
         if plan.resp3:

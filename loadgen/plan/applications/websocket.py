@@ -31,6 +31,7 @@ class WebSocket(BaseApplication):
     name: ClassVar[str] = "websocket"
     reply: ClassVar[str] = "websocket"
     forms: ClassVar[tuple[str, ...]] = ("websocket",)
+    alpn: ClassVar[tuple[str, ...]] = ("http/1.1",)
     options: ClassVar[tuple[str, ...]] = (
         "headers",
         "subprotocols",
@@ -69,8 +70,7 @@ class WebSocket(BaseApplication):
 
     def greeting(self, plan: Fields) -> Greeting:
         """Return the opening handshake, with a key of its own each time."""
-        assert plan.target is not None  # its scheme is ws or wss
-        target = Target.parse(plan.target)
+        target = plan.peer
         request = upgrade_request(
             resource=_resource(target),
             host=_host(target),
