@@ -25,11 +25,13 @@ from loadgen.analysis.verdict import judging, worker_rules
 from loadgen.errors import RecordError
 from loadgen.plan import Plan
 from loadgen.quantities import MOST_CHARACTERS
-from loadgen.results import aligned_records, connections, datagrams, handshakes
+from loadgen.results import aligned_records, connections
 from loadgen.results import team as team_of_workers
 from loadgen.results.aligned_records import AlignedRecord, where_known
+from loadgen.results.datagrams import DatagramsRecord
 from loadgen.results.delivered import Actual, ConnectionTimeRecord, Requested
 from loadgen.results.distribution import Distribution
+from loadgen.results.handshakes import TlsRecord
 from loadgen.results.instruments import DelayedRecord, GeneratorRecord, TimestampsRecord
 from loadgen.results.interval_packer import packed
 from loadgen.results.record import RunOutcome, RunRecord, TargetRecord
@@ -94,9 +96,9 @@ def merge(of_workers: Mapping[str, RunRecord], team: Team | None = None) -> RunR
         failures=aligned_records.failures(aligned),
         intervals=packed(aligned_records.intervals(aligned)),
         connections=connections.joined([record.connections for record in records]),
-        datagrams=where_known(datagrams.merged, (record.datagrams for record in records)),
+        datagrams=where_known(DatagramsRecord.of_all, (record.datagrams for record in records)),
         workers=[_worker(worker, found) for worker, found in zip(aligned, judged, strict=True)],
-        tls=where_known(handshakes.joined, (record.tls for record in records)),
+        tls=where_known(TlsRecord.of_all, (record.tls for record in records)),
         team=None if team is None else team_of_workers.team_record(team, aligned),
     )
     return msgspec.structs.replace(record, health=_health(record, aligned, judged))

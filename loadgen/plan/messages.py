@@ -29,6 +29,9 @@ MESSAGE: Final = Group("message", "what to send")
 REPLY: Final = Group("reply", "when a reply is whole")
 
 
+_USUAL_PAYLOADS: Final = (SizePayload(64),)
+
+
 class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is sent, and what comes back; `Plan` checks it.
 
@@ -58,7 +61,7 @@ class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
             place=EVERYWHERE,
         ),
         DECLARED,
-    ] = (SizePayload(64),)
+    ] = _USUAL_PAYLOADS
     first_message: Annotated[
         bytes | RedactedPayload,
         MESSAGE,
@@ -156,6 +159,11 @@ class Messages(Load, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def is_one_way(self) -> bool:
         """Whether messages are sent and no reply is awaited."""
         return self.reply == "none"
+
+    @property
+    def has_usual_payloads(self) -> bool:
+        """Whether the payloads are those that are sent where nothing is given."""
+        return self.payloads == _USUAL_PAYLOADS
 
     @property
     def most_reply_bytes(self) -> int:

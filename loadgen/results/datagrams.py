@@ -55,14 +55,18 @@ class DatagramsRecord(msgspec.Struct, frozen=True, kw_only=True):
         """How many messages had no reply in time, without a failure of their connection."""
         return self.lost + self.late
 
-
-def merged(records: Sequence[DatagramsRecord]) -> DatagramsRecord:
-    """Return the sums of ``records``, one at least; the jitter is weighted by the answered."""
-    jitters = [(each.jitter_ns, each.answered) for each in records if each.jitter_ns is not None]
-    weight = sum(answered for _, answered in jitters)
-    fields: dict[str, Any] = {name: sum(getattr(each, name) for each in records) for name in _SUMS}
-    for name in _SUMS_WHERE_KNOWN:
-        known = [getattr(each, name) for each in records if getattr(each, name) is not None]
-        fields[name] = sum(known) if known else None
-    jitter_ns = sum(jitter * count for jitter, count in jitters) // weight if weight else None
-    return DatagramsRecord(**fields, jitter_ns=jitter_ns)
+    @classmethod
+    def of_all(cls, records: Sequence["DatagramsRecord"]) -> "DatagramsRecord":
+        """Return the sums of ``records``, one at least; the jitter is weighted by the answered."""
+        jitters = [
+            (each.jitter_ns, each.answered) for each in records if each.jitter_ns is not None
+        ]
+        weight = sum(answered for _, answered in jitters)
+        fields: dict[str, Any] = {
+            name: sum(getattr(each, name) for each in records) for name in _SUMS
+        }
+        for name in _SUMS_WHERE_KNOWN:
+            known = [getattr(each, name) for each in records if getattr(each, name) is not None]
+            fields[name] = sum(known) if known else None
+        jitter_ns = sum(jitter * count for jitter, count in jitters) // weight if weight else None
+        return cls(**fields, jitter_ns=jitter_ns)

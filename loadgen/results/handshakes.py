@@ -1,15 +1,12 @@
 """What a record says of TLS: the handshakes of a run, and what was agreed on."""
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
 
-from loadgen.quantities import MOST_KINDS, Amount, Count, Text
+from loadgen.quantities import Amount
+from loadgen.results.counts import Counts, sum_of
 from loadgen.results.distribution import Distribution
-
-Counts = Annotated[dict[Text, Count], msgspec.Meta(max_length=MOST_KINDS)]
 
 
 class TlsRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,22 +39,15 @@ class TlsRecord(msgspec.Struct, frozen=True, kw_only=True):
         """From connected to secured, of all."""
         return Distribution.of_all((self.full_ns, self.resumed_ns))
 
-
-def joined(records: Sequence[TlsRecord]) -> TlsRecord:
-    """Return the sum of what several workers have recorded."""
-    return TlsRecord(
-        is_verified=all(each.is_verified for each in records),
-        full_ns=Distribution.of_all(each.full_ns for each in records),
-        resumed_ns=Distribution.of_all(each.resumed_ns for each in records),
-        versions=_sum([each.versions for each in records]),
-        ciphers=_sum([each.ciphers for each in records]),
-        protocols=_sum([each.protocols for each in records]),
-        work_s=sum(each.work_s for each in records),
-    )
-
-
-def _sum(counts: Sequence[dict[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
-    return dict(total)
+    @classmethod
+    def of_all(cls, records: Sequence["TlsRecord"]) -> "TlsRecord":
+        """Return the sum of what several workers have recorded."""
+        return cls(
+            is_verified=all(each.is_verified for each in records),
+            full_ns=Distribution.of_all(each.full_ns for each in records),
+            resumed_ns=Distribution.of_all(each.resumed_ns for each in records),
+            versions=sum_of(each.versions for each in records),
+            ciphers=sum_of(each.ciphers for each in records),
+            protocols=sum_of(each.protocols for each in records),
+            work_s=sum(each.work_s for each in records),
+        )

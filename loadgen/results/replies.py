@@ -5,10 +5,9 @@ from typing import Annotated
 
 import msgspec
 
-from loadgen.quantities import MOST_KINDS, Count, Text
+from loadgen.quantities import MOST_KINDS, Text
+from loadgen.results.counts import Counts, sum_of
 from loadgen.results.distribution import Distribution
-
-Counts = Annotated[dict[Text, Count], msgspec.Meta(max_length=MOST_KINDS)]
 
 
 class StatusesRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +36,7 @@ class StatusesRecord(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of_all(cls, records: Sequence["StatusesRecord"]) -> "StatusesRecord":
         """Return the sums."""
-        counts: dict[str, int] = {}
-        for record in records:
-            for status, count in record.counts.items():
-                counts[status] = counts.get(status, 0) + count
+        counts = sum_of(record.counts for record in records)
         names = sorted({name for record in records for name in record.classes})
         return cls(
             counts=dict(sorted(counts.items())),

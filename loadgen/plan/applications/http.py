@@ -14,7 +14,6 @@ from loadgen.net.protocols.http import parse_statuses
 from loadgen.net.target import Target
 from loadgen.plan.applications.base import BaseApplication
 from loadgen.plan.fields import Fields
-from loadgen.plan.options import fields_of
 from loadgen.plan.payloads import (
     IS_REDACTED,
     REDACTED,
@@ -55,8 +54,7 @@ class Http(BaseApplication):
 
     def check(self, plan: Fields) -> None:
         """Raise UsageError for payloads, and for what would make no request."""
-        usual = next(each.default for each in fields_of(Fields) if each.name == "payloads")
-        if plan.payloads != usual and not _is_made(plan):
+        if not plan.has_usual_payloads and not _is_made(plan):
             raise UsageError(
                 "http:// sends requests, not payloads: give --url, -X, -H and --body; or send "
                 "the bytes as they are with tcp:// and --reply http"

@@ -10,13 +10,11 @@ from loadgen.net.target import Target
 from loadgen.plan.applications.base import BaseApplication, Greeting
 from loadgen.plan.commands import encoded, words_of
 from loadgen.plan.fields import Fields
-from loadgen.plan.messages import Messages
 from loadgen.plan.payloads import PayloadQueue, RedactedPayload, SizePayload, load
 from loadgen.text import escaped
 
 _MOST_DATABASE_DIGITS: Final = 9
 _LONGEST_SHOWN: Final = 40
-_USUAL_PAYLOADS: Final = Messages().payloads
 
 
 class Redis(BaseApplication):
@@ -29,11 +27,11 @@ class Redis(BaseApplication):
 
     def settled(self, plan: Fields) -> dict[str, object]:
         """Return the command that is sent where nothing else is."""
-        return {"commands": ("PING",)} if not plan.commands and _has_usual_payload(plan) else {}
+        return {"commands": ("PING",)} if not plan.commands and plan.has_usual_payloads else {}
 
     def check(self, plan: Fields) -> None:
         """Raise UsageError if a command, the user or the database in the URL is not fit."""
-        if plan.commands and not _has_usual_payload(plan):
+        if plan.commands and not plan.has_usual_payloads:
             raise UsageError("--command and --payload both say what to send; give one")
         if any(isinstance(source, SizePayload) for source in plan.payloads) and not plan.commands:
             raise UsageError("--size says nothing to Redis; write --command 'SET key value'")
@@ -95,10 +93,6 @@ class Redis(BaseApplication):
             steps.append([b"SELECT", database])
         reply = self.framing(plan, self.reply)
         return tuple((encoded(words), reply) for words in steps)
-
-
-def _has_usual_payload(plan: Fields) -> bool:
-    return plan.payloads == _USUAL_PAYLOADS
 
 
 def _bytes_of(command: str) -> bytes:
