@@ -13,6 +13,7 @@ from loadgen.net.protocols.http import Http as HttpFraming
 from loadgen.net.protocols.http import parse_statuses
 from loadgen.net.target import Target
 from loadgen.plan.applications.base import BaseApplication
+from loadgen.plan.applications.request_head import TOKEN, field_of, host_of
 from loadgen.plan.fields import Fields
 from loadgen.plan.payloads import (
     IS_REDACTED,
@@ -25,7 +26,6 @@ from loadgen.plan.payloads import (
 )
 from loadgen.units import format_bytes
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _RESOURCE: Final = re.compile(r"[/?][!-\"$-~]*")
 _RESOURCE_BYTES: Final = re.compile(_RESOURCE.pattern.encode())
 _OWN_HEADERS: Final = ("content-length", "transfer-encoding")
@@ -204,11 +204,11 @@ def _body(plan: Fields) -> bytes:
 def _around(plan: Fields, body: bytes) -> _Around:
     """Return what makes a request of ``plan`` with ``body``. Raises UsageError."""
     method = _method(plan)
-    if not _TOKEN.fullmatch(method) or method == "CONNECT":
+    if not TOKEN.fullmatch(method) or method == "CONNECT":
         accepted = "write a method such as GET, POST or DELETE, and not CONNECT"
         raise UsageError.of("--method", method, accepted)
     given = [_header(line) for line in plan.headers]
-    usual = {"Host": _host(plan.peer), "User-Agent": f"loadgen/{__version__}"}
+    usual = {"Host": host_of(plan.peer), "User-Agent": f"loadgen/{__version__}"}
     if not plan.keepalive:
         usual["Connection"] = "close"
     replaced = {name.lower() for name, _ in given}
@@ -222,20 +222,7 @@ def _around(plan: Fields, body: bytes) -> _Around:
 
 def _header(line: str) -> tuple[str, str]:
     """Return name and value of a header; the value is empty where the header is to be left out."""
-    name, colon, value = line.partition(":")
-    is_text = value.replace("\t", " ").isprintable()
-    if not colon or not _TOKEN.fullmatch(name) or not is_text:
-        raise UsageError.of("--header", line, "write 'Name: value', in one line")
+    name, value = field_of(line)
     if name.lower() in _OWN_HEADERS:
         raise UsageError.of("--header", line, "the body is sent as it is, with its length")
-    return name, value.strip(" \t")
-
-
-def _host(target: Target) -> str:
-    """Return the value of Host: without the usual port, or the zone of an address (RFC 6874, 4)."""
-    try:
-        name = target.host.partition("%")[0].encode("idna").decode()
-    except UnicodeError:
-        raise UsageError.of("TARGET", target.host, "it is not a valid host name") from None
-    host = f"[{name}]" if ":" in name else name
-    return host if target.port == target.scheme.default_port else f"{host}:{target.port}"
+    return name, value

@@ -1,6 +1,5 @@
 """WebSocket: what of a plan makes its opening handshake, and the frames of its messages."""
 
-import re
 from typing import ClassVar, Final
 from urllib.parse import quote
 
@@ -17,11 +16,10 @@ from loadgen.net.protocols.websocket_frames import (
 from loadgen.net.protocols.websocket_upgrade import Upgrade, upgrade_request
 from loadgen.net.target import Target
 from loadgen.plan.applications.base import BaseApplication, Greeting
+from loadgen.plan.applications.request_head import TOKEN, field_of, host_of
 from loadgen.plan.fields import Fields
 from loadgen.plan.payloads import PayloadQueue, load
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~\w-]+", re.ASCII)
-_HEADER: Final = re.compile(rf"({_TOKEN.pattern}):[^\r\n\0]*", re.ASCII)
 _OF_THE_HANDSHAKE: Final = frozenset({"upgrade", "connection"})
 
 
@@ -43,7 +41,7 @@ class WebSocket(BaseApplication):
     def check(self, plan: Fields) -> None:
         """Raise UsageError for sub-protocols, headers and replies that no WebSocket has."""
         for name in plan.subprotocols:
-            if not _TOKEN.fullmatch(name) or plan.subprotocols.count(name) > 1:
+            if not TOKEN.fullmatch(name) or plan.subprotocols.count(name) > 1:
                 accepted = "write each name once, in letters, digits and !#$%&'*+-.^_`|~"
                 raise UsageError.of("--subprotocol", name, accepted)
         for line in plan.headers:
@@ -73,7 +71,7 @@ class WebSocket(BaseApplication):
         target = plan.peer
         request = upgrade_request(
             resource=_resource(target),
-            host=_host(target),
+            host=host_of(target),
             subprotocols=plan.subprotocols,
             headers=plan.headers,
         )
@@ -129,18 +127,8 @@ def _resource(target: Target) -> str:
     return quote(path, safe="!#$%&'()*+,/:;=?@[]~\"<>\\^`{|}")
 
 
-def _host(target: Target) -> str:
-    """Return the host, and the port unless it is the usual one (RFC 6455, section 4.1)."""
-    if target.port == target.scheme.default_port:
-        return target.authority.rpartition(":")[0]
-    return target.authority
-
-
 def _check_header(line: str) -> None:
-    match = _HEADER.fullmatch(line)
-    if match is None:
-        raise UsageError.of("--header", line, "write 'Name: value', in one line")
-    name = match[1].lower()
+    name = field_of(line)[0].lower()
     if name in _OF_THE_HANDSHAKE or name.startswith("sec-websocket-"):
         accepted = "the opening of a WebSocket has its own; --subprotocol gives sub-protocols"
         raise UsageError.of("--header", line, accepted)
