@@ -13,8 +13,9 @@ when something other than a message happens. A connection has one channel at a t
 
 from typing import Protocol, runtime_checkable
 
-from loadgen.engine.rows import RecordParts, RecordReplies
+from loadgen.engine.rows import RecordParts, RecordReplies, group_of
 from loadgen.net.failure import Failure, Phase
+from loadgen.net.protocols import Decoder
 from loadgen.net.transport import Transport
 
 
@@ -113,6 +114,14 @@ class Records(Protocol):
     def record_rejected(self, failure: Failure, count: int, now_ns: int, group: int) -> None:
         """Take ``count`` whole replies that reject their messages; their rows follow."""
         ...
+
+
+def record_rejections(records: Records, decoder: Decoder, origin: int, now_ns: int) -> None:
+    """Hand to ``records`` what ``decoder`` has rejected, and clear it."""
+    group = group_of(origin)
+    for cause, count in decoder.rejected.items():
+        records.record_rejected(Failure(Phase.REPLY, cause), count, now_ns, group)
+    decoder.rejected.clear()
 
 
 class MessageChannel(Channel, Protocol):

@@ -28,6 +28,13 @@ class Window(NamedTuple):
     at_once: int
     ends_sending: bool = False
 
+    @classmethod
+    def of(cls, plan: Plan) -> "Window":
+        """Return that of ``plan``."""
+        in_flight = sys.maxsize if plan.unlimited else plan.pipeline
+        at_once = plan.pipeline if plan.profile() is None else 1
+        return cls(in_flight, at_once, plan.half_close)
+
 
 ONE_BY_ONE: Final = Window(1, 1)
 
@@ -108,19 +115,12 @@ class Conversation:
                 plan.pipeline,
                 "the messages in flight on a connection may take 1 GiB at most",
             )
-        window = Window(plan.pipeline, plan.pipeline, plan.half_close)
-        if plan.profile() is not None:
-            in_flight = sys.maxsize if plan.unlimited else plan.pipeline
-            window = Window(in_flight, 1, plan.half_close)
-        return cls(payloads, plan.framing(), window, GreetingOf(plan), plan.messages)
+        return cls(payloads, plan.framing(), Window.of(plan), GreetingOf(plan), plan.messages)
 
     @classmethod
     def made_by(cls, plan: Plan, payloads: Payloads) -> "Conversation":
         """Return what ``plan`` makes a connection send, with messages made when they are sent."""
-        at_once = plan.pipeline if plan.profile() is None else 1
-        in_flight = sys.maxsize if plan.unlimited else plan.pipeline
-        window = Window(in_flight, at_once, plan.half_close)
-        return cls(payloads, plan.framing(), window, GreetingOf(plan))
+        return cls(payloads, plan.framing(), Window.of(plan), GreetingOf(plan))
 
     def decoder(self) -> Decoder:
         """Return a decoder for the replies of one connection."""

@@ -22,10 +22,10 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-from loadgen.engine.channel import Host, Records
+from loadgen.engine.channel import Host, Records, record_rejections
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.matching import DatagramTally, InOrder, Matching, Numbered, Sent
-from loadgen.engine.rows import INDEX_MASK, RecordReplies, group_of
+from loadgen.engine.rows import INDEX_MASK, RecordReplies
 from loadgen.net.clock import Clock
 from loadgen.net.dialer import Dialer
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
@@ -207,11 +207,7 @@ class DatagramChannel:
         except FramingError as error:
             raise ConnectionFailed(error.failure) from error
         if decoder.rejected:
-            group = group_of(self.origin)
-            for cause, count in decoder.rejected.items():
-                failure = Failure(Phase.REPLY, cause)
-                self._records.record_rejected(failure, count, read_ns, group)
-            decoder.rejected.clear()
+            record_rejections(self._records, decoder, self.origin, read_ns)
 
     def give_up(self, sent_until_ns: int) -> None:
         """Lose the messages sent by then, unless their replies are found to have come."""

@@ -7,10 +7,10 @@ be sent back; an orderly end. Each is recorded here, or handed to what sends.
 from abc import abstractmethod
 from typing import Final
 
-from loadgen.engine.channel import Records
+from loadgen.engine.channel import Records, record_rejections
 from loadgen.engine.fast_path import NO_BATCH, Batch
 from loadgen.engine.in_flight import InFlight
-from loadgen.engine.rows import KIND_SHIFT, group_of
+from loadgen.engine.rows import KIND_SHIFT
 from loadgen.net.clock import Clock
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.net.protocols import Decoder, FramingError
@@ -138,7 +138,7 @@ class Receiving(InFlight):
         """
         decoder = self.decoder
         if decoder.rejected:
-            self._count_rejected(decoder)
+            record_rejections(self._records, decoder, self.origin, self.read_ns)
         if replies:
             if self._first_part is not None:
                 self._record_parts(self._first_part, stamp_ns)
@@ -154,13 +154,6 @@ class Receiving(InFlight):
             self._last_stamp_ns = stamp_ns
             if self._first_part is None:
                 self._first_part = (stamp_ns, self.read_ns)
-
-    def _count_rejected(self, decoder: Decoder) -> None:
-        group = group_of(self.origin)
-        for cause, count in decoder.rejected.items():
-            failure = Failure(Phase.REPLY, cause)
-            self._records.record_rejected(failure, count, self.read_ns, group)
-        decoder.rejected.clear()
 
     def _record_parts(self, first_part: tuple[int, int], stamp_ns: int) -> None:
         row = (self.oldest_sent_ns, *first_part, stamp_ns, self.read_ns)

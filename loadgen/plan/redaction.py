@@ -43,14 +43,9 @@ def redacted_plan(plan: Plan) -> Plan:
         plan,
         target=None if plan.target is None else redacted_target(plan.target),
         payloads=tuple(map(_source, plan.payloads)),
-        commands=tuple(
-            redacted(each.encode()) if isinstance(each, str) else each for each in plan.commands
-        ),
+        commands=tuple(map(_source, plan.commands)),
         first_message=redacted(first) if isinstance(first, bytes) and first else first,
-        expect=tuple(
-            redacted(each.encode("utf-8", "surrogateescape")) if isinstance(each, str) else each
-            for each in plan.expect
-        ),
+        expect=tuple(map(_source, plan.expect)),
         headers=tuple(map(_header, plan.headers)),
         body=None if plan.body is None else _source(plan.body),
         urls=tuple(map(_source, plan.urls)),
@@ -88,8 +83,8 @@ def _source(source: Source) -> Source | RedactedPayload:
     match source:
         case bytes():
             return redacted(source)
-        case str():  # a URL
-            return redacted(source.encode())
+        case str():  # a URL, a command, an expectation
+            return redacted(source.encode("utf-8", "surrogateescape"))
         case FilePayload(path):
             return redacted(path.encode(), "file name")
         case LinesPayload(path, raw):
