@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from loadgen.analysis.metrics import Threshold, because
+from loadgen.analysis.metrics import Threshold, because_unsettled
 from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Health
@@ -53,8 +53,7 @@ class DatagramCount:
         drops = record.datagrams.receive_buffer_errors if record.datagrams else 0
         if self.of == "lost" and drops and not limit.keeps(measured):
             return f"up to {format_count(drops)} of them were dropped by this machine"
-        settled = limit.is_settled(measured)
-        return because(judged) if judged.verdict == "inconclusive" and not settled else ""
+        return because_unsettled(limit, measured, judged)
 
     def _count(self, record: RunRecord) -> int | None:
         return None if record.datagrams is None else getattr(record.datagrams, self.of)

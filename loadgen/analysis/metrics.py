@@ -70,8 +70,7 @@ class ErrorCount:
 
     def doubt(self, limit: Threshold, record: RunRecord, judged: Health) -> str:
         """Return why there might have been more errors."""
-        settled = limit.is_settled(_errors(record))
-        return because(judged) if judged.verdict == "inconclusive" and not settled else ""
+        return because_unsettled(limit, _errors(record), judged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +108,7 @@ class ErrorShare:
         share = self.measure(record)
         if share is None:
             return self.why_missing(record)
-        settled = limit.is_settled(share)
-        return because(judged) if judged.verdict == "inconclusive" and not settled else ""
+        return because_unsettled(limit, share, judged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +179,12 @@ def _tried(record: RunRecord) -> int:
         if failure.phase in _BEFORE_MESSAGES and not failure.is_local
     )
     return record.actual.submitted + sum(not_up)
+
+
+def because_unsettled(limit: Threshold, measured: float, judged: Health) -> str:
+    """Return why a figure that can only grow might break ``limit``; empty if that is settled."""
+    is_settled = limit.is_settled(measured)
+    return because(judged) if judged.verdict == "inconclusive" and not is_settled else ""
 
 
 def because(judged: Health) -> str:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.analysis.metrics import Threshold, because
+from loadgen.analysis.metrics import Threshold, because_unsettled
 from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Health
@@ -65,5 +65,4 @@ class StatusMetric:
         measured = self.measure(record)
         if measured is None:
             return _NO_STATUS
-        is_settled = limit.is_settled(measured)
-        return because(judged) if judged.verdict == "inconclusive" and not is_settled else ""
+        return because_unsettled(limit, measured, judged)

@@ -16,6 +16,7 @@ from loadgen.locust.client import SocketClient
 from loadgen.locust.declarative import DeclarativeConnections
 from loadgen.locust.plugin import role_in
 from loadgen.locust.user_attributes import ATTRIBUTES, SCRIPTED_ATTRIBUTES, plan_of
+from loadgen.net.protocols.base import MOST_REPLY_BYTES
 from loadgen.net.target import Target
 from loadgen.plan import Plan
 from loadgen.plan.payloads import MadePayload
@@ -176,9 +177,9 @@ class ScriptedSocketUser(_EngineUser):
     """
 
     abstract = True
-    max_reply_bytes: ClassVar[int | None] = 16 * 2**20
+    max_reply_bytes: ClassVar[int | None] = MOST_REPLY_BYTES
     """A reply is kept until it is whole: this limits the memory that a server can make a worker use
-    for each user. None for no limit."""
+    for each user. None, of a plan that keeps nothing, means the same here."""
     reply_timeout_s: ClassVar[float | None] = 30.0
     """The timeout of a whole reply, for which the script waits: long enough for 16 MiB at 5 Mbit/s,
     and short enough that a reply that never ends is noticed within a test. None for no limit."""

@@ -10,7 +10,7 @@ from loadgen.net.target import Target
 from loadgen.plan.applications.base import BaseApplication, Greeting
 from loadgen.plan.commands import encoded, words_of
 from loadgen.plan.fields import Fields
-from loadgen.plan.payloads import PayloadQueue, RedactedPayload, SizePayload, load
+from loadgen.plan.payloads import IS_REDACTED, PayloadQueue, RedactedPayload, SizePayload, load
 from loadgen.text import escaped
 
 _MOST_DATABASE_DIGITS: Final = 9
@@ -63,7 +63,7 @@ class Redis(BaseApplication):
         items = []
         for command in plan.commands:
             if isinstance(command, RedactedPayload):
-                raise UsageError("--command: it is redacted, so that it cannot be sent; give it")
+                raise UsageError(f"--command: {IS_REDACTED}")
             items.append(_bytes_of(command))
         return PayloadQueue(tuple(items))
 
