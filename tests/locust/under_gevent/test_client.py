@@ -464,10 +464,17 @@ class TestAbandonedRequest:
     """A request that its greenlet no longer waits for."""
 
     def test_by_a_timeout_of_the_script(self) -> None:
+        def script(user: Any) -> str:
+            with pytest.raises(gevent.Timeout):
+                user.client.request(b"one\n", name="late")
+            return "timed out"
+
         with ScriptedServer(numbered_late) as server:
             with scripted(server.address, reply=r"delimiter:\n") as (user, run):
-                with contextlib.suppress(gevent.Timeout), gevent.Timeout(0.05):
-                    user.client.request(b"one\n", name="late")
+                asking = gevent.spawn(script, user)
+                wait_for(lambda: server.bytes_received == 4)
+                asking.kill(gevent.Timeout())  # as its timer does
+                assert asking.get() == "timed out"
                 assert user.client.request(b"two\n") == b"1 two\n"
                 assert run.entry("late").num_requests == 0
                 server.released.set()  # now the late reply arrives, on the old connection
