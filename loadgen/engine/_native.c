@@ -78,7 +78,7 @@ enum { NOT_TRIED = INT_MIN };                            /* instead of the resul
 
 #define MOST_EVENTS 128
 #define LEAST_ROOM 65536        /* bytes that a read must have room for */
-#define LONGEST_SEND_NS 16000   /* the middle of a longer one says nothing: it was interrupted */
+#define LONGEST_SEND_NS 6000    /* the middle of a longer one says nothing: it was interrupted */
 #define NS_PER_S 1000000000LL
 #define NS_PER_MS 1000000LL
 
