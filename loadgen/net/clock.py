@@ -16,7 +16,7 @@ left out, and counted.
 Cost. A measurement takes 1 to 2 µs; undisturbed, the offset moves by less than 0.1 µs.
 
 The time of a send is the middle of the call, `middle_ns`. The kernel lets go of a message somewhere
-within it: over loopback, where the receiver's half is part of the call, some 4 µs after it began.
+within it: over loopback, where the receiver's half is part of the call, 1 to 4 µs after it began.
 """
 
 import functools
