@@ -83,7 +83,7 @@ def _model_of(plan: Plan, recorder: Recorder, clock: Clock) -> LoadModel:
         begin_ns = seconds_to_ns(plan.warmup_s)
         warm_up = WarmUp(begin_ns, arrivals.until(begin_ns)) if begin_ns else None
         end_ns = begin_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else None
-        return OpenLoop(arrivals.until(end_ns), clock, recorder.record_send, warm_up)
+        return OpenLoop(arrivals.until(end_ns), clock, warm_up)
     if plan.think is not None:
         draws = ThinkTime.parse(plan.think).draws(plan.seed)
         return Thinking(lambda _: next(draws), clock)
