@@ -301,9 +301,9 @@ open_watching(const char *name, PyObject *const *args, Py_ssize_t given, Watchin
         || PyObject_GetBuffer(args[0], &watching->view, PyBUF_WRITABLE) < 0)
         return -1;
     watching->watched = watching->view.buf;
-    if (watching->count < 0 || (uintptr_t)watching->view.buf % sizeof(int)
+    if (watching->count < 0 || watching->start < 0 || (uintptr_t)watching->view.buf % sizeof(int)
         || watching->view.len / (Py_ssize_t)sizeof(struct pollfd) < watching->count)
-        refuse("more descriptors are to be watched than the list holds");
+        refuse("descriptors are to be watched that the list does not hold");
     else if (open_integers(args[4], &watching->events) == 0)
         return 0;
     PyBuffer_Release(&watching->view);
@@ -324,7 +324,8 @@ list_events(Watching *watching)
 {
     int found = 0;
     for (long long i = 0; i < watching->count && found < watching->events.length; i++) {
-        struct pollfd *each = &watching->watched[(watching->start + i) % watching->count];
+        struct pollfd *each = &watching->watched[(watching->start % watching->count + i)
+                                                 % watching->count];
         int happened = each->revents;
         if (happened & ~POLLOUT)
             happened = READ | (happened & ~POLLIN ? WRITE : 0);
@@ -736,7 +737,7 @@ submit_many(PyObject *module, PyObject *const *args, Py_ssize_t given)
     to.batch.all = batches;
     int done = 0;
     if (count < 0 || filled < 0 || count > to.who.length / SENT
-        || count + filled > sends.length / SENT)
+        || filled > sends.length / SENT - count)
         done = refuse("submit was given too few messages, or no room for their times");
     for (long long i = 0; !done && i < count; i++) {
         const int64_t *due = to.who.at + SENT * i;
