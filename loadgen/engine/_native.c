@@ -142,10 +142,47 @@ refuse(const char *what)
 }
 
 static int
+expect_tuple(PyObject *from)
+{
+    if (PyTuple_Check(from))
+        return 0;
+    PyErr_SetString(PyExc_TypeError, "a tuple is expected");
+    return -1;
+}
+
+static int
 integer(PyObject *from, long long *into)
 {
     *into = PyLong_AsLongLong(from);
     return *into == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+static int
+descriptor_of(PyObject *from, int *into)
+{
+    long long number;
+    if (integer(from, &number) < 0)
+        return -1;
+    if (number < 0 || number > INT_MAX)
+        return refuse("a descriptor is expected");
+    *into = (int)number;
+    return 0;
+}
+
+/* What `receive`, `send` and `submit` know of all connections. */
+typedef struct {
+    PyObject *slots, *slot_of, *batches, *buffer; /* borrowed */
+    long long stamp_type;
+} Table;
+
+static int
+open_table(PyObject *from, Table *table)
+{
+    if (expect_tuple(from) < 0
+        || !PyArg_ParseTuple(from, "OOO!OL", &table->slots, &table->slot_of, &PyTuple_Type,
+                             &table->batches, &table->buffer, &table->stamp_type))
+        return -1;
+    return 0;
 }
 
 /* What a batch sends, and how the replies to it are checked; those of the last slot are kept, for
@@ -173,14 +210,16 @@ bytes_of(PyObject *from, const char **at, Py_ssize_t *length)
 static int
 load_batch(Batch *batch, int64_t number)
 {
-    if (number == batch->number)
+    if (number == batch->number && number >= 0)
         return 0;
     batch->number = -1;
     if (number < 0 || number >= PyTuple_Size(batch->all))
-        return PyErr_Occurred() ? -1 : refuse("a slot has a batch that is not there");
+        return refuse("a slot has a batch that is not there");
     PyObject *fields = PyTuple_GetItem(batch->all, (Py_ssize_t)number);
-    if (!fields || PyTuple_Size(fields) != 8)
-        return PyErr_Occurred() ? -1 : refuse("a batch has eight fields");
+    if (expect_tuple(fields) < 0)
+        return -1;
+    if (PyTuple_Size(fields) != 8)
+        return refuse("a batch has eight fields");
     if (bytes_of(PyTuple_GetItem(fields, 0), &batch->data, &batch->data_bytes) < 0
         || integer(PyTuple_GetItem(fields, 1), &batch->reply_bytes) < 0
         || integer(PyTuple_GetItem(fields, 2), &batch->messages) < 0
@@ -256,8 +295,9 @@ wait_epoll(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
     (void)module;
     Integers events;
-    long long epoll, timeout_ns;
-    if (expect_arguments("wait_epoll", given, 3) < 0 || integer(args[0], &epoll) < 0
+    int epoll;
+    long long timeout_ns;
+    if (expect_arguments("wait_epoll", given, 3) < 0 || descriptor_of(args[0], &epoll) < 0
         || integer(args[1], &timeout_ns) < 0 || open_all(args + 2, &events, 1) < 0)
         return NULL;
     struct epoll_event ready[MOST_EVENTS];
@@ -269,12 +309,12 @@ wait_epoll(PyObject *module, PyObject *const *args, Py_ssize_t given)
     else if (timeout_ns % NS_PER_MS == 0)
         timeout_ms = timeout_ns / NS_PER_MS < INT_MAX ? (int)(timeout_ns / NS_PER_MS) : INT_MAX;
     else { /* epoll_wait(2) counts in milliseconds, ppoll(2) in nanoseconds */
-        struct pollfd whole = {.fd = (int)epoll, .events = POLLIN};
+        struct pollfd whole = {.fd = epoll, .events = POLLIN};
         struct timespec timeout = span(timeout_ns);
         found = KERNEL(ppoll)(&whole, 1, &timeout, NULL);
     }
     if (found > 0)
-        found = KERNEL(epoll_wait)((int)epoll, ready, most ? most : 1, timeout_ms);
+        found = KERNEL(epoll_wait)(epoll, ready, most ? most : 1, timeout_ms);
     if (found < 0)
         code = errno;
     Py_END_ALLOW_THREADS
@@ -407,8 +447,9 @@ wait_kqueue(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
     (void)module;
     Integers events;
-    long long queue, timeout_ns;
-    if (expect_arguments("wait_kqueue", given, 3) < 0 || integer(args[0], &queue) < 0
+    int queue;
+    long long timeout_ns;
+    if (expect_arguments("wait_kqueue", given, 3) < 0 || descriptor_of(args[0], &queue) < 0
         || integer(args[1], &timeout_ns) < 0 || open_all(args + 2, &events, 1) < 0)
         return NULL;
     struct kevent ready[MOST_EVENTS];
@@ -416,7 +457,7 @@ wait_kqueue(PyObject *module, PyObject *const *args, Py_ssize_t given)
     int found, code = 0;
     struct timespec timeout = span(timeout_ns < 0 ? 0 : timeout_ns);
     Py_BEGIN_ALLOW_THREADS
-    found = kevent((int)queue, NULL, 0, ready, most, timeout_ns < 0 ? NULL : &timeout);
+    found = kevent(queue, NULL, 0, ready, most, timeout_ns < 0 ? NULL : &timeout);
     if (found < 0)
         code = errno;
     Py_END_ALLOW_THREADS
@@ -574,18 +615,18 @@ static PyObject *
 receive(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
     (void)module;
-    PyObject *slots, *slot_of, *batches, *buffer, *rows, *replied, *others;
+    Table table;
+    PyObject *rows, *replied, *others;
     Receiving to = {.batch = {.number = -1}};
     long long first, last, filled;
     Integers events;
-    if (expect_arguments("receive", given, 6) < 0
-        || !PyArg_ParseTuple(args[0], "OOO!OL", &slots, &slot_of, &PyTuple_Type, &batches, &buffer,
-                             &to.stamp_type)
+    if (expect_arguments("receive", given, 6) < 0 || open_table(args[0], &table) < 0
         || integer(args[2], &first) < 0 || integer(args[3], &last) < 0
+        || expect_tuple(args[4]) < 0
         || !PyArg_ParseTuple(args[4], "OOO", &rows, &replied, &others)
         || integer(args[5], &filled) < 0)
         return NULL;
-    PyObject *from[] = {args[1], slots, slot_of, rows, replied, others};
+    PyObject *from[] = {args[1], table.slots, table.slot_of, rows, replied, others};
     Integers opened[6];
     if (open_all(from, opened, 6) < 0)
         return NULL;
@@ -595,10 +636,11 @@ receive(PyObject *module, PyObject *const *args, Py_ssize_t given)
     to.rows = opened[3];
     to.replied = opened[4];
     to.others = opened[5];
-    to.batch.all = batches;
+    to.batch.all = table.batches;
+    to.stamp_type = table.stamp_type;
     to.rows_filled = (Py_ssize_t)filled;
     int done = -1;
-    if (PyObject_GetBuffer(buffer, &to.buffer, PyBUF_WRITABLE) == 0) {
+    if (PyObject_GetBuffer(table.buffer, &to.buffer, PyBUF_WRITABLE) == 0) {
         if (first < 0 || last > events.length || filled < 0 || filled > to.rows.length / ROW)
             refuse("receive was given events or rows that are not there");
         else
@@ -651,7 +693,7 @@ free_slot(Sending *to, int64_t number, int is_scheduled)
         return NULL;
     }
     int64_t *slot = to->slots.at + number * COLUMNS;
-    if (slot[DESCRIPTOR] < 0 || slot[IN_FLIGHT]
+    if (slot[DESCRIPTOR] < 0 || slot[DESCRIPTOR] > INT_MAX || slot[IN_FLIGHT]
         || (is_scheduled ? slot[UNSCHEDULED] <= 0 : slot[BATCHES_LEFT] <= 0))
         return NULL;
     if (load_batch(&to->batch, slot[BATCH]) < 0 || !to->batch.data_bytes)
@@ -680,22 +722,20 @@ static PyObject *
 send_many(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
     (void)module;
-    PyObject *slots, *slot_of, *batches, *buffer;
+    Table table;
     Sending to = {.batch = {.number = -1}};
-    long long count, stamp_type;
-    if (expect_arguments("send", given, 4) < 0
-        || !PyArg_ParseTuple(args[0], "OOO!OL", &slots, &slot_of, &PyTuple_Type, &batches, &buffer,
-                             &stamp_type)
+    long long count;
+    if (expect_arguments("send", given, 4) < 0 || open_table(args[0], &table) < 0
         || integer(args[2], &count) < 0)
         return NULL;
-    PyObject *from[] = {slots, args[1], args[3]};
+    PyObject *from[] = {table.slots, args[1], args[3]};
     Integers opened[3];
     if (open_all(from, opened, 3) < 0)
         return NULL;
     to.slots = opened[0];
     to.who = opened[1];
     to.failed = opened[2];
-    to.batch.all = batches;
+    to.batch.all = table.batches;
     int done = count < 0 || count > to.who.length ? refuse("send was given too few slots") : 0;
     for (long long i = 0; !done && i < count; i++) {
         int64_t number = to.who.at[i];
@@ -718,15 +758,13 @@ static PyObject *
 submit_many(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
     (void)module;
-    PyObject *slots, *slot_of, *batches, *buffer;
+    Table table;
     Sending to = {.batch = {.number = -1}};
-    long long count, filled, stamp_type;
-    if (expect_arguments("submit", given, 6) < 0
-        || !PyArg_ParseTuple(args[0], "OOO!OL", &slots, &slot_of, &PyTuple_Type, &batches, &buffer,
-                             &stamp_type)
+    long long count, filled;
+    if (expect_arguments("submit", given, 6) < 0 || open_table(args[0], &table) < 0
         || integer(args[2], &count) < 0 || integer(args[4], &filled) < 0)
         return NULL;
-    PyObject *from[] = {slots, args[1], args[5], args[3]};
+    PyObject *from[] = {table.slots, args[1], args[5], args[3]};
     Integers opened[4];
     if (open_all(from, opened, 4) < 0)
         return NULL;
@@ -734,7 +772,7 @@ submit_many(PyObject *module, PyObject *const *args, Py_ssize_t given)
     to.who = opened[1];
     to.failed = opened[2];
     Integers sends = opened[3];
-    to.batch.all = batches;
+    to.batch.all = table.batches;
     int done = 0;
     if (count < 0 || filled < 0 || count > to.who.length / SENT
         || filled > sends.length / SENT - count)
