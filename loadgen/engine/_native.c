@@ -539,18 +539,16 @@ typedef struct {
     size_t used; /* of the buffer */
 } Receiving;
 
-/* Hands back an event that is none of a steady exchange, or what a read gave. */
+/* Hands back an event that is none of a steady exchange, or what a read gave. Returns 1. */
 static int
 hand_back(Receiving *to, int64_t descriptor, int64_t events, const int64_t *read)
 {
-    if ((to->others_count + 1) * OTHER > to->others.length)
-        return refuse("no room for what is handed back");
     int64_t *other = to->others.at + OTHER * to->others_count++;
     other[0] = descriptor;
     other[1] = events;
     if (read)
         memcpy(other + 2, read, (OTHER - 2) * sizeof *other);
-    return 0;
+    return 1;
 }
 
 /* Handles one event. Returns 1, or 0 where the buffer has no room left, or -1 for an error. */
@@ -565,7 +563,7 @@ receive_one(Receiving *to, int64_t happened)
     if (number >= 0 && number < to->slots.length / COLUMNS)
         slot = to->slots.at + number * COLUMNS;
     if (!slot || slot[DESCRIPTOR] != descriptor || events != READ)
-        return hand_back(to, descriptor, events, NULL) < 0 ? -1 : 1;
+        return hand_back(to, descriptor, events, NULL);
     size_t room = (size_t)to->buffer.len - to->used;
     if (to->used && room < LEAST_ROOM)
         return 0;
@@ -586,10 +584,8 @@ receive_one(Receiving *to, int64_t happened)
             stamp_ns = UPPER_BOUND; /* it may belong to what is still to be read */
         int64_t read[OTHER - 2] = {number, size, (int64_t)to->used, stamp_ns, read_ns};
         to->used += size > 0 ? (size_t)size : 0;
-        return hand_back(to, descriptor, 0, read) < 0 ? -1 : 1;
+        return hand_back(to, descriptor, 0, read);
     }
-    if ((to->rows_filled + 1) * ROW > to->rows.length || to->replied_count == to->replied.length)
-        return refuse("no room for what is received");
     int64_t kind = slot[AWAITED_BYTES] == UNKNOWN ? to->batch.kind : 0;
     int64_t *row = to->rows.at + ROW * to->rows_filled++;
     row[0] = slot[ORIGIN] | kind;
@@ -604,6 +600,19 @@ receive_one(Receiving *to, int64_t happened)
     slot[UNSTAMPED_LEFT] = is_stamped ? to->batch.unstamped_after : slot[UNSTAMPED_LEFT] - 1;
     to->replied.at[to->replied_count++] = number;
     return 1;
+}
+
+/* Checks that there is room for whatever `count` events may bring, so that no byte is read that
+   could not be handed on. */
+static int
+check_room(const Receiving *to, long long count)
+{
+    if (to->rows_filled < 0 || count > to->rows.length / ROW - to->rows_filled
+        || count > to->replied.length || count > to->others.length / OTHER)
+        return refuse("no room for what is received");
+    if (!to->buffer.len)
+        return refuse("no room for bytes"); /* to read none looks like the end of the stream */
+    return 0;
 }
 
 /* receive(table, events, first, last, out, rows_filled) -> (next, replied, others, rows_filled)
@@ -641,9 +650,9 @@ receive(PyObject *module, PyObject *const *args, Py_ssize_t given)
     to.rows_filled = (Py_ssize_t)filled;
     int done = -1;
     if (PyObject_GetBuffer(table.buffer, &to.buffer, PyBUF_WRITABLE) == 0) {
-        if (first < 0 || last > events.length || filled < 0 || filled > to.rows.length / ROW)
-            refuse("receive was given events or rows that are not there");
-        else
+        if (first < 0 || first > last || last > events.length)
+            refuse("receive was given events that are not there");
+        else if (check_room(&to, last - first) == 0)
             for (done = 1; first < last; first++)
                 if ((done = receive_one(&to, events.at[first])) <= 0)
                     break;
@@ -673,15 +682,12 @@ typedef struct {
     Py_ssize_t failed_count;
 } Sending;
 
-static int
+static void
 note_failed(Sending *to, int64_t number, int64_t result)
 {
-    if ((to->failed_count + 1) * FAILED > to->failed.length)
-        return refuse("no room for the sends that have failed");
     int64_t *failed = to->failed.at + FAILED * to->failed_count++;
     failed[0] = number;
     failed[1] = result;
-    return 0;
 }
 
 /* Returns the slot of that number if a batch can be sent on it; or NULL, perhaps with an error. */
@@ -701,7 +707,7 @@ free_slot(Sending *to, int64_t number, int is_scheduled)
     return slot;
 }
 
-/* Sends the batch of a slot; the caller has counted it. Returns -1 for an error. */
+/* Sends the batch of a slot; the caller has counted it. Returns whether all was accepted. */
 static int
 send_batch(Sending *to, int64_t number, int64_t *slot, int64_t intended_ns)
 {
@@ -712,7 +718,20 @@ send_batch(Sending *to, int64_t number, int64_t *slot, int64_t intended_ns)
     slot[INTENDED_NS] = intended_ns;
     slot[AWAITED_BYTES] = batch->reply_bytes;
     slot[IN_FLIGHT] = batch->messages;
-    return size == batch->data_bytes ? 0 : note_failed(to, number, size);
+    if (size == batch->data_bytes)
+        return 1;
+    note_failed(to, number, size);
+    return 0;
+}
+
+/* Takes a slot on which nothing can be sent as failed, unless there is an error. */
+static int
+pass_over(Sending *to, int64_t number)
+{
+    if (PyErr_Occurred())
+        return -1;
+    note_failed(to, number, NOT_TRIED);
+    return 0;
 }
 
 /* send(table, who, count, failed) -> how many have failed
@@ -736,15 +755,17 @@ send_many(PyObject *module, PyObject *const *args, Py_ssize_t given)
     to.who = opened[1];
     to.failed = opened[2];
     to.batch.all = table.batches;
-    int done = count < 0 || count > to.who.length ? refuse("send was given too few slots") : 0;
+    int done = 0;
+    if (count < 0 || count > to.who.length || count > to.failed.length / FAILED)
+        done = refuse("send was given too few slots, or no room for those that fail");
     for (long long i = 0; !done && i < count; i++) {
         int64_t number = to.who.at[i];
         int64_t *slot = free_slot(&to, number, 0);
         if (slot) {
             slot[BATCHES_LEFT]--;
-            done = send_batch(&to, number, slot, slot[INTENDED_NS]);
+            send_batch(&to, number, slot, slot[INTENDED_NS]);
         } else
-            done = PyErr_Occurred() ? -1 : note_failed(&to, number, NOT_TRIED);
+            done = pass_over(&to, number);
     }
     close_all(opened, 3);
     return done < 0 ? NULL : PyLong_FromSsize_t(to.failed_count);
@@ -775,20 +796,18 @@ submit_many(PyObject *module, PyObject *const *args, Py_ssize_t given)
     to.batch.all = table.batches;
     int done = 0;
     if (count < 0 || filled < 0 || count > to.who.length / SENT
-        || filled > sends.length / SENT - count)
-        done = refuse("submit was given too few messages, or no room for their times");
+        || filled > sends.length / SENT - count || count > to.failed.length / FAILED)
+        done = refuse("submit was given too few messages, or no room for what becomes of them");
     for (long long i = 0; !done && i < count; i++) {
         const int64_t *due = to.who.at + SENT * i;
-        Py_ssize_t failed_before = to.failed_count;
         int64_t *slot = free_slot(&to, due[0], 1);
         if (!slot) {
-            done = PyErr_Occurred() ? -1 : note_failed(&to, due[0], NOT_TRIED);
+            done = pass_over(&to, due[0]);
             continue;
         }
         slot[UNSCHEDULED]--;
         slot[BATCHES_GRANTED]++;
-        done = send_batch(&to, due[0], slot, due[1]);
-        if (to.failed_count == failed_before) {
+        if (send_batch(&to, due[0], slot, due[1])) {
             int64_t *sent = sends.at + SENT * filled++;
             sent[0] = due[1];
             sent[1] = due[2];
