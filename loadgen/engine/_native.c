@@ -12,8 +12,9 @@
    changes nothing here.
 
    Danger. Everything that is passed in is checked where it is used as an index. The GIL is held
-   during `receive`, `send` and `submit`: none of their system calls waits, and one call makes some
-   hundred of them. It is released around waits.
+   during `receive`, `send` and `submit`: none of their system calls waits, not even on a blocking
+   socket (MSG_DONTWAIT), and one call makes some hundred of them. It is released around waits; what
+   another thread writes meanwhile into an array is checked again.
 
    loadgen/engine/native.py gives the meaning of the columns; tests/engine/test_native.py has the
    same tables once more. */
@@ -40,6 +41,10 @@
     || defined(__DragonFly__)
 #define HAS_KQUEUE
 #include <sys/event.h>
+#endif
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* Python ignores SIGPIPE */
 #endif
 
 #ifndef KERNEL /* bench replaces the system calls, to measure what is left without them */
@@ -95,7 +100,8 @@ open_integers(PyObject *from, Integers *integers)
 {
     if (PyObject_GetBuffer(from, &integers->view, PyBUF_WRITABLE) < 0)
         return -1;
-    if (integers->view.len % 8 || (uintptr_t)integers->view.buf % 8) {
+    /* an empty array may lie anywhere */
+    if (integers->view.len % 8 || (integers->view.len && (uintptr_t)integers->view.buf % 8)) {
         PyBuffer_Release(&integers->view);
         PyErr_SetString(PyExc_ValueError, "an array of 64-bit integers is expected");
         return -1;
@@ -377,6 +383,7 @@ list_events(Watching *watching)
     return found;
 }
 
+#ifndef __APPLE__ /* it has no ppoll(2) */
 static PyObject *
 wait_poll(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
@@ -397,6 +404,13 @@ wait_poll(PyObject *module, PyObject *const *args, Py_ssize_t given)
     close_watching(&watching);
     return waited(found, code);
 }
+#endif
+
+static int
+is_selectable(int descriptor)
+{
+    return descriptor >= 0 && descriptor < FD_SETSIZE;
+}
 
 static PyObject *
 wait_select(PyObject *module, PyObject *const *args, Py_ssize_t given)
@@ -411,7 +425,7 @@ wait_select(PyObject *module, PyObject *const *args, Py_ssize_t given)
     int highest = -1, found, code = 0;
     for (long long i = 0; i < watching.count; i++) {
         struct pollfd *each = &watching.watched[i];
-        if (each->fd < 0 || each->fd >= FD_SETSIZE) {
+        if (!is_selectable(each->fd)) {
             close_watching(&watching);
             refuse("select(2) cannot watch a descriptor from FD_SETSIZE on");
             return NULL;
@@ -432,8 +446,10 @@ wait_select(PyObject *module, PyObject *const *args, Py_ssize_t given)
     if (found > 0) {
         for (long long i = 0; i < watching.count; i++) {
             struct pollfd *each = &watching.watched[i];
-            each->revents = (short)((FD_ISSET(each->fd, &readable) ? POLLIN : 0)
-                                    | (FD_ISSET(each->fd, &writable) ? POLLOUT : 0));
+            each->revents = 0;
+            if (is_selectable(each->fd))
+                each->revents = (short)((FD_ISSET(each->fd, &readable) ? POLLIN : 0)
+                                        | (FD_ISSET(each->fd, &writable) ? POLLOUT : 0));
         }
         found = list_events(&watching);
     }
@@ -476,7 +492,7 @@ read_plain(int descriptor, char *into, size_t room)
 {
     ssize_t size;
     do
-        size = KERNEL(recv)(descriptor, into, room, 0);
+        size = KERNEL(recv)(descriptor, into, room, MSG_DONTWAIT);
     while (size < 0 && errno == EINTR);
     return size < 0 ? -errno : size;
 }
@@ -496,7 +512,7 @@ read_stamped(int descriptor, char *into, size_t room, int type, int64_t *stamp_n
                              .msg_controllen = sizeof control};
     ssize_t size;
     do
-        size = KERNEL(recvmsg)(descriptor, &message, 0);
+        size = KERNEL(recvmsg)(descriptor, &message, MSG_DONTWAIT);
     while (size < 0 && errno == EINTR);
     *stamp_ns = MISSING;
     if (size < 0)
@@ -516,7 +532,7 @@ static int
 is_whole(const int64_t *slot, const Batch *batch, const char *bytes, int64_t size)
 {
     if (slot[AWAITED_BYTES] != UNKNOWN)
-        return size == slot[AWAITED_BYTES] && size >= 0
+        return size == slot[AWAITED_BYTES] && size > 0 /* the end of a stream is no reply */
             && (batch->check != EQUAL
                 || (size == batch->reply_length && !memcmp(bytes, batch->reply, (size_t)size)));
     if (slot[IS_UNCHECKED] || size <= 0 || size > batch->most_bytes || !batch->reply_length)
@@ -671,7 +687,7 @@ write_all(int descriptor, const char *data, size_t length)
 {
     ssize_t size;
     do
-        size = KERNEL(send)(descriptor, data, length, MSG_NOSIGNAL);
+        size = KERNEL(send)(descriptor, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (size < 0 && errno == EINTR);
     return size < 0 ? -errno : size;
 }
@@ -826,7 +842,9 @@ static PyMethodDef functions[] = {
 #ifdef __linux__
     FUNCTION("wait_epoll", wait_epoll),
 #endif
+#ifndef __APPLE__
     FUNCTION("wait_poll", wait_poll),
+#endif
     FUNCTION("wait_select", wait_select),
 #ifdef HAS_KQUEUE
     FUNCTION("wait_kqueue", wait_kqueue),
