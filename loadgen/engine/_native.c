@@ -20,20 +20,14 @@
    same tables once more. */
 
 #define _GNU_SOURCE /* ppoll(2), memmem(3) */
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030b0000
-#include <Python.h>
+#include "../net/native.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdint.h>
-#include <string.h>
 #include <sys/select.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
-#include <time.h>
 #ifdef __linux__
 #include <sys/epoll.h>
 #endif
@@ -41,14 +35,6 @@
     || defined(__DragonFly__)
 #define HAS_KQUEUE
 #include <sys/event.h>
-#endif
-
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* Python ignores SIGPIPE */
-#endif
-
-#ifndef KERNEL /* bench replaces the system calls, to measure what is left without them */
-#define KERNEL(call) call
 #endif
 
 /* ---- tables, as in native.py ----------------------------------------------------------------- */
@@ -71,7 +57,6 @@ enum { /* the columns of a slot; what every message reads stands first, in 64 by
 };
 
 enum { NO_BATCH = -1, UNKNOWN = -2 };                    /* instead of AWAITED_BYTES */
-enum { NOT_ASKED = 0, MISSING = -1, UPPER_BOUND = -2 };  /* instead of a time stamp */
 enum { READ = 1, WRITE = 2 };                            /* the events of selectors */
 enum { SIZE_ONLY, EQUAL, DELIMITED };                    /* how replies are checked */
 enum { NOT_TRIED = INT_MIN };                            /* instead of the result of a send */
@@ -83,97 +68,9 @@ enum { NOT_TRIED = INT_MIN };                            /* instead of the resul
 
 #define MOST_EVENTS 128
 #define LEAST_ROOM 65536        /* bytes that a read must have room for */
-#define LONGEST_SEND_NS 16000   /* the middle of a longer one says nothing: it was interrupted */
-#define NS_PER_S 1000000000LL
 #define NS_PER_MS 1000000LL
 
 /* ---- arguments ------------------------------------------------------------------------------- */
-
-typedef struct {
-    Py_buffer view;
-    int64_t *at;
-    Py_ssize_t length; /* in integers */
-} Integers;
-
-static int
-open_integers(PyObject *from, Integers *integers)
-{
-    if (PyObject_GetBuffer(from, &integers->view, PyBUF_WRITABLE) < 0)
-        return -1;
-    /* an empty array may lie anywhere */
-    if (integers->view.len % 8 || (integers->view.len && (uintptr_t)integers->view.buf % 8)) {
-        PyBuffer_Release(&integers->view);
-        PyErr_SetString(PyExc_ValueError, "an array of 64-bit integers is expected");
-        return -1;
-    }
-    integers->at = integers->view.buf;
-    integers->length = integers->view.len / 8;
-    return 0;
-}
-
-/* Opens one buffer after the other; close_all closes those that were opened. */
-static int
-open_all(PyObject *const *from, Integers *integers, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (open_integers(from[i], &integers[i]) < 0) {
-            while (i--)
-                PyBuffer_Release(&integers[i].view);
-            return -1;
-        }
-    return 0;
-}
-
-static void
-close_all(Integers *integers, int count)
-{
-    for (int i = 0; i < count; i++)
-        PyBuffer_Release(&integers[i].view);
-}
-
-static int
-expect_arguments(const char *name, Py_ssize_t given, Py_ssize_t expected)
-{
-    if (given == expected)
-        return 0;
-    PyErr_Format(PyExc_TypeError, "%s takes %zd arguments, not %zd", name, expected, given);
-    return -1;
-}
-
-static int
-refuse(const char *what)
-{
-    PyErr_SetString(PyExc_ValueError, what);
-    return -1;
-}
-
-static int
-expect_tuple(PyObject *from)
-{
-    if (PyTuple_Check(from))
-        return 0;
-    PyErr_SetString(PyExc_TypeError, "a tuple is expected");
-    return -1;
-}
-
-static int
-integer(PyObject *from, long long *into)
-{
-    *into = PyLong_AsLongLong(from);
-    return *into == -1 && PyErr_Occurred() ? -1 : 0;
-}
-
-static int
-descriptor_of(PyObject *from, int *into)
-{
-    long long number;
-    if (integer(from, &number) < 0)
-        return -1;
-    if (number < 0 || number > INT_MAX)
-        return refuse("a descriptor is expected");
-    *into = (int)number;
-    return 0;
-}
 
 /* What `receive`, `send` and `submit` know of all connections. */
 typedef struct {
@@ -204,16 +101,6 @@ typedef struct {
 } Batch;
 
 static int
-bytes_of(PyObject *from, const char **at, Py_ssize_t *length)
-{
-    char *start;
-    if (PyBytes_AsStringAndSize(from, &start, length) < 0)
-        return -1;
-    *at = start;
-    return 0;
-}
-
-static int
 load_batch(Batch *batch, int64_t number)
 {
     if (number == batch->number && number >= 0)
@@ -239,15 +126,7 @@ load_batch(Batch *batch, int64_t number)
     return 0;
 }
 
-/* ---- time ------------------------------------------------------------------------------------ */
-
-static int64_t
-now_ns(void) /* as time.monotonic_ns */
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static struct timespec
 span(long long ns)
@@ -255,16 +134,6 @@ span(long long ns)
     struct timespec length = {.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
     return length;
 }
-
-/* Returns when a send took place that began and ended then. */
-static int64_t
-middle_ns(int64_t began_ns, int64_t ended_ns)
-{
-    int64_t took_ns = ended_ns - began_ns;
-    return began_ns + (took_ns < LONGEST_SEND_NS ? took_ns : LONGEST_SEND_NS) / 2;
-}
-
-/* ---- waiting --------------------------------------------------------------------------------- */
 
 static int64_t
 event(int descriptor, int events)
@@ -501,10 +370,7 @@ read_plain(int descriptor, char *into, size_t room)
 static int64_t
 read_stamped(int descriptor, char *into, size_t room, int type, int64_t *stamp_ns)
 {
-    union {
-        char bytes[CMSG_SPACE(16)];
-        struct cmsghdr aligned;
-    } control;
+    Control control;
     struct iovec vector = {.iov_base = into, .iov_len = room};
     struct msghdr message = {.msg_iov = &vector,
                              .msg_iovlen = 1,
@@ -517,13 +383,7 @@ read_stamped(int descriptor, char *into, size_t room, int type, int64_t *stamp_n
     *stamp_ns = MISSING;
     if (size < 0)
         return -errno;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == type
-        && header->cmsg_len == CMSG_LEN(16)) {
-        int64_t time[2]; /* seconds, nanoseconds */
-        memcpy(time, CMSG_DATA(header), sizeof time);
-        *stamp_ns = time[0] * NS_PER_S + time[1];
-    }
+    *stamp_ns = stamp_of(&message, type);
     return size;
 }
 
