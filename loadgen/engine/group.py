@@ -58,6 +58,11 @@ class ByGroup(LoadSchedule):
         self._schedules = [each for each in self._models if isinstance(each, LoadSchedule)]
         self._model_of = model_of
 
+    @property
+    def follows_replies(self) -> bool:
+        """Whether all of them do."""
+        return all(model.follows_replies for model in self._models)
+
     def begin(self, now_ns: int) -> None:
         """Begin all schedules now."""
         for schedule in self._schedules:

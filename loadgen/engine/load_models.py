@@ -47,6 +47,10 @@ Submit = Callable[[list[Due]], None]
 class LoadModel(Protocol):
     """Decides which channels may send; the engine calls it in every turn."""
 
+    @property
+    def follows_replies(self) -> bool:
+        """Whether just what has replied may send now: `next_senders` would return that."""
+
     def admit(self, channel: MessageChannel) -> None:
         """Add ``channel``, which has come up and may send its first message."""
 
@@ -62,6 +66,11 @@ class ClosedLoop:
 
     def __init__(self) -> None:
         self._admitted: deque[MessageChannel] = deque()
+
+    @property
+    def follows_replies(self) -> bool:
+        """True unless admitted connections wait."""
+        return not self._admitted
 
     def admit(self, channel: MessageChannel) -> None:
         """Let ``channel`` send as soon as possible."""
@@ -107,6 +116,8 @@ class Thinking(ClosedLoop):
         self._waiting: dict[int, int] = {}
         self._thinking: list[tuple[int, int, int, MessageChannel]] = []
         self._sequence = 0  # equal times keep their order; channels are never compared
+
+    follows_replies = False
 
     def admit(self, channel: MessageChannel) -> None:
         """Let ``channel`` send when the think time of its connection is over, or at once."""
@@ -160,6 +171,8 @@ class Thinking(ClosedLoop):
 
 class LoadSchedule(ABC):
     """Messages are sent when a schedule or a caller says so, not because a reply has arrived."""
+
+    follows_replies = False
 
     def begin(self, now_ns: int) -> None:  # noqa: B027 - there may be no times
         """Begin the schedule now."""

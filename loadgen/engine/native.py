@@ -58,6 +58,9 @@ OTHER_COLUMNS: Final = 7
 """What is handed back: descriptor, events, slot, size or -errno, offset in the buffer, stamp_ns,
 read_ns. Where events are 0 it is a read, else an event that only the first two belong to."""
 
+DUE_COLUMNS: Final = 3
+"""A message that is due: slot, intended_ns, free_ns."""
+
 FAILED_COLUMNS: Final = 2
 """A send that has failed: slot, how many bytes were accepted, or -errno, or `NOT_TRIED`."""
 

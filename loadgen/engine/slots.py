@@ -37,6 +37,10 @@ LONGEST_KNOWN_BYTES: Final = 65_536
 
 _NEVER: Final = sys.maxsize
 
+_EMPTY: Final = [0] * native.COLUMNS
+_EMPTY[native.AWAITED_BYTES] = NO_BATCH
+_EMPTY[native.DESCRIPTOR] = native.NO_DESCRIPTOR
+
 
 class Slots:
     """The slots of the connections of an engine, and what the native half is called with.
@@ -57,13 +61,9 @@ class Slots:
 
     def add(self, index: int) -> int:
         """Make room for a connection of that index; return where in `of` its slot begins."""
-        at = index * native.COLUMNS
-        missing = at + native.COLUMNS - len(self.of)
-        if missing > 0:
-            self.of.frombytes(bytes(8 * missing))
-        self.of[at + native.DESCRIPTOR] = native.NO_DESCRIPTOR
-        self.of[at + native.AWAITED_BYTES] = NO_BATCH
-        return at
+        for _ in range(len(self.of) // native.COLUMNS, index + 1):
+            self.of.extend(_EMPTY)
+        return index * native.COLUMNS
 
     def attach(self, index: int, descriptor: int) -> None:
         """Let the native half receive and send for a connection."""
