@@ -5,7 +5,7 @@ import os
 import sys
 import zipfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import distributions
 import native_build
@@ -95,6 +95,7 @@ def test_make_builds_the_modules_anew_and_leaves_none_where_the_compiler_has_gon
     asked = f"import {NATIVE}; print({NATIVE}.__file__)"
     said = run([python, "-c", asked], tmp_path, plain_environment())
     assert Path(said.strip()).is_relative_to(tree.root)
+    assert record_of_run(python, tmp_path, plain_environment())["engine"] == "native"
     assert "is up to date" in run(make, tree.root, plain_environment())
 
     variables = distributions.without_compiler(tmp_path / "bin")
@@ -107,11 +108,21 @@ def test_make_builds_the_modules_anew_and_leaves_none_where_the_compiler_has_gon
 
 
 def check_works_in_python_alone(python: Path, cwd: Path, variables: dict[str, str]) -> None:
-    """Check that the loadgen of ``python`` has no module in C, and carries out a run."""
+    """Check that the loadgen of ``python`` has no module in C, carries out a run, and says why."""
     found = f"from importlib.util import find_spec; print(find_spec({NATIVE!r}))"
     assert run([python, "-c", found], cwd, variables).strip() == "None"
-    run([python, *LOAD, "--json", "run.json"], cwd, variables)
-    assert json.loads((cwd / "run.json").read_bytes())["actual"]["messages"] == 100
+    record = record_of_run(python, cwd, variables)
+    assert record["engine"] == "python"
+    assert "not compiled" in record["why_python"]
+
+
+def record_of_run(python: Path, cwd: Path, variables: dict[str, str]) -> dict[str, Any]:
+    """Carry out a run, and return its record; what it prints names the same engine."""
+    said = run([python, *LOAD, "--json", "run.json"], cwd, variables)
+    record: dict[str, Any] = json.loads((cwd / "run.json").read_bytes())
+    assert record["actual"]["messages"] == 100
+    assert record["engine"] in said.lower()
+    return record
 
 
 def files_of(wheel: Path) -> set[Path]:

@@ -22,8 +22,11 @@ if sys.platform == "darwin" or "bsd" in sys.platform:
     def wait_kqueue(queue: int, timeout_ns: int, events: Buffer, /) -> int:
         """Wait as kevent(2), forever if timeout_ns < 0; return how many events are listed."""
 
-def wait_poll(watched: Buffer, count: int, timeout_ns: int, start: int, events: Buffer, /) -> int:
-    """Wait as ppoll(2) for ``count`` descriptors; those from ``start`` on are listed first."""
+if sys.platform != "darwin":  # which has no ppoll(2)
+    def wait_poll(
+        watched: Buffer, count: int, timeout_ns: int, start: int, events: Buffer, /
+    ) -> int:
+        """Wait as ppoll(2) for ``count`` descriptors; those from ``start`` on are listed first."""
 
 def wait_select(watched: Buffer, count: int, timeout_ns: int, start: int, events: Buffer, /) -> int:
     """Wait as pselect(2) for the same list; no descriptor may reach FD_SETSIZE."""
