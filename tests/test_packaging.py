@@ -14,7 +14,7 @@ from distributions import plain_environment, run
 
 pytestmark = pytest.mark.timeout(300)  # seconds; pip and a compiler run
 
-NATIVE: Final = "loadgen.engine._native"
+IMPORTING: Final = f"import {', '.join(native_build.MODULES)}; print(loadgen.__file__)"
 LOAD: Final = ("-m", "loadgen", "--conns", "5", "--messages", "20")
 
 
@@ -64,9 +64,8 @@ def test_one_wheel_serves_every_python_from_the_oldest_on(
     assert files_of(wheel) == tree.installed
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    asked = f"import {NATIVE}; print({NATIVE}.__file__)"
     for python in (sys.executable, *distributions.other_pythons()):
-        said = run([python, "-c", asked], tmp_path / "site", plain_environment())
+        said = run([python, "-c", IMPORTING], tmp_path / "site", plain_environment())
         assert Path(said.strip()).is_relative_to(tmp_path / "site"), python
 
 
@@ -92,8 +91,7 @@ def test_make_builds_the_modules_anew_and_leaves_none_where_the_compiler_has_gon
     (tree.root / ".venv" / "locked").touch()
     make = ["make", ".venv/done"]
     run(make, tree.root, plain_environment())
-    asked = f"import {NATIVE}; print({NATIVE}.__file__)"
-    said = run([python, "-c", asked], tmp_path, plain_environment())
+    said = run([python, "-c", IMPORTING], tmp_path, plain_environment())
     assert Path(said.strip()).is_relative_to(tree.root)
     assert record_of_run(python, tmp_path, plain_environment())["engine"] == "native"
     assert "is up to date" in run(make, tree.root, plain_environment())
@@ -109,8 +107,9 @@ def test_make_builds_the_modules_anew_and_leaves_none_where_the_compiler_has_gon
 
 def check_works_in_python_alone(python: Path, cwd: Path, variables: dict[str, str]) -> None:
     """Check that the loadgen of ``python`` has no module in C, carries out a run, and says why."""
-    found = f"from importlib.util import find_spec; print(find_spec({NATIVE!r}))"
-    assert run([python, "-c", found], cwd, variables).strip() == "None"
+    for module in native_build.MODULES:
+        found = f"from importlib.util import find_spec; print(find_spec({module!r}))"
+        assert run([python, "-c", found], cwd, variables).strip() == "None"
     record = record_of_run(python, cwd, variables)
     assert record["engine"] == "python"
     assert "not compiled" in record["why_python"]
