@@ -34,7 +34,7 @@ def tree() -> set[str]:
     """Return the files of the repository: those that git has, and new ones that it would take."""
     asked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
-    return {name for name in done.stdout.split("\0") if name and (ROOT / name).exists()}
+    return {name for name in done.stdout.split("\0") if (ROOT / name).is_file()}
 
 
 def copy_tree(into: Path) -> None:
