@@ -17,7 +17,7 @@ from loadgen.net.backends import NAMES
 from loadgen.plan.kinds import YES, count, one_of, text
 from loadgen.plan.options import Field, Group, Kind, Option, fields_in
 from loadgen.server.delays import parse_delay
-from loadgen.server.options import ServerOptions
+from loadgen.server.options import ENGINES, ServerOptions
 from loadgen.server.program import run_server
 from loadgen.server.stalls import parse_stall
 from loadgen.text import readable
@@ -98,6 +98,11 @@ _GROUPS: Final = {
             "--processes", count(), "processes that share the port by SO_REUSEPORT"
         ),
         "backend": Option("--backend", one_of("NAME", *NAMES), "I/O multiplexer"),
+        "engine": Option(
+            "--engine",
+            one_of("NAME", *ENGINES),
+            "what answers at once: native (in C), python, or native where it is installed",
+        ),
     },
     _TLS: {
         "tls_cert": Option(

@@ -3,10 +3,14 @@
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from loadgen.errors import LocalLimitError, UsageError
 from loadgen.server.delays import NO_DELAY, Delay
 from loadgen.server.stalls import Stall
+
+ENGINES: Final = ("auto", "native", "python")
+"""What may be asked for: the native module where there is one, in any case, or never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,8 @@ class ServerOptions:
     Each answer is sent ``delay`` after the arrival of its request; ``seed`` is that of random
     delays. During each of ``stalls`` nothing is accepted, read or sent. The residence time of every
     message is written to the file ``ledger``. A ``sink`` never answers. With ``processes`` above 1
-    the port is shared by SO_REUSEPORT (socket(7)), and so is the residence log. With a certificate
+    the port is shared by SO_REUSEPORT (socket(7)), and so is the residence log. ``engine``, one of
+    `ENGINES`, gives the answers that are sent at once and without TLS. With a certificate
     ``tls_cert``, whose key is in ``tls_key`` or in the same file, TLS is spoken; clients then need
     a certificate that ``tls_client_ca`` has signed, if that is given.
     """
@@ -35,6 +40,7 @@ class ServerOptions:
     sink: bool = False
     backlog: int = 4096
     backend: str = "auto"
+    engine: str = "auto"
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
@@ -46,6 +52,8 @@ class ServerOptions:
             raise UsageError.of("--backlog", self.backlog, "give a number of 1 or more")
         if self.processes < 1:
             raise UsageError.of("--processes", self.processes, "give a number of 1 or more")
+        if self.engine not in ENGINES:
+            raise UsageError.of("--engine", self.engine, f"choose one of {', '.join(ENGINES)}")
         if self.udp and self.path:
             raise UsageError("--udp: a UNIX socket is a stream; leave out --unix")
         if self.udp and self.is_secure:
