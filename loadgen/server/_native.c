@@ -12,16 +12,7 @@
    Danger. No Python code may run while `echo` holds borrowed references, so it takes exact kinds of
    arguments only. The GIL is held: no system call waits. */
 
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030b0000
-#include <Python.h>
-
-#include <limits.h>
-#include <sys/socket.h>
-
-#ifndef MSG_NOSIGNAL /* macOS; Python ignores SIGPIPE */
-#define MSG_NOSIGNAL 0
-#endif
+#include "../net/native.h"
 
 enum { READ = 1 };                   /* selectors.EVENT_READ */
 enum { OTHER = -1, MALFORMED = -2 }; /* instead of a descriptor */
@@ -72,7 +63,7 @@ echo(PyObject *module, PyObject *arguments)
         return NULL;
     if (next < 0 || next > PyList_Size(ready) || !buffer.len) {
         PyBuffer_Release(&buffer);
-        PyErr_SetString(PyExc_ValueError, "echo needs a place within the list, and room to read");
+        refuse("echo needs a place within the list, and room to read");
         return NULL;
     }
     int descriptor = OTHER;
