@@ -49,7 +49,8 @@ def trees() -> Mapping[str, ast.Module]:
     """Return the syntax tree of each module of loadgen, by its name."""
     return {
         module_name(path): ast.parse(path.read_text(encoding="utf-8"))
-        for path in sorted((ROOT / "loadgen").rglob("*.py"))
+        for path in sorted((ROOT / "loadgen").rglob("*.py*"))
+        if path.suffix in (".py", ".pyi")
     }
 
 

@@ -1,3 +1,5 @@
+"""The native half of the echo server, from `_native.c`, which says what takes place."""
+
 from selectors import SelectorKey
 
 def echo(
