@@ -13,11 +13,11 @@ from loadgen.cli.output_files import write
 from loadgen.errors import UsageError
 from loadgen.files import output_places
 from loadgen.files.encoded import as_json
-from loadgen.net.backends import NAMES
+from loadgen.net.backends import ENGINES, NAMES
 from loadgen.plan.kinds import YES, count, one_of, text
 from loadgen.plan.options import Field, Group, Kind, Option, fields_in
 from loadgen.server.delays import parse_delay
-from loadgen.server.options import ENGINES, ServerOptions
+from loadgen.server.options import ServerOptions
 from loadgen.server.program import run_server
 from loadgen.server.stalls import parse_stall
 from loadgen.text import readable

@@ -3,14 +3,11 @@
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from loadgen.errors import LocalLimitError, UsageError
+from loadgen.net.backends import ENGINES
 from loadgen.server.delays import NO_DELAY, Delay
 from loadgen.server.stalls import Stall
-
-ENGINES: Final = ("auto", "native", "python")
-"""What may be asked for: the native module where there is one, in any case, or never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +19,10 @@ class ServerOptions:
     Each answer is sent ``delay`` after the arrival of its request; ``seed`` is that of random
     delays. During each of ``stalls`` nothing is accepted, read or sent. The residence time of every
     message is written to the file ``ledger``. A ``sink`` never answers. With ``processes`` above 1
-    the port is shared by SO_REUSEPORT (socket(7)), and so is the residence log. ``engine``, one of
-    `ENGINES`, gives the answers that are sent at once and without TLS. With a certificate
-    ``tls_cert``, whose key is in ``tls_key`` or in the same file, TLS is spoken; clients then need
-    a certificate that ``tls_client_ca`` has signed, if that is given.
+    the port is shared by SO_REUSEPORT (socket(7)), and so is the residence log. ``engine``, of
+    `loadgen.net.backends.ENGINES`, gives answers that are sent at once, over no TLS. With a
+    certificate ``tls_cert``, whose key is in ``tls_key`` or in the same file, TLS is spoken;
+    clients then need a certificate that ``tls_client_ca`` has signed, if that is given.
     """
 
     host: str = "127.0.0.1"
