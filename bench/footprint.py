@@ -26,11 +26,11 @@ from bench.yardstick import (
     two_cores,
 )
 from loadgen.engine.conversation import Conversation
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
 from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.driver import PythonDriver
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends, descriptors
 from loadgen.net.address import resolve

@@ -14,12 +14,11 @@ from typing import Any
 
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.datagrams import DatagramChannel
-from loadgen.engine.driver import BUFFER_BYTES
+from loadgen.engine.driver import BUFFER_BYTES, PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group, new_stream
 from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.driver import PythonDriver
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
