@@ -11,6 +11,7 @@ from loadgen.signals import asking_to_end
 MEASUREMENTS: Final = {
     "limit": "bench.limit",
     "turn": "bench.turn",
+    "server": "bench.server",
     "footprint": "bench.footprint",
     "tls": "bench.tls",
     "monitor": "bench.monitor",
