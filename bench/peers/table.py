@@ -5,9 +5,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from bench.locust_compare import formatted, spread
 from bench.peers.peer import Need, Peer
 from bench.peers.rounds import STAMPED, THE_PEER, USER_SPACE, Compared, Taken
+from bench.tables import formatted, spread
 
 _RATES: Final = (
     *("peer", "connections", "messages/s", "loadgen", "ratio"),
