@@ -1,8 +1,12 @@
 """Ways to run loadgen that are measured beside each other: which engine, how arrivals are told."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
+
+from bench.yardstick import ROOT
 
 STAMPED: Final = "stamped"
 SAMPLED: Final = "1 in 10"
@@ -40,16 +44,38 @@ def engine_options(engine: str) -> tuple[str, ...]:
     return () if engine == AUTO else ("--engine", engine)
 
 
-def ways(chosen: str, arrivals: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the options of loadgen by the name of the way: each engine with each of ``arrivals``.
+@dataclass(frozen=True)
+class Way:
+    """A loadgen with one engine that tells arrivals in one way; ``checkout`` is where it is."""
 
-    The name says the engine where loadgen does not choose it.
+    engine: str
+    arrivals: str
+    checkout: Path = ROOT
+
+    @property
+    def is_before(self) -> bool:
+        """Whether it is another loadgen than this one."""
+        return self.checkout != ROOT
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        engine = "before" if self.is_before else self.engine
+        return self.arrivals if engine == AUTO else f"{engine}, {self.arrivals}"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What loadgen is told."""
+        return *engine_options(self.engine), *ARRIVALS[self.arrivals]
+
+
+def ways(chosen: str, arrivals: Iterable[str], before: Path | None = None) -> list[Way]:
+    """Return each of ``arrivals`` with each engine of ``chosen``, a value of ``--engine``.
+
+    Those that tell arrivals alike are neighbours; the last of them is the loadgen ``before``, which
+    chooses its engine itself.
     """
-    return {
-        arrival if engine == AUTO else f"{engine}, {arrival}": (
-            *engine_options(engine),
-            *ARRIVALS[arrival],
-        )
-        for engine in engines(chosen)
-        for arrival in arrivals
-    }
+    sides = [Way(engine, "") for engine in engines(chosen)]
+    if before is not None:
+        sides.append(Way(AUTO, "", before.resolve()))
+    return [replace(side, arrivals=each) for each in arrivals for side in sides]
