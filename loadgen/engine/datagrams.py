@@ -26,7 +26,7 @@ from loadgen.engine.channel import Host, Records, record_rejections
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.matching import DatagramTally, InOrder, Matching, Numbered, Sent
 from loadgen.engine.rows import INDEX_MASK, RecordReplies
-from loadgen.net.clock import Clock
+from loadgen.net.clock import Clock, middle_ns
 from loadgen.net.dialer import Dialer
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
 from loadgen.net.protocols import Decoder, FramingError
@@ -248,21 +248,24 @@ class DatagramChannel:
         """Send the next message. Raises ConnectionFailed."""
         message = self._only or self._unsent or self._next()
         datagram = self.matching.datagram(message) if self.is_numbered else message
-        self.submitted_ns = now_ns = self._clock()
+        began_ns, broken = self._clock(), None
         try:
             size = self._push(datagram)
         except OSError as error:
-            if error.errno in _FULL:
-                self._refuse(message)
-                return
-            size, phase = 0, Phase.SEND
-            if error.errno == errno.ECONNREFUSED:  # of an earlier datagram, and now cleared
+            size, broken = 0, error
+        self.submitted_ns = sent_ns = middle_ns(began_ns, self._clock())
+        if broken is None:
+            self._note_sent(size, (intended_ns, sent_ns, message))
+        elif broken.errno in _FULL:
+            self._refuse(message)
+        else:
+            phase = Phase.SEND
+            if broken.errno == errno.ECONNREFUSED:  # of an earlier datagram, and now cleared
                 phase = Phase.RECEIVE
                 with suppress(OSError):
                     size = self._push(datagram)
-            self._note_sent(size, (intended_ns, now_ns, message))
-            raise ConnectionFailed.of(phase, error) from error
-        self._note_sent(size, (intended_ns, now_ns, message))
+            self._note_sent(size, (intended_ns, sent_ns, message))
+            raise ConnectionFailed.of(phase, broken) from broken
 
     def _next(self) -> bytes:
         payloads, position = self._conversation.payloads, self._position
