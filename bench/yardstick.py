@@ -35,16 +35,23 @@ class UnavailableError(Exception):
 
 
 @contextmanager
-def built(source: Path = SOURCE) -> Iterator[Path]:
-    """Yield the path of ``source``, compiled. Raises UnavailableError without a C compiler."""
+def built(
+    source: Path = SOURCE, *others: Path, flags: Sequence[str] = (), name: str = ""
+) -> Iterator[Path]:
+    """Yield the path of what the sources are compiled to: ``name``, or that of the first.
+
+    Raises UnavailableError without a C compiler.
+    """
     compiler = shutil.which("cc")
     if compiler is None:
         raise UnavailableError(
             "there is no C compiler `cc` on this machine (Debian: apt-get install gcc)"
         )
     with tempfile.TemporaryDirectory(prefix="loadgen-bench-") as directory:
-        program = Path(directory) / source.stem
-        subprocess.run([compiler, "-O2", "-Wall", "-o", program, source], check=True)
+        program = Path(directory) / (name or source.stem)
+        subprocess.run(
+            [compiler, "-O2", "-Wall", *flags, "-o", program, source, *others], check=True
+        )
         yield program
 
 
