@@ -202,7 +202,7 @@ class TestTable:
         rounds = [one_round(100, 80, 120), one_round(200, 100, 300), one_round(100, 90, 130)]
         found = Compared(peer_named("tool"), 100, rounds, alone=one_round(1, 1, 1))
         assert (
-            "| tool | 100 | 100 | 90 | 0.80 (0.50 to 0.90) "
+            "| tool | 100 | auto | 100 | 90 | 0.80 (0.50 to 0.90) "
             "| 130 | 1.30 (1.20 to 1.50) | behind when stamped |"
         ) in tables([found], is_markdown=True)
 
@@ -222,8 +222,9 @@ class TestTable:
     def test_has_memory_for_each_connection_beyond_that_of_one(self) -> None:
         rounds = [one_round(1, 1, 1, peak_bytes=10 * MIB + 200 * 1024)]
         found = Compared(peer_named("tool"), 101, rounds, alone=one_round(1, 1, 1))
-        assert "| tool | 101 | 1.0 + 9.0 | 1.0 + 9.0 | 1.0 + 9.0 | 10.2 | 10.0 | 2.0 | 0.0 |" in (
-            tables([found], is_markdown=True)
+        assert (
+            "| tool | 101 | auto | 1.0 + 9.0 | 1.0 + 9.0 | 1.0 + 9.0 | 10.2 | 10.0 | 2.0 | 0.0 |"
+            in (tables([found], is_markdown=True))
         )
 
     def test_of_few_connections_says_nothing_of_each(self) -> None:
