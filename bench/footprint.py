@@ -77,7 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for what, unit, digits, aim, values in _figures(program, engine, chosen):
                     print(f"engine {engine}: {what}: {spread(values, digits)} {unit}", flush=True)
                     rows.append((what, engine, f"{spread(values, digits)} {unit}"))
-                    judgements.append(at_most(f"engine {engine}: {what}", aim, values, unit))
+                    judgements.append(
+                        at_most(f"engine {engine}: {what}", aim, values, unit, digits)
+                    )
     except UnavailableError as reason:
         print(f"bench.footprint: {reason}", file=sys.stderr)
         return 1
@@ -99,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rounds", type=int, default=ROUNDS, metavar="N", help=f"of each ({ROUNDS})"
     )
+    parser.add_argument(
+        *("--duration",), type=float, default=3.0, metavar="SECONDS", help="of being idle (3)"
+    )
     parser.add_argument("--markdown", action="store_true", help="tables for bench/README.md")
     return parser
 
@@ -107,7 +112,7 @@ def _figures(program: Path, engine: str, chosen: argparse.Namespace) -> Iterator
     rounds, many = range(chosen.rounds), chosen.connections
     start_up_s = [_start_up_s(engine) for _ in rounds]
     yield Figure("start-up to first connect", "s", 3, 0.35, start_up_s)
-    idle_shares = [_idle_share(engine) for _ in rounds]
+    idle_shares = [_idle_share(engine, chosen.duration) for _ in rounds]
     what = f"CPU with nothing to do, {IDLE_CONNECTIONS} connections"
     yield Figure(what, "of a core", 3, 0.05, idle_shares)
     opening_s = [_opening_s(program, engine, many) for _ in rounds]
@@ -137,11 +142,11 @@ def _start_up_s(engine: str) -> float:
     return elapsed_s
 
 
-def _idle_share(engine: str) -> float:
+def _idle_share(engine: str, duration_s: float) -> float:
     """Return the share of a core that connections cost while no reply comes."""
     with EmbeddedServer(("--delay", "1h")) as target:
         port = int(target.address.rpartition(":")[2])
-        shape = Shape(IDLE_CONNECTIONS, duration_s=3.0)
+        shape = Shape(IDLE_CONNECTIONS, duration_s=duration_s)
         record = loadgen(port, None, shape, engine_options(engine))
     return record.actual.cpu_s / record.actual.duration_s
 

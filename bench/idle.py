@@ -38,8 +38,8 @@ sys.exit(import_module(sys.argv[2]).main(sys.argv[3:]))
 @contextmanager
 def built_idle() -> Iterator[Path]:
     """Yield the directory of the module, compiled. Raises UnavailableError where it cannot be."""
-    flags = ("-fPIC", "-shared", f"-I{sysconfig.get_path('include')}")
-    flags += ("-include", str(_IDLE.with_suffix(".h")))
+    stub = ("-include", str(_IDLE.with_suffix(".h")))
+    flags = ("-fPIC", "-shared", f"-I{sysconfig.get_path('include')}", *stub)
     with built(_IDLE, *sorted(_SOURCES.glob("_native*.c")), flags=flags, name=_NAME) as path:
         yield path.parent
 

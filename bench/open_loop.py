@@ -145,7 +145,7 @@ def judged(found: Mapping[Way, Sequence[Found]]) -> list[Judgement]:
             kept = [one.kept for one in each]
             judgements.append(at_least(f"{way.name}: of the rate", KEPT_AIM, kept))
             lags_us = [one.lag_p50_us for one in each]
-            judgements.append(at_most(f"{way.name}: lag p50", LAG_AIM_US, lags_us, "us"))
+            judgements.append(at_most(f"{way.name}: lag p50", LAG_AIM_US, lags_us, "us", 1))
     return judgements
 
 

@@ -20,10 +20,12 @@ def at_least(what: str, aim: float, values: Sequence[float]) -> Judgement:
     return Judgement(text, spread(values), statistics.median(values) >= aim)
 
 
-def at_most(what: str, aim: float, values: Sequence[float], unit: str = "") -> Judgement:
+def at_most(
+    what: str, aim: float, values: Sequence[float], unit: str, digits: int = 2
+) -> Judgement:
     """Judge whether the median of ``values`` stays within ``aim``."""
-    text = f"{what}: at most {aim:g} {unit}".rstrip()
-    return Judgement(text, spread(values), statistics.median(values) <= aim)
+    text = f"{what}: at most {aim:g} {unit}"
+    return Judgement(text, spread(values, digits), statistics.median(values) <= aim)
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:

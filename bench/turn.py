@@ -187,7 +187,7 @@ def _measure(compared: Sequence[str], forms: Sequence[str], chosen: argparse.Nam
     columns = ("a message without the kernel", "reply", "ns")
     print("\n".join(formatted(columns, rows, chosen.markdown)))
     judgements = [
-        at_most("native, a reply of a known length", AIM_NS, ns, "ns")
+        at_most("native, a reply of a known length", AIM_NS, ns, "ns", 0)
         for side, ns in zip(sides, found, strict=True)
         if (side.name, side.form) == (NATIVE, "fixed")
     ]
