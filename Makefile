@@ -54,10 +54,11 @@ bench-once: .venv/done ## Run every benchmark once, time nothing, and test the b
 	$(BIN)/python -m pytest bench/tests
 
 bench-limits: .venv/done ## Compare with the limits of this machine (ten minutes)
-	$(BIN)/python -m bench.limit
-	$(BIN)/python -m bench.turn
-	$(BIN)/python -m bench.footprint
-	$(BIN)/python -m bench.fidelity
+	-$(BIN)/python -m bench.limit # fails where an aim is missed, and so do the others
+	-$(BIN)/python -m bench open_loop
+	-$(BIN)/python -m bench.turn
+	-$(BIN)/python -m bench.footprint
+	-$(BIN)/python -m bench.fidelity
 
 soak: .venv/done ## Does a run grow, or lose count? One minute of it; MINUTES=30 for more
 	$(BIN)/python -m bench soak --duration $(MINUTES)m
