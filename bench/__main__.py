@@ -10,8 +10,10 @@ from loadgen.signals import asking_to_end
 
 MEASUREMENTS: Final = {
     "limit": "bench.limit",
+    "open_loop": "bench.open_loop",
     "turn": "bench.turn",
     "sends": "bench.sends",
+    "server": "bench.server",
     "footprint": "bench.footprint",
     "tls": "bench.tls",
     "monitor": "bench.monitor",

@@ -51,6 +51,17 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             place=EVERYWHERE,
         ),
     ] = "auto"
+    engine: Annotated[
+        Text,
+        CONNECTIONS,
+        Option(
+            "--engine",
+            one_of("NAME", *backends.ENGINES),
+            "what exchanges the messages, compiled code or Python",
+            default_note="native where there is one",
+            place=EVERYWHERE,
+        ),
+    ] = "auto"
     connect_rate_per_s: Annotated[
         float | None,
         CONNECTIONS,
