@@ -8,7 +8,7 @@ from loadgen.engine.conversation import ONE_BY_ONE, Conversation
 from loadgen.net.protocols.base import BaseDecoder, BaseFraming, Decoder
 from loadgen.plan.payloads import PayloadQueue
 
-PONG: Final = b"P" * 4_000_000
+PONG: Final = b"P" * 200_000
 """More than a socket accepts at once."""
 
 
