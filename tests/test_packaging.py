@@ -110,7 +110,7 @@ def test_make_builds_the_modules_anew_and_leaves_none_where_the_compiler_has_gon
 
 
 def check_works_in_python_alone(python: Path, cwd: Path, variables: dict[str, str]) -> None:
-    """Check that the loadgen of ``python`` carries out a run, and says why it is slow."""
+    """Check that the loadgen of ``python`` carries out a run in Python, and says why."""
     record = record_of_run(python, cwd, variables)
     assert record["engine"] == "python"
     assert "not compiled" in record["why_python"]
