@@ -21,6 +21,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 spec = spec_from_file_location(*sys.argv[1:])
 spec.loader.exec_module(module_from_spec(spec))
 """
+MAKE: Final = ("make", ".venv/done")
 LOAD: Final = ("-m", "loadgen", "--conns", "5", "--messages", "20")
 
 
@@ -85,25 +86,37 @@ def test_a_wheel_that_was_built_without_a_compiler_works(
     check_works_in_python_alone(Path(sys.executable), installed(wheel), variables)
 
 
-def test_make_builds_the_modules_anew_and_leaves_none_where_the_compiler_has_gone(
-    tmp_path: Path,
-) -> None:
-    native_build.compiler()
+@pytest.fixture
+def prepared(tmp_path: Path) -> tuple[Tree, Path]:
+    """A tree, and the Python of its environment, in which `make` has installed what is locked."""
     distributions.skip_without_builders()
     tree = Tree(tmp_path / "tree")
     python = distributions.new_environment(tree.root / ".venv")
     (tree.root / ".venv" / "locked").touch()
-    make = ["make", ".venv/done"]
-    run(make, tree.root, plain_environment())
+    return tree, python
+
+
+def test_make_builds_the_modules_and_builds_them_anew_after_a_change(
+    prepared: tuple[Tree, Path], tmp_path: Path
+) -> None:
+    native_build.compiler()
+    tree, python = prepared
+    run(MAKE, tree.root, plain_environment())
     said = run([python, "-c", IMPORTING], tmp_path, plain_environment())
     assert Path(said.strip()).is_relative_to(tree.root)
     assert record_of_run(python, tmp_path, plain_environment())["engine"] == "native"
-    assert "is up to date" in run(make, tree.root, plain_environment())
+    assert "is up to date" in run(MAKE, tree.root, plain_environment())
+    os.utime(tree.root / "loadgen" / "net" / "native.h")
+    assert "pip install" in run([*MAKE, "--dry-run"], tree.root, plain_environment())
 
+
+def test_make_without_a_compiler_says_so_and_leaves_no_module_of_a_former_build(
+    prepared: tuple[Tree, Path], tmp_path: Path
+) -> None:
+    tree, python = prepared
+    (tree.root / "loadgen" / "engine" / "_native.abi3.so").touch()
     variables = distributions.without_compiler(tmp_path / "bin")
-    changed = tree.root / "loadgen" / "engine" / "_native.c"
-    os.utime(changed)
-    said = run(make, tree.root, variables)
+    said = run(MAKE, tree.root, variables)
     assert [line for line in said.splitlines() if "not built" in line], said
     assert list(tree.root.rglob("*.so")) == []
     check_works_in_python_alone(python, tmp_path, variables)
