@@ -10,6 +10,7 @@ would take all the time of a core: its own limit, whatever the client or the mac
 """
 
 import argparse
+import math
 import statistics
 import subprocess
 import sys
@@ -131,7 +132,7 @@ def _measure(program: Path, peers: Sequence[Peer], shape: Shape, rounds: int) ->
         ]
         share = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         rate, cpu_us = map(statistics.median, zip(*each, strict=True))
-        limit_per_s = 1e6 / cpu_us
+        limit_per_s = 1e6 / cpu_us if cpu_us else math.inf  # it counts in ticks of 10 ms
         print(
             f"{name:8} {rate:12,.0f}   {share:19}   {cpu_us:12.2f}   {limit_per_s:26,.0f}",
             flush=True,
