@@ -291,6 +291,4 @@ def _native_batch(conversation: Conversation, unstamped_after: int) -> NativeBat
         reply_bytes, check = native.UNKNOWN, native.EQUAL
         if isinstance(framing, Delimiter) and messages == 1:
             check, reply, most_bytes = native.DELIMITED, framing.mark, framing.max_reply_bytes
-    return NativeBatch(
-        *(data, reply_bytes, messages, check, reply, 0, most_bytes, unstamped_after)
-    )
+    return NativeBatch(*(data, reply_bytes, messages, check, reply, 0, most_bytes, unstamped_after))
