@@ -13,10 +13,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.pairs import CONNECTIONS, PairedEngine
 from bench.timers import each_of, in_rounds
 from bench.ways import NATIVE
-from loadgen import Histogram, Plan, SizePayload
+from loadgen import Histogram, LocalLimitError, Plan, SizePayload
 from loadgen.cli import run_options
-from loadgen.engine import native
-from loadgen.engine.native_selector import BACKENDS
+from loadgen.engine.choice import resolve
 from loadgen.engine.recorder import ROWS, Recorder
 from loadgen.net import backends, protocols
 from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
@@ -63,8 +62,10 @@ def test_turn(benchmark: BenchmarkFixture, backend: str) -> None:
 @each_of(CONNECTIONS, "a message in the engine, over a socketpair")
 @pytest.mark.parametrize("backend", backends.available())
 def test_native_turn(benchmark: BenchmarkFixture, backend: str) -> None:
-    if not native.available() or backend not in BACKENDS:
-        pytest.skip(native.reason() or f"there is no native code for {backend}")
+    try:
+        resolve(NATIVE, backend)
+    except LocalLimitError as limit:
+        pytest.skip(str(limit))
     take_turns(benchmark, PairedEngine(backend, NATIVE))
 
 
