@@ -108,6 +108,8 @@ class NativeDriver(PythonDriver):
                 ready = [(key, events & key.events)] if key and events & key.events else []
                 replied += super().receive(ready)
                 continue
+            if not self._slots.has(slot, descriptor):
+                continue  # closed meanwhile, by what became of another one
             channel = cast(SlotChannel, connections[slot].messages)
             read = view[offset : offset + max(size, 0)]
             try:

@@ -80,6 +80,10 @@ class Slots:
             self._by_descriptor[self.of[at]] = -1
             self.of[at] = native.NO_DESCRIPTOR
 
+    def has(self, index: int, descriptor: int) -> bool:
+        """Return whether the native half serves a connection through that descriptor."""
+        return self.of[index * native.COLUMNS + native.DESCRIPTOR] == descriptor
+
     def number_of(self, batch: NativeBatch, framing: Framing) -> int:
         """Return the number of ``batch``, whose replies are framed so; equal ones share it.
 

@@ -17,7 +17,7 @@ from stepped_engine import Wire, conversation
 
 from loadgen.engine import fast_path
 from loadgen.engine.load_models import OpenLoop
-from loadgen.engine.recorder import arrivals
+from loadgen.engine.row_arrays import arrivals
 from loadgen.engine.rows import SENT_NS, STAMP_NS
 from loadgen.engine.stream import StreamChannel
 from loadgen.net import timestamps
@@ -84,9 +84,10 @@ def test_under_a_schedule(payloads: tuple[bytes, ...], tick_ns: int, sent_after_
 def test_of_a_datagram(tick_ns: int, sent_after_ns: int, is_open: bool) -> None:
     clock = Ticking(tick_ns)
     sends: list[tuple[int, int, int]] = []
-    model = OpenLoop(range(1, 4), clock, sends.append) if is_open else None
+    model = OpenLoop(range(1, 4), clock) if is_open else None
     with closing(UdpPeer()) as peer:
         loop = Loop(peer, model, clock, messages=3)
+        loop.recorder.record_send = sends.append
         loop.start()
         loop.settle()
         sent_ns = [row[SENT_NS] for row in loop.recorder.rows]
