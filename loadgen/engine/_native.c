@@ -34,6 +34,8 @@
 #if defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) \
     || defined(__DragonFly__)
 #define HAS_KQUEUE
+#endif
+#ifdef HAS_KQUEUE
 #include <sys/event.h>
 #endif
 
