@@ -30,7 +30,7 @@ from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
 from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import BoundedSelector
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends, descriptors
 from loadgen.net.address import resolve
@@ -120,7 +120,7 @@ def _bytes_per_connection(port: int, measure: Callable[[], int]) -> float:
     dialer = SocketDialer(endpoint, SocketOptions(stamp_every=1), socket.socket)
     gc.collect()
     before = measure()
-    selector = BoundedSelector(backends.open_selector("auto"), monotonic_ns)
+    selector = PythonDriver(backends.open_selector("auto"), monotonic_ns)
     recorder = Recorder(MANY, WallClock(monotonic_ns, wall_ns))
     group = Group(dialer, ClosedLoop())
     engine = Engine(selector, [group], recorder, monotonic_ns, ConnectionPolicy())

@@ -14,11 +14,12 @@ from typing import Any
 
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.datagrams import DatagramChannel
-from loadgen.engine.engine import BUFFER_BYTES, Engine
+from loadgen.engine.driver import BUFFER_BYTES
+from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group, new_stream
 from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import BoundedSelector
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _loadgen_turn(framing: Framing, reply: bytes) -> Callable[[], None]:
     dialer: Any = IdleDialer(reply)
     ready: Any = EverReady()
-    selector = BoundedSelector(ready, monotonic_ns)
+    selector = PythonDriver(ready, monotonic_ns)
     is_datagram = isinstance(framing, Datagram)
     new_channel = partial(DatagramChannel, numbered=False) if is_datagram else new_stream
     group = Group(dialer, ClosedLoop(), new_channel=new_channel)

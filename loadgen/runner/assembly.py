@@ -5,6 +5,7 @@ import functools
 from collections.abc import Iterator
 from typing import Final
 
+from loadgen.engine.choice import Choice
 from loadgen.engine.datagrams import DatagramChannel
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group, NewChannel, new_stream
@@ -37,7 +38,7 @@ _UNIX_CONNECT_RATE_PER_S: Final = 10_000
 
 def assemble(
     plan: Plan,
-    backend: str,
+    choice: Choice,
     dialer: EndpointDialer,
     recorder: Recorder,
     clock: Clock,
@@ -47,7 +48,9 @@ def assemble(
 
     model: the load model; that of the plan unless it is given.
     """
-    selector = BoundedSelector(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
+    selector = BoundedSelector(
+        backends.open_selector(choice.backend), clock, plan.pacing, recorder.pauses
+    )
     group = Group(
         dialer, model or _model_of(plan, recorder, clock), new_channel=_new_channel(plan, dialer)
     )
@@ -83,7 +86,7 @@ def _model_of(plan: Plan, recorder: Recorder, clock: Clock) -> LoadModel:
         begin_ns = seconds_to_ns(plan.warmup_s)
         warm_up = WarmUp(begin_ns, arrivals.until(begin_ns)) if begin_ns else None
         end_ns = begin_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else None
-        return OpenLoop(arrivals.until(end_ns), clock, recorder.record_send, warm_up)
+        return OpenLoop(arrivals.until(end_ns), clock, warm_up)
     if plan.think is not None:
         draws = ThinkTime.parse(plan.think).draws(plan.seed)
         return Thinking(lambda _: next(draws), clock)
