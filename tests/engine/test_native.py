@@ -16,11 +16,16 @@ from command import ROOT
 from native_slots import (
     DELIMITED,
     EQUAL,
+    FAILED,
     LEAST_ROOM,
+    MOST_EVENTS,
     NEVER,
     NO_BATCH,
     NOT_TRIED,
+    OTHER,
     READ,
+    SENT,
+    SIZE_ONLY,
     SLOT,
     UNKNOWN,
     WRITE,
@@ -33,7 +38,9 @@ from native_slots import (
     reset,
 )
 
+from loadgen.engine import native as tables
 from loadgen.net import timestamps
+from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import monotonic_ns, wall_ns
 
 __all__ = ["ends"]
@@ -50,10 +57,18 @@ def arrived(sock: socket.socket) -> int:
     return event(sock.fileno())
 
 
-def test_the_columns_stand_in_the_same_order_in_the_c_file() -> None:
+def test_the_tables_are_the_same_in_c_and_in_python() -> None:
     text = (ROOT / "loadgen" / "engine" / "_native.c").read_text(encoding="utf-8")
-    [names] = re.findall(r"enum \{[^}]*?\b(AWAITED_BYTES,[^}]*?),\s*COLUMNS\s*\}", text)
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    [names] = re.findall(r"enum \{\s*(AWAITED_BYTES,[^}]*?),\s*COLUMNS\s*\}", text)
     assert [name.strip().lower() for name in names.split(",")] == list(SLOT)
+    assert [getattr(tables, name.upper()) for name in SLOT] == list(range(tables.COLUMNS))
+    constants = {"UNKNOWN": UNKNOWN, "NOT_TRIED": NOT_TRIED}
+    constants |= {"SIZE_ONLY": SIZE_ONLY, "EQUAL": EQUAL, "DELIMITED": DELIMITED}
+    constants |= {"OTHER_COLUMNS": OTHER, "DUE_COLUMNS": SENT, "FAILED_COLUMNS": FAILED}
+    assert {name: getattr(tables, name) for name in constants} == constants
+    assert tables.NativeBatch._fields == Batch._fields
+    assert TURN_EVENTS == MOST_EVENTS
 
 
 # ---- steady receives ----------------------------------------------------------------------
@@ -313,6 +328,8 @@ def test_a_reply_is_checked(ends: Ends, batch: Batch, text: bytes, is_whole: boo
     assert [table.text_of(other) for other in received.others] == ([] if is_whole else [text])
     kind = batch.kind if batch.reply_bytes == UNKNOWN else 0
     assert [row.origin for row in received.replies] == ([9 | kind] if is_whole else [])
+    counted = len(text) if is_whole and batch.reply_bytes == UNKNOWN else 0
+    assert table.get(0, "received_bytes") == [counted]
 
 
 def test_a_slot_that_has_read_half_a_reply_is_not_checked(ends: Ends) -> None:

@@ -294,7 +294,8 @@ BATCHES: Final = st.builds(
 ANY_COLUMNS: Final = dict.fromkeys(SLOT, WITHIN_64_BITS) | {
     "awaited_bytes": AWAITED,
     "batch": st.one_of(st.integers(0, 2), WITHIN_64_BITS),
-    "batches_granted": SMALL,  # it counts up without a limit, which no run reaches
+    "batches_granted": SMALL,  # these count up without a limit, which no run reaches
+    "received_bytes": SMALL,
     "batches_left": st.integers(0, 2),
     "unscheduled": st.integers(0, 2),
     "descriptor": st.sampled_from([-1, 5000, 2**31, 2**32, HUGE - 1]),  # no other's socket

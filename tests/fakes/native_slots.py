@@ -31,6 +31,7 @@ SLOT: Final = (
     "batches_granted",
     "unscheduled",
     "read_at_ns",
+    "received_bytes",
     "is_unchecked",
 )
 NO_BATCH: Final = -1
