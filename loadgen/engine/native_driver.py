@@ -166,7 +166,7 @@ class NativeDriver(PythonDriver):
         if len(slots) < len(chosen):
             super()._transmit([each for each in chosen if not isinstance(each, SlotChannel)])
 
-    def _send(self, who: array[int], count: int) -> None:
+    def _send(self, who: "array[int]", count: int) -> None:
         failed = self._native.send(self._slots.table, who, count, self._failed)
         if failed:
             for channel, result in self._failures(failed):

@@ -399,7 +399,7 @@ def _columns(numbers: list[int], columns: int) -> Integers:
     return np.ascontiguousarray(rows.T)
 
 
-def _filled(numbers: array[int], rows: int, columns: int) -> Integers:
+def _filled(numbers: "array[int]", rows: int, columns: int) -> Integers:
     """Return the first ``rows`` of an array as a copy, of columns."""
     filled = np.frombuffer(numbers, np.int64, rows * columns).reshape(-1, columns)
     return np.array(filled.T, order="C")
