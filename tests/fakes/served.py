@@ -6,11 +6,11 @@ from typing import Any, Self
 
 from stepped_engine import DEADLINE_S
 
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rows import Row
-from loadgen.engine.driver import PythonDriver
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import Clock, monotonic_ns

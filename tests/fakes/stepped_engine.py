@@ -12,13 +12,13 @@ from typing import Any, Final, Self
 from loadgen.engine.channel import Channel, MessageChannel
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import ONE_BY_ONE, Conversation, GreetingStep, Window
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
 from loadgen.engine.lifecycle import State
 from loadgen.engine.load_models import ClosedLoop, LoadModel, OpenLoop
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rows import PartsRow, RecordParts, RecordReplies, Row
-from loadgen.engine.driver import PythonDriver
 from loadgen.engine.stream import StreamChannel
 from loadgen.engine.tallies import TimesTally
 from loadgen.engine.timeouts import ConnectionPolicy

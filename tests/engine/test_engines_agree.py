@@ -1,0 +1,78 @@
+"""The native engine and the one in Python do the same, whatever the server does."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import pytest
+from both_engines import TALKS, Action, Setup, World
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from loadgen.engine import native
+
+pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason() or "it is there")
+
+BACKENDS: Final = [
+    name for name in ("epoll", "poll", "select") if hasattr(native.functions(), f"wait_{name}")
+]
+
+SETUPS: Final = st.builds(
+    Setup,
+    talk=st.sampled_from(sorted(TALKS)),
+    connections=st.integers(1, 4),
+    pipeline=st.integers(1, 3),
+    at_once=st.integers(1, 3),
+    messages=st.sampled_from([None, None, None, 1, 4, 7]),
+    groups=st.integers(1, 2),
+    scheduled=st.booleans(),
+    stamp_every=st.integers(0, 3),
+    send_buffer_bytes=st.sampled_from([0, 4096]),
+    backend=st.sampled_from(BACKENDS),
+).map(lambda setup: setup._replace(at_once=setup.pipeline))
+
+WHERE: Final = st.integers(0, 3)
+ANSWERS: Final = st.builds(
+    Action,
+    st.just("answer"),
+    where=WHERE,
+    much=st.integers(1, 4),
+    part=st.sampled_from([4, 4, 4, 1, 2, 3]),
+    which=st.sampled_from([1, 1, 1, 0, 2, 3, 4]),
+)
+DUE: Final = st.builds(Action, st.just("due"), much=st.integers(1, 9))
+RARE: Final = st.builds(
+    Action,
+    st.sampled_from(
+        ["hear", "say more", "end", "leave", "reset", "drain", "drain one", "cut", "nothing"]
+    ),
+    where=WHERE,
+    much=st.integers(1, 40),
+    part=st.integers(1, 4),
+)
+ACTIONS: Final = st.one_of(ANSWERS, ANSWERS, ANSWERS, DUE, RARE)
+STEPS: Final = st.lists(st.lists(ACTIONS, min_size=1, max_size=5), max_size=16)
+
+
+def run_through(setup: Setup, steps: Sequence[Sequence[Action]]) -> None:
+    """Do the same in both worlds, and compare them after every step."""
+    with World("native", setup) as ours, World("python", setup) as theirs:
+        assert ours.shown() == theirs.shown()
+        for step in steps:
+            for world in (ours, theirs):
+                for action in step:
+                    world.act(action)
+                    if setup.scheduled:  # which connection is free first decides what it gets
+                        world.settle()
+                world.settle()
+                world.check_times()
+                world.check_sums()
+            assert ours.shown() == theirs.shown()
+    for world in (ours, theirs):
+        world.check_sums()
+    assert ours.shown() == theirs.shown()
+
+
+@given(SETUPS, STEPS)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+def test_both_engines_do_the_same(setup: Setup, steps: list[list[Action]]) -> None:
+    run_through(setup, steps)
