@@ -5,11 +5,11 @@ import socket
 from typing import Self
 
 from loadgen.engine.conversation import Conversation
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
 from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.driver import PythonDriver
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns

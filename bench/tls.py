@@ -26,11 +26,11 @@ import numpy as np
 from bench.yardstick import Cost, Shape, UnavailableError, cost_of, heading, loadgen, two_cores
 from loadgen.analysis.usage import usage_of
 from loadgen.engine.conversation import Conversation
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
 from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.driver import PythonDriver
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.errors import LoadgenError
 from loadgen.net import backends, descriptors

@@ -7,6 +7,7 @@ from loadgen.engine.channel import Host, MessageChannel
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.layered import LayeredChannel, LayeredStampedChannel
 from loadgen.engine.load_models import LoadModel, LoadSchedule, Submit
+from loadgen.engine.slots import SlotChannel, Slots
 from loadgen.engine.stamped import StampedChannel
 from loadgen.engine.stream import StreamChannel
 from loadgen.net.clock import Clock
@@ -26,6 +27,20 @@ def new_stream(
         return plain(origin, conversation, clock, host)
     stamped = LayeredStampedChannel if dialer.is_layered else StampedChannel
     return stamped(origin, conversation, clock, host, stamp_every)
+
+
+def new_native_stream(
+    slots: Slots,
+    dialer: Dialer,
+    origin: int,
+    conversation: Conversation,
+    clock: Clock,
+    host: Host,
+) -> MessageChannel:
+    """Return the same, whose steady exchange is native where nothing is above the sockets."""
+    if dialer.is_layered:
+        return new_stream(dialer, origin, conversation, clock, host)
+    return SlotChannel(origin, conversation, clock, host, dialer.stamp_every, slots)
 
 
 class Group(NamedTuple):

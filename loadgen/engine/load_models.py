@@ -32,6 +32,7 @@ time, and still reads what has arrived."""
 COUNT_LIMIT: Final = 100_000
 """Messages that were not sent are counted one by one up to here: some 50 ms."""
 
+
 class Due(NamedTuple):
     """A message that is due, and the channel for it, which has been free since ``free_ns``."""
 
@@ -117,7 +118,10 @@ class Thinking(ClosedLoop):
         self._thinking: list[tuple[int, int, int, MessageChannel]] = []
         self._sequence = 0  # equal times keep their order; channels are never compared
 
-    follows_replies = False
+    @property
+    def follows_replies(self) -> bool:
+        """False: each waits before it sends."""
+        return False
 
     def admit(self, channel: MessageChannel) -> None:
         """Let ``channel`` send when the think time of its connection is over, or at once."""
@@ -172,7 +176,10 @@ class Thinking(ClosedLoop):
 class LoadSchedule(ABC):
     """Messages are sent when a schedule or a caller says so, not because a reply has arrived."""
 
-    follows_replies = False
+    @property
+    def follows_replies(self) -> bool:
+        """False."""
+        return False
 
     def begin(self, now_ns: int) -> None:  # noqa: B027 - there may be no times
         """Begin the schedule now."""
@@ -308,7 +315,8 @@ class OpenLoop(LoadSchedule):
 
     def _take_due(self, most: int) -> list[Due]:
         """Take so many messages that are due off the schedule, each with a free channel."""
-        free, now_ns, due = self._free, self._clock(), []
+        due: list[Due] = []
+        free, now_ns = self._free, self._clock()
         while free and self._intended_ns <= now_ns and len(due) < most:
             free_ns, channel = free.popleft()
             channel.is_queued = False

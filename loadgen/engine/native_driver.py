@@ -18,15 +18,14 @@ from typing import Any, Final, cast
 from loadgen.engine import native
 from loadgen.engine.channel import MessageChannel
 from loadgen.engine.driver import Load, PythonDriver
-from loadgen.engine.load_models import SENDS_AT_ONCE, Due
-from loadgen.engine.native_selector import NativeSelector
+from loadgen.engine.load_models import Due
+from loadgen.engine.native_selector import NativeSelector, open_native
 from loadgen.engine.pauses import Pauses
 from loadgen.engine.slots import SlotChannel, Slots
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import monotonic_ns
 from loadgen.net.failure import Cause, ConnectionFailed
 from loadgen.net.pacing import Ready
-from loadgen.net.transport import READ
 
 _AT_ONCE: Final = 16
 """Events between two looks at a schedule."""
@@ -40,14 +39,13 @@ class NativeDriver(PythonDriver):
     def __init__(
         self, backend: str, slots: Slots, pacing: str = "normal", pauses: Pauses | None = None
     ) -> None:
-        selector = NativeSelector(backend)
+        selector = open_native(backend)
         super().__init__(cast(Any, selector), monotonic_ns, pacing, pauses)
         self._slots = slots
         self._native = native.functions()
         self._replied = array("q", bytes(8 * TURN_EVENTS))
         self._others = array("q", bytes(8 * TURN_EVENTS * native.OTHER_COLUMNS))
         self._failed = array("q", bytes(8 * TURN_EVENTS * native.FAILED_COLUMNS))
-        self._due = array("q", bytes(8 * SENDS_AT_ONCE * native.DUE_COLUMNS))
         self._who, self._count = self._replied, 0  # the slots that are to send next
 
     def serve(self, load: Load) -> None:
@@ -107,26 +105,18 @@ class NativeDriver(PythonDriver):
             descriptor, events, slot, size, offset, stamp_ns, read_ns = others[at : at + width]
             if events:
                 key = self._selector.key_of(descriptor)
-                events &= key.events if key is not None else 0
-                if not events:
-                    continue
-                channel = key.data
-            else:
-                channel = connections[slot].messages
+                ready = [(key, events & key.events)] if key and events & key.events else []
+                replied += super().receive(ready)
+                continue
+            if not self._slots.has(slot, descriptor):
+                continue  # closed meanwhile, by what became of another one
+            channel = cast(SlotChannel, connections[slot].messages)
+            read = view[offset : offset + max(size, 0)]
             try:
-                if not events:
-                    may_transmit = channel.take_read(
-                        size, view[offset : offset + max(size, 0)], stamp_ns, read_ns
-                    )
-                elif events == READ:
-                    may_transmit = channel.receive(self._buffer)
-                else:
-                    may_transmit = channel.handle(self._buffer, events)
+                if channel.take_read(size, read, stamp_ns, read_ns):
+                    replied.append(channel)
             except ConnectionFailed as broken:
                 self._load.pool.fail(channel, broken)
-                continue
-            if may_transmit:
-                replied.append(channel)
 
     def _note_free(self, replied: list[MessageChannel]) -> None:
         """Tell the schedule which channels have become free; leave the others in ``replied``."""
@@ -194,7 +184,13 @@ class NativeDriver(PythonDriver):
 
     def submit(self, due: Sequence[Due]) -> None:
         """As `PythonDriver.submit`, in one call for all steady connections."""
-        by_slot = {each.channel.index: each for each in due}
+        steady = [each for each in due if isinstance(each.channel, SlotChannel)]
+        if steady:
+            self._submit(steady)
+        if len(steady) < len(due):
+            super().submit([each for each in due if not isinstance(each.channel, SlotChannel)])
+
+    def _submit(self, due: Sequence[Due]) -> None:
         table = array("q")
         for channel, intended_ns, free_ns in due:
             table.extend((channel.index, intended_ns, free_ns))
@@ -202,11 +198,13 @@ class NativeDriver(PythonDriver):
         bulk.sends_filled, failed = self._native.submit(
             *(self._slots.table, table, len(due), bulk.sends, bulk.sends_filled, self._failed)
         )
-        if failed:
-            for channel, result in self._failures(failed):
-                message = by_slot[channel.index]
-                if result == native.NOT_TRIED:
-                    super().submit((message,))
-                elif self._take_send(channel, result):
-                    times = (message.intended_ns, message.free_ns, channel.sent_ns)
-                    self._load.recorder.record_send(times)
+        if not failed:
+            return
+        by_index = {each.channel.index: each for each in due}
+        for channel, result in self._failures(failed):
+            message = by_index[channel.index]
+            if result == native.NOT_TRIED:
+                super().submit((message,))
+            elif self._take_send(channel, result):
+                times = (message.intended_ns, message.free_ns, channel.sent_ns)
+                self._load.recorder.record_send(times)

@@ -19,8 +19,7 @@ of this process (`loadgen.engine.pauses`): it is counted as delayed.
 Cost. A flush takes some 0.4 ms of the loop's time, once in 2048 replies; a connection costs 1.2 KB.
 """
 
-from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +27,7 @@ import numpy as np
 
 from loadgen.engine.handshakes import HandshakeTally
 from loadgen.engine.pauses import Booleans, Pauses
+from loadgen.engine.row_arrays import arrivals, columns, either, filled, unless
 from loadgen.engine.rows import (
     GROUP_MASK,
     GROUP_SHIFT,
@@ -66,9 +66,6 @@ _MOST_IN_A_TURN: Final = 512
 _COLUMNS: Final = 6  # of a row of replies, a `Row`
 _SEND_COLUMNS: Final = 3  # of a row of a scheduled send
 _PARTS_COLUMNS: Final = 5  # of a `PartsRow`
-
-# The offset between the clocks is known this well: a stamp that is off by less is plausible.
-_TOLERANCE_NS: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -177,15 +174,15 @@ class Recorder:
         if self._sends or bulk.sends_filled:
             self._flush_sends(self._take_sends())
         if self._parts:
-            self._flush_parts(_columns(self._parts, _PARTS_COLUMNS))
+            self._flush_parts(columns(self._parts, _PARTS_COLUMNS))
             self._parts.clear()
         polls = np.array(self._polls, np.int64).reshape(-1, 3).T
         if self._rows:
-            rows = _columns(self._rows, _COLUMNS)
+            rows = columns(self._rows, _COLUMNS)
             self._rows.clear()
             self._flush_rows(rows, polls[0], polls[2])
         if bulk.replies_filled:
-            rows = _filled(bulk.replies, bulk.replies_filled, _COLUMNS)
+            rows = filled(bulk.replies, bulk.replies_filled, _COLUMNS)
             bulk.replies_filled = 0
             self._flush_rows(rows, polls[1], polls[2])
         self._polls.clear()
@@ -193,10 +190,10 @@ class Recorder:
     def _take_sends(self) -> Integers:
         """Return the rows of sends, in the order in which they took place."""
         bulk = self.bulk
-        sends = _filled(bulk.sends, bulk.sends_filled, _SEND_COLUMNS)
+        sends = filled(bulk.sends, bulk.sends_filled, _SEND_COLUMNS)
         bulk.sends_filled = 0
         if self._sends:
-            others = _columns(self._sends, _SEND_COLUMNS)
+            others = columns(self._sends, _SEND_COLUMNS)
             self._sends.clear()
             sends = np.concatenate((sends, others), axis=1) if sends.size else others
             sends = sends[:, np.argsort(sends[-1], kind="stable")]
@@ -217,12 +214,12 @@ class Recorder:
         if self._wall_clock is None:
             self._record_uncertainty(rows, ends, polled_before_ns)
             arrived_ns, timed = read_ns, replies
-            delayed_response = _either(delayed, delayed_sends)
+            delayed_response = either(delayed, delayed_sends)
         else:
             arrived_ns, timed, delayed = self._stamped_arrivals(rows, self._wall_clock)
             delayed_response = delayed_sends
         scheduled = timed * is_scheduled
-        in_service, in_response = _unless(delayed, timed), _unless(delayed_response, scheduled)
+        in_service, in_response = unless(delayed, timed), unless(delayed_response, scheduled)
         batch = Replies(
             *(origins & INDEX_MASK, replies, intended_ns, sent_ns, arrived_ns, read_ns),
             *(in_service, in_response),
@@ -377,41 +374,3 @@ class Recorder:
         self.flush()
         self._connection_tally.make_room(connections)
         return self._connection_tally.summarise()
-
-
-def arrivals(times_ns: Iterable[Integers], offset_ns: int) -> tuple[Integers, Booleans]:
-    """Return when replies arrived, and of which that is known.
-
-    times_ns: when they were sent, their stamps, and when they were read.
-    offset_ns: how far stamps are ahead of the clock that the other times are read from. A stamp
-    that does not lie between sent and read is not a known time.
-    """
-    sent_ns, stamp_ns, read_ns = times_ns
-    arrived_ns = stamp_ns - offset_ns
-    early_ns, late_ns = sent_ns - arrived_ns, arrived_ns - read_ns
-    is_known = (stamp_ns > 0) & (np.maximum(early_ns, late_ns) <= _TOLERANCE_NS)
-    return np.clip(arrived_ns, sent_ns, read_ns), is_known
-
-
-def _columns(numbers: list[int], columns: int) -> Integers:
-    """Return rows of integers as an array of columns, each of which lies together in memory."""
-    rows = np.fromiter(numbers, np.int64, len(numbers)).reshape(-1, columns)
-    return np.ascontiguousarray(rows.T)
-
-
-def _filled(numbers: "array[int]", rows: int, columns: int) -> Integers:
-    """Return the first ``rows`` of an array as a copy, of columns."""
-    filled = np.frombuffer(numbers, np.int64, rows * columns).reshape(-1, columns)
-    return np.array(filled.T, order="C")
-
-
-def _unless(mask: Booleans | None, counts: Integers) -> Integers:
-    """Return ``counts``, and 0 where the mask is true; None is true nowhere."""
-    return counts if mask is None else np.where(mask, 0, counts)
-
-
-def _either(one: Booleans | None, other: Booleans | None) -> Booleans | None:
-    """Return where one of the two is true; None is true nowhere."""
-    if one is None or other is None:
-        return other if one is None else one
-    return np.logical_or(one, other)

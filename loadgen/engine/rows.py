@@ -20,8 +20,8 @@ ORIGIN, REPLIES, INTENDED_NS, SENT_NS, STAMP_NS, READ_NS = range(6)
 RecordReplies = Callable[[Row], None]
 
 SendRow = tuple[int, int, int]
-"""(intended_ns, free_ns, sent_ns) of a scheduled send: when it was due, when a connection had become
-free for it, and when it took place."""
+"""(intended_ns, free_ns, sent_ns) of a scheduled send: when it was due, when a connection had
+become free for it, and when it was sent."""
 
 PartsRow = tuple[int, int, int, int, int]
 """(sent_ns, first_stamp_ns, first_read_ns, stamp_ns, read_ns): one reply that was read in several

@@ -80,6 +80,10 @@ class Slots:
             self._by_descriptor[self.of[at]] = -1
             self.of[at] = native.NO_DESCRIPTOR
 
+    def has(self, index: int, descriptor: int) -> bool:
+        """Return whether the native half serves a connection through that descriptor."""
+        return self.of[index * native.COLUMNS + native.DESCRIPTOR] == descriptor
+
     def number_of(self, batch: NativeBatch, framing: Framing) -> int:
         """Return the number of ``batch``, whose replies are framed so; equal ones share it.
 
@@ -291,6 +295,4 @@ def _native_batch(conversation: Conversation, unstamped_after: int) -> NativeBat
         reply_bytes, check = native.UNKNOWN, native.EQUAL
         if isinstance(framing, Delimiter) and messages == 1:
             check, reply, most_bytes = native.DELIMITED, framing.mark, framing.max_reply_bytes
-    return NativeBatch(
-        *(data, reply_bytes, messages, check, reply, 0, most_bytes, unstamped_after)
-    )
+    return NativeBatch(*(data, reply_bytes, messages, check, reply, 0, most_bytes, unstamped_after))

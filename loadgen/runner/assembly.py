@@ -7,8 +7,9 @@ from typing import Final
 
 from loadgen.engine.choice import Choice
 from loadgen.engine.datagrams import DatagramChannel
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
-from loadgen.engine.group import Group, NewChannel, new_stream
+from loadgen.engine.group import Group, NewChannel, new_native_stream, new_stream
 from loadgen.engine.load_models import (
     ClosedLoop,
     LoadModel,
@@ -16,8 +17,9 @@ from loadgen.engine.load_models import (
     Thinking,
     WarmUp,
 )
+from loadgen.engine.native_driver import NativeDriver
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import BoundedSelector
+from loadgen.engine.slots import Slots
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.errors import LocalLimitError, UsageError
 from loadgen.net import backends, timestamps
@@ -48,19 +50,22 @@ def assemble(
 
     model: the load model; that of the plan unless it is given.
     """
-    selector = BoundedSelector(
-        backends.open_selector(choice.backend), clock, plan.pacing, recorder.pauses
-    )
-    group = Group(
-        dialer, model or _model_of(plan, recorder, clock), new_channel=_new_channel(plan, dialer)
-    )
-    return Engine(selector, [group], recorder, clock, _policy_of(plan, dialer.endpoint))
+    driver: PythonDriver
+    new_stream_channel = new_stream
+    if choice.engine == "native":
+        slots = Slots()
+        driver = NativeDriver(choice.backend, slots, plan.pacing, recorder.pauses)
+        new_stream_channel = functools.partial(new_native_stream, slots)
+    else:
+        selector = backends.open_selector(choice.backend)
+        driver = PythonDriver(selector, clock, plan.pacing, recorder.pauses)
+    new_channel = _new_datagrams(plan) if isinstance(dialer, UdpDialer) else new_stream_channel
+    group = Group(dialer, model or _model_of(plan, clock), new_channel=new_channel)
+    return Engine(driver, [group], recorder, clock, _policy_of(plan, dialer.endpoint))
 
 
-def _new_channel(plan: Plan, dialer: EndpointDialer) -> NewChannel:
-    if isinstance(dialer, UdpDialer):
-        return functools.partial(DatagramChannel, numbered=plan.reply == SEQUENCE)
-    return new_stream
+def _new_datagrams(plan: Plan) -> NewChannel:
+    return functools.partial(DatagramChannel, numbered=plan.reply == SEQUENCE)
 
 
 def _policy_of(plan: Plan, endpoint: Endpoint) -> ConnectionPolicy:
@@ -79,7 +84,7 @@ def _policy_of(plan: Plan, endpoint: Endpoint) -> ConnectionPolicy:
     )
 
 
-def _model_of(plan: Plan, recorder: Recorder, clock: Clock) -> LoadModel:
+def _model_of(plan: Plan, clock: Clock) -> LoadModel:
     profile = plan.profile_with_warmup()
     if profile is not None:
         arrivals = Arrivals(profile, plan.arrivals, plan.seed)

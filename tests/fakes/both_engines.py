@@ -218,11 +218,8 @@ class KeptRows:
         """Sort what the turn has left by the connection, and then by time."""
         del polled_ns, polled_before_ns
         bulk = self.bulk
-        replies, sends = bulk.replies.tolist(), bulk.sends.tolist()
-        for at in range(0, 6 * bulk.replies_filled, 6):
-            self._rows.append(tuple(replies[at : at + 6]))
-        for at in range(0, 3 * bulk.sends_filled, 3):
-            self._sends.append(tuple(sends[at : at + 3]))
+        self._rows += zip(*[iter(bulk.replies[: 6 * bulk.replies_filled])] * 6, strict=True)
+        self._sends += zip(*[iter(bulk.sends[: 3 * bulk.sends_filled])] * 3, strict=True)
         bulk.replies_filled = bulk.sends_filled = 0
         for row in sorted(self._rows, key=lambda row: row[READ_NS]):
             self.rows[row[ORIGIN] & INDEX_MASK].append(row)
