@@ -1,5 +1,6 @@
 """The native engine and the one in Python do the same, whatever the server does."""
 
+import random
 from collections.abc import Sequence
 from typing import Final
 
@@ -69,3 +70,38 @@ def run_through(setup: Setup, steps: Sequence[Sequence[Action]]) -> None:
 @settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 def test_both_engines_do_the_same(setup: Setup, steps: list[list[Action]]) -> None:
     run_through(setup, steps)
+
+
+def mostly_steady(talk: str, seed: str, *, scheduled: bool) -> tuple[Setup, list[list[Action]]]:
+    """Return a long exchange in which most replies are whole, and some are anything else."""
+    draws = random.Random(seed)
+    pipeline = draws.choice([1, 1, 2, 3])
+    setup = Setup(
+        talk=talk,
+        connections=4,
+        pipeline=pipeline,
+        at_once=pipeline,
+        messages=draws.choice([None, None, 20]),
+        groups=draws.choice([1, 2]),
+        scheduled=scheduled,
+        stamp_every=draws.choice([0, 1, 3]),
+        send_buffer_bytes=draws.choice([0, 4096]),
+        backend=draws.choice(BACKENDS),
+    )
+    steps = []
+    for _ in range(25):
+        step = [Action("due", much=4)] if scheduled else []
+        step += [Action("answer", where=where, much=pipeline) for where in range(4)]
+        if draws.random() < 0.4:
+            name, part = draws.choice(NAMES[20:]), draws.choice([1, 2, 3, 4])
+            which = draws.choice([1, 2, 3, 4])
+            odd = Action(name, draws.randrange(4), draws.randrange(1, 5), part, which)
+            step.insert(draws.randrange(len(step)), odd)
+        steps.append(step)
+    return setup, steps
+
+
+@pytest.mark.parametrize("scheduled", [False, True], ids=["closed", "scheduled"])
+@pytest.mark.parametrize("talk", sorted(TALKS))
+def test_both_engines_do_the_same_for_long(talk: str, scheduled: bool) -> None:
+    run_through(*mostly_steady(talk, f"{talk} {scheduled}", scheduled=scheduled))
