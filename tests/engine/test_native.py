@@ -24,7 +24,6 @@ from native_slots import (
     NOT_TRIED,
     OTHER,
     READ,
-    SENT,
     SIZE_ONLY,
     SLOT,
     UNKNOWN,
@@ -65,7 +64,7 @@ def test_the_tables_are_the_same_in_c_and_in_python() -> None:
     assert [getattr(tables, name.upper()) for name in SLOT] == list(range(tables.COLUMNS))
     constants = {"UNKNOWN": UNKNOWN, "NOT_TRIED": NOT_TRIED}
     constants |= {"SIZE_ONLY": SIZE_ONLY, "EQUAL": EQUAL, "DELIMITED": DELIMITED}
-    constants |= {"OTHER_COLUMNS": OTHER, "DUE_COLUMNS": SENT, "FAILED_COLUMNS": FAILED}
+    constants |= {"OTHER_COLUMNS": OTHER, "FAILED_COLUMNS": FAILED}
     assert {name: getattr(tables, name) for name in constants} == constants
     assert tables.NativeBatch._fields == Batch._fields
     assert TURN_EVENTS == MOST_EVENTS

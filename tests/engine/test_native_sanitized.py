@@ -20,7 +20,7 @@ from array import array
 from loadgen.engine import _native
 one = array("q", [0])
 two = (ctypes.c_int64 * 2).from_address(one.buffer_info()[0])
-_native.send((array("q", [0] * 13), one, (), one, 0), two, 2, array("q", [0] * 4))
+_native.send((array("q", [0] * 99), one, (), one, 0), two, 2, array("q", [0] * 4))
 """
 """An array that claims to be longer than it is: no check can see that."""
 
