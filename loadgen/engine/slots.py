@@ -188,12 +188,19 @@ class SlotChannel(StampedChannel):
         Returns whether to `transmit`. Raises ConnectionFailed.
         """
         if size < 0:
-            return self._receive_broken(OSError(-size, os.strerror(-size)))
+            return self._take_broken(OSError(-size, os.strerror(-size)))
         unstamped_left = self._unstamped_left
         has_reply = self._receive_general(view, stamp_ns, read_ns)
         if has_reply:
             self._unstamped_left = unstamped_left - 1 if unstamped_left else self._unstamped_after
         return has_reply
+
+    def _take_broken(self, error: OSError) -> bool:
+        """Handle a read that has failed; an orderly end counts as a read without a stamp."""
+        has_ended = self._receive_broken(error)
+        if has_ended and self._unstamped_left:
+            self._unstamped_left -= 1
+        return has_ended
 
     def take_send(self, result: int) -> int:
         """Handle a send of its batch of which ``result`` bytes were accepted, or that has failed.
@@ -220,7 +227,7 @@ class SlotChannel(StampedChannel):
         except BlockingIOError:
             return False
         except OSError as error:
-            return self._receive_broken(error)
+            return self._take_broken(error)
         if size == len(buffer):
             stamp_ns = bound_by(stamp_ns)
         return self.take_read(size, memoryview(buffer)[:size], stamp_ns, self._clock())
