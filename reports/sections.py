@@ -229,6 +229,7 @@ def environment(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "system", f"{machine.system} {machine.kernel}"
     for name, value in machine.limits.items():
         yield name.replace("_", " "), "no limit" if value is None else str(value)
+    yield "engine", record.engine + (f" ({record.why_python})" if record.why_python else "")
     stamps = record.timestamps
     yield "timestamps", stamps.mode + (f" ({stamps.reason})" if stamps.reason else "")
 

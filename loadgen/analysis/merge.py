@@ -68,7 +68,7 @@ def merge(of_workers: Mapping[str, RunRecord], team: Team | None = None) -> RunR
     connections are in the order of the workers' names; the environment is that of the first.
 
     Raises ValueError without records, and RecordError if they are not of one run: if plans differ
-    in more than connections, duration and messages, or targets or backends differ.
+    in more than connections, duration and messages, or targets, backends or engines differ.
     """
     if not of_workers:
         raise ValueError("there are no records to merge")
@@ -85,6 +85,8 @@ def merge(of_workers: Mapping[str, RunRecord], team: Team | None = None) -> RunR
         target=_target([record.target for record in records]),
         environment=records[0].environment,
         backend=records[0].backend,
+        engine=records[0].engine,
+        why_python=records[0].why_python,
         requested=_requested(aligned, team, load_s),
         actual=_actual([record.actual for record in records], load_s, times["service_time_ns"]),
         timestamps=_timestamps(aligned),
@@ -130,6 +132,7 @@ def _identity(record: RunRecord) -> dict[str, object]:
         **{f"plan.{field}": value for field, value in plan_in_common(record.plan).items()},
         "target.address": record.target.address,
         "backend": record.backend,
+        "engine": record.engine,
     }
 
 

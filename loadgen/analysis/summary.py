@@ -64,8 +64,7 @@ def _heading(record: RunRecord) -> Iterator[Line]:
     server = " (the embedded echo server; no target was named)" if target.embedded else ""
     where = target_in_words(target)
     yield Line(f"loadgen {record.environment.loadgen}: {where}{server}", "heading")
-    words = f"{plan_in_words(record.plan)}, on {record.backend}"
-    yield from wrapped(words, style="faint")
+    yield from wrapped(carried_out_in_words(record), style="faint")
     match record.outcome:
         case "interrupted":
             yield Line("  interrupted before the end", "bad")
@@ -78,6 +77,13 @@ def _heading(record: RunRecord) -> Iterator[Line]:
 def target_in_words(target: TargetRecord) -> str:
     """Return the address that was asked for, and the one that was used where it had a name."""
     return with_numeric_host(target.address, target.resolved, target.others)
+
+
+def carried_out_in_words(record: RunRecord) -> str:
+    """Return what each connection did, with which backend and engine, in words."""
+    engine = {"native": "native", "python": "Python"}[record.engine]
+    why = f" ({record.why_python})" if record.why_python else ""
+    return f"{plan_in_words(record.plan)}, on {record.backend}, {engine} engine{why}"
 
 
 def plan_in_words(plan: Plan) -> str:

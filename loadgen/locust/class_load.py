@@ -14,6 +14,7 @@ import msgspec
 from gevent import GreenletExit
 
 from loadgen.analysis.verdict import judging
+from loadgen.engine import choice
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.load_models import (
@@ -31,7 +32,7 @@ from loadgen.locust.gevent_driver import GeventDriver
 from loadgen.locust.signals import Interrupts
 from loadgen.locust.stats import CONNECT, RequestCounts, RequestSink
 from loadgen.locust.user_attributes import plan_of_all_users
-from loadgen.net import backends, descriptors
+from loadgen.net import descriptors
 from loadgen.net.address import Endpoint, first_reachable, resolve
 from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
 from loadgen.net.failure import Failure
@@ -125,8 +126,8 @@ class ClassLoad:
             self.recorder = Recorder(0, clock, [self._requests])
             self._arrivals, model = self._model(number)
             dialer = dialer_of(plan, endpoint, None, stamped=not why_not)
-            backend = backends.resolve(plan.backend)
-            self.engine = assemble(plan, backend, dialer, self.recorder, monotonic_ns, model)
+            chosen = choice.resolve(plan.engine, plan.backend)
+            self.engine = assemble(plan, chosen, dialer, self.recorder, monotonic_ns, model)
             self.engine.pool.when_ended = self._ended
             self.engine.pool.when_lost = self._lost
             self._driver = GeventDriver(self.engine, monotonic_ns, interrupts, give_up)
@@ -134,7 +135,7 @@ class ClassLoad:
             others = [str(each) for each in endpoints if each != endpoint]
             address = target_as_recorded(plan, work.target)
             target = TargetRecord(address=address, resolved=str(endpoint), others=others)
-            setup = RunSetup(plan, target, backend, why_not, None, self._arrivals)
+            setup = RunSetup(plan, target, chosen, why_not, None, self._arrivals)
             self._account = RunAccount(setup, self.engine, self.recorder)
             self._cleanup = stack.pop_all()
         self._began_ns = self.engine.start()

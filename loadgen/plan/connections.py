@@ -13,6 +13,8 @@ from loadgen.quantities import Text
 TARGET: Final = Group("target", "what to load")
 CONNECTIONS: Final = Group("connections", "how to connect")
 
+ENGINES: Final = ("auto", "native", "python")
+
 _SYSTEM: Final = "the system's choice"
 
 
@@ -48,6 +50,17 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             one_of("NAME", *backends.NAMES),
             "I/O multiplexer",
             default_note="the platform's best",
+            place=EVERYWHERE,
+        ),
+    ] = "auto"
+    engine: Annotated[
+        Text,
+        CONNECTIONS,
+        Option(
+            "--engine",
+            one_of("NAME", *ENGINES),
+            "what exchanges the messages, compiled code or Python",
+            default_note="native where there is one",
             place=EVERYWHERE,
         ),
     ] = "auto"

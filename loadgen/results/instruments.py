@@ -24,6 +24,10 @@ TimestampMode = Literal["kernel", "user"]
 """The source of arrival times: the kernel's receive timestamp, or the time of reading."""
 
 
+EngineName = Literal["native", "python"]
+"""What exchanged the messages: compiled code, or Python."""
+
+
 class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
     """A step of the wall clock by ``step_ns``, detected ``at_s`` after the start of the load."""
 

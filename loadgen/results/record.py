@@ -12,7 +12,8 @@ loadgen.run/2   the four times of a message, and what is computed from them; the
                 plan, with a redacted form of payloads and first message; ``rejected`` of the load
                 and of intervals, 0 by default, and failures of the phase ``reply``; ``renewed``
                 and ``resent``, 0 by default; ``statuses``, ``in_parts``, ``tls`` and ``datagrams``,
-                null by default, and failures of the phase ``secure``.
+                null by default, and failures of the phase ``secure``; ``engine``, ``python`` by
+                default, since there was no other, and ``why_python``, empty by default.
 """
 
 import gc
@@ -47,6 +48,7 @@ from loadgen.results.environment import Environment
 from loadgen.results.handshakes import TlsRecord
 from loadgen.results.histogram import Histogram
 from loadgen.results.instruments import (
+    EngineName,
     GeneratorRecord,
     MonitorRecord,
     ProbeRecord,
@@ -176,6 +178,7 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     workers: the processes that carried it out together (`loadgen.analysis.merge`); empty for one
     process. team: which workers were expected and which were absent; null if not recorded.
     tls: null if none was spoken. datagrams: what became of them; null for streams.
+    why_python: why no native engine was used, where the plan would have had one; otherwise empty.
     """
 
     started_at: Moment
@@ -184,6 +187,8 @@ class RunRecord(Times, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA
     target: TargetRecord
     environment: Environment
     backend: Text
+    engine: EngineName = "python"
+    why_python: Text = ""
     requested: Requested
     actual: Actual
     health: Health | None = None

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Iterator
 from typing import Final
 
+from loadgen.engine.choice import Choice
 from loadgen.engine.datagrams import DatagramChannel
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group, NewChannel, new_stream
@@ -37,7 +38,7 @@ _UNIX_CONNECT_RATE_PER_S: Final = 10_000
 
 def assemble(
     plan: Plan,
-    backend: str,
+    choice: Choice,
     dialer: EndpointDialer,
     recorder: Recorder,
     clock: Clock,
@@ -47,7 +48,9 @@ def assemble(
 
     model: the load model; that of the plan unless it is given.
     """
-    selector = BoundedSelector(backends.open_selector(backend), clock, plan.pacing, recorder.pauses)
+    selector = BoundedSelector(
+        backends.open_selector(choice.backend), clock, plan.pacing, recorder.pauses
+    )
     group = Group(
         dialer, model or _model_of(plan, recorder, clock), new_channel=_new_channel(plan, dialer)
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from loadgen.engine.availability import ConnectionTime
+from loadgen.engine.choice import Choice
 from loadgen.engine.connection import Connection
 from loadgen.engine.loop_stats import LoopStats
 from loadgen.engine.pool import PoolTotals
@@ -45,7 +46,7 @@ class RunSetup:
 
     plan: Plan
     target: TargetRecord
-    backend: str
+    choice: Choice
     why_user_space: str
     duration_s: float | None
     offered: OfferedLoad | None
@@ -118,7 +119,7 @@ def build_record(run: RunSnapshot) -> RunRecord:
         plan=as_recorded(plan),
         target=setup.target,
         environment=environment.observe(),
-        backend=setup.backend,
+        **setup.choice._asdict(),
         requested=Requested(
             connections=plan.connections,
             duration_s=setup.duration_s,

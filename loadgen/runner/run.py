@@ -11,6 +11,8 @@ import msgspec
 
 from loadgen.analysis import checks
 from loadgen.analysis.verdict import judging
+from loadgen.engine import choice
+from loadgen.engine.choice import Choice
 from loadgen.engine.connect_pacer import CONNECTS_UNDER_WAY
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.lifecycle import State
@@ -70,11 +72,11 @@ def run(
     connection came up; UnreachableError if the target's name does not resolve.
     """
     surroundings = surroundings or Surroundings()
-    backend = backends.resolve(plan.backend)
+    chosen = choice.resolve(plan.engine, plan.backend, surroundings.stand_in)
     conditions = [checks.parse_for(plan, text) for text in plan.checks]
     descriptors.ensure(plan.connections)
     conversation = Conversation.of(plan, queue or plan.queue())
-    run_of = functools.partial(_carry_out, backend, conversation, surroundings)
+    run_of = functools.partial(_carry_out, chosen, conversation, surroundings)
     if plan.target is None:
         with serving(plan) as (server, trusting):
             record = run_of(trusting, Target.parse(server.address), server.pid)
@@ -93,7 +95,7 @@ def run(
 
 
 def _carry_out(
-    backend: str,
+    chosen: Choice,
     conversation: Conversation,
     surroundings: Surroundings,
     plan: Plan,
@@ -114,11 +116,11 @@ def _carry_out(
 
     monitor = Monitor(plan, endpoint, embedded_pid, surroundings.clock)
     with monitor, kernel_timestamps(plan, endpoint, surroundings.wall_clock) as why_not:
-        if backend == "select":
+        if chosen.backend == "select":
             free_descriptors = descriptors.free_below(backends.FD_SETSIZE)
             backends.check_select_capacity(plan.connections, free_descriptors)
         offered = plan.profile_with_warmup()
-        setup = RunSetup(plan, target_record, backend, why_not, plan.duration_s, offered)
+        setup = RunSetup(plan, target_record, chosen, why_not, plan.duration_s, offered)
         execution = _Run(setup, conversation, surroundings, endpoint)
         probe_process = None
         if probe.is_wanted(plan, why_not):
@@ -150,7 +152,7 @@ class _Run:
         wall_clock = WallClock(self._clock, surroundings.wall_clock) if is_stamped else None
         recorder = Recorder(plan.connections, wall_clock)
         dialer = dialer_of(plan, endpoint, surroundings.socket_factory, stamped=is_stamped)
-        self._engine = assemble(plan, setup.backend, dialer, recorder, self._clock)
+        self._engine = assemble(plan, setup.choice, dialer, recorder, self._clock)
         self.outcome: RunOutcome = "completed"
         self.account = RunAccount(setup, self._engine, recorder, surroundings.boot_clock)
 

@@ -52,6 +52,15 @@ class Surroundings:
     wall_clock: Clock = wall_ns
     boot_clock: Clock | None = boot_ns
 
+    @property
+    def stand_in(self) -> str:
+        """What the caller has put in the place of the system's own, in words; empty if nothing."""
+        if self.socket_factory is not None:
+            return "the sockets are looked into (--dump-one), or the caller's own"
+        if self.clock is not monotonic_ns:
+            return "the clock is the caller's own"
+        return ""
+
     def observed_by(self, observe: Callable[[Progress], None]) -> "Surroundings":
         """Return the same surroundings with another observer."""
         return replace(self, observe=observe)

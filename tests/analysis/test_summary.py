@@ -85,7 +85,7 @@ def test_of_a_healthy_run() -> None:
         HEALTHY,
         f"""
         loadgen 0.1.0: 10.0.0.5:9999
-          64 B payload, reply echo, closed loop, 1 in flight per connection, on epoll
+          64 B payload, reply echo, closed loop, 1 in flight per connection, on epoll, Python engine
 
           verdict      valid: the figures may be believed
 
@@ -188,7 +188,7 @@ def test_of_an_interrupted_run() -> None:
         record,
         """
         loadgen 0.1.0: 10.0.0.5:9999
-          64 B payload, reply echo, closed loop, 1 in flight per connection, on epoll
+          64 B payload, reply echo, closed loop, 1 in flight per connection, on epoll, Python engine
           interrupted before the end
 
           connections  2 of 2 up in 3.50 ms
@@ -298,7 +298,7 @@ def test_a_long_plan_goes_on_in_the_next_line() -> None:
     lines = summary_of(healthy(plan=plan(stages=stages))).splitlines()
     plan_lines = lines[1 : lines.index("")]
     assert len(plan_lines) > 1
-    assert " ".join(plan_lines).split()[-2:] == ["on", "epoll"]
+    assert " ".join(plan_lines).split()[-4:] == ["on", "epoll,", "Python", "engine"]
     assert all(line.startswith("  ") and len(line) <= 105 for line in plan_lines)
 
 

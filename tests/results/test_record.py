@@ -21,6 +21,7 @@ from records import (
 from stepped_engine import new_connections
 
 from loadgen.engine.availability import ConnectionTime
+from loadgen.engine.choice import Choice
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.loop_stats import LoopStats
@@ -102,7 +103,7 @@ def snapshot(
     recorder: Recorder, *connections: Connection, rate: str | None = None, why_user_space: str = ""
 ) -> RunSnapshot:
     plan = Plan(connections=2, duration_s=1.0, rate=rate)
-    setup = RunSetup(plan, TARGET, "epoll", why_user_space, 1.0, plan.profile())
+    setup = RunSetup(plan, TARGET, Choice("epoll", "python"), why_user_space, 1.0, plan.profile())
     border = Border(0, NONE, ProcessorUse(), ConnectionTime(), LoopStats())
     return RunSnapshot(
         setup=setup,

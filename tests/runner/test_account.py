@@ -11,11 +11,14 @@ from datagrams import UdpPeer
 from records import HEALTHY
 from stepped_engine import MS, SECOND, SteppedEngine, conversation, every, socket_of
 
+from loadgen.engine.choice import Choice
 from loadgen.net.clock import monotonic_ns, wall_ns
 from loadgen.plan import Plan
 from loadgen.results.record import RunRecord
 from loadgen.runner.account import RunAccount
 from loadgen.runner.build_record import RunSetup
+
+EPOLL = Choice("epoll", "python")
 
 INTERVAL_NS = 100 * MS  # of the schedule: ten messages a second
 
@@ -29,7 +32,7 @@ class AccountedRun:
         self.suspended_ns = 0
         plan = Plan(target="a:1", connections=2, rate=rate, warmup_s=warmup_s, duration_s=9.0)
         self.offered = plan.profile_with_warmup()
-        setup = RunSetup(plan, HEALTHY.target, "epoll", "as asked", plan.duration_s, self.offered)
+        setup = RunSetup(plan, HEALTHY.target, EPOLL, "as asked", plan.duration_s, self.offered)
         boot_clock = lambda: monotonic_ns() + self.suspended_ns  # noqa: E731
         self.account = RunAccount(setup, self.engine, self.stepped.recorder, boot_clock)
 
@@ -323,7 +326,7 @@ def test_datagrams_that_had_their_end_in_the_warm_up_are_in_no_books_of_the_load
     peer = UdpPeer(fate)
     loop = Loop(peer, pipeline=2, messages=6)
     plan = Plan(target=peer.address, connections=1, warmup_s=1.0, duration_s=9.0)
-    setup = RunSetup(plan, HEALTHY.target, "epoll", "as asked", plan.duration_s, None)
+    setup = RunSetup(plan, HEALTHY.target, EPOLL, "as asked", plan.duration_s, None)
     account = RunAccount(setup, loop.served.engine, loop.recorder)
     with loop.served:
         loop.start()

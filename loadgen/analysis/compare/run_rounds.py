@@ -151,6 +151,7 @@ def _facts_of(record: RunRecord) -> dict[str, object]:
             if name not in _FREE
         },
         "backend": record.backend,
+        "engine": record.engine,
         "timestamps": record.timestamps.mode,
         "machine: cpu": machine.cpu,
         "machine: processors": machine.cpus_usable,

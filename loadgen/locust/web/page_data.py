@@ -56,7 +56,7 @@ def _user_class(name: str, record: RunRecord, collector: Collector) -> dict[str,
     return {
         "user_class": name,
         "target": record.target.address,
-        "plan": f"{summary.plan_in_words(record.plan)}, on {record.backend}",
+        "plan": summary.carried_out_in_words(record),
         **_verdict(record.health),
         "users": sum(report.users for report in reporting),
         "connections_up": sum(report.connections_up for report in reporting),
