@@ -12,8 +12,9 @@
    changes nothing here.
 
    Danger. Everything that is passed in is checked where it is used as an index. The GIL is held
-   during `receive`, `send` and `submit`: none of their system calls waits, and one call makes some
-   hundred of them. It is released around waits.
+   during `receive`, `send` and `submit`: none of their system calls waits, not even on a blocking
+   socket (MSG_DONTWAIT), and one call makes some hundred of them. It is released around waits; what
+   another thread writes meanwhile into an array is checked again.
 
    loadgen/engine/native.py gives the meaning of the columns; tests/engine/test_native.py has the
    same tables once more. */
@@ -69,7 +70,23 @@ enum { NOT_TRIED = INT_MIN };                            /* instead of the resul
 #define LEAST_ROOM 65536        /* bytes that a read must have room for */
 #define NS_PER_MS 1000000LL
 
-/* ---- batches --------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
+
+/* What `receive`, `send` and `submit` know of all connections. */
+typedef struct {
+    PyObject *slots, *slot_of, *batches, *buffer; /* borrowed */
+    long long stamp_type;
+} Table;
+
+static int
+open_table(PyObject *from, Table *table)
+{
+    if (expect_tuple(from) < 0
+        || !PyArg_ParseTuple(from, "OOO!OL", &table->slots, &table->slot_of, &PyTuple_Type,
+                             &table->batches, &table->buffer, &table->stamp_type))
+        return -1;
+    return 0;
+}
 
 /* What a batch sends, and how the replies to it are checked; those of the last slot are kept, for
    most slots have the same. */
@@ -86,14 +103,16 @@ typedef struct {
 static int
 load_batch(Batch *batch, int64_t number)
 {
-    if (number == batch->number)
+    if (number == batch->number && number >= 0)
         return 0;
     batch->number = -1;
     if (number < 0 || number >= PyTuple_Size(batch->all))
-        return PyErr_Occurred() ? -1 : refuse("a slot has a batch that is not there");
+        return refuse("a slot has a batch that is not there");
     PyObject *fields = PyTuple_GetItem(batch->all, (Py_ssize_t)number);
-    if (!fields || PyTuple_Size(fields) != 8)
-        return PyErr_Occurred() ? -1 : refuse("a batch has eight fields");
+    if (expect_tuple(fields) < 0)
+        return -1;
+    if (PyTuple_Size(fields) != 8)
+        return refuse("a batch has eight fields");
     if (bytes_of(PyTuple_GetItem(fields, 0), &batch->data, &batch->data_bytes) < 0
         || integer(PyTuple_GetItem(fields, 1), &batch->reply_bytes) < 0
         || integer(PyTuple_GetItem(fields, 2), &batch->messages) < 0
@@ -151,8 +170,9 @@ wait_epoll(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
     (void)module;
     Integers events;
-    long long epoll, timeout_ns;
-    if (expect_arguments("wait_epoll", given, 3) < 0 || integer(args[0], &epoll) < 0
+    int epoll;
+    long long timeout_ns;
+    if (expect_arguments("wait_epoll", given, 3) < 0 || descriptor_of(args[0], &epoll) < 0
         || integer(args[1], &timeout_ns) < 0 || open_all(args + 2, &events, 1) < 0)
         return NULL;
     struct epoll_event ready[MOST_EVENTS];
@@ -164,12 +184,12 @@ wait_epoll(PyObject *module, PyObject *const *args, Py_ssize_t given)
     else if (timeout_ns % NS_PER_MS == 0)
         timeout_ms = timeout_ns / NS_PER_MS < INT_MAX ? (int)(timeout_ns / NS_PER_MS) : INT_MAX;
     else { /* epoll_wait(2) counts in milliseconds, ppoll(2) in nanoseconds */
-        struct pollfd whole = {.fd = (int)epoll, .events = POLLIN};
+        struct pollfd whole = {.fd = epoll, .events = POLLIN};
         struct timespec timeout = span(timeout_ns);
         found = KERNEL(ppoll)(&whole, 1, &timeout, NULL);
     }
     if (found > 0)
-        found = KERNEL(epoll_wait)((int)epoll, ready, most ? most : 1, timeout_ms);
+        found = KERNEL(epoll_wait)(epoll, ready, most ? most : 1, timeout_ms);
     if (found < 0)
         code = errno;
     Py_END_ALLOW_THREADS
@@ -196,9 +216,9 @@ open_watching(const char *name, PyObject *const *args, Py_ssize_t given, Watchin
         || PyObject_GetBuffer(args[0], &watching->view, PyBUF_WRITABLE) < 0)
         return -1;
     watching->watched = watching->view.buf;
-    if (watching->count < 0 || (uintptr_t)watching->view.buf % sizeof(int)
+    if (watching->count < 0 || watching->start < 0 || (uintptr_t)watching->view.buf % sizeof(int)
         || watching->view.len / (Py_ssize_t)sizeof(struct pollfd) < watching->count)
-        refuse("more descriptors are to be watched than the list holds");
+        refuse("descriptors are to be watched that the list does not hold");
     else if (open_integers(args[4], &watching->events) == 0)
         return 0;
     PyBuffer_Release(&watching->view);
@@ -219,7 +239,8 @@ list_events(Watching *watching)
 {
     int found = 0;
     for (long long i = 0; i < watching->count && found < watching->events.length; i++) {
-        struct pollfd *each = &watching->watched[(watching->start + i) % watching->count];
+        struct pollfd *each = &watching->watched[(watching->start % watching->count + i)
+                                                 % watching->count];
         int happened = each->revents;
         if (happened & ~POLLOUT)
             happened = READ | (happened & ~POLLIN ? WRITE : 0);
@@ -231,6 +252,7 @@ list_events(Watching *watching)
     return found;
 }
 
+#ifndef __APPLE__ /* it has no ppoll(2) */
 static PyObject *
 wait_poll(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
@@ -251,6 +273,13 @@ wait_poll(PyObject *module, PyObject *const *args, Py_ssize_t given)
     close_watching(&watching);
     return waited(found, code);
 }
+#endif
+
+static int
+is_selectable(int descriptor)
+{
+    return descriptor >= 0 && descriptor < FD_SETSIZE;
+}
 
 static PyObject *
 wait_select(PyObject *module, PyObject *const *args, Py_ssize_t given)
@@ -265,7 +294,7 @@ wait_select(PyObject *module, PyObject *const *args, Py_ssize_t given)
     int highest = -1, found, code = 0;
     for (long long i = 0; i < watching.count; i++) {
         struct pollfd *each = &watching.watched[i];
-        if (each->fd < 0 || each->fd >= FD_SETSIZE) {
+        if (!is_selectable(each->fd)) {
             close_watching(&watching);
             refuse("select(2) cannot watch a descriptor from FD_SETSIZE on");
             return NULL;
@@ -286,8 +315,10 @@ wait_select(PyObject *module, PyObject *const *args, Py_ssize_t given)
     if (found > 0) {
         for (long long i = 0; i < watching.count; i++) {
             struct pollfd *each = &watching.watched[i];
-            each->revents = (short)((FD_ISSET(each->fd, &readable) ? POLLIN : 0)
-                                    | (FD_ISSET(each->fd, &writable) ? POLLOUT : 0));
+            each->revents = 0;
+            if (is_selectable(each->fd))
+                each->revents = (short)((FD_ISSET(each->fd, &readable) ? POLLIN : 0)
+                                        | (FD_ISSET(each->fd, &writable) ? POLLOUT : 0));
         }
         found = list_events(&watching);
     }
@@ -301,8 +332,9 @@ wait_kqueue(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
     (void)module;
     Integers events;
-    long long queue, timeout_ns;
-    if (expect_arguments("wait_kqueue", given, 3) < 0 || integer(args[0], &queue) < 0
+    int queue;
+    long long timeout_ns;
+    if (expect_arguments("wait_kqueue", given, 3) < 0 || descriptor_of(args[0], &queue) < 0
         || integer(args[1], &timeout_ns) < 0 || open_all(args + 2, &events, 1) < 0)
         return NULL;
     struct kevent ready[MOST_EVENTS];
@@ -310,7 +342,7 @@ wait_kqueue(PyObject *module, PyObject *const *args, Py_ssize_t given)
     int found, code = 0;
     struct timespec timeout = span(timeout_ns < 0 ? 0 : timeout_ns);
     Py_BEGIN_ALLOW_THREADS
-    found = kevent((int)queue, NULL, 0, ready, most, timeout_ns < 0 ? NULL : &timeout);
+    found = kevent(queue, NULL, 0, ready, most, timeout_ns < 0 ? NULL : &timeout);
     if (found < 0)
         code = errno;
     Py_END_ALLOW_THREADS
@@ -329,7 +361,7 @@ read_plain(int descriptor, char *into, size_t room)
 {
     ssize_t size;
     do
-        size = KERNEL(recv)(descriptor, into, room, 0);
+        size = KERNEL(recv)(descriptor, into, room, MSG_DONTWAIT);
     while (size < 0 && errno == EINTR);
     return size < 0 ? -errno : size;
 }
@@ -346,7 +378,7 @@ read_stamped(int descriptor, char *into, size_t room, int type, int64_t *stamp_n
                              .msg_controllen = sizeof control};
     ssize_t size;
     do
-        size = KERNEL(recvmsg)(descriptor, &message, 0);
+        size = KERNEL(recvmsg)(descriptor, &message, MSG_DONTWAIT);
     while (size < 0 && errno == EINTR);
     *stamp_ns = MISSING;
     if (size < 0)
@@ -360,7 +392,7 @@ static int
 is_whole(const int64_t *slot, const Batch *batch, const char *bytes, int64_t size)
 {
     if (slot[AWAITED_BYTES] != UNKNOWN)
-        return size == slot[AWAITED_BYTES] && size >= 0
+        return size == slot[AWAITED_BYTES] && size > 0 /* the end of a stream is no reply */
             && (batch->check != EQUAL
                 || (size == batch->reply_length && !memcmp(bytes, batch->reply, (size_t)size)));
     if (slot[IS_UNCHECKED] || size <= 0 || size > batch->most_bytes || !batch->reply_length)
@@ -383,18 +415,16 @@ typedef struct {
     size_t used; /* of the buffer */
 } Receiving;
 
-/* Hands back an event that is none of a steady exchange, or what a read gave. */
+/* Hands back an event that is none of a steady exchange, or what a read gave. Returns 1. */
 static int
 hand_back(Receiving *to, int64_t descriptor, int64_t events, const int64_t *read)
 {
-    if ((to->others_count + 1) * OTHER > to->others.length)
-        return refuse("no room for what is handed back");
     int64_t *other = to->others.at + OTHER * to->others_count++;
     other[0] = descriptor;
     other[1] = events;
     if (read)
         memcpy(other + 2, read, (OTHER - 2) * sizeof *other);
-    return 0;
+    return 1;
 }
 
 /* Handles one event. Returns 1, or 0 where the buffer has no room left, or -1 for an error. */
@@ -409,7 +439,7 @@ receive_one(Receiving *to, int64_t happened)
     if (number >= 0 && number < to->slots.length / COLUMNS)
         slot = to->slots.at + number * COLUMNS;
     if (!slot || slot[DESCRIPTOR] != descriptor || events != READ)
-        return hand_back(to, descriptor, events, NULL) < 0 ? -1 : 1;
+        return hand_back(to, descriptor, events, NULL);
     size_t room = (size_t)to->buffer.len - to->used;
     if (to->used && room < LEAST_ROOM)
         return 0;
@@ -430,10 +460,8 @@ receive_one(Receiving *to, int64_t happened)
             stamp_ns = UPPER_BOUND; /* it may belong to what is still to be read */
         int64_t read[OTHER - 2] = {number, size, (int64_t)to->used, stamp_ns, read_ns};
         to->used += size > 0 ? (size_t)size : 0;
-        return hand_back(to, descriptor, 0, read) < 0 ? -1 : 1;
+        return hand_back(to, descriptor, 0, read);
     }
-    if ((to->rows_filled + 1) * ROW > to->rows.length || to->replied_count == to->replied.length)
-        return refuse("no room for what is received");
     int64_t kind = slot[AWAITED_BYTES] == UNKNOWN ? to->batch.kind : 0;
     int64_t *row = to->rows.at + ROW * to->rows_filled++;
     row[0] = slot[ORIGIN] | kind;
@@ -450,6 +478,19 @@ receive_one(Receiving *to, int64_t happened)
     return 1;
 }
 
+/* Checks that there is room for whatever `count` events may bring, so that no byte is read that
+   could not be handed on. */
+static int
+check_room(const Receiving *to, long long count)
+{
+    if (to->rows_filled < 0 || count > to->rows.length / ROW - to->rows_filled
+        || count > to->replied.length || count > to->others.length / OTHER)
+        return refuse("no room for what is received");
+    if (!to->buffer.len)
+        return refuse("no room for bytes"); /* to read none looks like the end of the stream */
+    return 0;
+}
+
 /* receive(table, events, first, last, out, rows_filled) -> (next, replied, others, rows_filled)
 
    table: (slots, slot_of, batches, buffer, stamp_type). out: (rows, replied, others). Handles the
@@ -459,18 +500,18 @@ static PyObject *
 receive(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
     (void)module;
-    PyObject *slots, *slot_of, *batches, *buffer, *rows, *replied, *others;
+    Table table;
+    PyObject *rows, *replied, *others;
     Receiving to = {.batch = {.number = -1}};
     long long first, last, filled;
     Integers events;
-    if (expect_arguments("receive", given, 6) < 0
-        || !PyArg_ParseTuple(args[0], "OOO!OL", &slots, &slot_of, &PyTuple_Type, &batches, &buffer,
-                             &to.stamp_type)
+    if (expect_arguments("receive", given, 6) < 0 || open_table(args[0], &table) < 0
         || integer(args[2], &first) < 0 || integer(args[3], &last) < 0
+        || expect_tuple(args[4]) < 0
         || !PyArg_ParseTuple(args[4], "OOO", &rows, &replied, &others)
         || integer(args[5], &filled) < 0)
         return NULL;
-    PyObject *from[] = {args[1], slots, slot_of, rows, replied, others};
+    PyObject *from[] = {args[1], table.slots, table.slot_of, rows, replied, others};
     Integers opened[6];
     if (open_all(from, opened, 6) < 0)
         return NULL;
@@ -480,13 +521,14 @@ receive(PyObject *module, PyObject *const *args, Py_ssize_t given)
     to.rows = opened[3];
     to.replied = opened[4];
     to.others = opened[5];
-    to.batch.all = batches;
+    to.batch.all = table.batches;
+    to.stamp_type = table.stamp_type;
     to.rows_filled = (Py_ssize_t)filled;
     int done = -1;
-    if (PyObject_GetBuffer(buffer, &to.buffer, PyBUF_WRITABLE) == 0) {
-        if (first < 0 || last > events.length || filled < 0 || filled > to.rows.length / ROW)
-            refuse("receive was given events or rows that are not there");
-        else
+    if (PyObject_GetBuffer(table.buffer, &to.buffer, PyBUF_WRITABLE) == 0) {
+        if (first < 0 || first > last || last > events.length)
+            refuse("receive was given events that are not there");
+        else if (check_room(&to, last - first) == 0)
             for (done = 1; first < last; first++)
                 if ((done = receive_one(&to, events.at[first])) <= 0)
                     break;
@@ -505,7 +547,7 @@ write_all(int descriptor, const char *data, size_t length)
 {
     ssize_t size;
     do
-        size = KERNEL(send)(descriptor, data, length, MSG_NOSIGNAL);
+        size = KERNEL(send)(descriptor, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (size < 0 && errno == EINTR);
     return size < 0 ? -errno : size;
 }
@@ -516,15 +558,12 @@ typedef struct {
     Py_ssize_t failed_count;
 } Sending;
 
-static int
+static void
 note_failed(Sending *to, int64_t number, int64_t result)
 {
-    if ((to->failed_count + 1) * FAILED > to->failed.length)
-        return refuse("no room for the sends that have failed");
     int64_t *failed = to->failed.at + FAILED * to->failed_count++;
     failed[0] = number;
     failed[1] = result;
-    return 0;
 }
 
 /* Returns the slot of that number if a batch can be sent on it; or NULL, perhaps with an error. */
@@ -536,7 +575,7 @@ free_slot(Sending *to, int64_t number, int is_scheduled)
         return NULL;
     }
     int64_t *slot = to->slots.at + number * COLUMNS;
-    if (slot[DESCRIPTOR] < 0 || slot[IN_FLIGHT]
+    if (slot[DESCRIPTOR] < 0 || slot[DESCRIPTOR] > INT_MAX || slot[IN_FLIGHT]
         || (is_scheduled ? slot[UNSCHEDULED] <= 0 : slot[BATCHES_LEFT] <= 0))
         return NULL;
     if (load_batch(&to->batch, slot[BATCH]) < 0 || !to->batch.data_bytes)
@@ -544,7 +583,7 @@ free_slot(Sending *to, int64_t number, int is_scheduled)
     return slot;
 }
 
-/* Sends the batch of a slot; the caller has counted it. Returns -1 for an error. */
+/* Sends the batch of a slot; the caller has counted it. Returns whether all was accepted. */
 static int
 send_batch(Sending *to, int64_t number, int64_t *slot, int64_t intended_ns)
 {
@@ -555,7 +594,20 @@ send_batch(Sending *to, int64_t number, int64_t *slot, int64_t intended_ns)
     slot[INTENDED_NS] = intended_ns;
     slot[AWAITED_BYTES] = batch->reply_bytes;
     slot[IN_FLIGHT] = batch->messages;
-    return size == batch->data_bytes ? 0 : note_failed(to, number, size);
+    if (size == batch->data_bytes)
+        return 1;
+    note_failed(to, number, size);
+    return 0;
+}
+
+/* Takes a slot on which nothing can be sent as failed, unless there is an error. */
+static int
+pass_over(Sending *to, int64_t number)
+{
+    if (PyErr_Occurred())
+        return -1;
+    note_failed(to, number, NOT_TRIED);
+    return 0;
 }
 
 /* send(table, who, count, failed) -> how many have failed
@@ -565,31 +617,31 @@ static PyObject *
 send_many(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
     (void)module;
-    PyObject *slots, *slot_of, *batches, *buffer;
+    Table table;
     Sending to = {.batch = {.number = -1}};
-    long long count, stamp_type;
-    if (expect_arguments("send", given, 4) < 0
-        || !PyArg_ParseTuple(args[0], "OOO!OL", &slots, &slot_of, &PyTuple_Type, &batches, &buffer,
-                             &stamp_type)
+    long long count;
+    if (expect_arguments("send", given, 4) < 0 || open_table(args[0], &table) < 0
         || integer(args[2], &count) < 0)
         return NULL;
-    PyObject *from[] = {slots, args[1], args[3]};
+    PyObject *from[] = {table.slots, args[1], args[3]};
     Integers opened[3];
     if (open_all(from, opened, 3) < 0)
         return NULL;
     to.slots = opened[0];
     to.who = opened[1];
     to.failed = opened[2];
-    to.batch.all = batches;
-    int done = count < 0 || count > to.who.length ? refuse("send was given too few slots") : 0;
+    to.batch.all = table.batches;
+    int done = 0;
+    if (count < 0 || count > to.who.length || count > to.failed.length / FAILED)
+        done = refuse("send was given too few slots, or no room for those that fail");
     for (long long i = 0; !done && i < count; i++) {
         int64_t number = to.who.at[i];
         int64_t *slot = free_slot(&to, number, 0);
         if (slot) {
             slot[BATCHES_LEFT]--;
-            done = send_batch(&to, number, slot, slot[INTENDED_NS]);
+            send_batch(&to, number, slot, slot[INTENDED_NS]);
         } else
-            done = PyErr_Occurred() ? -1 : note_failed(&to, number, NOT_TRIED);
+            done = pass_over(&to, number);
     }
     close_all(opened, 3);
     return done < 0 ? NULL : PyLong_FromSsize_t(to.failed_count);
@@ -603,15 +655,13 @@ static PyObject *
 submit_many(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
     (void)module;
-    PyObject *slots, *slot_of, *batches, *buffer;
+    Table table;
     Sending to = {.batch = {.number = -1}};
-    long long count, filled, stamp_type;
-    if (expect_arguments("submit", given, 6) < 0
-        || !PyArg_ParseTuple(args[0], "OOO!OL", &slots, &slot_of, &PyTuple_Type, &batches, &buffer,
-                             &stamp_type)
+    long long count, filled;
+    if (expect_arguments("submit", given, 6) < 0 || open_table(args[0], &table) < 0
         || integer(args[2], &count) < 0 || integer(args[4], &filled) < 0)
         return NULL;
-    PyObject *from[] = {slots, args[1], args[5], args[3]};
+    PyObject *from[] = {table.slots, args[1], args[5], args[3]};
     Integers opened[4];
     if (open_all(from, opened, 4) < 0)
         return NULL;
@@ -619,23 +669,21 @@ submit_many(PyObject *module, PyObject *const *args, Py_ssize_t given)
     to.who = opened[1];
     to.failed = opened[2];
     Integers sends = opened[3];
-    to.batch.all = batches;
+    to.batch.all = table.batches;
     int done = 0;
     if (count < 0 || filled < 0 || count > to.who.length / SENT
-        || count + filled > sends.length / SENT)
-        done = refuse("submit was given too few messages, or no room for their times");
+        || filled > sends.length / SENT - count || count > to.failed.length / FAILED)
+        done = refuse("submit was given too few messages, or no room for what becomes of them");
     for (long long i = 0; !done && i < count; i++) {
         const int64_t *due = to.who.at + SENT * i;
-        Py_ssize_t failed_before = to.failed_count;
         int64_t *slot = free_slot(&to, due[0], 1);
         if (!slot) {
-            done = PyErr_Occurred() ? -1 : note_failed(&to, due[0], NOT_TRIED);
+            done = pass_over(&to, due[0]);
             continue;
         }
         slot[UNSCHEDULED]--;
         slot[BATCHES_GRANTED]++;
-        done = send_batch(&to, due[0], slot, due[1]);
-        if (to.failed_count == failed_before) {
+        if (send_batch(&to, due[0], slot, due[1])) {
             int64_t *sent = sends.at + SENT * filled++;
             sent[0] = due[1];
             sent[1] = due[2];
@@ -654,7 +702,9 @@ static PyMethodDef functions[] = {
 #ifdef __linux__
     FUNCTION("wait_epoll", wait_epoll),
 #endif
+#ifndef __APPLE__
     FUNCTION("wait_poll", wait_poll),
+#endif
     FUNCTION("wait_select", wait_select),
 #ifdef HAS_KQUEUE
     FUNCTION("wait_kqueue", wait_kqueue),

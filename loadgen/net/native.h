@@ -9,10 +9,15 @@
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
 
+#include <limits.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* Python ignores SIGPIPE */
+#endif
 
 #ifndef KERNEL /* bench replaces the system calls, to measure what is left without them */
 #define KERNEL(call) call
@@ -31,7 +36,8 @@ open_integers(PyObject *from, Integers *integers)
 {
     if (PyObject_GetBuffer(from, &integers->view, PyBUF_WRITABLE) < 0)
         return -1;
-    if (integers->view.len % 8 || (uintptr_t)integers->view.buf % 8) {
+    /* an empty array may lie anywhere */
+    if (integers->view.len % 8 || (integers->view.len && (uintptr_t)integers->view.buf % 8)) {
         PyBuffer_Release(&integers->view);
         PyErr_SetString(PyExc_ValueError, "an array of 64-bit integers is expected");
         return -1;
@@ -78,10 +84,31 @@ refuse(const char *what)
 }
 
 static inline int
+expect_tuple(PyObject *from)
+{
+    if (PyTuple_Check(from))
+        return 0;
+    PyErr_SetString(PyExc_TypeError, "a tuple is expected");
+    return -1;
+}
+
+static inline int
 integer(PyObject *from, long long *into)
 {
     *into = PyLong_AsLongLong(from);
     return *into == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+static inline int
+descriptor_of(PyObject *from, int *into)
+{
+    long long number;
+    if (integer(from, &number) < 0)
+        return -1;
+    if (number < 0 || number > INT_MAX)
+        return refuse("a descriptor is expected");
+    *into = (int)number;
+    return 0;
 }
 
 static inline int
