@@ -1,8 +1,8 @@
 /* Datagrams: many on one socket in one call.
 
-   Facts. recvmmsg(2) saves a fifth of a read with a time stamp where several datagrams are there; for
-   a single one, recv(2) is faster by a quarter. sendmmsg(2) saves 3 % of a send over loopback, and
-   does not say when each of its datagrams left: the middle of a call that sends 8 is off by 7
+   Facts. recvmmsg(2) saves a fifth of a read with a time stamp where several datagrams are there;
+   for a single one, recv(2) is faster by a quarter. sendmmsg(2) saves 3 % of a send over loopback,
+   and does not say when each of its datagrams left: the middle of a call that sends 8 is off by 7
    microseconds either way, that of one that sends a single one by 0.2.
 
    Decision. Several are read by one recvmmsg, where there is one. Each is sent by a send(2) of its
@@ -10,9 +10,9 @@
    ends a call early, an error or that nothing more is there, is handed back beside what came before
    it, and changes nothing here.
 
-   Danger. recvmmsg tells of an error only where it comes first: one behind a datagram is kept in the
-   socket, for the next call on it. And what is longer than the room for it is cut short in silence;
-   so a datagram that fills its room counts as one that was.
+   Danger. recvmmsg tells of an error only where it comes first: the socket keeps one that comes
+   behind a datagram, for the next call on it. And what is longer than the room for it is cut short
+   in silence; so a datagram that fills its room counts as one that was.
 
    The GIL is held: no call waits, and there are MOST datagrams in one at most. */
 
@@ -32,7 +32,8 @@
 typedef struct {
     Integers reads;
     Py_buffer buffer;
-    long long part_bytes, stamp_type, stamp_every, descriptor, most, unstamped_left;
+    long long part_bytes, stamp_type, stamp_every, most, unstamped_left;
+    int descriptor;
 } Reading;
 
 /* Whether the datagram of that number, of this call, gets a time stamp. */
@@ -79,8 +80,8 @@ read_each(Reading *reading)
         struct msghdr message = room_for(reading, number, &part, &control);
         do
             size = message.msg_control
-                ? KERNEL(recvmsg)((int)reading->descriptor, &message, MSG_DONTWAIT)
-                : KERNEL(recv)((int)reading->descriptor, part.iov_base, part.iov_len, MSG_DONTWAIT);
+                ? KERNEL(recvmsg)(reading->descriptor, &message, MSG_DONTWAIT)
+                : KERNEL(recv)(reading->descriptor, part.iov_base, part.iov_len, MSG_DONTWAIT);
         while (size < 0 && errno == EINTR);
         if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             break;
@@ -101,7 +102,7 @@ read_many(Reading *reading)
         messages[i].msg_hdr = room_for(reading, i, &parts[i], &controls[i]);
     int found;
     do
-        found = KERNEL(recvmmsg)((int)reading->descriptor, messages, (unsigned)reading->most,
+        found = KERNEL(recvmmsg)(reading->descriptor, messages, (unsigned)reading->most,
                                  MSG_DONTWAIT, NULL);
     while (found < 0 && errno == EINTR);
     if (found < 0) {
@@ -118,10 +119,11 @@ read_many(Reading *reading)
 
 /* receive_datagrams(table, descriptor, most, unstamped_left) -> how many
 
-   table: (buffer, part_bytes, stamp_type, stamp_every, reads). Reads at most so many datagrams, each
-   into its own part of the buffer, one part after the other; of each stands in `reads` (size or
-   -errno, stamp_ns, read_ns). An error is the last; where nothing is there, nothing is read. Every
-   stamp_every-th gets a time stamp, after unstamped_left; none where stamp_every is 0. */
+   table: (buffer, part_bytes, stamp_type, stamp_every, reads). Reads at most so many datagrams,
+   each into its own part of the buffer, one part behind the other; of each, (size or -errno,
+   stamp_ns, read_ns) stands in `reads`: -EMSGSIZE for one that was cut short, any other error is
+   the last. Every stamp_every-th gets a time stamp, the first of them after unstamped_left others;
+   none does where stamp_every is 0. */
 PyObject *
 receive_datagrams(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
@@ -129,9 +131,10 @@ receive_datagrams(PyObject *module, PyObject *const *args, Py_ssize_t given)
     PyObject *buffer, *reads;
     Reading reading;
     if (expect_arguments("receive_datagrams", given, 4) < 0
+        || expect_tuple(args[0]) < 0
         || !PyArg_ParseTuple(args[0], "OLLLO", &buffer, &reading.part_bytes, &reading.stamp_type,
                              &reading.stamp_every, &reads)
-        || integer(args[1], &reading.descriptor) < 0 || integer(args[2], &reading.most) < 0
+        || descriptor_of(args[1], &reading.descriptor) < 0 || integer(args[2], &reading.most) < 0
         || integer(args[3], &reading.unstamped_left) < 0
         || open_all(&reads, &reading.reads, 1) < 0)
         return NULL;
@@ -157,20 +160,18 @@ receive_datagrams(PyObject *module, PyObject *const *args, Py_ssize_t given)
 
 /* send_datagrams(descriptor, messages, sent) -> (how many, errno)
 
-   Sends the messages, a tuple of bytes, until one is not accepted: for the reason errno, 0 where all
-   are. `sent` gets the time of each, and that of the one that was not accepted. */
+   Sends the messages, a tuple of bytes, until one is not accepted, for the reason errno; it is 0
+   where all are. `sent` gets the time of each, that of the one that was not accepted, too. */
 PyObject *
 send_datagrams(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
     (void)module;
-    long long descriptor;
+    int descriptor, code = 0;
     Integers sent;
-    if (expect_arguments("send_datagrams", given, 3) < 0 || integer(args[0], &descriptor) < 0)
+    if (expect_arguments("send_datagrams", given, 3) < 0 || descriptor_of(args[0], &descriptor) < 0
+        || expect_tuple(args[1]) < 0 || open_all(args + 2, &sent, 1) < 0)
         return NULL;
     Py_ssize_t count = PyTuple_Size(args[1]), done = 0;
-    if (count < 0 || open_all(args + 2, &sent, 1) < 0)
-        return NULL;
-    int code = 0;
     if (count > MOST || count > sent.length)
         code = refuse("more datagrams are to be sent than there is room for");
     int64_t began_ns = now_ns();
@@ -181,7 +182,7 @@ send_datagrams(PyObject *module, PyObject *const *args, Py_ssize_t given)
         if ((code = bytes_of(PyTuple_GetItem(args[1], done), &data, &length)) < 0)
             break;
         do
-            size = KERNEL(send)((int)descriptor, data, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+            size = KERNEL(send)(descriptor, data, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
         while (size < 0 && errno == EINTR);
         code = size < 0 ? errno : 0;
         int64_t ended_ns = now_ns();

@@ -16,6 +16,7 @@ from loadgen.engine.load_models import (
     Thinking,
     WarmUp,
 )
+from loadgen.engine.native_datagrams import NativeDatagramChannel, NativeDatagrams
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
@@ -52,15 +53,21 @@ def assemble(
         backends.open_selector(choice.backend), clock, plan.pacing, recorder.pauses
     )
     group = Group(
-        dialer, model or _model_of(plan, recorder, clock), new_channel=_new_channel(plan, dialer)
+        dialer,
+        model or _model_of(plan, recorder, clock),
+        new_channel=_new_channel(plan, choice, dialer),
     )
     return Engine(selector, [group], recorder, clock, _policy_of(plan, dialer.endpoint))
 
 
-def _new_channel(plan: Plan, dialer: EndpointDialer) -> NewChannel:
-    if isinstance(dialer, UdpDialer):
-        return functools.partial(DatagramChannel, numbered=plan.reply == SEQUENCE)
-    return new_stream
+def _new_channel(plan: Plan, choice: Choice, dialer: EndpointDialer) -> NewChannel:
+    if not isinstance(dialer, UdpDialer):
+        return new_stream
+    numbered = plan.reply == SEQUENCE
+    if choice.engine == "python":
+        return functools.partial(DatagramChannel, numbered=numbered)
+    native = NativeDatagrams(dialer.stamp_every, numbered=numbered)
+    return functools.partial(NativeDatagramChannel, native=native)
 
 
 def _policy_of(plan: Plan, endpoint: Endpoint) -> ConnectionPolicy:
