@@ -1,17 +1,17 @@
 """Datagrams by the native module: those of a window in one call, in both directions.
 
-Facts. In Python most of what a datagram costs is the way into the kernel and back: two to three
-calls for each one that is sent, and one to two for each one that is read. Where several are in
-flight on a connection, as many can be read in one call, and sent in one.
+Facts. In Python, half of what a datagram costs is the way into the kernel and back: three calls for
+each that is sent, and one to three for each that is read. The native module does that for many in
+one call. A single read without a time stamp takes longer that way than by the socket's method.
 
-Danger. What is read in one call is read before any of it is matched. And of what was taken from the
+Danger. What is read in one call is read before any of it is matched. And of what is taken from the
 payloads for one call, some may not be accepted.
 
-Decision. Never more is read at once than is in flight, so that a turn reads what it reads in
-Python, and nothing that it would leave in the socket. Payloads count as taken when they are sent or
-refused. What becomes of a reply, and of a message that is not accepted, is the business of
-`loadgen.engine.datagrams` in both engines. Messages that code makes when they are sent are sent
-there, one by one.
+Decision. Never more is read at once than is in flight, so that a turn reads what it would read in
+Python, and leaves what it would leave in the socket. That single read is made in Python.
+Payloads are taken when they are sent or refused. What becomes of a reply, and of a message that is
+not accepted, is the business of `loadgen.engine.datagrams` in both engines. Messages that code
+makes when they are sent are sent one by one.
 """
 
 import os
@@ -38,12 +38,9 @@ all would then take turns in the same few lines of the processor's cache."""
 
 _READ: Final = 3  # size or -errno, stamp_ns, read_ns
 
-Read = tuple[memoryview, int, int, int]
-"""The room that a datagram was read into, its size or -errno, stamp_ns and read_ns."""
-
 
 class NativeDatagrams:
-    """Reads and sends for all connections of an engine.
+    """What all connections of an engine read and send with.
 
     stamp_every: every how many-th reply gets a kernel timestamp; 0 for none. numbered: whether
     replies are matched by number.
@@ -51,29 +48,13 @@ class NativeDatagrams:
 
     def __init__(self, stamp_every: int, *, numbered: bool) -> None:
         self.is_numbered = numbered
-        native = functions()
+        self.read, self.send = functions().receive_datagrams, functions().send_datagrams
         buffer = bytearray(AT_ONCE * PART_BYTES)
-        self._receive, self._send = native.receive_datagrams, native.send_datagrams
-        self._reads = array("q", bytes(8 * _READ * AT_ONCE))
-        self._table = (buffer, PART_BYTES, OPTION, stamp_every, self._reads)
         whole = memoryview(buffer)
-        self._parts = [whole[at : at + PART_BYTES] for at in range(0, len(buffer), PART_BYTES)]
+        self.parts = [whole[at : at + PART_BYTES] for at in range(0, len(buffer), PART_BYTES)]
+        self.reads = array("q", bytes(8 * _READ * AT_ONCE))
+        self.table = (buffer, PART_BYTES, OPTION, stamp_every, self.reads)
         self.sent_ns = array("q", bytes(8 * SENDS_AT_ONCE))
-        """When each of those that were sent last was sent, and the one that was not accepted."""
-
-    def receive(self, descriptor: int, most: int, unstamped_left: int) -> list[Read]:
-        """Read ``most`` datagrams, as far as they are there, `AT_ONCE` at most."""
-        count = self._receive(self._table, descriptor, most, unstamped_left)
-        values = iter(self._reads[: _READ * count])
-        return list(zip(self._parts, values, values, values, strict=False))
-
-    def send(self, descriptor: int, datagrams: tuple[bytes, ...]) -> tuple[int, int]:
-        """Send ``datagrams``, `SENDS_AT_ONCE` at most, until one is not accepted.
-
-        Return how many were, and the error number of the one that was not; 0 where all were.
-        """
-        done: tuple[int, int] = self._send(descriptor, datagrams, self.sent_ns)
-        return done
 
 
 class NativeDatagramChannel(DatagramChannel):
@@ -93,9 +74,8 @@ class NativeDatagramChannel(DatagramChannel):
     ) -> None:
         numbered = native.is_numbered
         super().__init__(dialer, origin, conversation, clock, host, numbered=numbered)
-        payloads = conversation.payloads
         self._native = native
-        self._repeats_bytes = payloads.repeats_bytes and len(payloads.items) > 0
+        self._repeats_bytes = conversation.payloads.repeats_bytes
         self._descriptor = -1
 
     def attach(self, transport: Transport) -> None:
@@ -113,90 +93,89 @@ class NativeDatagramChannel(DatagramChannel):
 
         Raises ConnectionFailed, also where the peer's system says that nobody listens.
         """
+        if self.in_flight < 2 and self._unstamped_left and self._overdue_ns is None:
+            return DatagramChannel.receive(self, buffer)
+        native, overdue_ns = self._native, self._overdue_ns
         has_news, self._has_news = self._has_news, False
-        overdue_ns = self._overdue_ns
-        room = AT_ONCE if overdue_ns is None else ALL
+        room, awaited = (AT_ONCE, self.in_flight) if overdue_ns is None else (ALL, AT_ONCE)
         while room > 0:
-            awaited = min(room, AT_ONCE) if overdue_ns is not None else min(room, self.in_flight)
-            most = awaited or 1  # one that nobody awaits
-            reads = self._native.receive(self._descriptor, most, self._unstamped_left)
-            for read in reads:
-                has_news |= self._take(*read)
-            room -= len(reads)
-            if len(reads) < most or (not self.in_flight and overdue_ns is None):
+            most = min(room, awaited, AT_ONCE) or 1  # one that nobody awaits
+            left = self._unstamped_left
+            count = native.read(native.table, self._descriptor, most, left)
+            self._unstamped_left = (left - count) % (self._unstamped_after + 1)
+            values = iter(native.reads)
+            reads = zip(native.parts[:count], values, values, values, strict=False)
+            for part, size, stamp_ns, read_ns in reads:
+                if size < 0:
+                    raise ConnectionFailed.of(Phase.RECEIVE, OSError(-size, os.strerror(-size)))
+                self._bytes_received += size
+                sent = self._match(part, size)
+                if sent is not None:
+                    has_news = True
+                    if self._decoder is not None:
+                        read = (self.origin, read_ns)
+                        judge(self._records, self._decoder, sent[2], part[:size], read)
+                    self._answer(sent[0], sent[1], stamp_ns, read_ns)
+            room -= count
+            if overdue_ns is None:
+                awaited = self.in_flight
+            if count < most or not awaited:
                 break
         return has_news if overdue_ns is None else self._lose(overdue_ns) or has_news
 
-    def _take(self, part: memoryview, size: int, stamp_ns: int, read_ns: int) -> bool:
-        """Take what was read; return whether it answers a message. Raises ConnectionFailed."""
-        if size < 0:
-            raise ConnectionFailed.of(Phase.RECEIVE, OSError(-size, os.strerror(-size)))
-        self._unstamped_left = (
-            self._unstamped_left - 1 if self._unstamped_left else self._unstamped_after
-        )
-        self._bytes_received += size
-        sent = self._match(part, size)
-        if sent is None:
-            return False
-        if self._decoder is not None:
-            read = (self.origin, read_ns)
-            judge(self._records, self._decoder, sent[2], part[:size], read)
-        self._answer(sent[0], sent[1], stamp_ns, read_ns)
-        return True
-
-    def submit(self, intended_ns: int) -> int:
-        """Send one message that was due at ``intended_ns``; return the events to wait for."""
-        if not self._repeats_bytes:
-            return super().submit(intended_ns)
-        self._send_all(self._upcoming(1), intended_ns)
-        return self._wanted()
+    def _send(self, intended_ns: int) -> None:
+        message = self._only or self._unsent or self._next()
+        datagram = self.matching.datagram(message) if self.is_numbered else message
+        sent_ns = self._native.sent_ns
+        _, code = self._native.send(self._descriptor, (datagram,), sent_ns)
+        self.submitted_ns = at_ns = sent_ns[0]
+        if code:
+            error = OSError(code, os.strerror(code))
+            self._note_unsent(error, datagram, (intended_ns, at_ns, message))
+        else:
+            self._note_sent(len(datagram), (intended_ns, at_ns, message))
 
     def _fill(self, room: int) -> None:
-        if not self._repeats_bytes:
+        if room == 1 or not self._repeats_bytes:
             super()._fill(room)
             return
         while room > 0 and not self._is_blocked:
-            count = min(room, SENDS_AT_ONCE)
-            room -= count
-            self._send_all(self._upcoming(count), 0)
+            self._send_many(min(room, SENDS_AT_ONCE))
+            room -= SENDS_AT_ONCE
+
+    def _send_many(self, count: int) -> None:
+        """Send ``count`` messages, until one is not accepted. Raises ConnectionFailed."""
+        messages = self._upcoming(count)
+        datagrams = self.matching.datagrams(messages)
+        sent_ns = self._native.sent_ns
+        done, code = self._native.send(self._descriptor, datagrams, sent_ns)
+        self._take(done + bool(code))
+        self.submitted_ns = last_ns = sent_ns[done if code else done - 1]
+        self._bytes_sent += sum(map(len, datagrams[:done]))
+        self._left -= done
+        self._submitted += done
+        if self._conversation.framing.one_way:
+            self._answered += done
+        else:
+            self.matching.add_all(zip(repeat(0), sent_ns, messages[:done], strict=False))
+            self.in_flight += done
+        if code:
+            error = OSError(code, os.strerror(code))
+            self._note_unsent(error, datagrams[done], (0, last_ns, messages[done]))
 
     def _upcoming(self, count: int) -> tuple[bytes, ...]:
-        """Return the next ``count`` messages; none is taken yet."""
+        """Return the next ``count`` messages, which are not taken yet."""
         if self._only is not None:
             return (self._only,) * count
         items, position = self._conversation.payloads.items, self._position
-        messages = items[position : position + count]
+        messages: tuple[bytes, ...] = () if self._unsent is None else (self._unsent,)
+        messages += items[position : position + count - len(messages)]
         while len(messages) < count:
             messages += items[: count - len(messages)]
         return messages
 
-    def _send_all(self, messages: tuple[bytes, ...], intended_ns: int) -> None:
-        """Send ``messages`` until one is not accepted. Raises ConnectionFailed."""
-        native, left = self._native, self._left
-        datagrams = self.matching.datagrams(messages)
-        done, code = native.send(self._descriptor, datagrams)
-        if done:
-            self._note_all_sent(datagrams[:done], messages[:done], intended_ns)
-        try:
-            if code:
-                self.submitted_ns = sent_ns = native.sent_ns[done]
-                sent = (intended_ns, sent_ns, messages[done])
-                self._note_unsent(OSError(code, os.strerror(code)), datagrams[done], sent)
-        finally:
-            taken = left - self._left
-            self._position = (self._position + taken) % len(self._conversation.payloads.items)
-
-    def _note_all_sent(
-        self, datagrams: tuple[bytes, ...], messages: tuple[bytes, ...], intended_ns: int
-    ) -> None:
-        count = len(datagrams)
-        sent_ns = self._native.sent_ns
-        self.submitted_ns = sent_ns[count - 1]
-        self._bytes_sent += sum(map(len, datagrams))
-        self._left -= count
-        self._submitted += count
-        if self._conversation.framing.one_way:
-            self._answered += count
-        else:
-            self.in_flight += count
-            self.matching.add_all(zip(repeat(intended_ns), sent_ns, messages, strict=False))
+    def _take(self, count: int) -> None:
+        """Take ``count`` of those messages from the payloads."""
+        from_items = count - (self._unsent is not None)
+        self._unsent = None
+        self._position = (self._position + from_items) % len(self._conversation.payloads.items)
