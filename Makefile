@@ -5,6 +5,7 @@ BIN := .venv/bin
 MINUTES ?= 1
 JOBS ?= 3
 INSTALL := python -m pip install --quiet --disable-pip-version-check
+NATIVE := setup.py $(wildcard loadgen/*/*.[ch])
 LOCK = .tools/bin/uv pip compile pyproject.toml --quiet --upgrade --universal \
   --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 TESTS = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
@@ -53,10 +54,11 @@ bench-once: .venv/done ## Run every benchmark once, time nothing, and test the b
 	$(BIN)/python -m pytest bench/tests
 
 bench-limits: .venv/done ## Compare with the limits of this machine (ten minutes)
-	$(BIN)/python -m bench.limit
-	$(BIN)/python -m bench.turn
-	$(BIN)/python -m bench.footprint
-	$(BIN)/python -m bench.fidelity
+	-$(BIN)/python -m bench.limit # fails where an aim is missed, and so do the others
+	-$(BIN)/python -m bench open_loop
+	-$(BIN)/python -m bench.turn
+	-$(BIN)/python -m bench.footprint
+	-$(BIN)/python -m bench.fidelity
 
 soak: .venv/done ## Does a run grow, or lose count? One minute of it; MINUTES=30 for more
 	$(BIN)/python -m bench soak --duration $(MINUTES)m
@@ -74,15 +76,23 @@ audit: .tools/done ## Is anything that is locked known to be vulnerable?
 
 clean:           ## Remove what the other commands have made
 	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .benchmarks .coverage .coverage.* .loadgen build dist
+	rm -rf *.egg-info loadgen/*/_native*.so
 
-.venv/done: pyproject.toml requirements/all.txt
+# A compiler that has gone, or fails, must not leave the modules of a former time in their place.
+.venv/done: .venv/locked pyproject.toml $(NATIVE)
+	@rm -f loadgen/*/_native*.so
+	CC='$(CC)' $(BIN)/$(INSTALL) --no-deps --no-build-isolation --editable .
+	@ls loadgen/*/_native*.so > /dev/null 2>&1 || echo "The modules in C are not built: $(CC) is missing, \
+	or has failed. loadgen works without them, in Python alone, and takes longer for each message." >&2
+	@touch $@
+
+.venv/locked: requirements/all.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "loadgen needs Python 3.11 or newer; this is $$($(PYTHON) --version). \
 	Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@echo "Installing into .venv; this takes about a minute."
 	$(PYTHON) -m venv .venv
 	$(BIN)/$(INSTALL) --require-hashes --requirement requirements/all.txt
-	$(BIN)/$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .tools/done: requirements/tools.txt

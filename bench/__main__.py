@@ -10,7 +10,9 @@ from loadgen.signals import asking_to_end
 
 MEASUREMENTS: Final = {
     "limit": "bench.limit",
+    "open_loop": "bench.open_loop",
     "turn": "bench.turn",
+    "server": "bench.server",
     "footprint": "bench.footprint",
     "tls": "bench.tls",
     "monitor": "bench.monitor",

@@ -46,11 +46,14 @@ def module_name(path: Path) -> str:
 
 @cache
 def trees() -> Mapping[str, ast.Module]:
-    """Return the syntax tree of each module of loadgen, by its name."""
-    return {
-        module_name(path): ast.parse(path.read_text(encoding="utf-8"))
-        for path in sorted((ROOT / "loadgen").rglob("*.py"))
-    }
+    """Return the syntax tree of each module of loadgen, or of its types, by its name."""
+    return {module_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in _sources()}
+
+
+def _sources() -> list[Path]:
+    """Return the files of loadgen in Python; a module in C stands there by its types (.pyi)."""
+    root = ROOT / "loadgen"
+    return sorted([*root.rglob("*.py"), *root.rglob("*.pyi")])
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -142,7 +145,7 @@ def drawing() -> Iterator[str]:
     counts = arrows()
     sizes: Counter[str] = Counter()
     modules: dict[str, int] = defaultdict(int)
-    for path in (ROOT / "loadgen").rglob("*.py"):
+    for path in (*_sources(), *(ROOT / "loadgen").rglob("*.[ch]")):
         package = package_of(module_name(path))
         sizes[package] += len(path.read_text(encoding="utf-8").splitlines())
         modules[package] += 1

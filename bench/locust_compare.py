@@ -17,6 +17,7 @@ aim is missed, or something could not be measured.
 """
 
 import argparse
+import itertools
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,8 @@ from bench.locust_ways import (
     Way,
     measure,
 )
+from bench.tables import Judgement, aims_table, formatted, spread
+from bench.ways import add_engine_option, engines
 from bench.yardstick import UnavailableError, built, heading, print_title
 
 Rounds = Mapping[str, Sequence[Found]]
@@ -56,23 +59,14 @@ class SpeedAim:
 
 
 SPEED_AIMS: Final = (
-    SpeedAim(DECLARATIVE, BY_HAND, 2.5),
+    SpeedAim(DECLARATIVE, BY_HAND, 4.5),
     SpeedAim(DECLARATIVE, PLAIN, 0.85),
-    SpeedAim(DECLARATIVE_USER, BY_HAND, 2.5),
+    SpeedAim(DECLARATIVE_USER, BY_HAND, 4.5),
     SpeedAim(DECLARATIVE_USER, PLAIN_USER, 0.85),
     SpeedAim(SCRIPTED, BY_HAND, 1.5),
 )
 LAG_AIMS_MS: Final = {1000: 20.0, 5000: 50.0}
 """Under what the p99 of a greenlet's lag is to stay beside declarative users, by their number."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """An aim, in words, and what was found."""
-
-    aim: str
-    found: str
-    is_met: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,11 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(heading())
     try:
         with built() as program:
-            for users in chosen.connections:
-                run = Run(users, settle_s=0.5 if chosen.quick else 1.5, duration_s=duration_s)
+            for engine, users in itertools.product(engines(chosen.engine), chosen.connections):
+                run = Run(users, 0.5 if chosen.quick else 1.5, duration_s, engine)
                 found = _measure(program, run, rounds)
-                judgements += judged(users, found)
-                print("\n".join(table(users, found, chosen.markdown)), flush=True)
+                judgements += judged(run, found)
+                print("\n".join(table(run, found, chosen.markdown)), flush=True)
     except UnavailableError as reason:
         print(f"bench.locust_compare: {reason}", file=sys.stderr)
         return 1
@@ -111,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N[,N]",
         help="users, with a connection each (100,1000,5000)",
     )
+    add_engine_option(parser)
     parser.add_argument("--rounds", type=int, metavar="N", help="of each (5)")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="measured of a run (3)")
     parser.add_argument("--quick", action="store_true", help="2 rounds, of a second each")
@@ -131,7 +126,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _measure(program: Path, run: Run, rounds: int) -> dict[str, list[Found]]:
     ways = (BY_HAND, DECLARATIVE) if run.users >= _MANY else WAYS
     print_title(
-        f"{run.users} users: each run",
+        f"{run.name}: each run",
         f"{'':5} {'way':24} {'cost':46} {'taken':>6} {'counted - served':>17} {'stop':>7}",
     )
     found: dict[str, list[Found]] = {way.name: [] for way in ways}
@@ -159,23 +154,18 @@ def ratios(found: Rounds, way: Way, beside: Way) -> list[float]:
     ]
 
 
-def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Return the median, and in brackets the lowest and the highest."""
-    median = statistics.median(values)
-    return f"{median:,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
-
-
-def judged(users: int, found: Rounds) -> list[Judgement]:
-    """Return what became of the aims for that many users, as far as the ways in them were run."""
+def judged(run: Run, found: Rounds) -> list[Judgement]:
+    """Return what became of the aims for such runs, as far as the ways in them were run."""
     judgements = []
+    users = run.users
     for aim in SPEED_AIMS:
         if {aim.way.name, aim.beside.name} <= found.keys() and users < _MANY:
             each = ratios(found, aim.way, aim.beside)
-            text = f"{users} users: {aim.way.name} at least {aim.ratio:g} times {aim.beside.name}"
+            text = f"{run.name}: {aim.way.name} at least {aim.ratio:g} times {aim.beside.name}"
             judgements.append(Judgement(text, spread(each), statistics.median(each) >= aim.ratio))
     if users in LAG_AIMS_MS:
         p99s_ms = [one.lag.p99_ms for one in found[DECLARATIVE.name] if one.lag]
-        text = f"{users} users: lag p99 under {LAG_AIMS_MS[users]:g} ms, {DECLARATIVE.name}"
+        text = f"{run.name}: lag p99 under {LAG_AIMS_MS[users]:g} ms, {DECLARATIVE.name}"
         judgements.append(
             Judgement(
                 text, f"{spread(p99s_ms, 1)} ms", statistics.median(p99s_ms) < LAG_AIMS_MS[users]
@@ -183,34 +173,34 @@ def judged(users: int, found: Rounds) -> list[Judgement]:
             if p99s_ms
             else Judgement(text, "not measured", is_met=False)
         )
-    return [*judgements, _counting(users, found)]
+    return [*judgements, _counting(run, found)]
 
 
-def _counting(users: int, found: Rounds) -> Judgement:
+def _counting(run: Run, found: Rounds) -> Judgement:
     """Judge whether each client counted what the server served, but for what was under way."""
     missing = [one.served - one.counted for each in found.values() for one in each]
     return Judgement(
-        f"{users} users: counted as the server did, but for 0 to {users} under way",
+        f"{run.name}: counted as the server did, but for 0 to {run.users} under way",
         f"{min(missing)} to {max(missing)} fewer",
-        min(missing) >= 0 and max(missing) <= users,
+        min(missing) >= 0 and max(missing) <= run.users,
     )
 
 
 # ---- tables --------------------------------------------------------------------------
 
 _COLUMNS: Final = (
-    *("users", "way", "requests/s", "user us", "system us", "taken"),
+    *("users", "engine", "way", "requests/s", "user us", "system us", "taken"),
     *("of by hand", "of loadgen", "lag p50, p99, max, ms", "before, ms", "stop s"),
 )
 
 
-def table(users: int, found: Rounds, is_markdown: bool) -> list[str]:
+def table(run: Run, found: Rounds, is_markdown: bool) -> list[str]:
     """Return a line for each way, and two or three of heading."""
-    rows = [_row(users, name, found) for name in found]
+    rows = [_row(run, name, found) for name in found]
     return formatted(_COLUMNS, rows, is_markdown)
 
 
-def _row(users: int, name: str, found: Rounds) -> tuple[str, ...]:
+def _row(run: Run, name: str, found: Rounds) -> tuple[str, ...]:
     each = found[name]
     way = next(way for way in WAYS if way.name == name)
     plain = PLAIN_USER if way in (DECLARATIVE_USER, PLAIN_USER) else PLAIN
@@ -227,8 +217,7 @@ def _row(users: int, name: str, found: Rounds) -> tuple[str, ...]:
         )
     ]
     return (
-        str(users),
-        name,
+        *(str(run.users), run.engine, name),
         spread([one.cost.messages_per_s for one in each], 0),
         f"{statistics.median(one.cost.user_us for one in each):.1f}",
         f"{statistics.median(one.cost.system_us for one in each):.1f}",
@@ -238,29 +227,6 @@ def _row(users: int, name: str, found: Rounds) -> tuple[str, ...]:
         "".join(f"{value:.0f}" for value in lag_ms[3:]),
         f"{statistics.median(one.stop_s for one in each):.2f}",
     )
-
-
-def aims_table(judgements: Sequence[Judgement], is_markdown: bool) -> list[str]:
-    """Return each aim beside what was found."""
-    rows = [(one.aim, one.found if one.is_met else f"{one.found}: MISSED") for one in judgements]
-    return formatted(("aim", "found"), rows, is_markdown)
-
-
-def formatted(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], is_markdown: bool
-) -> list[str]:
-    """Return the lines of a table, after an empty one."""
-    if is_markdown:
-        lines = [columns, ["---"] * len(columns), *rows]
-        return ["", *(f"| {' | '.join(cells)} |" for cells in lines)]
-    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
-    return [
-        "",
-        *(
-            "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-            for cells in (columns, *rows)
-        ),
-    ]
 
 
 if __name__ == "__main__":

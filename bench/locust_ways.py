@@ -28,6 +28,7 @@ import psutil
 
 from bench.locustfiles import LAG_OPTION, MESSAGE, NAME
 from bench.truth import percentile
+from bench.ways import ARRIVALS, AUTO, USER_SPACE, engine_options
 from bench.yardstick import ROOT, Cost, UnavailableError, server, start_on, two_cores
 from loadgen import from_json
 
@@ -40,12 +41,19 @@ _LOOK_EVERY_S: Final = 0.02
 @dataclass(frozen=True)
 class Run:
     """How many users, how long until they are measured after the last has connected, and how long
-    they are measured.
+    they are measured; and which engine loadgen is told to take.
     """
 
     users: int
     settle_s: float
     duration_s: float
+    engine: str = AUTO
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        users = f"{self.users} users"
+        return users if self.engine == AUTO else f"{users}, engine {self.engine}"
 
     @property
     def at_most_s(self) -> int:
@@ -110,13 +118,16 @@ class Way:
 # ---- the clients ---------------------------------------------------------------------
 
 
-def _locust(locustfile: str, *options: str) -> Callable[[int, Run, Path], list[str]]:
+def _locust(
+    locustfile: str, *options: str, has_engine: bool = True
+) -> Callable[[int, Run, Path], list[str]]:
     def command(port: int, run: Run, lag_file: Path) -> list[str]:
         path = f"bench/locustfiles/{locustfile}.py"
         load = ["-u", str(run.users), "-r", str(run.users), "-t", f"{run.at_most_s}s"]
         output = ["--only-summary", "--json", LAG_OPTION, str(lag_file)]
         words = ["-f", path, "--headless", "--host", f"tcp://127.0.0.1:{port}"]
-        return [sys.executable, "-m", "locust", *words, *load, *output, *options]
+        engine = engine_options(run.engine) if has_engine else ()
+        return [sys.executable, "-m", "locust", *words, *load, *output, *options, *engine]
 
     return command
 
@@ -124,8 +135,8 @@ def _locust(locustfile: str, *options: str) -> Callable[[int, Run, Path], list[s
 def _command_line(*options: str) -> Callable[[int, Run, Path], list[str]]:
     def command(port: int, run: Run, _: Path) -> list[str]:
         load = ["-c", str(run.users), "--size", str(len(MESSAGE)), "-d", f"{run.at_most_s}s"]
-        output = ["--json", "-", "--quiet"]
-        return [sys.executable, "-m", "loadgen", f"127.0.0.1:{port}", *load, *output, *options]
+        words = [*load, "--json", "-", "--quiet", *options, *engine_options(run.engine)]
+        return [sys.executable, "-m", "loadgen", f"127.0.0.1:{port}", *words]
 
     return command
 
@@ -140,7 +151,7 @@ def counted_by_loadgen(text: str) -> int:
     return from_json(text.encode()).actual.messages
 
 
-BY_HAND: Final = Way("by hand", _locust("by_hand"), counted_by_locust)
+BY_HAND: Final = Way("by hand", _locust("by_hand", has_engine=False), counted_by_locust)
 DECLARATIVE: Final = Way("declarative", _locust("declarative"), counted_by_locust)
 DECLARATIVE_USER: Final = Way(
     "declarative, user space", _locust("declarative", "--timestamps", "user"), counted_by_locust
@@ -148,7 +159,7 @@ DECLARATIVE_USER: Final = Way(
 SCRIPTED: Final = Way("scripted", _locust("scripted"), counted_by_locust)
 PLAIN: Final = Way("loadgen", _command_line(), counted_by_loadgen)
 PLAIN_USER: Final = Way(
-    "loadgen, user space", _command_line("--timestamps", "user", "--no-probe"), counted_by_loadgen
+    "loadgen, user space", _command_line(*ARRIVALS[USER_SPACE]), counted_by_loadgen
 )
 
 WAYS: Final = (BY_HAND, DECLARATIVE, PLAIN, DECLARATIVE_USER, PLAIN_USER, SCRIPTED)

@@ -5,11 +5,11 @@ import socket
 from typing import Self
 
 from loadgen.engine.conversation import Conversation
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
 from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
@@ -45,7 +45,7 @@ class PairedEngine:
 
     def __init__(self, backend: str) -> None:
         self._dialer = PairDialer()
-        selector = BoundedSelector(backends.open_selector(backend), monotonic_ns)
+        selector = PythonDriver(backends.open_selector(backend), monotonic_ns)
         recorder = Recorder(CONNECTIONS)
         group = Group(self._dialer, ClosedLoop())
         self.engine = Engine(selector, [group], recorder, monotonic_ns, ConnectionPolicy())

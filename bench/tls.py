@@ -26,11 +26,11 @@ import numpy as np
 from bench.yardstick import Cost, Shape, UnavailableError, cost_of, heading, loadgen, two_cores
 from loadgen.analysis.usage import usage_of
 from loadgen.engine.conversation import Conversation
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
 from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.errors import LoadgenError
 from loadgen.net import backends, descriptors
@@ -131,7 +131,7 @@ def on_own_core() -> Iterator[None]:
 @contextmanager
 def opened(dialer: EndpointDialer, connections: int) -> Iterator[Engine]:
     """Open ``connections`` in an engine of this process; close them in the end."""
-    selector = BoundedSelector(backends.open_selector("auto"), monotonic_ns)
+    selector = PythonDriver(backends.open_selector("auto"), monotonic_ns)
     recorder = Recorder(connections, WallClock(monotonic_ns, wall_ns))
     policy = ConnectionPolicy()
     engine = Engine(selector, [Group(dialer, ClosedLoop())], recorder, monotonic_ns, policy)

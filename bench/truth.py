@@ -76,13 +76,14 @@ def serving(
 
 @dataclass(frozen=True)
 class Bench:
-    """What the parts of a benchmark share: the compiled server; how long each run takes; and
-    whether most of them are left out.
+    """What the parts of a benchmark share: the compiled server; how long each run takes; whether
+    most of them are left out; and the engine of loadgen, where that is not left to it.
     """
 
     program: Path
     duration_s: float
     is_quick: bool
+    engine: str | None = None
 
     @contextmanager
     def serving(self, behaviour: str, request: str = "64") -> Iterator[Truth]:
@@ -100,6 +101,8 @@ class Bench:
         """
         with self.serving(behaviour, "http" if shape.payload else str(shape.size_bytes)) as truth:
             arguments += ("--timestamps", "kernel")
+            if self.engine is not None:
+                arguments += ("--engine", self.engine)
             if rate_per_s is not None:
                 arguments += ("--rate", str(rate_per_s))
             if shape.payload:

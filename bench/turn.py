@@ -1,7 +1,14 @@
 """What loadgen itself does for a message, without the kernel: turns over sockets that do nothing.
 
-python -m bench.turn              replies of a known length
-python -m bench.turn --replies    beside them, those that must be looked at, of the same length
+Each engine takes a number of turns in every round, and so does the barest loop in Python. What is
+printed is the processor time of a message in a round: the median, the lowest and the highest. The
+system calls of the native engine are replaced by some that do nothing (`native/idle.c`).
+
+    python -m bench.turn              # replies of a known length
+    python -m bench.turn --replies    # and such as must be looked at, of the same length
+    python -m bench.turn --engine python
+
+The exit code is 1 where an aim is missed, or something could not be measured.
 """
 
 import argparse
@@ -10,18 +17,22 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final, NamedTuple
 
+from bench.idle import is_idle, new_idle_side, run_idle
+from bench.tables import aims_table, at_most, formatted, spread
+from bench.ways import NATIVE, PYTHON, add_engine_option, engines
+from bench.yardstick import UnavailableError
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.datagrams import DatagramChannel
-from loadgen.engine.engine import BUFFER_BYTES, Engine
+from loadgen.engine.driver import BUFFER_BYTES, PythonDriver
+from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group, new_stream
 from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
-from loadgen.net.clock import monotonic_ns
+from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
 from loadgen.net.protocols import Delimiter, Fixed, Framing, LengthPrefix
 from loadgen.net.protocols.datagrams import Datagram
 from loadgen.net.protocols.http import Http
@@ -31,6 +42,8 @@ from loadgen.plan.payloads import PayloadQueue
 CONNECTIONS = backends.TURN_EVENTS
 TURNS = 200
 ROUNDS = 15
+AIM_NS: Final = 350.0
+"""Of the native engine, for a reply of a known length, without a stamp."""
 SIZE = 240
 """Of the replies, in bytes."""
 MESSAGE = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -123,34 +136,98 @@ class EverReady:
         """Do nothing."""
 
 
+class Side(NamedTuple):
+    """Something that takes turns, each with `CONNECTIONS` messages; ``answered`` counts them."""
+
+    name: str
+    form: str
+    turn: Callable[[], None]
+    answered: Callable[[], int] | None = None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench.turn", description=__doc__)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = _parser().parse_args(words)
+    compared = engines(chosen.engine)
+    try:
+        if NATIVE in compared and not is_idle():
+            return run_idle("bench.turn", words)
+        return _measure(compared, tuple(REPLIES) if chosen.replies else ("fixed",), chosen)
+    except UnavailableError as reason:
+        print(f"bench.turn: {reason}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.turn",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--replies", action="store_true", help="also replies that are looked at")
-    forms = tuple(REPLIES) if parser.parse_args(arguments).replies else ("fixed",)
-    bare = _best_ns([_bare_turn()])[0]
-    own = _best_ns([_loadgen_turn(*REPLIES[form]) for form in forms])
-    print(f"a message, without the kernel: loadgen {own[0]:.0f} ns, the barest loop {bare:.0f} ns")
-    for form, each in list(zip(forms, own, strict=True))[1:]:
-        print(f"{form:>10}: {each:.0f} ns, {each - own[0]:+.0f} ns")
-    return 0
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, metavar="N", help=f"of each ({ROUNDS})"
+    )
+    parser.add_argument("--turns", type=int, default=TURNS, metavar="N", help=f"a round ({TURNS})")
+    add_engine_option(parser, default="both")
+    parser.add_argument("--markdown", action="store_true", help="tables for bench/README.md")
+    return parser
 
 
-def _loadgen_turn(framing: Framing, reply: bytes) -> Callable[[], None]:
+def _measure(compared: Sequence[str], forms: Sequence[str], chosen: argparse.Namespace) -> int:
+    sides = [Side("the barest loop", "fixed", _bare_turn())]
+    for form in forms:
+        if PYTHON in compared:
+            sides.append(_python_side(form))
+        if NATIVE in compared and form != "datagram":
+            sides += [_native_side(form, is_stamped=is_stamped) for is_stamped in (False, True)]
+    found = _rounds_ns(sides, chosen.rounds, chosen.turns)
+    rows = [(side.name, side.form, spread(ns, 0)) for side, ns in zip(sides, found, strict=True)]
+    columns = ("a message without the kernel", "reply", "ns")
+    print("\n".join(formatted(columns, rows, chosen.markdown)))
+    judgements = [
+        at_most("native, a reply of a known length", AIM_NS, ns, "ns", 0)
+        for side, ns in zip(sides, found, strict=True)
+        if (side.name, side.form) == (NATIVE, "fixed")
+    ]
+    print("\n".join(aims_table(judgements, chosen.markdown)))
+    return 0 if all(judgement.is_met for judgement in judgements) else 1
+
+
+def _python_side(form: str) -> Side:
+    framing, reply = REPLIES[form]
     dialer: Any = IdleDialer(reply)
     ready: Any = EverReady()
-    selector = BoundedSelector(ready, monotonic_ns)
     is_datagram = isinstance(framing, Datagram)
     new_channel = partial(DatagramChannel, numbered=False) if is_datagram else new_stream
     group = Group(dialer, ClosedLoop(), new_channel=new_channel)
-    engine = Engine(selector, [group], Recorder(CONNECTIONS), monotonic_ns, ConnectionPolicy())
+    engine = _started(PythonDriver(ready, monotonic_ns), group, Recorder(CONNECTIONS), framing)
+    return _side(PYTHON, form, engine)
+
+
+def _native_side(form: str, *, is_stamped: bool) -> Side:
+    framing, reply = REPLIES[form]
+    driver, group = new_idle_side(reply, stamped=is_stamped)
+    recorder = Recorder(CONNECTIONS, WallClock(monotonic_ns, wall_ns) if is_stamped else None)
+    engine = _started(driver, group, recorder, framing)
+    return _side(f"{NATIVE}, stamped" if is_stamped else NATIVE, form, engine)
+
+
+def _started(driver: PythonDriver, group: Group, recorder: Recorder, framing: Framing) -> Engine:
+    """Return an engine with a message in flight on each of `CONNECTIONS`."""
+    engine = Engine(driver, [group], recorder, monotonic_ns, ConnectionPolicy())
     engine.add(Conversation(PayloadQueue((MESSAGE,)), framing), CONNECTIONS)
     while engine.pool.is_opening:
         engine.turn(0)
     engine.start()
     engine.turn(0)
     assert engine.pool.totals().up == engine.pool.totals().submitted == CONNECTIONS
-    return lambda: engine.turn(0)
+    return engine
+
+
+def _side(name: str, form: str, engine: Engine) -> Side:
+    return Side(name, form, lambda: engine.turn(0), lambda: engine.pool.totals().answered)
 
 
 def _bare_turn() -> Callable[[], None]:
@@ -174,16 +251,22 @@ def _bare_turn() -> Callable[[], None]:
     return turn
 
 
-def _best_ns(turns: Sequence[Callable[[], None]]) -> list[float]:
-    """Return the time of a message in the best round of each: what disturbs, only adds."""
-    rounds: list[list[float]] = [[] for _ in turns]
-    for _ in range(ROUNDS):
-        for turn, measured in zip(turns, rounds, strict=True):
-            began_s = time.perf_counter()
-            for _ in range(TURNS):
-                turn()
-            measured.append((time.perf_counter() - began_s) / TURNS / CONNECTIONS * 1e9)
-    return [min(each) for each in rounds]
+def _rounds_ns(sides: Sequence[Side], rounds: int, turns: int) -> list[list[float]]:
+    """Return the processor time of a message of each side, round by round.
+
+    Raises UnavailableError where a turn is not a message on each connection.
+    """
+    found: list[list[float]] = [[] for _ in sides]
+    for _ in range(rounds):
+        for side, measured in zip(sides, found, strict=True):
+            answered = -side.answered() if side.answered else 0
+            began_ns = time.process_time_ns()
+            for _ in range(turns):
+                side.turn()
+            measured.append((time.process_time_ns() - began_ns) / turns / CONNECTIONS)
+            if side.answered and answered + side.answered() != turns * CONNECTIONS:
+                raise UnavailableError(f"{side.name}, {side.form}: not all messages were answered")
+    return found
 
 
 if __name__ == "__main__":

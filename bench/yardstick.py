@@ -35,23 +35,32 @@ class UnavailableError(Exception):
 
 
 @contextmanager
-def built(source: Path = SOURCE) -> Iterator[Path]:
-    """Yield the path of ``source``, compiled. Raises UnavailableError without a C compiler."""
+def built(
+    source: Path = SOURCE, *others: Path, flags: Sequence[str] = (), name: str = ""
+) -> Iterator[Path]:
+    """Yield the path of what the sources are compiled to: ``name``, or that of the first.
+
+    Raises UnavailableError without a C compiler.
+    """
     compiler = shutil.which("cc")
     if compiler is None:
         raise UnavailableError(
             "there is no C compiler `cc` on this machine (Debian: apt-get install gcc)"
         )
     with tempfile.TemporaryDirectory(prefix="loadgen-bench-") as directory:
-        program = Path(directory) / source.stem
-        subprocess.run([compiler, "-O2", "-Wall", "-o", program, source], check=True)
+        program = Path(directory) / (name or source.stem)
+        subprocess.run(
+            [compiler, "-O2", "-Wall", *flags, "-o", program, source, *others], check=True
+        )
         yield program
 
 
-def start_on(core: int | None, command: Sequence[str | Path]) -> subprocess.Popen[str]:
+def start_on(
+    core: int | None, command: Sequence[str | Path], directory: Path = ROOT
+) -> subprocess.Popen[str]:
     """Start ``command`` with its output in a pipe, and keep it on ``core`` if there is a choice."""
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=directory
     )
     if core is not None:
         os.sched_setaffinity(process.pid, {core})
@@ -139,19 +148,23 @@ def cost_of(record: RunRecord) -> Cost:
 
 
 def loadgen(
-    port: int, core: int | None, shape: Shape, arguments: tuple[str, ...] = ()
+    port: int,
+    core: int | None,
+    shape: Shape,
+    arguments: tuple[str, ...] = (),
+    checkout: Path = ROOT,
 ) -> RunRecord:
-    """Run loadgen, as its users do, for one round."""
+    """Run loadgen, the one in ``checkout``, as its users do, for one round."""
     command = [sys.executable, "-m", "loadgen", f"127.0.0.1:{port}", "--json", "-", "--quiet"]
     command += ["--payload", shape.payload] if shape.payload else ["--size", str(shape.size_bytes)]
     command += ["-c", str(shape.connections)]
     command += ["--pipeline", str(shape.pipeline), "-d", f"{shape.duration_s}s", *arguments]
-    return from_json(output_of(core, command).encode())
+    return from_json(output_of(core, command, checkout).encode())
 
 
-def output_of(core: int | None, command: Sequence[str | Path]) -> str:
+def output_of(core: int | None, command: Sequence[str | Path], directory: Path = ROOT) -> str:
     """Return what ``command`` prints, run on ``core``. Raises UnavailableError where it fails."""
-    with start_on(core, command) as process:
+    with start_on(core, command, directory) as process:
         output, _ = process.communicate()
     if process.returncode:
         raise UnavailableError(f"{' '.join(map(str, command))} ended with {process.returncode}")

@@ -12,6 +12,7 @@ import pytest
 from command import ROOT
 from composing import Service, Words, services, up
 from containers import DEADLINE_S, Container, Network, skip_unless_permitted, wait_until
+from distributions import files_in, installed_files
 
 from loadgen.results.record import from_json
 
@@ -76,9 +77,18 @@ class TestFile:
         for path in (".git/HEAD", ".venv/bin/python", "tests/fakes/images.py", "bench/README.md"):
             assert images.is_ignored(path)
         assert images.is_ignored("loadgen/engine/__pycache__/engine.cpython-311.pyc")
+        assert images.is_ignored("loadgen/engine/_native.abi3.so")
         schema = "loadgen/results/record.schema.json"
         assert (ROOT / schema).is_file()
         assert not images.is_ignored(schema)
+
+
+def test_the_compiler_is_in_no_stage_but_the_one_that_builds() -> None:
+    every = images.stages()
+    compiling = [name for name, steps in every.items() if any("gcc" in step.rest for step in steps)]
+    assert compiling == ["build"]
+    copied = [rest for word, rest in every[""] if word == "COPY" and "--from=" in rest]
+    assert copied == ["--from=build /opt/loadgen /opt/loadgen"]
 
 
 class Master:
@@ -202,25 +212,18 @@ def test_the_headless_run_leaves_a_record_and_ends_with_the_code_of_locust(
 @pytest.mark.image
 def test_the_steps_of_the_dockerfile_make_what_the_services_run_on(tmp_path: Path) -> None:
     skip_unless_permitted(tmp_path)
-    images.skip_without_pip()
+    images.skip_unlike_the_base_image()
     stages = images.stages()
     with Container("build", tmp_path) as before, Container("image", tmp_path) as image:
         images.skip_unless_online(lambda: images.build(stages["build"], before, {}))
         setting = images.build(stages[""], image, {"build": before.path("/")})
         assert setting.user != "root"
         (installed,) = image.path("/opt/loadgen/lib").glob("python3.*/site-packages")
-        assert files_in(installed / "loadgen") == files_in(ROOT / "loadgen")
+        assert files_in(installed, "loadgen") == installed_files(ROOT, "loadgen")
+        image.run("python", "-c", "import loadgen.engine._native", setting=setting)
         assert not (installed / "pip").exists()
         listed = image.run("locust", "-f", "bench/locustfile.py", "--list", setting=setting)
         assert "Echo" in listed
         assert image.succeeds("loadgen", "-c", "2", "-n", "5", "--quiet", setting=setting)
         assert image.succeeds("touch", "/records/run.json", setting=setting)
         assert not image.succeeds("touch", "/srv/bench/locustfile.py", setting=setting)
-
-
-def files_in(package: Path) -> set[Path]:
-    return {
-        path.relative_to(package)
-        for path in package.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }

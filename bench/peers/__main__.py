@@ -17,6 +17,7 @@ single connection, for each. The exit code is 1 where a peer that is installed f
 
 import argparse
 import datetime as dt
+import itertools
 import math
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from bench.peers.peer import Peer
 from bench.peers.processes import FailedError, Workshop, workshop
 from bench.peers.rounds import ENOUGH, THE_PEER, WAYS, Compared, Round, compare
 from bench.peers.table import missing_lines, notes, tables, verdict, versions_line
+from bench.ways import add_engine_option, engines
 from bench.yardstick import UnavailableError, heading, print_title
 from loadgen import __version__
 
@@ -80,12 +82,14 @@ def _measure(
     """Add what ``peer`` and loadgen take to ``found``, or why it cannot be said to ``failures``."""
     if peer.missing:
         return
-    for connections in peer.connections or chosen.connections:
-        print_title(f"{peer.name}; connections: {connections}", f"     {'client':20} cost")
+    sizes = peer.connections or chosen.connections
+    for connections, engine in itertools.product(sizes, engines(chosen.engine)):
+        title = f"{peer.name}; connections: {connections}; engine: {engine}"
+        print_title(title, f"     {'client':20} cost")
         rounds: list[Round] = []
         has_alone = connections >= ENOUGH
         try:
-            for one in compare(place, peer, connections, chosen.rounds, chosen.duration):
+            for one in compare(place, peer, connections, chosen.rounds, chosen.duration, engine):
                 rounds.append(one)
                 _print_round(len(rounds) - has_alone, one)
         except FailedError as reason:
@@ -93,7 +97,7 @@ def _measure(
             print(failures[-1], flush=True)
             continue
         alone = rounds.pop(0) if has_alone else None
-        found.append(Compared(peer, connections, rounds, alone))
+        found.append(Compared(peer, connections, rounds, alone, engine))
         if found[-1].behind:
             print(f"     loadgen is {verdict(found[-1])}", flush=True)
 
@@ -123,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N[,N]",
         help="(100,1000); sockperf has 1, iperf3 1 and 8",
     )
+    add_engine_option(parser)
     parser.add_argument("--rounds", type=_number, default=5, metavar="N", help="of each (5)")
     parser.add_argument(
         *("--duration",), type=_seconds, default=2.0, metavar="SECONDS", help="a run (2)"

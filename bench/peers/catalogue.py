@@ -5,8 +5,9 @@ as loadgen does then.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Final
 
 from bench.locustfiles import MESSAGE
@@ -88,8 +89,13 @@ def _redis(name: str, command: str, pipeline: int) -> Peer:
     note = f"{command}; it is asked for as many messages as loadgen had in the same round, for it "
     note += "knows no duration; its figure includes the time to connect"
     needs = (Command("redis-benchmark", "redis-tools"), Command("redis-server", "redis-server"))
-    name = f"redis-benchmark {name} -P {pipeline}"
-    return Peer(name, needs, servers.redis, words, _redis_told, options, scheme="redis", note=note)
+    return Peer(
+        *(f"redis-benchmark {name} -P {pipeline}", needs, servers.redis),
+        *(words, _redis_told, options),
+        scheme="redis",
+        aims=_everywhere(1.4) if pipeline == 1 and name in ("GET", "SET") else {},
+        note=note,
+    )
 
 
 _REDIS: Final = {
@@ -135,6 +141,10 @@ def _echoed(*_: int) -> Options:
     return nullcontext(["--size", str(len(MESSAGE))])
 
 
+def _everywhere(ratio: float) -> Mapping[int, tuple[float, float]]:
+    return dict.fromkeys((100, 1000), (ratio, ratio))
+
+
 def _in_python(
     name: str,
     module: str,
@@ -159,6 +169,7 @@ PEERS: Final = (
         *("wrk", _WRK, servers.nginx, _wrk, _wrk_told, _requesting()),
         scheme="http",
         has_whole_seconds=True,
+        aims={100: (1.0, 1.1), 1000: (1.1, 1.2)},
         note="GET from nginx; both parse the responses; wrk's figure includes the time to connect",
     ),
     Peer(
@@ -205,7 +216,9 @@ PEERS: Final = (
     ),
     _in_python("asyncio streams", "asyncio_streams"),
     _in_python("asyncio protocol", "asyncio_protocol"),
-    _in_python("uvloop protocol", "uvloop_protocol", Library("uvloop")),
+    replace(
+        _in_python("uvloop protocol", "uvloop_protocol", Library("uvloop")), aims=_everywhere(1.15)
+    ),
     _in_python("gevent sockets", "gevent_sockets", Library("gevent")),
     _in_python(
         *("Locust by hand", "locust_by_hand", Library("locust")),

@@ -4,9 +4,9 @@ import importlib.metadata
 import importlib.util
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bench.peers.printed import Told
@@ -101,6 +101,7 @@ class Peer:
     scheme: how the target of loadgen begins.
     connections: those that it is compared with, if not those that were asked for.
     has_whole_seconds: whether it knows no fractions of one.
+    aims: how many times its messages loadgen is to have, stamped and in user space, by connections.
     note: what the figures do not tell.
     """
 
@@ -113,6 +114,7 @@ class Peer:
     scheme: str = "tcp"
     connections: tuple[int, ...] = ()
     has_whole_seconds: bool = False
+    aims: Mapping[int, tuple[float, float]] = field(default_factory=dict, hash=False)
     note: str = ""
 
     @property

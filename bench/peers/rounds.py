@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bench import ways
 from bench.peers.peer import Load, Peer
 from bench.peers.printed import UnreadableError
 from bench.peers.processes import FailedError, Workshop
+from bench.ways import AUTO, engine_options
 from bench.yardstick import Cost, cost_of
 from loadgen import from_json
 
@@ -17,7 +19,7 @@ THE_PEER: Final = "peer"
 STAMPED, USER_SPACE = "loadgen", "loadgen, user space"
 WAYS: Final[Mapping[str, tuple[str, ...]]] = {
     STAMPED: (),
-    USER_SPACE: ("--timestamps", "user", "--no-probe"),
+    USER_SPACE: ways.ARRIVALS[ways.USER_SPACE],
 }
 """loadgen as it is, with the kernel's time of arrival for every reply; and as the peers do it."""
 
@@ -57,6 +59,8 @@ class Compared:
     connections: int
     rounds: Sequence[Round]
     alone: Round | None = None
+    engine: str = AUTO
+    """What loadgen was told to take."""
 
     def each(self, client: str, figure: Callable[[Taken], float]) -> list[float]:
         """Return that figure of ``client`` in every round."""
@@ -82,7 +86,12 @@ class Compared:
 
 
 def compare(
-    workshop: Workshop, peer: Peer, connections: int, rounds: int, duration_s: float
+    workshop: Workshop,
+    peer: Peer,
+    connections: int,
+    rounds: int,
+    duration_s: float,
+    engine: str = AUTO,
 ) -> Iterator[Round]:
     """Yield every round; before, where that can tell what a connection takes, one with a single
     connection, whose memory alone is of interest.
@@ -92,13 +101,13 @@ def compare(
     """
     seconds = float(math.ceil(duration_s)) if peer.has_whole_seconds else duration_s
     if connections >= ENOUGH:
-        yield _round(workshop, peer, Load(0, 1, min(seconds, 1.0), 0), _IN_TURN)
+        yield _round(workshop, peer, Load(0, 1, min(seconds, 1.0), 0), _IN_TURN, engine)
     for number in range(rounds):
         order = _IN_TURN[::-1] if number % 2 else _IN_TURN
-        yield _round(workshop, peer, Load(0, connections, seconds, 0), order)
+        yield _round(workshop, peer, Load(0, connections, seconds, 0), order, engine)
 
 
-def _round(workshop: Workshop, peer: Peer, load: Load, order: Sequence[str]) -> Round:
+def _round(workshop: Workshop, peer: Peer, load: Load, order: Sequence[str], engine: str) -> Round:
     found: dict[str, Taken] = {}
     for client in order:
         with peer.serve(workshop) as port:
@@ -108,7 +117,8 @@ def _round(workshop: Workshop, peer: Peer, load: Load, order: Sequence[str]) -> 
                 if client == THE_PEER:
                     found[client] = _peer(workshop, peer, turn)
                 else:
-                    found[client] = _loadgen(workshop, peer, turn, WAYS[client])
+                    way = (*engine_options(engine), *WAYS[client])
+                    found[client] = _loadgen(workshop, peer, turn, way)
             except (FailedError, UnreadableError, OSError) as reason:
                 who = "it" if client == THE_PEER else client
                 raise FailedError(f"{who}: {reason}") from None

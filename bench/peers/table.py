@@ -5,25 +5,38 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from bench.locust_compare import formatted, spread
 from bench.peers.peer import Need, Peer
 from bench.peers.rounds import STAMPED, THE_PEER, USER_SPACE, Compared, Taken
+from bench.tables import Judgement, aims_table, at_least, formatted, spread
+from bench.ways import PYTHON
 
 _RATES: Final = (
-    *("peer", "connections", "messages/s", "loadgen", "ratio"),
+    *("peer", "connections", "engine", "messages/s", "loadgen", "ratio"),
     *("loadgen, user space", "ratio", ""),
 )
 _COSTS: Final = (
-    *("peer", "connections", "µs of user + system time a message", "loadgen"),
+    *("peer", "connections", "engine", "µs of user + system time a message", "loadgen"),
     *("loadgen, user space", "MiB at most", "loadgen", "KiB a connection", "loadgen"),
 )
 
 
 def tables(found: Sequence[Compared], is_markdown: bool) -> list[str]:
-    """Return the lines of both tables."""
+    """Return the lines of all tables."""
+    judgements = [judgement for one in found for judgement in judged(one)]
     return [
         *formatted(_RATES, [_rates(one) for one in found], is_markdown),
         *formatted(_COSTS, [_costs(one) for one in found], is_markdown),
+        *(aims_table(judgements, is_markdown) if judgements else ()),
+    ]
+
+
+def judged(found: Compared) -> list[Judgement]:
+    """Return what became of the aims, which are not those of the engine in Python."""
+    aims = () if found.engine == PYTHON else found.peer.aims.get(found.connections, ())
+    name = f"{found.peer.name}, connections: {found.connections}"
+    return [
+        at_least(f"{name}: {way}", aim, found.ratios(way))
+        for way, aim in zip((STAMPED, USER_SPACE), aims, strict=False)
     ]
 
 
@@ -34,7 +47,7 @@ def _rates(found: Compared) -> tuple[str, ...]:
     ]
     ratios = [spread(found.ratios(way)) for way in (STAMPED, USER_SPACE)]
     return (
-        *(found.peer.name, str(found.connections), rates[0]),
+        *(found.peer.name, str(found.connections), found.engine, rates[0]),
         *(rates[1], ratios[0], rates[2], ratios[1], verdict(found)),
     )
 
@@ -55,7 +68,7 @@ def verdict(found: Compared) -> str:
 def _costs(found: Compared) -> tuple[str, ...]:
     clients = (THE_PEER, STAMPED, USER_SPACE)
     return (
-        *(found.peer.name, str(found.connections)),
+        *(found.peer.name, str(found.connections), found.engine),
         *(_processor(found, client) for client in clients),
         *(_memory(found, client) for client in clients[:2]),
         *(_per_connection(found, client) for client in clients[:2]),

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,7 @@ from bench.peers.peer import Command, Library, Load, Need, Peer
 from bench.peers.printed import Told, UnreadableError
 from bench.peers.processes import FailedError, Workshop, reserved_port, workshop
 from bench.peers.rounds import STAMPED, THE_PEER, USER_SPACE, Compared, Round, Taken
-from bench.peers.table import missing_lines, notes, tables, versions_line
+from bench.peers.table import judged, missing_lines, notes, tables, versions_line
 from bench.yardstick import Cost
 
 MIB = 2**20
@@ -202,7 +203,7 @@ class TestTable:
         rounds = [one_round(100, 80, 120), one_round(200, 100, 300), one_round(100, 90, 130)]
         found = Compared(peer_named("tool"), 100, rounds, alone=one_round(1, 1, 1))
         assert (
-            "| tool | 100 | 100 | 90 | 0.80 (0.50 to 0.90) "
+            "| tool | 100 | auto | 100 | 90 | 0.80 (0.50 to 0.90) "
             "| 130 | 1.30 (1.20 to 1.50) | behind when stamped |"
         ) in tables([found], is_markdown=True)
 
@@ -222,8 +223,9 @@ class TestTable:
     def test_has_memory_for_each_connection_beyond_that_of_one(self) -> None:
         rounds = [one_round(1, 1, 1, peak_bytes=10 * MIB + 200 * 1024)]
         found = Compared(peer_named("tool"), 101, rounds, alone=one_round(1, 1, 1))
-        assert "| tool | 101 | 1.0 + 9.0 | 1.0 + 9.0 | 1.0 + 9.0 | 10.2 | 10.0 | 2.0 | 0.0 |" in (
-            tables([found], is_markdown=True)
+        assert (
+            "| tool | 101 | auto | 1.0 + 9.0 | 1.0 + 9.0 | 1.0 + 9.0 | 10.2 | 10.0 | 2.0 | 0.0 |"
+            in (tables([found], is_markdown=True))
         )
 
     def test_of_few_connections_says_nothing_of_each(self) -> None:
@@ -234,6 +236,24 @@ class TestTable:
         peer = peer_named("tool", note="what it does")
         found = [Compared(peer, count, []) for count in (1, 2)]
         assert notes(found) == ["- tool: what it does."]
+
+
+class TestAims:
+    @pytest.mark.parametrize(("engine", "count"), [("auto", 2), ("native", 2), ("python", 0)])
+    def test_are_those_of_the_peer_for_what_has_a_native_engine(
+        self, engine: str, count: int
+    ) -> None:
+        peer = replace(peer_named("tool"), aims={100: (0.8, 1.3)})
+        found = Compared(peer, 100, [one_round(100, 90, 120)], engine=engine)
+        judgements = judged(found)
+        assert [one.is_met for one in judgements] == [True, False][:count]
+        lines = tables([found], is_markdown=True)
+        missed = "| tool, connections: 100: loadgen, user space: at least 1.3 | 1.20 (1.20 to 1.20)"
+        assert (f"{missed}: MISSED |" in lines) == bool(count)
+
+    def test_of_another_number_of_connections_are_none(self) -> None:
+        peer = replace(peer_named("tool"), aims={100: (0.8, 1.3)})
+        assert judged(Compared(peer, 10, [one_round(100, 90, 120)])) == []
 
 
 class TestNeeds:

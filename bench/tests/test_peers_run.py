@@ -67,7 +67,7 @@ def test_compares_and_leaves_nothing_running(peer: Peer) -> None:
     assert (process.returncode, errors) == (0, "")
     assert left_of(process.pid) == []
     for connections in peer.connections or (2,):
-        start = f"| {peer.name} | {connections} | "
+        start = f"| {peer.name} | {connections} | auto | "
         rates, costs = (
             line.removeprefix(start) for line in output.splitlines() if line.startswith(start)
         )

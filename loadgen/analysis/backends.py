@@ -22,7 +22,7 @@ from loadgen.files.encoded import as_indented_json
 from loadgen.plan import Plan
 from loadgen.quantities import Amount, Bytes, Count, MeanNanoseconds, Moment, Seconds, Text
 from loadgen.results.environment import Environment
-from loadgen.results.instruments import TimestampMode
+from loadgen.results.instruments import EngineName, TimestampMode
 from loadgen.results.record import FailureRecord, RunOutcome, RunRecord
 from loadgen.results.verdict import SEVERITY, Verdict
 
@@ -80,6 +80,8 @@ class BackendRun(msgspec.Struct, frozen=True, kw_only=True):
     bytes_sent: Bytes
     bytes_received: Bytes
     failures: list[FailureRecord]
+    engine: EngineName = "python"
+    why_python: Text = ""
 
     @classmethod
     def of(cls, record: RunRecord, number: int) -> Self:
@@ -105,6 +107,8 @@ class BackendRun(msgspec.Struct, frozen=True, kw_only=True):
             bytes_sent=actual.bytes_sent,
             bytes_received=actual.bytes_received,
             failures=record.failures,
+            engine=record.engine,
+            why_python=record.why_python,
         )
 
 

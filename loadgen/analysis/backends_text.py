@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from loadgen.analysis import engine_text
 from loadgen.analysis.backends import (
     BackendRow,
     BackendsRecord,
@@ -178,6 +179,7 @@ def _notes(record: BackendsRecord, shown: list[BackendRow]) -> Iterator[Line]:
     runs = [run for row in shown for run in row.runs]
     if any(run.timestamps == "user" for run in runs):
         yield Line("  times are user-space: they contain this process's own queue", "bad")
+    yield from engine_text.notes(runs)
     notes = []
     if record.grid.rounds > 1:
         notes.append(

@@ -30,7 +30,7 @@ from loadgen.files.encoded import as_indented_json
 from loadgen.plan import Plan
 from loadgen.quantities import Amount, Count, Nanoseconds, Seconds, Text, Texts
 from loadgen.results.distribution import VALUES_BEYOND, Distribution
-from loadgen.results.instruments import TimestampMode
+from loadgen.results.instruments import EngineName, TimestampMode
 from loadgen.results.record import RunRecord
 from loadgen.results.verdict import Checks, Verdict
 
@@ -91,6 +91,8 @@ class LoadStep(msgspec.Struct, frozen=True, kw_only=True):
     failures: Count
     checks: Checks
     rejected: Count = 0
+    engine: EngineName = "python"
+    why_python: Text = ""
 
 
 class MaxRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):
@@ -219,6 +221,8 @@ class Search:
             failures=sum(failure.count for failure in record.failures),
             checks=results,
             rejected=actual.rejected,
+            engine=record.engine,
+            why_python=record.why_python,
         )
 
     def _is_rejecting(self, record: RunRecord) -> bool:

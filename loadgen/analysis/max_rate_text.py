@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
+from loadgen.analysis import engine_text
 from loadgen.analysis.lines import Line, Style, aligned, wrapped
 from loadgen.analysis.max_rate import LoadStep, MaxRecord, StepResult
 from loadgen.units import format_count, format_duration_ns, format_rate
@@ -66,6 +67,7 @@ def conclusion(record: MaxRecord) -> Iterator[Line]:
         yield Line(f"highest rate that keeps {promise}: {at_least}{found}", "heading")
     if any(step.timestamps == "user" for step in record.steps):
         yield Line("  times are user-space: they contain this process's own queue", "bad")
+    yield from engine_text.notes(record.steps)
     missed = [step for step in record.steps if step.outcome != "kept"]
     if missed:
         yield from _limit(min(missed, key=lambda step: step.rate_per_s))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from loadgen.analysis import (
     censoring,
+    engine_text,
     rejections,
     summary_replies,
     summary_times,
@@ -81,9 +82,8 @@ def target_in_words(target: TargetRecord) -> str:
 
 def carried_out_in_words(record: RunRecord) -> str:
     """Return what each connection did, with which backend and engine, in words."""
-    engine = {"native": "native", "python": "Python"}[record.engine]
-    why = f" ({record.why_python})" if record.why_python else ""
-    return f"{plan_in_words(record.plan)}, on {record.backend}, {engine} engine{why}"
+    engine = engine_text.in_words(record)
+    return f"{plan_in_words(record.plan)}, on {record.backend}, {engine}"
 
 
 def plan_in_words(plan: Plan) -> str:

@@ -42,7 +42,9 @@ def compare_backends(
     }
     turns = BackendRuns(grid)
     with contextlib.ExitStack() as cleanup:
-        server = cleanup.enter_context(EmbeddedServer()) if plan.target is None else None
+        server = None
+        if plan.target is None:
+            server = cleanup.enter_context(EmbeddedServer(("--engine", plan.engine)))
         address = server.address if server else plan.target or ""
         target = target_as_recorded(plan, Target.parse(address))
         say(_heading(plan, grid, target))

@@ -42,6 +42,9 @@ _UNTRUSTWORTHY: Final = ("generator-bound", "inconclusive")
 def main(arguments: list[str]) -> int:
     """Run the command; return the exit code."""
     chosen = new_parser().parse_args(arguments)
+    if chosen.version:
+        _print_version(chosen.verbose)
+        return OK
     grid = grid_of(chosen)
     plan = plan_of_each_run(chosen) if grid else plan_of(chosen)
     with _log_to_stderr() if chosen.verbose else contextlib.nullcontext():
@@ -112,6 +115,14 @@ def _compare_backends(
     if plan.verify and not all(_is_verified(run.messages, run.failures) for run in runs):
         return CHECK_FAILED
     return OK
+
+
+def _print_version(is_verbose: bool) -> None:
+    from loadgen.cli import versions
+
+    print(versions.version().text)
+    for line in versions.details() if is_verbose else ():
+        print(line.text)
 
 
 def _exit_code(record: RunRecord, is_strict: bool) -> int:

@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 
-from loadgen._version import __version__
 from loadgen.analysis.backends import DURATION_S
 from loadgen.cli import in_turn, output_options
 from loadgen.cli import parser as cli_parser
@@ -81,7 +80,12 @@ def new_parser(plan_class: type[Plan] = Plan) -> cli_parser.Parser:
     """Return the parser of ``loadgen run``."""
     parser = cli_parser.new_parser("", _DESCRIPTION, _EPILOG)
     parser.usage = _USAGE
-    parser.add_argument("--version", action="version", version=f"loadgen {__version__}")
+    parser.add_argument(
+        "--version",
+        action="store_true",
+        help="print the version and exit; with --verbose, also those of all that loadgen stands "
+        "on, and which engine, backends and timestamps there are",
+    )
     cli_parser.add_fields(parser, fields_of_run(plan_class))
     return parser
 

@@ -13,7 +13,7 @@ from loadgen.cli.output_files import write
 from loadgen.errors import UsageError
 from loadgen.files import output_places
 from loadgen.files.encoded import as_json
-from loadgen.net.backends import NAMES
+from loadgen.net.backends import ENGINES, NAMES
 from loadgen.plan.kinds import YES, count, one_of, text
 from loadgen.plan.options import Field, Group, Kind, Option, fields_in
 from loadgen.server.delays import parse_delay
@@ -98,6 +98,11 @@ _GROUPS: Final = {
             "--processes", count(), "processes that share the port by SO_REUSEPORT"
         ),
         "backend": Option("--backend", one_of("NAME", *NAMES), "I/O multiplexer"),
+        "engine": Option(
+            "--engine",
+            one_of("NAME", *ENGINES),
+            "what answers at once: native (in C), python, or native where it is installed",
+        ),
     },
     _TLS: {
         "tls_cert": Option(

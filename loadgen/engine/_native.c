@@ -52,6 +52,7 @@ enum { /* the columns of a slot; what every message reads stands first, in 64 by
     BATCHES_GRANTED,
     UNSCHEDULED,
     READ_AT_NS,
+    RECEIVED_BYTES, /* of replies of a length that was not known */
     IS_UNCHECKED,
     COLUMNS
 };
@@ -462,7 +463,11 @@ receive_one(Receiving *to, int64_t happened)
         to->used += size > 0 ? (size_t)size : 0;
         return hand_back(to, descriptor, 0, read);
     }
-    int64_t kind = slot[AWAITED_BYTES] == UNKNOWN ? to->batch.kind : 0;
+    int64_t kind = 0;
+    if (slot[AWAITED_BYTES] == UNKNOWN) {
+        kind = to->batch.kind;
+        slot[RECEIVED_BYTES] += size;
+    }
     int64_t *row = to->rows.at + ROW * to->rows_filled++;
     row[0] = slot[ORIGIN] | kind;
     row[1] = slot[IN_FLIGHT];

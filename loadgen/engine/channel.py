@@ -143,9 +143,9 @@ def judge(
 class MessageChannel(Channel, Protocol):
     """A channel that messages pass, and their replies. Its counts continue on a new transport.
 
-    submitted_ns: the time just before the last send. is_ending: whether the transport ends with the
-    replies so far. is_queued: whether an open loop has it among its free channels. generation: how
-    many transports it has had.
+    submitted_ns: when the last send took place, its middle (`loadgen.net.clock.middle_ns`).
+    is_ending: whether the transport ends with the replies so far. is_queued: whether an open loop
+    has it among its free channels. generation: how many transports it has had.
     """
 
     submitted_ns: int
@@ -182,8 +182,8 @@ class MessageChannel(Channel, Protocol):
     def submit(self, intended_ns: int) -> int:
         """Send one message that was due at ``intended_ns``; else as `transmit`.
 
-        For a channel that `is_free`, under a schedule. ``submitted_ns`` is then the time just
-        before the send.
+        For a channel that `is_free`, under a schedule. ``submitted_ns`` is then the time of the
+        send.
         """
         ...
 

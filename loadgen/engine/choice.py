@@ -10,15 +10,12 @@ not know of; and an installation without the module. Whoever asks for ``native``
 refusal.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from loadgen.engine import native
 from loadgen.errors import LocalLimitError
 from loadgen.net import backends
 from loadgen.results.instruments import EngineName
-
-_BACKENDS: Final = ("epoll", "kqueue", "poll", "select")
-"""Those that the native module can wait with."""
 
 
 class Choice(NamedTuple):
@@ -55,8 +52,8 @@ def resolve(engine: str, backend: str, obstacle: str = "") -> Choice:
 
 def _why_not(backend: str, obstacle: str) -> tuple[str, str]:
     """Return why ``backend`` cannot be had natively, and what to do; empty if it can."""
-    if backend not in _BACKENDS:
-        usable = ", ".join(name for name in backends.available() if name in _BACKENDS)
+    if backend not in native.BACKENDS:
+        usable = ", ".join(name for name in backends.available() if name in native.BACKENDS)
         return f"there is no native code for {backend}", f"choose --backend {usable}"
     if obstacle:
         return obstacle, "leave that out"

@@ -74,6 +74,8 @@ class Conversation:
     framing: when a reply is whole.
     window: how many messages may be in flight on one connection.
     greeting: what is exchanged once after connecting, step by step; each connection iterates it.
+    window_bytes: the messages that are sent at once, ``at_once`` of them, where that are always the
+    same bytes and there are replies; otherwise empty.
     messages: how many each connection sends; None for no limit.
     """
 
@@ -94,13 +96,15 @@ class Conversation:
         self.greeting = greeting
         reply_sizes = {framing.reply_bytes(len(item)) for item in payloads.items}
         self.reply_bytes = reply_sizes.pop() if len(reply_sizes) == 1 else None
-        self.batch = Batch(b"", 0, 1)  # none: nothing is left to the fast path
+        self.at_once = count = window.at_once
+        self.window_bytes = b""
         if len(payloads.items) == 1 and payloads.repeats_bytes and not framing.one_way:
-            message, count = payloads.items[0], window.at_once
-            if self.reply_bytes is not None:
-                self.batch = Batch(message * count, self.reply_bytes * count, count)
-            elif not framing.needs_messages:
-                self.batch = Batch(message * count, NO_BATCH, count)
+            self.window_bytes = payloads.items[0] * count
+        self.batch = Batch(b"", 0, 1)  # none: nothing is left to the fast path
+        if self.window_bytes and self.reply_bytes is not None:
+            self.batch = Batch(self.window_bytes, self.reply_bytes * count, count)
+        elif self.window_bytes and not framing.needs_messages:
+            self.batch = Batch(self.window_bytes, NO_BATCH, count)
 
     @classmethod
     def of(cls, plan: Plan, payloads: PayloadQueue) -> "Conversation":

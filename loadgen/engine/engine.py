@@ -23,38 +23,34 @@ Cost. bench/limit.py measures it, against a client in C that does nothing but th
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from loadgen.engine.channel import MessageChannel
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import Conversation
+from loadgen.engine.driver import Load, PythonDriver
 from loadgen.engine.group import ByGroup, Group
 from loadgen.engine.lifecycle import State
 from loadgen.engine.load_models import LoadModel, LoadSchedule
 from loadgen.engine.loop_stats import LoopStats
 from loadgen.engine.pool import ConnectionPool
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.errors import LoadgenBug
 from loadgen.net.clock import NEVER_NS, Clock
 from loadgen.net.failure import ConnectionFailed
 from loadgen.net.pacing import Ready
-from loadgen.net.transport import READ
 from loadgen.units import NS_PER_S, ns_to_seconds
-
-BUFFER_BYTES: Final = 256 * 1024
 
 
 class Engine:
-    """Drives connections on one selector, which it owns and closes in the end.
+    """Drives connections by ``driver``, whose selector it owns and closes in the end.
 
     groups: those that its connections may belong to, one at least. ``pool`` holds the connections.
     """
 
     def __init__(
         self,
-        selector: BoundedSelector,
+        driver: PythonDriver,
         groups: Sequence[Group],
         recorder: Recorder,
         clock: Clock,
@@ -63,11 +59,10 @@ class Engine:
         numbers = {group.number for group in groups}
         if len(numbers) < len(groups):
             raise LoadgenBug(f"of {len(groups)} groups some have the same number: {numbers}")
-        self.pool = ConnectionPool(selector, recorder, clock, policy, self._begin)
-        self._selector = selector
+        self.pool = ConnectionPool(driver, recorder, clock, policy, self._begin)
+        self._driver = driver
         self._recorder = recorder
         self._clock = clock
-        self._buffer = bytearray(BUFFER_BYTES)
         self._groups = groups
         self._model: LoadModel = groups[0].model
         if len(groups) > 1:
@@ -76,6 +71,7 @@ class Engine:
         self._schedule: LoadSchedule | None = None
         if isinstance(self._model, LoadSchedule) and any(each.is_scheduled for each in groups):
             self._schedule = self._model
+        driver.serve(Load(self.pool, recorder, self._model, self._schedule))
         self._is_started = False
 
     # ---- for the caller -------------------------------------------------------------------
@@ -121,26 +117,26 @@ class Engine:
     def close(self) -> None:
         """Close every connection now, and the selector; what is in flight is cut off."""
         self.pool.close()
-        self._selector.close()
+        self._driver.close()
 
     @property
     def loop_stats(self) -> LoopStats:
         """The statistics of the loop since the last `take_loop_stats`; they go on changing."""
-        return self._selector.loop_stats
+        return self._driver.loop_stats
 
     def take_loop_stats(self, since_ns: int | None = None) -> LoopStats:
         """Return the statistics of the loop since the last call, and begin new ones.
 
         Of a pause that lasts beyond ``since_ns``, what follows that moment counts in the new ones.
         """
-        return self._selector.take_loop_stats(since_ns)
+        return self._driver.take_loop_stats(since_ns)
 
     def slept(self, began_ns: int, due_ns: int, ended_ns: int) -> None:
         """Note that the loop that calls `turn` slept in between.
 
         ``due_ns`` is when it was to wake up at the latest.
         """
-        self._selector.loop_stats.slept(began_ns, due_ns, ended_ns)
+        self._driver.loop_stats.slept(began_ns, due_ns, ended_ns)
 
     @property
     def stopped_ns(self) -> int:
@@ -148,7 +144,7 @@ class Engine:
 
         Not the time in which it was busy and looked at no socket: that puts no deadline off.
         """
-        return self._selector.stops.total_ns
+        return self._driver.stops.total_ns
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """End the schedule; return how many messages due in [from_ns, until_ns) were not sent.
@@ -159,11 +155,11 @@ class Engine:
 
     def fileno(self) -> int:
         """Return the selector's descriptor; raises AttributeError where it has none (poll)."""
-        return self._selector.fileno()
+        return self._driver.fileno()
 
     def next_timeout(self) -> float | None:
         """Return the seconds until a turn is due although no socket is ready; None: never."""
-        if self._selector.has_left_over:
+        if self._driver.has_left_over:
             return 0.0
         self.pool.correct_timers()
         moment_ns, timer_ns = self._model.next_ns(), self.pool.timer_ns()
@@ -177,32 +173,12 @@ class Engine:
 
         Returns earlier when a timer or a message is due. Raises nothing for a broken connection.
         """
-        replied: list[MessageChannel] = []
-        buffer, schedule = self._buffer, self._schedule
-        settle, fail = self.pool.settle, self.pool.fail
+        driver = self._driver
         ready = self._wait(timeout_s)
-        if schedule is not None:
-            schedule.send_due(settle, fail)
-        for key, events in ready:
-            channel = key.data
-            if schedule is not None and key.fileobj is not channel.transport:
-                continue  # a send has failed since the poll
-            try:
-                if events == READ:
-                    may_transmit = channel.receive(buffer)
-                else:
-                    may_transmit = channel.handle(buffer, events)
-            except ConnectionFailed as broken:
-                fail(channel, broken)
-                continue
-            if may_transmit and (schedule is None or not schedule.note_free(channel)):
-                replied.append(channel)
-            if schedule is not None:
-                schedule.send_due(settle, fail)
-        self._transmit_next(replied)
-        self._selector.end_turn(len(ready))
-        polled_ns = self._selector.polled_ns
-        self._recorder.end_turn(polled_ns, self._selector.polled_before_ns)
+        driver.transmit(driver.receive(ready))
+        driver.end_turn(len(ready))
+        polled_ns = driver.polled_ns
+        self._recorder.end_turn(polled_ns, driver.polled_before_ns)
         if self.pool.timer_ns() <= polled_ns:
             self.pool.handle_due()
 
@@ -215,21 +191,7 @@ class Engine:
         elif timer_ns < NEVER_NS and timeout_s != 0:
             timer_s = max(0.0, ns_to_seconds(timer_ns - self._clock()))
             timeout_s = timer_s if timeout_s is None else min(timer_s, timeout_s)
-        return self._selector.wait(timeout_s, moment_ns)
-
-    def _transmit_next(self, replied: list[MessageChannel]) -> None:
-        """Transmit on the channels that the load model chooses, of ``replied`` and of others."""
-        schedule, settle = self._schedule, self.pool.settle
-        for channel in self._model.next_senders(replied):
-            try:
-                interest = channel.transmit()
-                if interest != channel.interest:
-                    settle(channel, interest)
-            except ConnectionFailed as broken:
-                self.pool.fail(channel, broken)
-            else:
-                if schedule is not None:
-                    schedule.note_free(channel)
+        return self._driver.wait(timeout_s, moment_ns)
 
     def _begin(self, connection: Connection) -> None:
         """Start sending on ``connection``, which has come up, if the engine has started."""

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from loadgen.engine.channel import Host, MessageChannel
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.layered import LayeredChannel, LayeredStampedChannel
-from loadgen.engine.load_models import Fail, LoadModel, LoadSchedule, Settle
+from loadgen.engine.load_models import LoadModel, LoadSchedule, Submit
+from loadgen.engine.slots import SlotChannel, Slots
 from loadgen.engine.stamped import StampedChannel
 from loadgen.engine.stream import StreamChannel
 from loadgen.net.clock import Clock
@@ -26,6 +27,20 @@ def new_stream(
         return plain(origin, conversation, clock, host)
     stamped = LayeredStampedChannel if dialer.is_layered else StampedChannel
     return stamped(origin, conversation, clock, host, stamp_every)
+
+
+def new_native_stream(
+    slots: Slots,
+    dialer: Dialer,
+    origin: int,
+    conversation: Conversation,
+    clock: Clock,
+    host: Host,
+) -> MessageChannel:
+    """Return the same, whose steady exchange is native where nothing is above the sockets."""
+    if dialer.is_layered:
+        return new_stream(dialer, origin, conversation, clock, host)
+    return SlotChannel(origin, conversation, clock, host, dialer.stamp_every, slots)
 
 
 class Group(NamedTuple):
@@ -57,6 +72,11 @@ class ByGroup(LoadSchedule):
         self._models = tuple(dict.fromkeys(models))
         self._schedules = [each for each in self._models if isinstance(each, LoadSchedule)]
         self._model_of = model_of
+
+    @property
+    def follows_replies(self) -> bool:
+        """Whether all of them do."""
+        return all(model.follows_replies for model in self._models)
 
     def begin(self, now_ns: int) -> None:
         """Begin all schedules now."""
@@ -90,10 +110,10 @@ class ByGroup(LoadSchedule):
         moments_ns = [model.next_ns() for model in self._models]
         return min((each for each in moments_ns if each is not None), default=None)
 
-    def send_due(self, settle: Settle, fail: Fail) -> None:
-        """Send what is due by each schedule."""
+    def send_due(self, submit: Submit) -> None:
+        """Submit what is due by each schedule."""
         for schedule in self._schedules:
-            schedule.send_due(settle, fail)
+            schedule.send_due(submit)
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """End all schedules; return the sum of what was not sent, None if it is too much."""

@@ -34,17 +34,17 @@ class InFlight(FastPath):
         self._head_count = 0
         self._again: deque[tuple[int, int]] | None = None  # taken back: (intended_ns, count)
 
-    def _note_sent(self, count: int, intended_ns: int) -> None:
-        """Note that ``count`` messages are sent now."""
-        self.submitted_ns = now_ns = self._clock()
+    def _note_sent(self, count: int, intended_ns: int, sent_ns: int) -> None:
+        """Note that ``count`` messages were sent then."""
+        self.submitted_ns = sent_ns
         if self.in_flight:
             if self._later is None:
                 self._later = deque()
             if not self._later:
                 self._head_count = self.in_flight
-            self._later.append((intended_ns, now_ns, count))
+            self._later.append((intended_ns, sent_ns, count))
         else:
-            self.intended_ns, self.sent_ns = intended_ns, now_ns
+            self.intended_ns, self.sent_ns = intended_ns, sent_ns
         self.in_flight += count
 
     def _answer(self, replies: int, stamp_ns: int, kinds: Sequence[int]) -> None:

@@ -21,10 +21,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
-from loadgen.engine.channel import Channel, MessageChannel
+from loadgen.engine.channel import MessageChannel
 from loadgen.net.backends import TURN_EVENTS
 from loadgen.net.clock import NEVER_NS, Clock
-from loadgen.net.failure import Cause, ConnectionFailed
 
 SENDS_AT_ONCE: Final = 16
 """Scheduled messages that are sent between two reads: a loop that is late catches up with many at a
@@ -33,13 +32,25 @@ time, and still reads what has arrived."""
 COUNT_LIMIT: Final = 100_000
 """Messages that were not sent are counted one by one up to here: some 50 ms."""
 
-RecordSend = Callable[[tuple[int, int, int]], None]
-Settle = Callable[[Channel, int], None]
-Fail = Callable[[Channel, ConnectionFailed], None]
+
+class Due(NamedTuple):
+    """A message that is due, and the channel for it, which has been free since ``free_ns``."""
+
+    channel: MessageChannel
+    intended_ns: int
+    free_ns: int
+
+
+Submit = Callable[[list[Due]], None]
+"""Sends messages that are due, each on its channel, and handles what becomes of that."""
 
 
 class LoadModel(Protocol):
     """Decides which channels may send; the engine calls it in every turn."""
+
+    @property
+    def follows_replies(self) -> bool:
+        """Whether just what has replied may send now: `next_senders` would return that."""
 
     def admit(self, channel: MessageChannel) -> None:
         """Add ``channel``, which has come up and may send its first message."""
@@ -56,6 +67,11 @@ class ClosedLoop:
 
     def __init__(self) -> None:
         self._admitted: deque[MessageChannel] = deque()
+
+    @property
+    def follows_replies(self) -> bool:
+        """True unless admitted connections wait."""
+        return not self._admitted
 
     def admit(self, channel: MessageChannel) -> None:
         """Let ``channel`` send as soon as possible."""
@@ -101,6 +117,11 @@ class Thinking(ClosedLoop):
         self._waiting: dict[int, int] = {}
         self._thinking: list[tuple[int, int, int, MessageChannel]] = []
         self._sequence = 0  # equal times keep their order; channels are never compared
+
+    @property
+    def follows_replies(self) -> bool:
+        """False: each waits before it sends."""
+        return False
 
     def admit(self, channel: MessageChannel) -> None:
         """Let ``channel`` send when the think time of its connection is over, or at once."""
@@ -155,6 +176,11 @@ class Thinking(ClosedLoop):
 class LoadSchedule(ABC):
     """Messages are sent when a schedule or a caller says so, not because a reply has arrived."""
 
+    @property
+    def follows_replies(self) -> bool:
+        """False."""
+        return False
+
     def begin(self, now_ns: int) -> None:  # noqa: B027 - there may be no times
         """Begin the schedule now."""
 
@@ -177,12 +203,8 @@ class LoadSchedule(ABC):
         """Return when the next message is due; None: there is none, or no free connection."""
         return None
 
-    def send_due(self, settle: Settle, fail: Fail) -> None:  # noqa: B027 - there may be no times
-        """Send what is due, as far as connections are free for it and `SENDS_AT_ONCE` allows.
-
-        ``settle`` is called with a connection whose interest has changed, ``fail`` with one that is
-        broken.
-        """
+    def send_due(self, submit: Submit) -> None:  # noqa: B027 - there may be no times
+        """Submit what is due, as far as connections are free and `SENDS_AT_ONCE` allows."""
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """End; return how many messages due in [``from_ns``, ``until_ns``) were not sent.
@@ -227,7 +249,6 @@ class OpenLoop(LoadSchedule):
     """Messages are sent at the times of a schedule, on the connection that has been free longest.
 
     offsets_ns: the intended times, from the start on.
-    record_send: called with (intended_ns, free_ns, sent_ns) of each message.
     warm_up: what is sent before that; ``offsets_ns``, which are later, wait for `end_warm_up`, so
         that each message belongs to warm-up or load by its intended time, however late it is sent.
     """
@@ -236,7 +257,6 @@ class OpenLoop(LoadSchedule):
         self,
         offsets_ns: Iterable[int],
         clock: Clock,
-        record_send: RecordSend,
         warm_up: WarmUp | None = None,
     ) -> None:
         self._offsets_ns = iter(offsets_ns if warm_up is None else warm_up.offsets_ns)
@@ -244,7 +264,6 @@ class OpenLoop(LoadSchedule):
         self._warm_up_ns = warm_up.duration_ns if warm_up else NEVER_NS
         self._first_ns = next(self._offsets_ns, NEVER_NS)  # computing it may take a while
         self._clock = clock
-        self._record_send = record_send
         self._began_ns = 0
         self._intended_ns = NEVER_NS
         self._free: deque[tuple[int, MessageChannel]] = deque()  # (free since, channel)
@@ -283,33 +302,28 @@ class OpenLoop(LoadSchedule):
             return self._intended_ns if self._free else None
         return self._began_ns + self._warm_up_ns if self._warm_up_ns < NEVER_NS else None
 
-    def send_due(self, settle: Settle, fail: Fail) -> None:
-        """Send what is due, `SENDS_AT_ONCE` at most."""
-        free, clock, offsets_ns = self._free, self._clock, self._offsets_ns
-        for _ in range(SENDS_AT_ONCE):
-            intended_ns = self._intended_ns
-            if not free or intended_ns > clock():
-                return
+    def send_due(self, submit: Submit) -> None:
+        """Submit what is due, `SENDS_AT_ONCE` messages at most."""
+        left = SENDS_AT_ONCE
+        while left and (due := self._take_due(left)):
+            left -= len(due)
+            submit(due)
+            for channel, _, free_ns in due:
+                if not channel.is_queued and channel.is_free:
+                    channel.is_queued = True
+                    self._free.append((free_ns, channel))
+
+    def _take_due(self, most: int) -> list[Due]:
+        """Take so many messages that are due off the schedule, each with a free channel."""
+        due: list[Due] = []
+        free, now_ns = self._free, self._clock()
+        while free and self._intended_ns <= now_ns and len(due) < most:
             free_ns, channel = free.popleft()
             channel.is_queued = False
-            if not channel.is_free:
-                continue
-            # The send comes first, so that nothing else delays it.
-            try:
-                interest = channel.submit(intended_ns)
-            except ConnectionFailed as broken:
-                fail(channel, broken)
-                if broken.failure.cause is Cause.USER_CODE:  # there was no message to send
-                    self._intended_ns = self._began_ns + next(offsets_ns, NEVER_NS)
-                    continue
-            else:
-                if interest != channel.interest:
-                    settle(channel, interest)
-            self._record_send((intended_ns, free_ns, channel.submitted_ns))
-            self._intended_ns = self._began_ns + next(offsets_ns, NEVER_NS)
             if channel.is_free:
-                channel.is_queued = True
-                free.append((free_ns, channel))
+                due.append(Due(channel, self._intended_ns, free_ns))
+                self._intended_ns = self._began_ns + next(self._offsets_ns, NEVER_NS)
+        return due
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:
         """Count them one by one, and end."""

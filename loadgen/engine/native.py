@@ -6,16 +6,17 @@ columns of a slot, which holds what the native half knows of a connection, and t
 goes in and comes back. All are 64-bit integers.
 """
 
+import importlib
 from typing import Any, Final, NamedTuple
 
-_native: Any
+_native: Any = None
+_reason = ""
 try:
-    from loadgen.engine import _native
+    _native = importlib.import_module("loadgen.engine._native")
+except ModuleNotFoundError:
+    _reason = "the native module was not compiled when loadgen was installed"
 except ImportError as error:
-    _native = None
-    _reason = f"it was not compiled when loadgen was installed ({error})"
-else:
-    _reason = ""
+    _reason = f"the native module cannot be loaded: {error}"
 
 (
     AWAITED_BYTES,
@@ -58,9 +59,6 @@ OTHER_COLUMNS: Final = 7
 """What is handed back: descriptor, events, slot, size or -errno, offset in the buffer, stamp_ns,
 read_ns. Where events are 0 it is a read, else an event that only the first two belong to."""
 
-DUE_COLUMNS: Final = 3
-"""A message that is due: slot, intended_ns, free_ns."""
-
 FAILED_COLUMNS: Final = 2
 """A send that has failed: slot, how many bytes were accepted, or -errno, or `NOT_TRIED`."""
 
@@ -81,6 +79,10 @@ class NativeBatch(NamedTuple):
     kind: int
     most_bytes: int
     unstamped_after: int
+
+
+BACKENDS: Final = ("epoll", "kqueue", "poll", "select")
+"""Those that there is a native wait for; that for kqueue has been compiled nowhere yet."""
 
 
 def available() -> bool:

@@ -19,7 +19,7 @@ of this process (`loadgen.engine.pauses`): it is counted as delayed.
 Cost. A flush takes some 0.4 ms of the loop's time, once in 2048 replies; a connection costs 1.2 KB.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,7 @@ import numpy as np
 
 from loadgen.engine.handshakes import HandshakeTally
 from loadgen.engine.pauses import Booleans, Pauses
+from loadgen.engine.row_arrays import arrivals, columns, either, filled, unless
 from loadgen.engine.rows import (
     GROUP_MASK,
     GROUP_SHIFT,
@@ -36,8 +37,10 @@ from loadgen.engine.rows import (
     REPLIES,
     SENT_NS,
     STAMP_NS,
+    Bulk,
     RecordParts,
     RecordReplies,
+    SendRow,
 )
 from loadgen.engine.sinks import Replies, Sink, counted
 from loadgen.engine.tallies import (
@@ -57,12 +60,12 @@ ROWS: Final = 2048
 FLUSH_NS: Final = 100_000_000
 """Rows wait no longer than this, so that a step of the wall clock costs few of them."""
 
+_MOST_IN_A_TURN: Final = 512
+"""Rows of replies, or of sends, that are added in one turn at most."""
+
 _COLUMNS: Final = 6  # of a row of replies, a `Row`
 _SEND_COLUMNS: Final = 3  # of a row of a scheduled send
 _PARTS_COLUMNS: Final = 5  # of a `PartsRow`
-
-# The offset between the clocks is known this well: a stamp that is off by less is plausible.
-_TOLERANCE_NS: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -118,10 +121,12 @@ class Recorder:
         """Adds a row of replies. The hot path: a call of C code."""
         self.record_parts: RecordParts = self._parts.extend
         """Adds a row of a reply that was read in several parts."""
-        self.record_send: Callable[[tuple[int, int, int]], None] = self._sends.extend
-        """Adds a row of a scheduled send, (intended_ns, free_ns, sent_ns): when it was due, when a
-        connection had become free for it, and when it took place."""
-        self._polls: list[tuple[int, int]] = []  # (length of _rows, polled_before_ns) by turn
+        self.record_send: Callable[[SendRow], None] = self._sends.extend
+        """Adds a row of a scheduled send."""
+        self.bulk = Bulk(ROWS + _MOST_IN_A_TURN)
+        """Takes the same rows, of replies and of sends, from C code."""
+        # By turn: the length of _rows, the replies of bulk, and polled_before_ns.
+        self._polls: list[tuple[int, int, int]] = []
         self._connection_tally = ConnectionTally(connections)
 
     # ---- rare events ----------------------------------------------------------------------
@@ -153,9 +158,11 @@ class Recorder:
         before it ended that returned all that was ready: what the turn has read arrived since.
         """
         if self._wall_clock is None:
-            self._polls.append((len(self._rows), polled_before_ns))
+            ends = len(self._rows) // _COLUMNS, self.bulk.replies_filled
+            self._polls.append((*ends, polled_before_ns))
         is_old = polled_ns - self._flushed_ns >= FLUSH_NS
-        if is_old or len(self._rows) + len(self._sends) >= ROWS * _COLUMNS:
+        most = max(self.bulk.replies_filled, self.bulk.sends_filled)
+        if is_old or most >= ROWS or len(self._rows) + len(self._sends) >= ROWS * _COLUMNS:
             self._flushed_ns = polled_ns
             self.flush()
 
@@ -163,19 +170,37 @@ class Recorder:
         """Add all rows, and all connects, to the tallies."""
         self.connect.record(self._connects)
         self._connects.clear()
-        if self._sends:
-            self._flush_sends(_columns(self._sends, _SEND_COLUMNS))
-            self._sends.clear()
+        bulk = self.bulk
+        if self._sends or bulk.sends_filled:
+            self._flush_sends(self._take_sends())
         if self._parts:
-            self._flush_parts(_columns(self._parts, _PARTS_COLUMNS))
+            self._flush_parts(columns(self._parts, _PARTS_COLUMNS))
             self._parts.clear()
+        polls = np.array(self._polls, np.int64).reshape(-1, 3).T
         if self._rows:
-            rows = _columns(self._rows, _COLUMNS)
+            rows = columns(self._rows, _COLUMNS)
             self._rows.clear()
-            self._flush_rows(rows)
+            self._flush_rows(rows, polls[0], polls[2])
+        if bulk.replies_filled:
+            rows = filled(bulk.replies, bulk.replies_filled, _COLUMNS)
+            bulk.replies_filled = 0
+            self._flush_rows(rows, polls[1], polls[2])
         self._polls.clear()
 
-    def _flush_rows(self, rows: Integers) -> None:
+    def _take_sends(self) -> Integers:
+        """Return the rows of sends, in the order in which they took place."""
+        bulk = self.bulk
+        sends = filled(bulk.sends, bulk.sends_filled, _SEND_COLUMNS)
+        bulk.sends_filled = 0
+        if self._sends:
+            others = columns(self._sends, _SEND_COLUMNS)
+            self._sends.clear()
+            sends = np.concatenate((sends, others), axis=1) if sends.size else others
+            sends = sends[:, np.argsort(sends[-1], kind="stable")]
+        return sends
+
+    def _flush_rows(self, rows: Integers, ends: Integers, polled_before_ns: Integers) -> None:
+        """Add ``rows``, of which each turn has left those up to one of ``ends``."""
         interval = self._interval_tally
         origins, replies, intended_ns, sent_ns, _, read_ns = rows
         interval.user_space.record(read_ns - sent_ns, replies)
@@ -187,14 +212,14 @@ class Recorder:
             self.pauses.delayed_sends(intended_ns, sent_ns) if is_scheduled.any() else None
         )
         if self._wall_clock is None:
-            self._record_uncertainty(rows)
+            self._record_uncertainty(rows, ends, polled_before_ns)
             arrived_ns, timed = read_ns, replies
-            delayed_response = _either(delayed, delayed_sends)
+            delayed_response = either(delayed, delayed_sends)
         else:
             arrived_ns, timed, delayed = self._stamped_arrivals(rows, self._wall_clock)
             delayed_response = delayed_sends
         scheduled = timed * is_scheduled
-        in_service, in_response = _unless(delayed, timed), _unless(delayed_response, scheduled)
+        in_service, in_response = unless(delayed, timed), unless(delayed_response, scheduled)
         batch = Replies(
             *(origins & INDEX_MASK, replies, intended_ns, sent_ns, arrived_ns, read_ns),
             *(in_service, in_response),
@@ -261,11 +286,12 @@ class Recorder:
         interval.blocked.record(blocked_ns)
         interval.generator_lag.record(lag_ns - blocked_ns)
 
-    def _record_uncertainty(self, rows: Integers) -> None:
+    def _record_uncertainty(
+        self, rows: Integers, ends: Integers, polled_before_ns: Integers
+    ) -> None:
         """Add how much earlier than they were read replies without stamps may have arrived."""
         replies, read_ns = rows[REPLIES], rows[READ_NS]
-        ends, polled_before_ns = np.array(self._polls, np.int64).reshape(-1, 2).T
-        polled_before_ns = np.repeat(polled_before_ns, np.diff(ends // _COLUMNS, prepend=0))
+        polled_before_ns = np.repeat(polled_before_ns, np.diff(ends, prepend=0))
         uncertainty_ns = read_ns[: polled_before_ns.size] - polled_before_ns
         self._interval_tally.read_uncertainty.record(
             uncertainty_ns, replies[: polled_before_ns.size]
@@ -348,35 +374,3 @@ class Recorder:
         self.flush()
         self._connection_tally.make_room(connections)
         return self._connection_tally.summarise()
-
-
-def arrivals(times_ns: Iterable[Integers], offset_ns: int) -> tuple[Integers, Booleans]:
-    """Return when replies arrived, and of which that is known.
-
-    times_ns: when they were sent, their stamps, and when they were read.
-    offset_ns: how far stamps are ahead of the clock that the other times are read from. A stamp
-    that does not lie between sent and read is not a known time.
-    """
-    sent_ns, stamp_ns, read_ns = times_ns
-    arrived_ns = stamp_ns - offset_ns
-    early_ns, late_ns = sent_ns - arrived_ns, arrived_ns - read_ns
-    is_known = (stamp_ns > 0) & (np.maximum(early_ns, late_ns) <= _TOLERANCE_NS)
-    return np.clip(arrived_ns, sent_ns, read_ns), is_known
-
-
-def _columns(numbers: list[int], columns: int) -> Integers:
-    """Return rows of integers as an array of columns, each of which lies together in memory."""
-    rows = np.fromiter(numbers, np.int64, len(numbers)).reshape(-1, columns)
-    return np.ascontiguousarray(rows.T)
-
-
-def _unless(mask: Booleans | None, counts: Integers) -> Integers:
-    """Return ``counts``, and 0 where the mask is true; None is true nowhere."""
-    return counts if mask is None else np.where(mask, 0, counts)
-
-
-def _either(one: Booleans | None, other: Booleans | None) -> Booleans | None:
-    """Return where one of the two is true; None is true nowhere."""
-    if one is None or other is None:
-        return other if one is None else one
-    return np.logical_or(one, other)

@@ -5,6 +5,7 @@ requests that have the same name. Both are packed in one integer, so that a row 
 carries its group at no cost; and so is the kind of the reply, where its protocol tells kinds apart.
 """
 
+from array import array
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,10 @@ ORIGIN, REPLIES, INTENDED_NS, SENT_NS, STAMP_NS, READ_NS = range(6)
 """The columns of a `Row`."""
 
 RecordReplies = Callable[[Row], None]
+
+SendRow = tuple[int, int, int]
+"""(intended_ns, free_ns, sent_ns) of a scheduled send: when it was due, when a connection had
+become free for it, and when it was sent."""
 
 PartsRow = tuple[int, int, int, int, int]
 """(sent_ns, first_stamp_ns, first_read_ns, stamp_ns, read_ns): one reply that was read in several
@@ -41,3 +46,15 @@ def origin_of(group: int, index: int) -> int:
 def group_of(origin: int) -> int:
     """Return the group of an origin."""
     return origin >> GROUP_SHIFT
+
+
+class Bulk:
+    """Rows that C code writes, with room for so many in each of the two arrays.
+
+    replies: a `Row` each, of which the first ``replies_filled`` are there. sends: a `SendRow` each.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.replies = array("q", bytes(8 * 6 * rows))
+        self.sends = array("q", bytes(8 * 3 * rows))
+        self.replies_filled = self.sends_filled = 0

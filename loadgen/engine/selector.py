@@ -67,7 +67,7 @@ class BoundedSelector:
             ready = [pair for pair in self._left_over if pair[0].fileobj is pair[0].data.transport]
         else:
             ready = self._poll(timeout_s, moment_ns)
-        self._left_over = ready[TURN_EVENTS:]
+        self._left_over = list(ready[TURN_EVENTS:])
         return ready[:TURN_EVENTS] if self._left_over else ready
 
     def take_loop_stats(self, since_ns: int | None = None) -> LoopStats:

@@ -17,7 +17,7 @@ from loadgen.engine.channel import Host, Records
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import NO_BATCH
 from loadgen.engine.receiving import Receiving
-from loadgen.net.clock import Clock
+from loadgen.net.clock import Clock, middle_ns
 from loadgen.net.failure import Cause, ConnectionFailed, Phase
 from loadgen.net.protocols import Decoder
 from loadgen.net.timestamps import NOT_ASKED
@@ -251,9 +251,12 @@ class StreamChannel(Receiving):
         batch, lengths = payloads.batch(self._position, count)
         self._position = (self._position + count) % self._cycle
         self.decoder.expect(batch, lengths)
-        self._note_sent(count, intended_ns)
+        began_ns = self._clock()
+        accepted = self._offer(batch)
+        # Before an error is looked at: what the server sent before it is read then.
+        self._note_sent(count, intended_ns, middle_ns(began_ns, self._clock()))
         self._remaining -= count
-        self._push(batch)
+        self._note_accepted(batch, accepted)
 
     def _flush(self) -> None:
         assert self._unsent is not None
@@ -262,16 +265,25 @@ class StreamChannel(Receiving):
 
     def _push(self, data: bytes | memoryview) -> int:
         """Send ``data``; what the kernel does not accept stays in ``_unsent``. Return the size."""
+        return self._note_accepted(data, self._offer(data))
+
+    def _offer(self, data: bytes | memoryview) -> int | OSError:
+        """Send ``data``; return how much of it the kernel has accepted, or why the send failed."""
         try:
-            size = self._send(data)
+            return self._send(data)
         except BlockingIOError:
-            size = 0
-        except OSError as error:
-            self._end_or_raise(error)
             return 0
-        self._general_bytes_sent += size
-        self._unsent = memoryview(data)[size:] if size < len(data) else None
-        return size
+        except OSError as error:
+            return error
+
+    def _note_accepted(self, data: bytes | memoryview, accepted: int | OSError) -> int:
+        """Keep what is unsent of ``data``, or handle the error; return the size that is sent."""
+        if isinstance(accepted, OSError):
+            self._end_or_raise(accepted)
+            return 0
+        self._general_bytes_sent += accepted
+        self._unsent = memoryview(data)[accepted:] if accepted < len(data) else None
+        return accepted
 
     # ---- ending ---------------------------------------------------------------------------
 

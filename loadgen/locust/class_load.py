@@ -149,7 +149,7 @@ class ClassLoad:
                 assert profile is not None
                 seed = (plan.seed + number * _GOLDEN) % 2**63
                 arrivals = UserArrivals(profile.start_per_s, plan.arrivals, seed)
-                self._open_loop = OpenLoop(arrivals, monotonic_ns, self.recorder.record_send)
+                self._open_loop = OpenLoop(arrivals, monotonic_ns)
                 return arrivals, self._open_loop
             case "paced":
                 return None, Thinking(self._pause_ns, monotonic_ns)

@@ -35,6 +35,9 @@ _CLASS_NAMES: Final = {
 
 NAMES: Final = ("auto", *_CLASS_NAMES)
 
+ENGINES: Final = ("auto", "native", "python")
+"""What may exchange messages on a backend: compiled code, Python, or whichever suits best."""
+
 
 def available() -> tuple[str, ...]:
     """Return the names of the backends that this platform has, the best first."""

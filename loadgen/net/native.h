@@ -123,7 +123,7 @@ bytes_of(PyObject *from, const char **at, Py_ssize_t *length)
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
-#define LONGEST_SEND_NS 16000 /* the middle of a longer one says nothing: it was interrupted */
+#define LONGEST_SEND_NS 6000 /* a longer one was interrupted, or waited */
 #define NS_PER_S 1000000000LL
 
 static inline int64_t

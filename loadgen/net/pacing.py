@@ -42,7 +42,8 @@ Wait = Callable[[Any, int], Ready]
 something is, or nothing at that moment, or somewhat earlier: then the caller calls it again."""
 
 _EPOLL: Final = ("BoundedEpollSelector", "EpollSelector")
-_FINE: Final = ("KqueueSelector", "SelectSelector")  # they count in less than milliseconds
+# They count in less than milliseconds.
+_FINE: Final = ("KqueueSelector", "NativeQueue", "NativeWatchList", "SelectSelector")
 _MILLISECOND_NS: Final = 1_000_000
 
 

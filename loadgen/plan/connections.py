@@ -13,8 +13,6 @@ from loadgen.quantities import Text
 TARGET: Final = Group("target", "what to load")
 CONNECTIONS: Final = Group("connections", "how to connect")
 
-ENGINES: Final = ("auto", "native", "python")
-
 _SYSTEM: Final = "the system's choice"
 
 
@@ -58,7 +56,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         CONNECTIONS,
         Option(
             "--engine",
-            one_of("NAME", *ENGINES),
+            one_of("NAME", *backends.ENGINES),
             "what exchanges the messages, compiled code or Python",
             default_note="native where there is one",
             place=EVERYWHERE,

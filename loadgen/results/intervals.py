@@ -40,6 +40,7 @@ Floats = npt.NDArray[np.float64]
 class Times(msgspec.Struct, frozen=True, kw_only=True):
     """What is computed from the four times of a message: intended, sent, arrived, read.
 
+    A message was sent in the middle of the call that sent it (`loadgen.net.clock.middle_ns`).
     service_time_ns: sent to arrived: the server and the network. Of timestamped messages; without
     kernel timestamps, arrived is the time of reading, and the generator's own queue is included.
     response_time_ns: intended to arrived: the wait of a user of the server.

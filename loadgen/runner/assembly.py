@@ -7,8 +7,9 @@ from typing import Final
 
 from loadgen.engine.choice import Choice
 from loadgen.engine.datagrams import DatagramChannel
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
-from loadgen.engine.group import Group, NewChannel, new_stream
+from loadgen.engine.group import Group, NewChannel, new_native_stream, new_stream
 from loadgen.engine.load_models import (
     ClosedLoop,
     LoadModel,
@@ -17,8 +18,9 @@ from loadgen.engine.load_models import (
     WarmUp,
 )
 from loadgen.engine.native_datagrams import NativeDatagramChannel, NativeDatagrams
+from loadgen.engine.native_driver import NativeDriver
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import BoundedSelector
+from loadgen.engine.slots import Slots
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.errors import LocalLimitError, UsageError
 from loadgen.net import backends, timestamps
@@ -49,20 +51,23 @@ def assemble(
 
     model: the load model; that of the plan unless it is given.
     """
-    selector = BoundedSelector(
-        backends.open_selector(choice.backend), clock, plan.pacing, recorder.pauses
-    )
-    group = Group(
-        dialer,
-        model or _model_of(plan, recorder, clock),
-        new_channel=_new_channel(plan, choice, dialer),
-    )
-    return Engine(selector, [group], recorder, clock, _policy_of(plan, dialer.endpoint))
+    driver: PythonDriver
+    new_stream_channel = new_stream
+    if choice.engine == "native":
+        slots = Slots()
+        driver = NativeDriver(choice.backend, slots, plan.pacing, recorder.pauses)
+        new_stream_channel = functools.partial(new_native_stream, slots)
+    else:
+        selector = backends.open_selector(choice.backend)
+        driver = PythonDriver(selector, clock, plan.pacing, recorder.pauses)
+    new_channel = new_stream_channel
+    if isinstance(dialer, UdpDialer):
+        new_channel = _new_datagrams(plan, choice, dialer)
+    group = Group(dialer, model or _model_of(plan, clock), new_channel=new_channel)
+    return Engine(driver, [group], recorder, clock, _policy_of(plan, dialer.endpoint))
 
 
-def _new_channel(plan: Plan, choice: Choice, dialer: EndpointDialer) -> NewChannel:
-    if not isinstance(dialer, UdpDialer):
-        return new_stream
+def _new_datagrams(plan: Plan, choice: Choice, dialer: UdpDialer) -> NewChannel:
     numbered = plan.reply == SEQUENCE
     if choice.engine == "python":
         return functools.partial(DatagramChannel, numbered=numbered)
@@ -86,14 +91,14 @@ def _policy_of(plan: Plan, endpoint: Endpoint) -> ConnectionPolicy:
     )
 
 
-def _model_of(plan: Plan, recorder: Recorder, clock: Clock) -> LoadModel:
+def _model_of(plan: Plan, clock: Clock) -> LoadModel:
     profile = plan.profile_with_warmup()
     if profile is not None:
         arrivals = Arrivals(profile, plan.arrivals, plan.seed)
         begin_ns = seconds_to_ns(plan.warmup_s)
         warm_up = WarmUp(begin_ns, arrivals.until(begin_ns)) if begin_ns else None
         end_ns = begin_ns + seconds_to_ns(plan.duration_s) if plan.duration_s else None
-        return OpenLoop(arrivals.until(end_ns), clock, recorder.record_send, warm_up)
+        return OpenLoop(arrivals.until(end_ns), clock, warm_up)
     if plan.think is not None:
         draws = ThinkTime.parse(plan.think).draws(plan.seed)
         return Thinking(lambda _: next(draws), clock)

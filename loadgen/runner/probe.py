@@ -34,7 +34,7 @@ import msgspec
 from loadgen.files.encoded import as_json
 from loadgen.files.writing import write_whole
 from loadgen.net.address import Endpoint
-from loadgen.net.clock import NEVER_NS
+from loadgen.net.clock import NEVER_NS, middle_ns
 from loadgen.net.failure import Cause, ConnectionFailed
 from loadgen.net.protocols import FramingError
 from loadgen.net.transport import NOTHING, READ, READ_AND_WRITE, WRITE, Transport
@@ -313,9 +313,10 @@ class ProbeConnection:
         decoder = self._decoder
         decoder.expect(message, lengths)
         timeout_s = self._plan.reply_timeout_s
-        sent_ns = time.monotonic_ns()
-        complete_by_ns = NEVER_NS if timeout_s is None else sent_ns + seconds_to_ns(timeout_s)
+        began_ns = time.monotonic_ns()
+        complete_by_ns = NEVER_NS if timeout_s is None else began_ns + seconds_to_ns(timeout_s)
         self._send(message, complete_by_ns)
+        sent_ns = middle_ns(began_ns, time.monotonic_ns())
         if half_close and self._transport is not None:
             self._transport.end_sending()
         while True:

@@ -21,8 +21,8 @@ from loadgen.net import backends, pacing
 from loadgen.net.clock import monotonic_ns
 from loadgen.server.connections import Secure, ServerConnections, ServerCounts
 from loadgen.server.delayed import DelayedAnswers
-from loadgen.server.immediate import ImmediateAnswers
 from loadgen.server.listener import address_of, open_listener
+from loadgen.server.native import immediate_answers
 from loadgen.server.options import ServerOptions
 from loadgen.server.receiving import receive_from
 from loadgen.server.residence_log import ResidenceLog
@@ -100,7 +100,7 @@ class EchoServer:
     def _open_answers(self, cleanup: contextlib.ExitStack) -> Answers:
         options = self._options
         if not options.is_timed:
-            return ImmediateAnswers(self._peers, self._handlers, sink=options.sink)
+            return immediate_answers(options, self._peers, self._handlers)
         delayed = DelayedAnswers(
             self._peers,
             self._handlers,

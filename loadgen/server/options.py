@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadgen.errors import LocalLimitError, UsageError
+from loadgen.net.backends import ENGINES
 from loadgen.server.delays import NO_DELAY, Delay
 from loadgen.server.stalls import Stall
 
@@ -18,9 +19,10 @@ class ServerOptions:
     Each answer is sent ``delay`` after the arrival of its request; ``seed`` is that of random
     delays. During each of ``stalls`` nothing is accepted, read or sent. The residence time of every
     message is written to the file ``ledger``. A ``sink`` never answers. With ``processes`` above 1
-    the port is shared by SO_REUSEPORT (socket(7)), and so is the residence log. With a certificate
-    ``tls_cert``, whose key is in ``tls_key`` or in the same file, TLS is spoken; clients then need
-    a certificate that ``tls_client_ca`` has signed, if that is given.
+    the port is shared by SO_REUSEPORT (socket(7)), and so is the residence log. ``engine``, of
+    `loadgen.net.backends.ENGINES`, gives answers that are sent at once, over no TLS. With a
+    certificate ``tls_cert``, whose key is in ``tls_key`` or in the same file, TLS is spoken;
+    clients then need a certificate that ``tls_client_ca`` has signed, if that is given.
     """
 
     host: str = "127.0.0.1"
@@ -35,6 +37,7 @@ class ServerOptions:
     sink: bool = False
     backlog: int = 4096
     backend: str = "auto"
+    engine: str = "auto"
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
@@ -46,6 +49,8 @@ class ServerOptions:
             raise UsageError.of("--backlog", self.backlog, "give a number of 1 or more")
         if self.processes < 1:
             raise UsageError.of("--processes", self.processes, "give a number of 1 or more")
+        if self.engine not in ENGINES:
+            raise UsageError.of("--engine", self.engine, f"choose one of {', '.join(ENGINES)}")
         if self.udp and self.path:
             raise UsageError("--udp: a UNIX socket is a stream; leave out --unix")
         if self.udp and self.is_secure:

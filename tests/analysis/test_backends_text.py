@@ -46,6 +46,13 @@ def test_user_space_times_are_called_so() -> None:
     assert "user-space" not in text_of(rows_of(same()))
 
 
+def test_why_the_engine_was_in_python_is_said_once() -> None:
+    assert (
+        text_of(rows_of(same(why_python="no compiler"))).count("(Python engine: no compiler)") == 1
+    )
+    assert "engine" not in text_of(rows_of(same(engine="native")))
+
+
 @pytest.mark.parametrize(
     ("grid", "changes", "said"),
     [

@@ -188,3 +188,9 @@ def test_times_of_user_space_are_called_that() -> None:
     warning = "  times are user-space: they contain this process's own queue"
     assert conclusion("nothing", 9.0, step(9.0, timestamps="user"))[1] == warning
     assert warning not in conclusion("nothing", 9.0, step(9.0))
+
+
+def test_why_the_engine_was_in_python_is_said_once() -> None:
+    slow = step(9.0, why_python="no compiler")
+    assert conclusion("nothing", 9.0, slow, slow).count("  (Python engine: no compiler)") == 1
+    assert not any("engine" in line for line in conclusion("nothing", 9.0, step(9.0)))

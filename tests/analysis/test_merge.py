@@ -100,6 +100,7 @@ class TestRefusing:
             ({"plan": plan(target="10.0.0.6:9999")}, "plan.target"),
             ({"plan": plan(payloads=(b"x",))}, "plan.payloads"),
             ({"backend": "poll"}, "backend is 'epoll' in one and 'poll' in the other"),
+            ({"engine": "native"}, "engine is 'python' in one and 'native' in the other"),
             (
                 {"target": msgspec.structs.replace(HEALTHY.target, address="10.0.0.6:9999")},
                 "target.address is '10.0.0.5:9999'",

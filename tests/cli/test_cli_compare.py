@@ -76,18 +76,30 @@ def test_writes_markdown_and_json(
     assert comment.read_text().startswith("### loadgen compare: slower: messages/s")
 
 
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"backend": "poll"}, "backend: epoll and poll"),
+        ({"engine": "native"}, "engine: python and native"),
+    ],
+    ids=["backend", "engine"],
+)
 def test_refuses_what_is_unlike_by_name(
-    capfd: pytest.CaptureFixture[str], sides: tuple[str, str], tmp_path: Path
+    change: dict[str, str],
+    difference: str,
+    capfd: pytest.CaptureFixture[str],
+    sides: tuple[str, str],
+    tmp_path: Path,
 ) -> None:
-    other = [msgspec.structs.replace(record, backend="poll") for record in records(1.0, 1)]
-    file = written(tmp_path / "poll.json", other)
+    other = [msgspec.structs.replace(record, **change) for record in records(1.0, 1)]
+    file = written(tmp_path / "other.json", other)
     refused = loadgen_here(capfd, "compare", sides[0], file)
     assert refused.code == 2
-    assert "backend: epoll and poll" in refused.stderr
+    assert difference in refused.stderr
     assert "--force" in refused.stderr
     forced = loadgen_here(capfd, "compare", sides[0], file, "--force")
     assert forced.code == 0
-    assert "not alike: backend: epoll and poll" in forced.stdout
+    assert f"not alike: {difference}" in forced.stdout
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ class TestTimeouts:
 
     def test_free_a_place_in_the_schedule(self, looped: Callable[..., Loop]) -> None:
         clock = ManualClock(1000)
-        schedule = OpenLoop([0, 1], clock, lambda _: None)
+        schedule = OpenLoop([0, 1], clock)
         loop = looped(loses(0), model=schedule, clock=clock)
         loop.settle()
         assert loop.books == (1, 0, 0, 0, 1)
@@ -190,7 +190,7 @@ class TestRefusals:
         self, looped: Callable[..., Loop], number: int
     ) -> None:
         clock = ManualClock(1000)
-        loop = looped(model=OpenLoop([0, 1, 2], clock, lambda _: None), clock=clock)
+        loop = looped(model=OpenLoop([0, 1, 2], clock), clock=clock)
         loop.socket.refuses = number
         loop.settle()
         loop.socket.refuses = 0

@@ -25,7 +25,7 @@ def models() -> dict[str, LoadModel]:
     return {
         "closed": ClosedLoop(),
         "thinking": Thinking(lambda _: 1000, monotonic_ns),
-        "open": OpenLoop(offsets_ns, monotonic_ns, lambda _: None),
+        "open": OpenLoop(offsets_ns, monotonic_ns),
     }
 
 
@@ -83,8 +83,8 @@ class TestGroups:
         )
 
     def test_are_counted_together_where_a_schedule_has_ended(self) -> None:
-        group = Group(LayeredDialer(), OpenLoop([5, 6], monotonic_ns, lambda _: None))
-        other = Group(LayeredDialer(), OpenLoop([7], monotonic_ns, lambda _: None), 1)
+        group = Group(LayeredDialer(), OpenLoop([5, 6], monotonic_ns))
+        other = Group(LayeredDialer(), OpenLoop([7], monotonic_ns), 1)
         with Served(Recorder(0), [group, other]) as served:
             began_ns = served.engine.start()
             assert served.engine.overdue(began_ns, began_ns + 10) == 3

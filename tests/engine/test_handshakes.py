@@ -3,12 +3,12 @@
 import socket
 
 from loadgen.engine.conversation import Conversation
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
 from loadgen.engine.handshakes import HandshakeTally
 from loadgen.engine.load_models import ClosedLoop
 from loadgen.engine.recorder import Recorder
-from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
@@ -69,7 +69,7 @@ class ShakingDialer:
 
 def test_a_turn_takes_one_step_however_many_handshakes_are_due() -> None:
     dialer, recorder, connections = ShakingDialer(), Recorder(5), 5
-    selector = BoundedSelector(backends.open_selector("auto"), monotonic_ns)
+    selector = PythonDriver(backends.open_selector("auto"), monotonic_ns)
     group = Group(dialer, ClosedLoop())
     engine = Engine(selector, [group], recorder, monotonic_ns, ConnectionPolicy())
     try:
@@ -91,7 +91,7 @@ def test_a_turn_takes_one_step_however_many_handshakes_are_due() -> None:
 
 def test_what_is_spent_on_a_handshake_that_is_cut_off_counts_too() -> None:
     dialer, recorder = ShakingDialer(), Recorder(1)
-    selector = BoundedSelector(backends.open_selector("auto"), monotonic_ns)
+    selector = PythonDriver(backends.open_selector("auto"), monotonic_ns)
     engine = Engine(
         selector, [Group(dialer, ClosedLoop())], recorder, monotonic_ns, ConnectionPolicy()
     )

@@ -65,7 +65,7 @@ def test_carry_every_byte_in_a_closed_loop(
 def test_carry_every_byte_in_an_open_loop(pipeline: int) -> None:
     recorder = Recorder(0)
     offsets_ns = range(0, CONNECTIONS * MESSAGES * 1000, 1000)
-    model = OpenLoop(offsets_ns, monotonic_ns, recorder.record_send)
+    model = OpenLoop(offsets_ns, monotonic_ns)
     run(model, recorder, LONG, b"x", reply="verify", pipeline=pipeline, stamps=0)
 
 
@@ -126,7 +126,7 @@ class BusyDialer(LayeredDialer):
 @pytest.mark.parametrize("model", ["closed", "open"])
 def test_what_a_send_has_taken_in_is_read_though_no_event_tells_of_it(model: str) -> None:
     recorder, dialer = Recorder(0), BusyDialer()
-    due = OpenLoop(range(8), monotonic_ns, recorder.record_send)
+    due = OpenLoop(range(8), monotonic_ns)
     group = Group(dialer, ClosedLoop() if model == "closed" else due)
     talk = conversation(b"a", b"bc", pipeline=4, messages=8, scheduled=group.is_scheduled)
     with Served(recorder, [group], dialer) as served:
@@ -158,7 +158,7 @@ def test_carry_one_way_messages(model: str) -> None:
     models: dict[str, LoadModel] = {
         "closed": ClosedLoop(),
         "thinking": Thinking(lambda _: 1000, monotonic_ns),
-        "open": OpenLoop(range(MESSAGES), monotonic_ns, recorder.record_send),
+        "open": OpenLoop(range(MESSAGES), monotonic_ns),
     }
     group = Group(dialer, models[model])
     talk = conversation(LONG, reply="none", messages=MESSAGES, scheduled=group.is_scheduled)

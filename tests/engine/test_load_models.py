@@ -146,7 +146,7 @@ class TestOnDemand:
         [connection] = idle_channels(1, ManualClock(), scheduled=True)
         model.begin(START_NS)
         model.admit(connection)
-        model.send_due(lambda *_: None, lambda *_: None)
+        model.send_due(lambda _: None)
         assert connection.counts()[0] == 0
         assert model.next_ns() is None
         assert model.overdue(START_NS, START_NS + MS) == 0

@@ -1,13 +1,16 @@
 """A schedule and its connections; the test sets which are free, busy or closed."""
 
 import itertools
+import selectors
 from collections.abc import Iterable
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from stepped_engine import MS, START_NS, break_socket, idle_channels
 
 from loadgen.engine.channel import Channel, MessageChannel
+from loadgen.engine.driver import Load, PythonDriver
 from loadgen.engine.load_models import SENDS_AT_ONCE, OpenLoop, WarmUp
 from loadgen.net.clock import NEVER_NS, ManualClock
 from loadgen.net.failure import Cause, ConnectionFailed, Phase
@@ -23,7 +26,11 @@ class Schedule:
         self.sends: list[tuple[int, int, int]] = []
         self.settled: list[Channel] = []
         self.failed: list[tuple[Channel, ConnectionFailed]] = []
-        self.model = OpenLoop(offsets_ns or offsets, self.clock, self.sends.append, warm_up)
+        self.model = OpenLoop(offsets_ns or offsets, self.clock, warm_up)
+        self._driver = PythonDriver(selectors.SelectSelector(), self.clock)
+        load: Any = Load(self, self, self.model, self.model)  # type: ignore[arg-type]
+        self._driver.serve(load)
+        self.record_send = self.sends.append
         self._connections: list[MessageChannel] = []
 
     def begin(self, count: int, pipeline: int = 1) -> list[MessageChannel]:
@@ -39,10 +46,7 @@ class Schedule:
         self.clock.now_ns = START_NS + offset_ns
         before = len(self.sends)
         submitted = [connection.counts()[0] for connection in self._connections]
-        self.model.send_due(
-            lambda connection, _: self.settled.append(connection),
-            lambda connection, broken: self.failed.append((connection, broken)),
-        )
+        self.model.send_due(self._driver.submit)
         senders = [
             connection
             for connection, earlier in zip(self._connections, submitted, strict=True)
@@ -50,6 +54,12 @@ class Schedule:
         ]
         assert len(senders) == len(self.sends) - before
         return senders
+
+    def settle(self, connection: Channel, interest: int) -> None:
+        self.settled.append(connection)
+
+    def fail(self, connection: Channel, broken: ConnectionFailed) -> None:
+        self.failed.append((connection, broken))
 
     def answer(self, *connections: MessageChannel) -> None:
         """Answer all that is in flight on ``connections``."""

@@ -19,8 +19,9 @@ _FROM_OUTSIDE: Final = re.compile(r"PIP_.*|.*_proxy|.*_PROXY|SSL_CERT_FILE")
 
 _OFFLINE: Final = re.compile(
     "NewConnectionError|ConnectTimeoutError|ProxyError|NameResolutionError"
+    "|Failed to fetch|Unable to fetch|Unable to locate package"
 )
-"""What pip says where it does not."""
+"""What pip, and apt-get, say where they reach no index of packages."""
 
 
 class Step(NamedTuple):
@@ -30,22 +31,24 @@ class Step(NamedTuple):
     rest: str
 
 
-def skip_without_pip() -> None:
-    """Skip the test where the Python of this machine cannot stand for that of the base image."""
+def skip_unlike_the_base_image() -> None:
+    """Skip the test where this machine, and its Python, cannot stand for the base image."""
     missing = [
         name for name in ("python", "pip") if not Path(sys.base_prefix, "bin", name).exists()
     ]
     if missing:
         pytest.skip(f"{sys.base_prefix}/bin is without {' and '.join(missing)}")
+    if shutil.which("apt-get") is None:
+        pytest.skip("needs apt-get, which is not installed here")
 
 
 def skip_unless_online(install: Callable[[], object]) -> None:
-    """Call ``install``; skip the test if it does not reach the index of packages."""
+    """Call ``install``; skip the test if it does not reach an index of packages."""
     try:
         install()
     except AssertionError as error:
         if _OFFLINE.search(str(error)):
-            pytest.skip("the index of packages cannot be reached")
+            pytest.skip("an index of packages cannot be reached")
         raise
 
 

@@ -18,6 +18,12 @@ from typing import Final
 import pytest
 from command import ROOT
 
+MODULES: Final = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted((ROOT / "loadgen").glob("*/_native.c"))
+]
+"""The modules of loadgen that are written in C; setup.py finds the same."""
+
 WARNINGS: Final = (
     *("-std=c11", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-sign-conversion"),
     "-Werror",
@@ -56,10 +62,7 @@ def compiler() -> str:
 
 
 def sources(module: str) -> list[Path]:
-    """Return the files in C of a module such as ``loadgen.engine._native``; setup.py has the same.
-
-    They stand beside each other, and their names begin with that of the module.
-    """
+    """Return the files in C of one of the `MODULES`: their names begin with that of the module."""
     *package, name = module.split(".")
     return sorted(ROOT.joinpath(*package).glob(f"{name}*.c"))
 

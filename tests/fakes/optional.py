@@ -1,9 +1,14 @@
-"""What tests need that need not be installed."""
+"""What tests need that need not be installed, and how to do without it."""
 
 import importlib.metadata
+import os
+from pathlib import Path
 from typing import Final
 
 import pytest
+from command import ROOT
+
+from loadgen.engine import native
 
 
 def _is_installed(distribution: str) -> bool:
@@ -18,3 +23,25 @@ def _is_installed(distribution: str) -> bool:
 NEEDS_LOCUST: Final = pytest.mark.skipif(
     not _is_installed("locust"), reason="Locust is not installed"
 )
+
+NEEDS_NATIVE: Final = pytest.mark.skipif(not native.available(), reason=native.reason())
+
+_REFUSING: Final = """
+import sys
+
+
+class Absent:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "loadgen.engine._native":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Absent)
+"""
+
+
+def without_native(folder: Path) -> dict[str, str]:
+    """Return the variables with which Python finds no native engine, as without a C compiler."""
+    (folder / "sitecustomize.py").write_text(_REFUSING, encoding="utf-8")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}

@@ -6,11 +6,11 @@ from typing import Any, Self
 
 from stepped_engine import DEADLINE_S
 
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rows import Row
-from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import Clock, monotonic_ns
@@ -36,7 +36,7 @@ class Served:
         *dialers: Any,
         clock: Clock = monotonic_ns,
     ) -> None:
-        selector = BoundedSelector(backends.open_selector("auto"), clock)
+        selector = PythonDriver(backends.open_selector("auto"), clock)
         policy = ConnectionPolicy(io_timeout_ns=int(DEADLINE_S) * NS_PER_S, reconnect=True)
         self.engine = Engine(selector, groups, recorder, clock, policy)
         self._dialers = dialers

@@ -12,13 +12,13 @@ from typing import Any, Final, Self
 from loadgen.engine.channel import Channel, MessageChannel
 from loadgen.engine.connection import Connection
 from loadgen.engine.conversation import ONE_BY_ONE, Conversation, GreetingStep, Window
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group
 from loadgen.engine.lifecycle import State
 from loadgen.engine.load_models import ClosedLoop, LoadModel, OpenLoop
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.rows import PartsRow, RecordParts, RecordReplies, Row
-from loadgen.engine.selector import BoundedSelector
 from loadgen.engine.stream import StreamChannel
 from loadgen.engine.tallies import TimesTally
 from loadgen.engine.timeouts import ConnectionPolicy
@@ -203,12 +203,12 @@ MakeModel = Callable[[Clock, Recorder], LoadModel]
 
 def schedule(*offsets_ns: int) -> MakeModel:
     """Return what makes an open loop whose messages are intended at these times."""
-    return lambda clock, recorder: OpenLoop(offsets_ns, clock, recorder.record_send)
+    return lambda clock, recorder: OpenLoop(offsets_ns, clock)
 
 
 def every(interval_ns: int) -> MakeModel:
     """Return what makes an endless open loop with that time between messages, the first at once."""
-    return lambda clock, recorder: OpenLoop(count(0, interval_ns), clock, recorder.record_send)
+    return lambda clock, recorder: OpenLoop(count(0, interval_ns), clock)
 
 
 class SleepingClock(ManualClock):
@@ -257,7 +257,7 @@ class SteppedEngine:
         self.dialer = SocketDialer(endpoint, SocketOptions(), factory or socket.socket)
         self.selector = selector or backends.open_selector("auto")
         pauses, processor = self.recorder.pauses, self.processor
-        bounded = BoundedSelector(self.selector, self.clock, pacing, pauses, processor)
+        bounded = PythonDriver(self.selector, self.clock, pacing, pauses, processor)
         load = model(self.clock, self.recorder) if model else ClosedLoop()
         policy = policy or ConnectionPolicy()
         group = Group(self.dialer, load)

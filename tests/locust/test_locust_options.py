@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import pytest
 from command import ROOT
 from locusts import LOAD, PACED, Locust, Locusts
-from optional import NEEDS_LOCUST
+from optional import NEEDS_LOCUST, NEEDS_NATIVE, without_native
 
 from loadgen.results.record import from_json
 from loadgen.server.embedded import EmbeddedServer
@@ -64,6 +64,44 @@ def test_the_masters_options_reach_its_workers(tmp_path: Path) -> None:
     assert server.counts.accepted == record.actual.opened == 6
     assert (record.plan.reply, record.plan.pipeline) == (form, 2)
     assert found.check() * len(b"PING\r\n") == server.counts.bytes_received > 0
+
+
+@pytest.mark.parametrize("engine", ["python", pytest.param("native", marks=NEEDS_NATIVE)])
+def test_the_engine_is_that_which_was_asked_for(engine: str, tmp_path: Path) -> None:
+    with EmbeddedServer() as server, Locusts(tmp_path, PACED) as locusts:
+        where = ("--host", f"tcp://{server.address}", "-t", "5s")
+        assert locusts.run(*LOAD, *where, "--engine", engine) == 0
+    found = locusts.accounts
+    found.check_against(server.counts)
+    assert [(each.engine, each.why_python) for each in found.records.values()] == [(engine, "")] * 2
+
+
+class TestWithoutTheNativeModule:
+    @pytest.fixture(autouse=True)
+    def hidden(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in without_native(tmp_path).items():
+            monkeypatch.setenv(name, value)
+
+    def test_a_record_says_why_it_was_made_in_python(self, tmp_path: Path) -> None:
+        with EmbeddedServer() as server, Locusts(tmp_path, PACED) as locusts:
+            assert locusts.run(*LOAD, "-t", "5s", "--host", f"tcp://{server.address}") == 0
+        found = locusts.accounts
+        found.check_against(server.counts)
+        for record in found.records.values():
+            assert record.engine == "python"
+            assert "was not compiled" in record.why_python
+
+    def test_a_run_that_must_be_native_is_refused_in_one_line(self, tmp_path: Path) -> None:
+        with EmbeddedServer() as server, Locusts(tmp_path, PACED) as locusts:
+            where = ("--host", f"tcp://{server.address}", "-t", "30s")
+            locust = locusts.headless(*LOAD, *where, "--engine", "native")
+            assert locust.end() == 2
+        assert server.counts.accepted == 0
+        lines = [line for line in locust.text.splitlines() if "--engine native: " in line]
+        assert len(lines) == 1
+        assert lines[0].endswith(
+            "install a C compiler, then loadgen again, or choose auto or python"
+        )
 
 
 def test_a_rate_and_wait_times_pace_each_connection(tmp_path: Path) -> None:

@@ -56,6 +56,29 @@ def test_standard_input_and_several_runs_in_a_file(
     assert "<h1>run</h1>" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("engine", "why_python", "said"),
+    [
+        ("native", "", "native"),
+        ("python", "", "python"),
+        ("python", "no compiler & no luck", "python (no compiler &amp; no luck)"),
+    ],
+)
+def test_a_page_names_the_engine(
+    engine: str,
+    why_python: str,
+    said: str,
+    capfd: pytest.CaptureFixture[str],
+    written: Written,
+    tmp_path: Path,
+) -> None:
+    record = msgspec.structs.replace(judged(), engine=engine, why_python=why_python)
+    words = ("report", written("run.json", record), "-o", str(tmp_path / "out"))
+    assert loadgen_here(capfd, *words).code == 0
+    text = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert f'<th scope="row">engine</th><td class="text">{said}</td>' in text
+
+
 def test_a_folder_is_all_runs_in_it(
     capfd: pytest.CaptureFixture[str], written: Written, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_nothing_falls_over_a_damaged_record(hostile: Damaged, tmp_path: Path) -
 def test_what_an_old_loadgen_has_written_is_read(tmp_path: Path) -> None:
     record = from_json(FIRST_FORM.read_bytes())
     assert record.plan.rate == "500"
+    assert (record.engine, record.why_python) == ("python", "")
     assert from_json(record.to_json()) == record
     (tmp_path / "old.json").write_bytes(FIRST_FORM.read_bytes())
     (tmp_path / "new.json").write_bytes(HEALTHY.to_json())

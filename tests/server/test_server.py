@@ -299,6 +299,7 @@ def test_a_host_that_is_unknown_is_named() -> None:
         (lambda: ServerOptions(backlog=0), "--backlog: 0"),
         (lambda: ServerOptions(processes=0), "--processes: 0"),
         (lambda: EchoServer(ServerOptions(backend="magic")), "--backend: 'magic'"),
+        (lambda: ServerOptions(engine="magic"), "--engine: 'magic'"),
     ],
 )
 def test_options_that_cannot_be_served_are_refused(make: Callable[[], object], named: str) -> None:

@@ -84,6 +84,10 @@ class Decoder(Protocol):
     unsolicited: bool
     """Whether bytes may come that no message asked for, such as a ping; never changed."""
 
+    repeatable: bool
+    """Whether equal bytes mean the same as those of the last `feed` if both begin and end between
+    two replies, on every connection: then they need not be fed."""
+
     def expect(self, batch: bytes, lengths: Sequence[int]) -> None:
         """Note that ``batch``, messages of ``lengths`` bytes, is about to be sent."""
         ...
@@ -179,6 +183,7 @@ class BaseDecoder:
     to_send: bytes = b""
     closes: bool = False
     unsolicited: bool = False
+    repeatable: bool = False
 
     def __init__(self) -> None:
         self.partial = False

@@ -168,6 +168,8 @@ class Delimiter(BaseFraming):
 
 
 class _DelimiterDecoder(BaseDecoder):
+    repeatable = True
+
     def __init__(self, mark: bytes, max_reply_bytes: int) -> None:
         super().__init__()
         self._mark = mark
@@ -227,6 +229,8 @@ class LengthPrefix(BaseFraming):
 
 
 class _LengthPrefixDecoder(BaseDecoder):
+    repeatable = True
+
     def __init__(self, form: LengthPrefix) -> None:
         super().__init__()
         self._prefix_bytes = form.prefix_bytes

@@ -125,6 +125,8 @@ class Http(BaseFraming):
 class _HttpDecoder(BaseDecoder):
     """Of requests that may be repeated, and whose responses have bodies."""
 
+    repeatable = True
+
     def __init__(self, form: Http, shared: _Shared) -> None:
         super().__init__()
         self._form = form
@@ -216,6 +218,8 @@ class _HttpDecoder(BaseDecoder):
 
 class _AttentiveDecoder(_HttpDecoder):
     """Looks at the method of each message."""
+
+    repeatable = False
 
     def __init__(self, form: Http, shared: _Shared) -> None:
         super().__init__(form, shared)

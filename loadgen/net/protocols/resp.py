@@ -156,6 +156,7 @@ class RespDecoder(BaseDecoder):
         if not self.partial:
             replies = self._known.get(data)
             if replies is not None:
+                self.repeatable = True
                 return replies
         return len(self._read(data))
 
@@ -173,7 +174,8 @@ class RespDecoder(BaseDecoder):
                 if frame.error is not None:
                     self.reject(frame.error)
             is_known = is_known and not frame.is_push and frame.error is None
-        if is_known and not self.partial and not self._is_of_pub_sub:
+        self.repeatable = is_known and not self._is_of_pub_sub
+        if self.repeatable and not self.partial:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[data] = len(ends)

@@ -121,6 +121,7 @@ class TestAttributes:
             ({"timestamps": "mine"}, "Shop: --timestamps: 'mine' is not accepted; choose one of"),
             ({"seed": -1}, "Shop: --seed: -1 is not accepted"),
             ({"backend": "iocp"}, "Shop: --backend: 'iocp' is not accepted; choose one of"),
+            ({"engine": "fast"}, "Shop: --engine: 'fast' is not accepted; choose one of"),
             ({"reply": "eof", "pipeline": 2}, "Shop: --reply eof ends the connection"),
         ],
     )
@@ -344,6 +345,7 @@ class TestCommandLine:
         ("given", "attribute", "value"),
         [
             (("--backend", "epoll"), "backend", "epoll"),
+            (("--engine", "python"), "engine", "python"),
             (("--reply", r"delimiter:\n"), "reply", r"delimiter:\n"),
             (("--payload", r"PING\r\n"), "payloads", (b"PING\r\n",)),
             (("--size", "1k"), "payloads", (SizePayload(1024),)),

@@ -1,0 +1,130 @@
+"""What is handed on of loadgen: all of its files, and modules in C wherever there is a compiler."""
+
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any, Final
+
+import distributions
+import native_build
+import pytest
+from distributions import plain_environment, run
+
+pytestmark = pytest.mark.timeout(300)  # seconds; pip and a compiler run
+
+IMPORTING: Final = f"import {', '.join(native_build.MODULES)}; print(loadgen.__file__)"
+LOAD: Final = ("-m", "loadgen", "--conns", "5", "--messages", "20")
+
+
+class Tree:
+    """A copy of the tree."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        distributions.copy_tree(root)
+
+    @property
+    def installed(self) -> set[Path]:
+        """The files that an install has of it."""
+        return distributions.installed_files(self.root, "loadgen") | (
+            distributions.installed_files(self.root, "reports")
+        )
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    distributions.skip_without_builders()
+    return Tree(tmp_path_factory.mktemp("packaging") / "tree")
+
+
+@pytest.fixture(scope="module")
+def source(tree: Tree) -> Path:
+    """The source distribution, made where an editable install has left its modules."""
+    (tree.root / "loadgen" / "engine" / "_native.abi3.so").touch()
+    return distributions.build_source_distribution(tree.root, tree.root.with_name("source"))
+
+
+def test_the_source_distribution_is_what_is_in_the_repository(source: Path, tmp_path: Path) -> None:
+    run(["tar", "--extract", "--strip-components=1", "--file", source], tmp_path, {**os.environ})
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    made = {name for name in found if name.split("/")[0] in ("PKG-INFO", "loadgen.egg-info")}
+    kept_back = {name for name in distributions.tree() if name.startswith((".ci/", ".github/"))}
+    assert found - made - {"setup.cfg"} == distributions.tree() - kept_back
+    assert "loadgen/engine/_native.c" in found
+
+
+def test_one_wheel_serves_every_python_from_the_oldest_on(
+    tree: Tree, source: Path, tmp_path: Path
+) -> None:
+    native_build.compiler()
+    wheel = distributions.build_wheel(source, tmp_path / "wheels", plain_environment())
+    assert wheel.name.split("-")[2:4] == ["cp311", "abi3"]
+    assert files_of(wheel) == tree.installed
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    for python in (sys.executable, *distributions.other_pythons()):
+        said = run([python, "-c", IMPORTING], tmp_path / "site", plain_environment())
+        assert Path(said.strip()).is_relative_to(tmp_path / "site"), python
+
+
+def test_a_wheel_that_was_built_without_a_compiler_works(
+    tree: Tree, source: Path, tmp_path: Path
+) -> None:
+    variables = distributions.without_compiler(tmp_path / "bin")
+    wheel = distributions.build_wheel(source, tmp_path / "wheels", variables)
+    assert files_of(wheel) == {path for path in tree.installed if path.suffix != ".so"}
+    python = distributions.new_environment(tmp_path / "own")
+    options = ["--no-deps", "--no-index"]
+    run([python, *distributions.PIP, "install", *options, wheel], tmp_path, variables)
+    check_works_in_python_alone(python, tmp_path, variables)
+
+
+def test_make_builds_the_modules_anew_and_leaves_none_where_the_compiler_has_gone(
+    tmp_path: Path,
+) -> None:
+    native_build.compiler()
+    distributions.skip_without_builders()
+    tree = Tree(tmp_path / "tree")
+    python = distributions.new_environment(tree.root / ".venv")
+    (tree.root / ".venv" / "locked").touch()
+    make = ["make", ".venv/done"]
+    run(make, tree.root, plain_environment())
+    said = run([python, "-c", IMPORTING], tmp_path, plain_environment())
+    assert Path(said.strip()).is_relative_to(tree.root)
+    assert record_of_run(python, tmp_path, plain_environment())["engine"] == "native"
+    assert "is up to date" in run(make, tree.root, plain_environment())
+
+    variables = distributions.without_compiler(tmp_path / "bin")
+    changed = tree.root / "loadgen" / "engine" / "_native.c"
+    os.utime(changed)
+    said = run(make, tree.root, variables)
+    assert [line for line in said.splitlines() if "not built" in line], said
+    assert list(tree.root.rglob("*.so")) == []
+    check_works_in_python_alone(python, tmp_path, variables)
+
+
+def check_works_in_python_alone(python: Path, cwd: Path, variables: dict[str, str]) -> None:
+    """Check that the loadgen of ``python`` has no module in C, carries out a run, and says why."""
+    for module in native_build.MODULES:
+        found = f"from importlib.util import find_spec; print(find_spec({module!r}))"
+        assert run([python, "-c", found], cwd, variables).strip() == "None"
+    record = record_of_run(python, cwd, variables)
+    assert record["engine"] == "python"
+    assert "not compiled" in record["why_python"]
+
+
+def record_of_run(python: Path, cwd: Path, variables: dict[str, str]) -> dict[str, Any]:
+    """Carry out a run, and return its record; what it prints names the same engine."""
+    said = run([python, *LOAD, "--json", "run.json"], cwd, variables)
+    record: dict[str, Any] = json.loads((cwd / "run.json").read_bytes())
+    assert record["actual"]["messages"] == 100
+    assert record["engine"] in said.lower()
+    return record
+
+
+def files_of(wheel: Path) -> set[Path]:
+    """Return the files of the packages in ``wheel``; the others are notes of what packed it."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {Path(name) for name in archive.namelist() if ".dist-info/" not in name}
