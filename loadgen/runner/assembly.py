@@ -52,15 +52,14 @@ def assemble(
     model: the load model; that of the plan unless it is given.
     """
     driver: PythonDriver
-    new_stream_channel = new_stream
+    new_channel: NewChannel = new_stream
     if choice.engine == "native":
         slots = Slots()
         driver = NativeDriver(choice.backend, slots, plan.pacing, recorder.pauses)
-        new_stream_channel = functools.partial(new_native_stream, slots)
+        new_channel = functools.partial(new_native_stream, slots)
     else:
         selector = backends.open_selector(choice.backend)
         driver = PythonDriver(selector, clock, plan.pacing, recorder.pauses)
-    new_channel = new_stream_channel
     if isinstance(dialer, UdpDialer):
         new_channel = _new_datagrams(plan, choice, dialer)
     group = Group(dialer, model or _model_of(plan, clock), new_channel=new_channel)

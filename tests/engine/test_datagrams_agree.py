@@ -34,7 +34,11 @@ PAYLOADS: Final = (
     (b"message 1", b"message 22", b"message 333"),
     (b"message 1", b"message 22", TOO_LONG, b"message 333"),
 )
-FORMS: Final[dict[str, Framing]] = {"datagram": Datagram(), "echo": EchoedDatagram(verify=True), "none": NoReply()}
+FORMS: Final[dict[str, Framing]] = {
+    "datagram": Datagram(),
+    "echo": EchoedDatagram(verify=True),
+    "none": NoReply(),
+}
 STRANGE: Final = (b"", b"short", b"\xff" * 8, bytes(8))
 """Replies to nothing that was sent, except for the last: it has the number of the first message."""
 
