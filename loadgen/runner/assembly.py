@@ -53,22 +53,24 @@ def assemble(
     """
     driver: PythonDriver
     new_channel: NewChannel = new_stream
-    if choice.engine == "native":
+    is_native = choice.engine == "native"
+    if is_native and not isinstance(dialer, UdpDialer):
         slots = Slots()
         driver = NativeDriver(choice.backend, slots, plan.pacing, recorder.pauses)
         new_channel = functools.partial(new_native_stream, slots)
     else:
+        # Datagrams need no slots: in both engines their channels exchange them, window by window.
         selector = backends.open_selector(choice.backend)
         driver = PythonDriver(selector, clock, plan.pacing, recorder.pauses)
     if isinstance(dialer, UdpDialer):
-        new_channel = _new_datagrams(plan, choice, dialer)
+        new_channel = _new_datagrams(plan, dialer, is_native=is_native)
     group = Group(dialer, model or _model_of(plan, clock), new_channel=new_channel)
     return Engine(driver, [group], recorder, clock, _policy_of(plan, dialer.endpoint))
 
 
-def _new_datagrams(plan: Plan, choice: Choice, dialer: UdpDialer) -> NewChannel:
+def _new_datagrams(plan: Plan, dialer: UdpDialer, *, is_native: bool) -> NewChannel:
     numbered = plan.reply == SEQUENCE
-    if choice.engine == "python":
+    if not is_native:
         return functools.partial(DatagramChannel, numbered=numbered)
     native = NativeDatagrams(dialer.stamp_every, numbered=numbered)
     return functools.partial(NativeDatagramChannel, native=native)
