@@ -162,29 +162,37 @@ def _opening_s(program: Path, engine: str, many: int) -> float:
 
 
 def _memory(program: Path, engine: str, many: int) -> tuple[float, float]:
-    """Return what a connection costs: as Python counts it, and as the kernel does.
+    """Return what each connection beyond the first takes: as Python counts it, and the kernel."""
+    with server(program, None) as port:
+        traced_bytes, resident_bytes = (
+            (of_many - of_one) / (many - 1)
+            for of_one, of_many in zip(
+                _in_fresh_process(port, engine, 1),
+                _in_fresh_process(port, engine, many),
+                strict=True,
+            )
+        )
+    return traced_bytes, resident_bytes
 
-    In a process of its own: what another run has released is not resident anew.
-    """
-    with (
-        server(program, None) as port,
-        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh,
-    ):
-        return fresh.submit(_bytes_of_each, port, engine, many).result()
+
+def _in_fresh_process(port: int, engine: str, connections: int) -> tuple[int, int]:
+    """Return what they take in a process that has released nothing: it would be resident still."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        return fresh.submit(_bytes_of, port, engine, connections).result()
 
 
-def _bytes_of_each(port: int, engine: str, many: int) -> tuple[float, float]:
-    descriptors.ensure(many)
+def _bytes_of(port: int, engine: str, connections: int) -> tuple[int, int]:
+    descriptors.ensure(connections)
     process = psutil.Process()
-    resident_bytes = _growth(port, engine, many, lambda: process.memory_info().rss)
+    resident_bytes = _growth(port, engine, connections, lambda: process.memory_info().rss)
     tracemalloc.start()
-    traced_bytes = _growth(port, engine, many, lambda: tracemalloc.get_traced_memory()[0])
+    traced_bytes = _growth(port, engine, connections, lambda: tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     return traced_bytes, resident_bytes
 
 
-def _growth(port: int, engine_name: str, many: int, measure: Callable[[], int]) -> float:
-    """Return by how much ``measure`` grows for each connection that is up and has had replies."""
+def _growth(port: int, engine_name: str, connections: int, measure: Callable[[], int]) -> int:
+    """Return by how much ``measure`` grows with connections that are up and have had replies."""
     endpoint = resolve_target(Target("127.0.0.1", port))[0]
     dialer = SocketDialer(endpoint, SocketOptions(stamp_every=1), socket.socket)
     try:
@@ -193,19 +201,19 @@ def _growth(port: int, engine_name: str, many: int, measure: Callable[[], int]) 
         raise UnavailableError(str(reason)) from None
     gc.collect()
     before = measure()
-    recorder = Recorder(many, WallClock(monotonic_ns, wall_ns))
+    recorder = Recorder(connections, WallClock(monotonic_ns, wall_ns))
     engine = assemble(Plan(), choice, dialer, recorder, monotonic_ns)
-    engine.add(Conversation.of(Plan(), load(Plan().payloads)), many)
+    engine.add(Conversation.of(Plan(), load(Plan().payloads)), connections)
     while engine.pool.is_opening:
         engine.turn()
     engine.start()
-    while engine.pool.totals().answered < 2 * many:
+    while engine.pool.totals().answered < 2 * connections:
         for _ in range(100):
             engine.turn()
     gc.collect()
     grown = measure() - before
     engine.close()
-    return grown / many
+    return grown
 
 
 if __name__ == "__main__":

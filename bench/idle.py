@@ -10,17 +10,15 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench.pairs import PairDialer
+from bench.pairs import PairDialer, new_side
+from bench.ways import NATIVE
 from bench.yardstick import ROOT, SOURCE, UnavailableError, built
 from loadgen.engine import native
-from loadgen.engine.group import Group, new_native_stream
-from loadgen.engine.load_models import ClosedLoop
-from loadgen.engine.native_driver import NativeDriver
-from loadgen.engine.slots import Slots
+from loadgen.engine.driver import PythonDriver
+from loadgen.engine.group import Group
 
 _SOURCES: Final = ROOT / "loadgen" / "engine"
 _IDLE: Final = SOURCE.with_name("idle.c")
@@ -59,17 +57,17 @@ def is_idle() -> bool:
     return native.available() and hasattr(_library(), "idle_answer")
 
 
-def new_idle_side(reply: bytes, *, stamped: bool) -> tuple[NativeDriver, Group]:
+def new_idle_side(reply: bytes, *, stamped: bool) -> tuple[PythonDriver, Group]:
     """Return a driver and a group of connections to which ``reply`` is the answer to each message.
 
     Raises UnavailableError where it is too long.
     """
-    slots, dialer = Slots(), PairDialer()
+    dialer = PairDialer()
     dialer.stamp_every = int(stamped)
-    driver = NativeDriver("epoll", slots)
+    driver, group = new_side(dialer, "epoll", NATIVE)
     if not _library().idle_answer(driver.fileno(), reply, len(reply)):
         raise UnavailableError(f"native/idle.c has no room for a reply of {len(reply)} bytes")
-    return driver, Group(dialer, ClosedLoop(), new_channel=partial(new_native_stream, slots))
+    return driver, group
 
 
 def _library() -> ctypes.CDLL:

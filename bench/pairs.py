@@ -2,14 +2,18 @@
 
 import contextlib
 import socket
+from functools import partial
 from typing import Self
 
+from bench.ways import NATIVE, PYTHON
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
-from loadgen.engine.group import Group
+from loadgen.engine.group import Group, new_native_stream
 from loadgen.engine.load_models import ClosedLoop
+from loadgen.engine.native_driver import NativeDriver
 from loadgen.engine.recorder import Recorder
+from loadgen.engine.slots import Slots
 from loadgen.engine.timeouts import ConnectionPolicy
 from loadgen.net import backends
 from loadgen.net.clock import monotonic_ns
@@ -40,15 +44,24 @@ class PairDialer(Dialer):
         return SocketTransport(near)
 
 
+def new_side(dialer: PairDialer, backend: str, engine: str) -> tuple[PythonDriver, Group]:
+    """Return the driver of that engine, and a group for it: a closed loop over ``dialer``."""
+    if engine == NATIVE:
+        slots = Slots()
+        group = Group(dialer, ClosedLoop(), new_channel=partial(new_native_stream, slots))
+        return NativeDriver(backend, slots), group
+    driver = PythonDriver(backends.open_selector(backend), monotonic_ns)
+    return driver, Group(dialer, ClosedLoop())
+
+
 class PairedEngine:
     """An engine with `CONNECTIONS` up and a message in flight on each, for a ``with``."""
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, engine: str = PYTHON) -> None:
         self._dialer = PairDialer()
-        selector = PythonDriver(backends.open_selector(backend), monotonic_ns)
+        driver, group = new_side(self._dialer, backend, engine)
         recorder = Recorder(CONNECTIONS)
-        group = Group(self._dialer, ClosedLoop())
-        self.engine = Engine(selector, [group], recorder, monotonic_ns, ConnectionPolicy())
+        self.engine = Engine(driver, [group], recorder, monotonic_ns, ConnectionPolicy())
 
     def __enter__(self) -> Self:
         self.engine.add(Conversation(PayloadQueue((MESSAGE,)), Echo()), CONNECTIONS)

@@ -12,8 +12,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.pairs import CONNECTIONS, PairedEngine
 from bench.timers import each_of, in_rounds
-from loadgen import Histogram, Plan, SizePayload
+from bench.ways import NATIVE
+from loadgen import Histogram, LocalLimitError, Plan, SizePayload
 from loadgen.cli import run_options
+from loadgen.engine.choice import resolve
 from loadgen.engine.recorder import ROWS, Recorder
 from loadgen.net import backends, protocols
 from loadgen.net.clock import WallClock, monotonic_ns, wall_ns
@@ -54,7 +56,21 @@ COMMAND_LINE = [
 @each_of(CONNECTIONS, "a message in the engine, over a socketpair")
 @pytest.mark.parametrize("backend", backends.available())
 def test_turn(benchmark: BenchmarkFixture, backend: str) -> None:
-    with PairedEngine(backend) as pairs:
+    take_turns(benchmark, PairedEngine(backend))
+
+
+@each_of(CONNECTIONS, "a message in the engine, over a socketpair")
+@pytest.mark.parametrize("backend", backends.available())
+def test_native_turn(benchmark: BenchmarkFixture, backend: str) -> None:
+    try:
+        resolve(NATIVE, backend)
+    except LocalLimitError as limit:
+        pytest.skip(str(limit))
+    take_turns(benchmark, PairedEngine(backend, NATIVE))
+
+
+def take_turns(benchmark: BenchmarkFixture, paired: PairedEngine) -> None:
+    with paired as pairs:
         before = pairs.engine.pool.totals().answered
         # The far ends answer between the rounds, where no time is taken.
         in_rounds(

@@ -14,6 +14,7 @@ ssize_t idle_recv(int fd, void *into, size_t room, int flags);
 ssize_t idle_recvmsg(int fd, struct msghdr *message, int flags);
 int idle_epoll_wait(int epoll, struct epoll_event *events, int most, int timeout_ms);
 
-/* What a turn that does not wait does not call. */
+/* What a turn over streams that does not wait does not call. */
 #define idle_ppoll ppoll
 #define idle_pselect pselect
+#define idle_recvmmsg recvmmsg

@@ -140,6 +140,7 @@ class SlotChannel(StampedChannel):
     in_flight = _column(native.IN_FLIGHT)
     intended_ns = _column(native.INTENDED_NS)
     sent_ns = _column(native.SENT_NS)
+    origin = _column(native.ORIGIN)
     _unstamped_left = _column(native.UNSTAMPED_LEFT)
     _batches_left = _column(native.BATCHES_LEFT)
     _batches_granted = _column(native.BATCHES_GRANTED)
@@ -166,7 +167,6 @@ class SlotChannel(StampedChannel):
         self._native_batch = slots.number_of(batch, conversation.framing)
         self._learns = batch.reply_bytes == native.UNKNOWN and batch.check == native.EQUAL
         self._whole_read: memoryview | None = None
-        self._slot[self._at + native.ORIGIN] = origin
         self._slot[self._at + native.BATCH] = self._native_batch
 
     def attach(self, transport: Transport) -> None:
@@ -262,6 +262,14 @@ class SlotChannel(StampedChannel):
             self._awaited_bytes = NO_BATCH
         else:
             super()._leave_fast_path()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it may take one more message of a schedule."""
+        slot, at = self._slot, self._at
+        has_room = slot[at + native.IN_FLIGHT] < self._window and self._unsent is None
+        has_room = has_room and not self._again
+        return has_room and slot[at + native.UNSCHEDULED] > 0 and not self.is_ending
 
     # ---- counts ---------------------------------------------------------------------------
 
