@@ -20,7 +20,7 @@
    same tables once more. */
 
 #define _GNU_SOURCE /* ppoll(2), memmem(3) */
-#include "../net/native.h"
+#include "_native.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -719,6 +719,8 @@ static PyMethodDef functions[] = {
     FUNCTION("receive", receive),
     FUNCTION("send", send_many),
     FUNCTION("submit", submit_many),
+    FUNCTION("receive_datagrams", receive_datagrams),
+    FUNCTION("send_datagrams", send_datagrams),
     {NULL, NULL, 0, NULL},
 };
 
