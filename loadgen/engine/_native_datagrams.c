@@ -27,7 +27,7 @@
 #endif
 
 #define MOST 64 /* datagrams in a call */
-#define READ 3  /* size or -errno, stamp_ns, read_ns */
+#define READ_WIDTH 3  /* size or -errno, stamp_ns, read_ns */
 
 typedef struct {
     Integers reads;
@@ -61,7 +61,7 @@ room_for(const Reading *reading, long long number, struct iovec *part, Control *
 static void
 note_read(Reading *reading, long long number, struct msghdr *message, int64_t size)
 {
-    int64_t *read = reading->reads.at + READ * number;
+    int64_t *read = reading->reads.at + READ_WIDTH * number;
     read[0] = size < reading->part_bytes ? size : -EMSGSIZE;
     read[1] = NOT_ASKED;
     if (size >= 0 && is_stamped(reading, number))
@@ -142,7 +142,7 @@ receive_datagrams(PyObject *module, PyObject *const *args, Py_ssize_t given)
     if (PyObject_GetBuffer(buffer, &reading.buffer, PyBUF_WRITABLE) == 0) {
         if (reading.part_bytes < 1 || reading.most < 1 || reading.most > MOST
             || reading.most > reading.buffer.len / reading.part_bytes
-            || reading.most > reading.reads.length / READ)
+            || reading.most > reading.reads.length / READ_WIDTH)
             refuse("more datagrams are to be read than there is room for");
         else if (reading.stamp_every < 0 || reading.unstamped_left < 0)
             refuse("datagrams before the first one that gets a time stamp are less than none");
