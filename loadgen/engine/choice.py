@@ -5,17 +5,20 @@ processor time for a message. It needs a module that is compiled when loadgen is
 asks the kernel itself: for what is ready, for bytes, for the time.
 
 Decision. ``auto`` is native wherever that can be. What cannot be is a run whose sockets or clock
-are replaced by the caller's own, which the kernel does not know of; an installation without the
-module; and a backend that it does not wait with, such as devpoll. Whoever asks for ``native`` gets
-it, or a refusal.
+are replaced by the caller's own, which the kernel does not know of; messages that go through TLS;
+an installation without the module; and a backend that it does not wait with, such as devpoll. Where
+``native`` is asked for it is that, or the run is refused.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from loadgen.engine import native
 from loadgen.errors import LocalLimitError
 from loadgen.net import backends
+from loadgen.plan import Plan
 from loadgen.results.instruments import EngineName
+
+_TLS: Final = "messages go through TLS, which has no native path"
 
 
 class Choice(NamedTuple):
@@ -29,6 +32,11 @@ class Choice(NamedTuple):
     backend: str
     engine: EngineName
     why_python: str = ""
+
+
+def of(plan: Plan, obstacle: str = "") -> Choice:
+    """Return what ``plan`` is carried out with; as `resolve`, which says what is raised."""
+    return resolve(plan.engine, plan.backend, obstacle or (_TLS if plan.is_secure else ""))
 
 
 def resolve(engine: str, backend: str, obstacle: str = "") -> Choice:

@@ -37,9 +37,7 @@ def new_native_stream(
     clock: Clock,
     host: Host,
 ) -> MessageChannel:
-    """Return the same, whose steady exchange is native where nothing is above the sockets."""
-    if dialer.is_layered:
-        return new_stream(dialer, origin, conversation, clock, host)
+    """Return the same over plain sockets, with a steady exchange that is native."""
     return SlotChannel(origin, conversation, clock, host, dialer.stamp_every, slots)
 
 

@@ -126,7 +126,7 @@ class ClassLoad:
             self.recorder = Recorder(0, clock, [self._requests])
             self._arrivals, model = self._model(number)
             dialer = dialer_of(plan, endpoint, None, stamped=not why_not)
-            chosen = choice.resolve(plan.engine, plan.backend)
+            chosen = choice.of(plan)
             self.engine = assemble(plan, chosen, dialer, self.recorder, monotonic_ns, model)
             self.engine.pool.when_ended = self._ended
             self.engine.pool.when_lost = self._lost

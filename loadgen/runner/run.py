@@ -72,7 +72,7 @@ def run(
     connection came up; UnreachableError if the target's name does not resolve.
     """
     surroundings = surroundings or Surroundings()
-    chosen = choice.resolve(plan.engine, plan.backend, surroundings.stand_in)
+    chosen = choice.of(plan, surroundings.stand_in)
     conditions = [checks.parse_for(plan, text) for text in plan.checks]
     descriptors.ensure(plan.connections)
     conversation = Conversation.of(plan, queue or plan.queue())

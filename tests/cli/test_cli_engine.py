@@ -15,6 +15,7 @@ from servers import ScriptedServer, echoes
 from loadgen.cli import versions
 from loadgen.engine import native
 from loadgen.net import backends
+from loadgen.server.embedded import EmbeddedServer
 
 Capture = pytest.CaptureFixture[str]
 
@@ -187,3 +188,11 @@ def test_the_extras_are_those_that_can_be_installed() -> None:
         for name, requirements in project["optional-dependencies"].items()
         if name not in for_work_on_it
     } == versions.EXTRAS
+
+
+@NEEDS_NATIVE
+def test_tls_has_no_native_path_and_a_run_says_so(capfd: Capture) -> None:
+    why = "messages go through TLS, which has no native path"
+    with EmbeddedServer(("--tls",)) as server:
+        check_engine(loadgen_here(capfd, server.address, "--insecure", *RUN), "python", why)
+    check_refused(capfd, ("--tls", "--engine", "native"), ("--engine native", why))
