@@ -12,6 +12,7 @@ MEASUREMENTS: Final = {
     "limit": "bench.limit",
     "open_loop": "bench.open_loop",
     "turn": "bench.turn",
+    "sends": "bench.sends",
     "server": "bench.server",
     "footprint": "bench.footprint",
     "tls": "bench.tls",

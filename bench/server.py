@@ -2,15 +2,17 @@
 
 The same C client loads each of them in turn, one message in flight on every connection, client and
 server on a core each. Printed are the medians of the rounds: messages/s, their ratio to those of
-the C server in the same round, and the processor time that a message took the server.
+the C server in the same round, the processor time that a message took the server, and how many
+would take all the time of a core: its own limit, whatever the client or the machine allows.
 
     python -m bench server                      # 100 and 1000 connections
     python -m bench server -c 10 --rounds 9
 """
 
 import argparse
-import os
+import math
 import statistics
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,7 +28,6 @@ from bench.yardstick import (
     c_client,
     heading,
     print_title,
-    start_on,
     two_cores,
 )
 from loadgen.errors import LoadgenError
@@ -91,17 +92,27 @@ def _serving(program: Path) -> Iterator[list[Peer]]:
     """Yield the servers: all of them listen on one core, and each is idle unless it is its turn."""
     core = two_cores()[1]
     with ExitStack() as stack:
-        in_c = stack.enter_context(start_on(core, [program, "server", "1024"]))
+        # A session is a group of the scheduler's, with a share of its own (sched(7), autogroup):
+        # without one, this server would have to share with the client, and the others would not.
+        in_c = stack.enter_context(
+            subprocess.Popen(
+                [program, "server", "1024"],
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
         stack.callback(in_c.terminate)
         assert in_c.stdout is not None
         port = int(in_c.stdout.readline().split()[1])
         peers = [Peer("C", port, psutil.Process(in_c.pid))]
         for engine in ENGINES:
             own = stack.enter_context(EmbeddedServer(("--engine", engine)))
-            if core is not None:
-                os.sched_setaffinity(own.pid, {core})
             port = int(own.address.rpartition(":")[2])
             peers.append(Peer(engine, port, psutil.Process(own.pid)))
+        if core is not None:
+            for peer in peers:
+                peer.process.cpu_affinity([core])
         yield peers
 
 
@@ -112,7 +123,7 @@ def _measure(program: Path, peers: Sequence[Peer], shape: Shape, rounds: int) ->
             done[peer.name].append(_round(program, peer, shape))
     print_title(
         f"{shape.connections} connections, {shape.size_bytes} bytes, median of {rounds} rounds",
-        "server     messages/s   of the C server (lowest to highest)   us a message",
+        "server     messages/s   of the C server       us a message   messages/s of a whole core",
     )
     for name, each in done.items():
         ratios = [
@@ -121,7 +132,11 @@ def _measure(program: Path, peers: Sequence[Peer], shape: Shape, rounds: int) ->
         ]
         share = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         rate, cpu_us = map(statistics.median, zip(*each, strict=True))
-        print(f"{name:8} {rate:12,.0f}   {share:35}   {cpu_us:12.1f}", flush=True)
+        limit_per_s = 1e6 / cpu_us if cpu_us else math.inf  # it counts in ticks of 10 ms
+        print(
+            f"{name:8} {rate:12,.0f}   {share:19}   {cpu_us:12.2f}   {limit_per_s:26,.0f}",
+            flush=True,
+        )
 
 
 def _round(program: Path, peer: Peer, shape: Shape) -> Round:

@@ -28,6 +28,7 @@ DOORS: Final = {
     ],
     "selectors": [
         *("net.backends", "net.pacing", "net.transport", "engine.selector"),
+        "engine.native_selector",
         *("runner.probe", "server*"),
     ],
     "time": ["net.clock", "net.dump", "runner.probe", "server*", "runner.commands.supervisor"],

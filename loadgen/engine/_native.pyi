@@ -1,4 +1,4 @@
-"""Waits, receives and sends for many connections in one call: the types of ``_native.c``.
+"""Waits, receives and sends for many connections in one call: the types of ``_native*.c``.
 
 Facts, dangers and what stands in each array are told there; `loadgen.engine.native` has the same
 tables by name. Each array is of 64-bit integers, native and aligned, and can be written to. What
@@ -59,3 +59,17 @@ def submit(
     /,
 ) -> tuple[int, int]:
     """Send the messages that are due; return how many sends are listed and how many have failed."""
+
+def receive_datagrams(
+    table: tuple[Buffer, int, int, int, Buffer],
+    descriptor: int,
+    most: int,
+    unstamped_left: int,
+    /,
+) -> int:
+    """Read datagrams, each into its part of the buffer; return how many, an error among them."""
+
+def send_datagrams(
+    descriptor: int, messages: tuple[bytes, ...], sent: Buffer, /
+) -> tuple[int, int]:
+    """Send each until one is not accepted; return how many were, and why that one was not."""

@@ -14,8 +14,8 @@ when something other than a message happens. A connection has one channel at a t
 from typing import Protocol, runtime_checkable
 
 from loadgen.engine.rows import RecordParts, RecordReplies, group_of
-from loadgen.net.failure import Failure, Phase
-from loadgen.net.protocols import Decoder
+from loadgen.net.failure import ConnectionFailed, Failure, Phase
+from loadgen.net.protocols import Decoder, FramingError
 from loadgen.net.transport import Transport
 
 
@@ -122,6 +122,22 @@ def record_rejections(records: Records, decoder: Decoder, origin: int, now_ns: i
     for cause, count in decoder.rejected.items():
         records.record_rejected(Failure(Phase.REPLY, cause), count, now_ns, group)
     decoder.rejected.clear()
+
+
+def judge(
+    records: Records, decoder: Decoder, message: bytes, reply: memoryview, read: tuple[int, int]
+) -> None:
+    """Hand to ``records`` that ``reply``, a whole one, rejects its ``message``, if it does.
+
+    read: the origin, and when it was read. Raises ConnectionFailed if it is no reply at all.
+    """
+    decoder.expect(message, (len(message),))
+    try:
+        decoder.feed(reply)
+    except FramingError as error:
+        raise ConnectionFailed(error.failure) from error
+    if decoder.rejected:
+        record_rejections(records, decoder, *read)
 
 
 class MessageChannel(Channel, Protocol):

@@ -4,10 +4,10 @@ Facts. Both keep the same books, and a run has the same results in either. The n
 processor time for a message. It needs a module that is compiled when loadgen is installed, and it
 asks the kernel itself: for what is ready, for bytes, for the time.
 
-Decision. ``auto`` is native wherever that can be. What cannot be is devpoll, for which there is no
-native code; a run whose sockets or clock are replaced by the caller's own, which the kernel does
-not know of; and an installation without the module. Whoever asks for ``native`` gets it, or a
-refusal.
+Decision. ``auto`` is native wherever that can be. What cannot be is a run whose sockets or clock
+are replaced by the caller's own, which the kernel does not know of; an installation without the
+module; and a backend that it does not wait with, such as devpoll. Whoever asks for ``native`` gets
+it, or a refusal.
 """
 
 from typing import NamedTuple
@@ -52,11 +52,11 @@ def resolve(engine: str, backend: str, obstacle: str = "") -> Choice:
 
 def _why_not(backend: str, obstacle: str) -> tuple[str, str]:
     """Return why ``backend`` cannot be had natively, and what to do; empty if it can."""
-    if backend not in native.BACKENDS:
-        usable = ", ".join(name for name in backends.available() if name in native.BACKENDS)
-        return f"there is no native code for {backend}", f"choose --backend {usable}"
     if obstacle:
         return obstacle, "leave that out"
     if not native.available():
         return native.reason(), "install a C compiler, then loadgen again"
+    if backend not in native.BACKENDS:
+        usable = ", ".join(name for name in backends.available() if name in native.BACKENDS)
+        return f"there is no native code for {backend}", f"choose --backend {usable}"
     return "", ""

@@ -22,14 +22,14 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-from loadgen.engine.channel import Host, Records, record_rejections
+from loadgen.engine.channel import Host, Records, judge
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.matching import DatagramTally, InOrder, Matching, Numbered, Sent
 from loadgen.engine.rows import INDEX_MASK, RecordReplies
 from loadgen.net.clock import Clock, middle_ns
 from loadgen.net.dialer import Dialer
 from loadgen.net.failure import Cause, ConnectionFailed, Failure, Phase
-from loadgen.net.protocols import Decoder, FramingError
+from loadgen.net.protocols import Decoder
 from loadgen.net.protocols.datagrams import Datagram
 from loadgen.net.timestamps import ANCILLARY_BYTES, NOT_ASKED, stamp_of
 from loadgen.net.transport import (
@@ -46,7 +46,7 @@ from loadgen.net.udp import UdpTransport
 AT_ONCE: Final = 16
 """Datagrams that are read one after the other before other connections have their turn."""
 
-_ALL: Final = 65_536  # more than a receive buffer has room for
+ALL: Final = 65_536  # more than a receive buffer has room for
 _REFUSED: Final = Failure(Phase.SEND, Cause.MEMORY)
 LOST: Final = Failure(Phase.RECEIVE, Cause.TIMEOUT)
 _FULL: Final = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
@@ -153,7 +153,7 @@ class DatagramChannel:
         """
         has_news, self._has_news = self._has_news, False
         overdue_ns = self._overdue_ns
-        for _ in range(AT_ONCE if overdue_ns is None else _ALL):
+        for _ in range(AT_ONCE if overdue_ns is None else ALL):
             stamp_ns = NOT_ASKED
             try:
                 if self._unstamped_left:
@@ -173,18 +173,21 @@ class DatagramChannel:
             if sent is not None:
                 has_news = True
                 if self._decoder is not None:
-                    self._judge(self._decoder, sent[2], memoryview(buffer)[:size], read_ns)
+                    reply = memoryview(buffer)[:size]
+                    judge(self._records, self._decoder, sent[2], reply, (self.origin, read_ns))
                 self._answer(sent[0], sent[1], stamp_ns, read_ns)
             if not self.in_flight and overdue_ns is None:
                 break  # nothing is awaited: spares a read that would find nothing
-        if overdue_ns is not None:
-            self._overdue_ns = None
-            lost = self.matching.give_up(overdue_ns)
-            self.in_flight -= lost
-            if lost:
-                self._host.note_lost(self, LOST, lost)
-            return has_news or lost > 0
-        return has_news
+        return has_news if overdue_ns is None else self._lose(overdue_ns) or has_news
+
+    def _lose(self, sent_until_ns: int) -> bool:
+        """Lose the messages sent by then: all that has come was read; return whether there are."""
+        self._overdue_ns = None
+        lost = self.matching.give_up(sent_until_ns)
+        self.in_flight -= lost
+        if lost:
+            self._host.note_lost(self, LOST, lost)
+        return lost > 0
 
     def _answer(self, intended_ns: int, sent_ns: int, stamp_ns: int, read_ns: int) -> None:
         self.in_flight -= 1
@@ -199,16 +202,6 @@ class DatagramChannel:
         if before_ns is not None:
             self._jitter_16ths += abs(transit_ns - before_ns) - ((self._jitter_16ths + 8) >> 4)
 
-    def _judge(self, decoder: Decoder, message: bytes, view: memoryview, read_ns: int) -> None:
-        """Count it if the reply rejects its message. Raises ConnectionFailed."""
-        decoder.expect(message, (len(message),))
-        try:
-            decoder.feed(view)
-        except FramingError as error:
-            raise ConnectionFailed(error.failure) from error
-        if decoder.rejected:
-            record_rejections(self._records, decoder, self.origin, read_ns)
-
     def give_up(self, sent_until_ns: int) -> None:
         """Lose the messages sent by then, unless their replies are found to have come."""
         self._overdue_ns = max(sent_until_ns, self._overdue_ns or 0)
@@ -222,11 +215,14 @@ class DatagramChannel:
             return NOTHING
         self._is_blocked = self._is_paused = False
         if self._is_begun and not self._is_scheduled:
-            room = min(self._conversation.pipeline - self.in_flight, self._left)
-            while room > 0 and not self._is_blocked:
-                room -= 1
-                self._send(0)
+            self._fill(min(self._conversation.pipeline - self.in_flight, self._left))
         return self._wanted()
+
+    def _fill(self, room: int) -> None:
+        """Send ``room`` messages, as far as they are accepted. Raises ConnectionFailed."""
+        while room > 0 and not self._is_blocked:
+            room -= 1
+            self._send(0)
 
     def submit(self, intended_ns: int) -> int:
         """Send one message that was due at ``intended_ns``; return the events to wait for."""
@@ -256,16 +252,21 @@ class DatagramChannel:
         self.submitted_ns = sent_ns = middle_ns(began_ns, self._clock())
         if broken is None:
             self._note_sent(size, (intended_ns, sent_ns, message))
-        elif broken.errno in _FULL:
-            self._refuse(message)
         else:
-            phase = Phase.SEND
-            if broken.errno == errno.ECONNREFUSED:  # of an earlier datagram, and now cleared
-                phase = Phase.RECEIVE
-                with suppress(OSError):
-                    size = self._push(datagram)
-            self._note_sent(size, (intended_ns, sent_ns, message))
-            raise ConnectionFailed.of(phase, broken) from broken
+            self._note_unsent(broken, datagram, (intended_ns, sent_ns, message))
+
+    def _note_unsent(self, error: OSError, datagram: bytes, sent: Sent) -> None:
+        """Note that ``datagram`` was not accepted. Raises ConnectionFailed if that is no wait."""
+        if error.errno in _FULL:
+            self._refuse(sent[2])
+            return
+        size, phase = 0, Phase.SEND
+        if error.errno == errno.ECONNREFUSED:  # of an earlier datagram, and now cleared
+            phase = Phase.RECEIVE
+            with suppress(OSError):
+                size = self._push(datagram)
+        self._note_sent(size, sent)
+        raise ConnectionFailed.of(phase, error) from error
 
     def _next(self) -> bytes:
         payloads, position = self._conversation.payloads, self._position

@@ -15,7 +15,7 @@ sequence number).
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import repeat, takewhile
 from typing import Final, Protocol
@@ -52,6 +52,8 @@ class DatagramTally:
         self.late += 1
 
 
+Buffer = bytearray | memoryview
+
 Sent = tuple[int, int, bytes]
 """A message in flight: (intended_ns, sent_ns, message). ``intended_ns`` is 0 in a closed loop."""
 
@@ -68,12 +70,21 @@ class Matching(Protocol):
         """Return the bytes to send for ``message``, the next one to be added."""
         ...
 
+    def datagrams(self, messages: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return the bytes to send for ``messages``, the next ones to be added."""
+        ...
+
     @property
     def add(self) -> Callable[[Sent], None]:
         """Notes a message that has been sent."""
         ...
 
-    def match(self, reply: bytearray, size: int) -> Sent | None:
+    @property
+    def add_all(self) -> Callable[[Iterable[Sent]], None]:
+        """Notes messages that have been sent, in this order."""
+        ...
+
+    def match(self, reply: Buffer, size: int) -> Sent | None:
         """Take out and return the message that the first ``size`` bytes of ``reply`` answer.
 
         None if none waits for it.
@@ -97,19 +108,24 @@ class Matching(Protocol):
 class InOrder:
     """A reply answers the oldest message in flight; counts in ``tally``."""
 
-    __slots__ = ("_in_flight", "_lost", "add", "tally")
+    __slots__ = ("_in_flight", "_lost", "add", "add_all", "tally")
 
     def __init__(self, tally: DatagramTally) -> None:
         self.tally = tally
         self._in_flight: deque[Sent] = deque()
         self._lost: deque[DatagramTally] = deque(maxlen=MOST_LOST)  # as in `Numbered`
         self.add: Callable[[Sent], None] = self._in_flight.append
+        self.add_all: Callable[[Iterable[Sent]], None] = self._in_flight.extend
 
     def datagram(self, message: bytes) -> bytes:
         """Return ``message``."""
         return message
 
-    def match(self, reply: bytearray, size: int) -> Sent | None:
+    def datagrams(self, messages: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return ``messages``."""
+        return messages
+
+    def match(self, reply: Buffer, size: int) -> Sent | None:
         """Return the oldest; without one, the reply is late, if any may be."""
         if self._in_flight:
             return self._in_flight.popleft()
@@ -161,12 +177,27 @@ class Numbered:
         """Return ``message`` with its number."""
         return _NUMBER.pack(self._next) + message[NUMBER_BYTES:]
 
+    def datagrams(self, messages: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return ``messages`` with their numbers."""
+        pack = _NUMBER.pack
+        return tuple(
+            [
+                pack(each) + message[NUMBER_BYTES:]
+                for each, message in enumerate(messages, self._next)
+            ]
+        )
+
     def add(self, sent: Sent) -> None:
         """Note a message that has been sent."""
         self._in_flight[self._next] = sent
         self._next += 1
 
-    def match(self, reply: bytearray, size: int) -> Sent | None:
+    def add_all(self, sent: Iterable[Sent]) -> None:
+        """Note messages that have been sent, in this order."""
+        for each in sent:
+            self.add(each)
+
+    def match(self, reply: Buffer, size: int) -> Sent | None:
         """Return the message of that number; None if it is late, a duplicate, or no number."""
         number: int = _NUMBER.unpack_from(reply)[0] if size >= NUMBER_BYTES else _NONE
         sent = self._in_flight.pop(number, None)

@@ -81,8 +81,11 @@ class NativeBatch(NamedTuple):
     unstamped_after: int
 
 
-BACKENDS: Final = ("epoll", "kqueue", "poll", "select")
-"""Those that there is a native wait for; that for kqueue has been compiled nowhere yet."""
+BACKENDS: Final = tuple(
+    name for name in ("epoll", "kqueue", "poll", "select") if hasattr(_native, f"wait_{name}")
+)
+"""Those that there is a native wait for: as far as this platform has them, and for poll ppoll(2);
+that for kqueue has been compiled nowhere yet."""
 
 
 def available() -> bool:

@@ -99,14 +99,15 @@ class NativeDriver(PythonDriver):
 
     def _take_others(self, count: int, replied: list[MessageChannel]) -> None:
         others, width = self._others, native.OTHER_COLUMNS
-        connections = self._load.pool.connections
+        connections, keys = self._load.pool.connections, self._selector.keys
         view = memoryview(self._slots.buffer)
+        ready: Ready = []
         for at in range(0, count * width, width):
             descriptor, events, slot, size, offset, stamp_ns, read_ns = others[at : at + width]
             if events:
-                key = self._selector.key_of(descriptor)
-                ready = [(key, events & key.events)] if key and events & key.events else []
-                replied += super().receive(ready)
+                key = keys.get(descriptor)
+                if key is not None and events & key.events:
+                    ready.append((key, events & key.events))
                 continue
             if not self._slots.has(slot, descriptor):
                 continue  # closed meanwhile, by what became of another one
@@ -117,6 +118,8 @@ class NativeDriver(PythonDriver):
                     replied.append(channel)
             except ConnectionFailed as broken:
                 self._load.pool.fail(channel, broken)
+        if ready:
+            replied += super().receive(ready)
 
     def _note_free(self, replied: list[MessageChannel]) -> None:
         """Tell the schedule which channels have become free; leave the others in ``replied``."""

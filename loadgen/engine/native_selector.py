@@ -8,6 +8,7 @@ import select
 import selectors
 import struct
 from array import array
+from collections.abc import Mapping
 from typing import Any, Final, Protocol, cast
 
 from loadgen.engine import native
@@ -28,16 +29,14 @@ class NativeSelector(Protocol):
     """A selector that answers with places in ``events``: ``descriptor << 32 | events`` each."""
 
     events: "array[int]"
+    keys: Mapping[int, selectors.SelectorKey]
+    """What is registered, by descriptor."""
 
     def select(self, timeout_s: float | None) -> range:
         """Wait; return the places of what has happened, `TURN_EVENTS` at most.
 
         Returns early when a signal was handled.
         """
-        ...
-
-    def key_of(self, descriptor: int) -> selectors.SelectorKey | None:
-        """Return the key of ``descriptor``; None if it is not registered."""
         ...
 
 
@@ -56,14 +55,11 @@ class NativeQueue:
         self.register, self.modify = selector.register, selector.modify
         self.unregister, self.get_key = selector.unregister, selector.get_key
         self.fileno, self.close = selector.fileno, selector.close
+        self.keys = _keys_of(selector)
 
     def select(self, timeout_s: float | None) -> range:
         """Wait, as `NativeSelector.select`."""
         return range(self._native_wait(self.fileno(), _ns(timeout_s), self.events))
-
-    def key_of(self, descriptor: int) -> selectors.SelectorKey | None:
-        """Return the key of ``descriptor``; None if it is not registered."""
-        return _key_of(self._selector, descriptor)
 
 
 class NativeWatchList:
@@ -77,6 +73,7 @@ class NativeWatchList:
         self._places: dict[int, int] = {}  # of the descriptors in the list
         self._start = 0
         self.get_key, self.close = self._selector.get_key, self._selector.close
+        self.keys = _keys_of(self._selector)
 
     def select(self, timeout_s: float | None) -> range:
         """Wait, as `NativeSelector.select`."""
@@ -111,17 +108,11 @@ class NativeWatchList:
             self._places[_POLLFD.unpack(last)[0]] = place
         self._start = 0
 
-    def key_of(self, descriptor: int) -> selectors.SelectorKey | None:
-        """Return the key of ``descriptor``; None if it is not registered."""
-        return _key_of(self._selector, descriptor)
 
-
-def _key_of(selector: Any, descriptor: int) -> selectors.SelectorKey | None:
-    try:
-        key: selectors.SelectorKey = selector.get_key(descriptor)
-    except KeyError:
-        return None
-    return key
+def _keys_of(selector: Any) -> Mapping[int, selectors.SelectorKey]:
+    # CPython's own name, unchanged from 3.4 to 3.14; the public map looks up by file object.
+    keys: Mapping[int, selectors.SelectorKey] = selector._fd_to_key  # noqa: SLF001
+    return keys
 
 
 def _ns(timeout_s: float | None) -> int:

@@ -140,6 +140,7 @@ class SlotChannel(StampedChannel):
     in_flight = _column(native.IN_FLIGHT)
     intended_ns = _column(native.INTENDED_NS)
     sent_ns = _column(native.SENT_NS)
+    origin = _column(native.ORIGIN)
     _unstamped_left = _column(native.UNSTAMPED_LEFT)
     _batches_left = _column(native.BATCHES_LEFT)
     _batches_granted = _column(native.BATCHES_GRANTED)
@@ -166,7 +167,6 @@ class SlotChannel(StampedChannel):
         self._native_batch = slots.number_of(batch, conversation.framing)
         self._learns = batch.reply_bytes == native.UNKNOWN and batch.check == native.EQUAL
         self._whole_read: memoryview | None = None
-        self._slot[self._at + native.ORIGIN] = origin
         self._slot[self._at + native.BATCH] = self._native_batch
 
     def attach(self, transport: Transport) -> None:
@@ -188,12 +188,19 @@ class SlotChannel(StampedChannel):
         Returns whether to `transmit`. Raises ConnectionFailed.
         """
         if size < 0:
-            return self._receive_broken(OSError(-size, os.strerror(-size)))
+            return self._take_broken(OSError(-size, os.strerror(-size)))
         unstamped_left = self._unstamped_left
         has_reply = self._receive_general(view, stamp_ns, read_ns)
         if has_reply:
             self._unstamped_left = unstamped_left - 1 if unstamped_left else self._unstamped_after
         return has_reply
+
+    def _take_broken(self, error: OSError) -> bool:
+        """Handle a read that has failed; an orderly end counts as a read without a stamp."""
+        has_ended = self._receive_broken(error)
+        if has_ended and self._unstamped_left:
+            self._unstamped_left -= 1
+        return has_ended
 
     def take_send(self, result: int) -> int:
         """Handle a send of its batch of which ``result`` bytes were accepted, or that has failed.
@@ -220,7 +227,7 @@ class SlotChannel(StampedChannel):
         except BlockingIOError:
             return False
         except OSError as error:
-            return self._receive_broken(error)
+            return self._take_broken(error)
         if size == len(buffer):
             stamp_ns = bound_by(stamp_ns)
         return self.take_read(size, memoryview(buffer)[:size], stamp_ns, self._clock())
@@ -262,6 +269,14 @@ class SlotChannel(StampedChannel):
             self._awaited_bytes = NO_BATCH
         else:
             super()._leave_fast_path()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it may take one more message of a schedule."""
+        slot, at = self._slot, self._at
+        has_room = slot[at + native.IN_FLIGHT] < self._window and self._unsent is None
+        has_room = has_room and not self._again
+        return has_room and slot[at + native.UNSCHEDULED] > 0 and not self.is_ending
 
     # ---- counts ---------------------------------------------------------------------------
 

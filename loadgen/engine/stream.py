@@ -176,6 +176,7 @@ class StreamChannel(Receiving):
         else:
             self._unsent = memoryview(bytes(self._unsent) + to_send)
         if self._unsent is not None:
+            self._shift(-self._batches_left)  # no batch of the fast path overtakes it
             self._wait_for(READ_AND_WRITE)
 
     def _send_last(self, decoder: Decoder) -> None:

@@ -16,7 +16,7 @@ left out, and counted.
 Cost. A measurement takes 1 to 2 µs; undisturbed, the offset moves by less than 0.1 µs.
 
 The time of a send is the middle of the call, `middle_ns`. The kernel lets go of a message somewhere
-within it: over loopback, where the receiver's half is part of the call, some 4 µs after it began.
+within it: over loopback, where the receiver's half is part of the call, 1 to 4 µs after it began.
 """
 
 import functools
@@ -46,9 +46,9 @@ if hasattr(time, "CLOCK_BOOTTIME"):
 
 LONGEST_SEND_NS: Final = 6_000
 """A send that takes longer was interrupted, or waited; its end says nothing of when it took place:
-a server on the same processor may even have answered before. With 16 µs that gave service times
-2 µs shorter than the truth, and replies that had come before they were asked for; with 6 µs, the
-median of no run was too short by more than its noise. As in ``net/native.h``."""
+a server on the same processor may even have answered before. With 16 µs, service times there were
+2 to 3 µs shorter than the truth, and some replies had come before they were asked for; with 6 µs
+they are some 2 µs longer, and none had. As in ``net/native.h``."""
 
 
 def middle_ns(began_ns: int, ended_ns: int) -> int:

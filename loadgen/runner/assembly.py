@@ -17,6 +17,7 @@ from loadgen.engine.load_models import (
     Thinking,
     WarmUp,
 )
+from loadgen.engine.native_datagrams import NativeDatagramChannel, NativeDatagrams
 from loadgen.engine.native_driver import NativeDriver
 from loadgen.engine.recorder import Recorder
 from loadgen.engine.slots import Slots
@@ -51,21 +52,28 @@ def assemble(
     model: the load model; that of the plan unless it is given.
     """
     driver: PythonDriver
-    new_stream_channel = new_stream
-    if choice.engine == "native":
+    new_channel: NewChannel = new_stream
+    is_native = choice.engine == "native"
+    if is_native and not isinstance(dialer, UdpDialer):
         slots = Slots()
         driver = NativeDriver(choice.backend, slots, plan.pacing, recorder.pauses)
-        new_stream_channel = functools.partial(new_native_stream, slots)
+        new_channel = functools.partial(new_native_stream, slots)
     else:
+        # Datagrams need no slots: in both engines their channels exchange them, window by window.
         selector = backends.open_selector(choice.backend)
         driver = PythonDriver(selector, clock, plan.pacing, recorder.pauses)
-    new_channel = _new_datagrams(plan) if isinstance(dialer, UdpDialer) else new_stream_channel
+    if isinstance(dialer, UdpDialer):
+        new_channel = _new_datagrams(plan, dialer, is_native=is_native)
     group = Group(dialer, model or _model_of(plan, clock), new_channel=new_channel)
     return Engine(driver, [group], recorder, clock, _policy_of(plan, dialer.endpoint))
 
 
-def _new_datagrams(plan: Plan) -> NewChannel:
-    return functools.partial(DatagramChannel, numbered=plan.reply == SEQUENCE)
+def _new_datagrams(plan: Plan, dialer: UdpDialer, *, is_native: bool) -> NewChannel:
+    numbered = plan.reply == SEQUENCE
+    if not is_native:
+        return functools.partial(DatagramChannel, numbered=numbered)
+    native = NativeDatagrams(dialer.stamp_every, numbered=numbered)
+    return functools.partial(NativeDatagramChannel, native=native)
 
 
 def _policy_of(plan: Plan, endpoint: Endpoint) -> ConnectionPolicy:

@@ -13,6 +13,7 @@ from optional import NEEDS_NATIVE, without_native
 from servers import ScriptedServer, echoes
 
 from loadgen.cli import versions
+from loadgen.engine import native
 from loadgen.net import backends
 
 Capture = pytest.CaptureFixture[str]
@@ -48,7 +49,7 @@ def check_engine(done: Ended, engine: str, why_python: str = "") -> None:
 
 @NEEDS_NATIVE
 @pytest.mark.parametrize("engine", ["auto", "native"])
-@pytest.mark.parametrize("backend", [each for each in backends.available() if each != "devpoll"])
+@pytest.mark.parametrize("backend", native.BACKENDS)
 def test_is_native_on_each_backend(backend: str, engine: str, target: str, capfd: Capture) -> None:
     done = loadgen_here(capfd, target, *RUN, "--backend", backend, "--engine", engine)
     check_engine(done, "native")
@@ -102,6 +103,7 @@ def test_without_the_module_a_table_of_backends_says_once_why(target: str, tmp_p
     assert in_one_line(done.stdout).count(f"(Python engine: {MISSING})") == 1
 
 
+@NEEDS_NATIVE
 def test_a_backend_without_native_code_is_served_in_python(
     target: str, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,12 +15,11 @@ from datagrams import UdpPeer
 from stamping import BOTH_PATHS, StampedWire
 from stepped_engine import Wire, conversation
 
-from loadgen.engine import fast_path
 from loadgen.engine.load_models import OpenLoop
 from loadgen.engine.row_arrays import arrivals
 from loadgen.engine.rows import SENT_NS, STAMP_NS
 from loadgen.engine.stream import StreamChannel
-from loadgen.net import timestamps
+from loadgen.net import clock, timestamps
 from loadgen.net.clock import LONGEST_SEND_NS, ManualClock, wall_ns
 from loadgen.net.failure import ConnectionFailed
 
@@ -82,11 +81,11 @@ def test_under_a_schedule(payloads: tuple[bytes, ...], tick_ns: int, sent_after_
 @TICKS
 @pytest.mark.parametrize("is_open", [False, True], ids=["closed loop", "schedule"])
 def test_of_a_datagram(tick_ns: int, sent_after_ns: int, is_open: bool) -> None:
-    clock = Ticking(tick_ns)
+    ticking = Ticking(tick_ns)
     sends: list[tuple[int, int, int]] = []
-    model = OpenLoop(range(1, 4), clock) if is_open else None
+    model = OpenLoop(range(1, 4), ticking) if is_open else None
     with closing(UdpPeer()) as peer:
-        loop = Loop(peer, model, clock, messages=3)
+        loop = Loop(peer, model, ticking, messages=3)
         loop.recorder.record_send = sends.append
         loop.start()
         loop.settle()
@@ -110,7 +109,7 @@ def test_of_a_send_that_fails_is_known_to_the_reply_that_came_before(
 
 
 def test_both_engines_have_one_limit() -> None:
-    source = Path(fast_path.__file__).with_name("_native.c").read_text("utf-8")
+    source = Path(clock.__file__).with_name("native.h").read_text("utf-8")
     assert re.findall(r"#define LONGEST_SEND_NS (\d+)", source) == [str(LONGEST_SEND_NS)]
 
 

@@ -16,7 +16,6 @@ import pytest
 from command import ROOT, environment
 
 BUILDING_S: Final = 120.0
-PIP: Final = ("-m", "pip", "--disable-pip-version-check", "--no-cache-dir", "--no-input")
 
 NEEDED_BY_MAKE: Final = ("make", "sh", "ls", "rm", "touch")
 """The programs with which `make` installs, Python aside; a compiler is none of them."""
@@ -106,22 +105,20 @@ def run(command: Sequence[str | Path], cwd: Path, variables: dict[str, str]) -> 
     return done.stdout
 
 
-def build_source_distribution(root: Path, into: Path) -> Path:
-    """Build the source distribution of the tree at ``root``, and return it."""
+def build(kind: str, root: Path, into: Path, variables: dict[str, str]) -> Path:
+    """Build an ``sdist`` or a ``wheel`` of the tree at ``root``, as pip has it done (PEP 517)."""
     into.mkdir()
-    program = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
-    run([sys.executable, "-c", program, into], root, plain_environment())
+    program = f"import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])"
+    run([sys.executable, "-c", program, into], root, variables)
     (found,) = into.iterdir()
     return found
 
 
-def build_wheel(source: Path, into: Path, variables: dict[str, str]) -> Path:
-    """Build a wheel of a source distribution as `pip install` does, and return it."""
-    into.mkdir()
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(into)]
-    run([sys.executable, *PIP, "wheel", *options, source], into, variables)
-    (found,) = into.iterdir()
-    return found
+def unpacked(source: Path, into: Path) -> Path:
+    """Unpack a source distribution in the directory ``into``, and return the tree."""
+    shutil.unpack_archive(source, into, filter="data")
+    (root,) = into.iterdir()
+    return root
 
 
 def other_pythons() -> list[str]:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -66,14 +67,22 @@ def test_the_masters_options_reach_its_workers(tmp_path: Path) -> None:
     assert found.check() * len(b"PING\r\n") == server.counts.bytes_received > 0
 
 
-@pytest.mark.parametrize("engine", ["python", pytest.param("native", marks=NEEDS_NATIVE)])
-def test_the_engine_is_that_which_was_asked_for(engine: str, tmp_path: Path) -> None:
+def engines_of_a_run(tmp_path: Path, *options: str) -> set[tuple[str, str]]:
+    """Return what the records of two classes say, which are run until there are requests."""
     with EmbeddedServer() as server, Locusts(tmp_path, PACED) as locusts:
-        where = ("--host", f"tcp://{server.address}", "-t", "5s")
-        assert locusts.run(*LOAD, *where, "--engine", engine) == 0
+        locust = locusts.headless(*LOAD, "--host", f"tcp://{server.address}", *options)
+        locust.wait_for_requests()
+        locust.signal(signal.SIGINT)
+        assert locust.end() == 0
     found = locusts.accounts
     found.check_against(server.counts)
-    assert [(each.engine, each.why_python) for each in found.records.values()] == [(engine, "")] * 2
+    assert len(found.records) == 2
+    return {(record.engine, record.why_python) for record in found.records.values()}
+
+
+@pytest.mark.parametrize("engine", ["python", pytest.param("native", marks=NEEDS_NATIVE)])
+def test_the_engine_is_that_which_was_asked_for(engine: str, tmp_path: Path) -> None:
+    assert engines_of_a_run(tmp_path, "--engine", engine) == {(engine, "")}
 
 
 class TestWithoutTheNativeModule:
@@ -83,17 +92,13 @@ class TestWithoutTheNativeModule:
             monkeypatch.setenv(name, value)
 
     def test_a_record_says_why_it_was_made_in_python(self, tmp_path: Path) -> None:
-        with EmbeddedServer() as server, Locusts(tmp_path, PACED) as locusts:
-            assert locusts.run(*LOAD, "-t", "5s", "--host", f"tcp://{server.address}") == 0
-        found = locusts.accounts
-        found.check_against(server.counts)
-        for record in found.records.values():
-            assert record.engine == "python"
-            assert "was not compiled" in record.why_python
+        [(engine, why_python)] = engines_of_a_run(tmp_path)
+        assert engine == "python"
+        assert "was not compiled" in why_python
 
     def test_a_run_that_must_be_native_is_refused_in_one_line(self, tmp_path: Path) -> None:
         with EmbeddedServer() as server, Locusts(tmp_path, PACED) as locusts:
-            where = ("--host", f"tcp://{server.address}", "-t", "30s")
+            where = ("--host", f"tcp://{server.address}")
             locust = locusts.headless(*LOAD, *where, "--engine", "native")
             assert locust.end() == 2
         assert server.counts.accepted == 0
