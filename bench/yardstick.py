@@ -138,8 +138,13 @@ def c_client(program: Path, port: int, core: int | None, shape: Shape) -> Cost:
 
 
 def cost_of(record: RunRecord) -> Cost:
-    """Return what a message cost loadgen in the run of ``record``."""
+    """Return what a message cost loadgen in the run of ``record``.
+
+    Raises UnavailableError where none was answered.
+    """
     actual = record.actual
+    if not actual.messages:
+        raise UnavailableError("no message was answered within the run: make it longer")
     return Cost(
         messages_per_s=actual.messages_per_s,
         user_us=actual.cpu_user_s / actual.messages * 1e6,

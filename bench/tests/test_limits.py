@@ -104,7 +104,7 @@ class TestLimit:
 
     def test_is_measured_in_turn_with_another_checkout(self, tmp_path: Path) -> None:
         shutil.copytree(ROOT / "loadgen", tmp_path / "loadgen")
-        words = ("-c", "2", "--duration", "0.2", "--before", os.fspath(tmp_path))
+        words = ("-c", "2", "--duration", "1", "--before", os.fspath(tmp_path))
         rows = [cells for cells in printed("limit", *words) if cells[0] == "2"]
         found = {cells[2]: cells for cells in rows}
         assert set(found) == {
@@ -113,7 +113,7 @@ class TestLimit:
         }
         for name, cells in found.items():
             assert number(cells[3]) > 0
-            assert number(cells[6]) > 0
+            assert " to " in cells[6]
             assert bool(cells[7]) == (name in ("stamped", "1 in 10", "user space"))
 
 
@@ -129,14 +129,14 @@ class TestSchedule:
         ]
 
     def test_is_told_with_how_late_messages_left(self) -> None:
-        rows = printed("open_loop", "--rate", "200", "-c", "2", "--duration", "0.5")
+        rows = printed("open_loop", "--rate", "200", "-c", "2", "--duration", "1")
         found = {cells[0]: cells for cells in rows if cells[0] in (STAMPED, USER_SPACE)}
         for way in (STAMPED, USER_SPACE):
             _, kept, p50_us, p99_us, max_us, cpu_us, verdict = found[way]
             assert 0 < number(kept) < 1.5
             assert 0 <= number(p50_us) <= number(p99_us)
             assert number(max_us) > 0
-            assert number(cpu_us) > 0
+            assert number(cpu_us) >= 0  # the system may count it by the hundredth of a second
             assert verdict
 
 
@@ -154,19 +154,17 @@ class TestTurn:
 
 class TestFootprint:
     def test_has_every_figure_beside_its_aim(self) -> None:
-        words = ("-c", "20", "--duration", "0.2", "--engine", "python")
+        words = ("-c", "20", "--duration", "1", "--engine", "python")
         rows = printed("footprint", *words)
-        found = {
-            cells[0]: number(cells[2])
-            for cells in rows
-            if len(cells) == 3 and cells[2][:1].isdigit()
-        }
+        found = {cells[0]: number(cells[2]) for cells in rows if cells[1] == "python"}
         aims = [cells[0] for cells in rows if "at most" in cells[0]]
-        assert all(value > 0 for value in found.values())
+        assert len(found) == len(aims) == 5
+        for what, value in found.items():
+            assert any(what in aim for aim in aims)
+            # Few connections, and little work, are less than the system counts in.
+            assert value > 0 or "resident" in what or "CPU" in what
         for what in ("start-up", "CPU with nothing", "20 connections opened", "memory per"):
             assert any(what in name for name in found)
-            assert any(what in aim for aim in aims)
-        assert len(found) == len(aims) == 5
 
 
 class TestJudging:
