@@ -137,7 +137,7 @@ class EverReady:
 
 
 class Side(NamedTuple):
-    """Something that takes turns, each with `CONNECTIONS` messages; ``answered`` counts them."""
+    """Something that takes turns, with a message on each connection; ``answered`` counts them."""
 
     name: str
     form: str
@@ -170,59 +170,70 @@ def _parser() -> argparse.ArgumentParser:
         "--rounds", type=int, default=ROUNDS, metavar="N", help=f"of each ({ROUNDS})"
     )
     parser.add_argument("--turns", type=int, default=TURNS, metavar="N", help=f"a round ({TURNS})")
+    parser.add_argument(
+        "--ready",
+        type=int,
+        default=CONNECTIONS,
+        choices=range(1, CONNECTIONS + 1),
+        metavar="N",
+        help=f"connections, each ready in each turn ({CONNECTIONS}, the most)",
+    )
     add_engine_option(parser, default="both")
     parser.add_argument("--markdown", action="store_true", help="tables for bench/README.md")
     return parser
 
 
 def _measure(compared: Sequence[str], forms: Sequence[str], chosen: argparse.Namespace) -> int:
-    sides = [Side("the barest loop", "fixed", _bare_turn())]
+    count = chosen.ready
+    sides = [Side("the barest loop", "fixed", _bare_turn(count))]
     for form in forms:
         if PYTHON in compared:
-            sides.append(_python_side(form))
+            sides.append(_python_side(form, count))
         if NATIVE in compared and form != "datagram":
-            sides += [_native_side(form, is_stamped=is_stamped) for is_stamped in (False, True)]
-    found = _rounds_ns(sides, chosen.rounds, chosen.turns)
+            sides += [_native_side(form, count, is_stamped=each) for each in (False, True)]
+    found = _rounds_ns(sides, chosen)
     rows = [(side.name, side.form, spread(ns, 0)) for side, ns in zip(sides, found, strict=True)]
     columns = ("a message without the kernel", "reply", "ns")
     print("\n".join(formatted(columns, rows, chosen.markdown)))
     judgements = [
         at_most("native, a reply of a known length", AIM_NS, ns, "ns", 0)
         for side, ns in zip(sides, found, strict=True)
-        if (side.name, side.form) == (NATIVE, "fixed")
+        if (side.name, side.form, count) == (NATIVE, "fixed", CONNECTIONS)
     ]
     print("\n".join(aims_table(judgements, chosen.markdown)))
     return 0 if all(judgement.is_met for judgement in judgements) else 1
 
 
-def _python_side(form: str) -> Side:
+def _python_side(form: str, count: int) -> Side:
     framing, reply = REPLIES[form]
     dialer: Any = IdleDialer(reply)
     ready: Any = EverReady()
     is_datagram = isinstance(framing, Datagram)
     new_channel = partial(DatagramChannel, numbered=False) if is_datagram else new_stream
     group = Group(dialer, ClosedLoop(), new_channel=new_channel)
-    engine = _started(PythonDriver(ready, monotonic_ns), group, Recorder(CONNECTIONS), framing)
+    engine = _started(PythonDriver(ready, monotonic_ns), group, Recorder(count), framing, count)
     return _side(PYTHON, form, engine)
 
 
-def _native_side(form: str, *, is_stamped: bool) -> Side:
+def _native_side(form: str, count: int, *, is_stamped: bool) -> Side:
     framing, reply = REPLIES[form]
     driver, group = new_idle_side(reply, stamped=is_stamped)
-    recorder = Recorder(CONNECTIONS, WallClock(monotonic_ns, wall_ns) if is_stamped else None)
-    engine = _started(driver, group, recorder, framing)
+    recorder = Recorder(count, WallClock(monotonic_ns, wall_ns) if is_stamped else None)
+    engine = _started(driver, group, recorder, framing, count)
     return _side(f"{NATIVE}, stamped" if is_stamped else NATIVE, form, engine)
 
 
-def _started(driver: PythonDriver, group: Group, recorder: Recorder, framing: Framing) -> Engine:
-    """Return an engine with a message in flight on each of `CONNECTIONS`."""
+def _started(
+    driver: PythonDriver, group: Group, recorder: Recorder, framing: Framing, count: int
+) -> Engine:
+    """Return an engine with a message in flight on each of ``count`` connections."""
     engine = Engine(driver, [group], recorder, monotonic_ns, ConnectionPolicy())
-    engine.add(Conversation(PayloadQueue((MESSAGE,)), framing), CONNECTIONS)
+    engine.add(Conversation(PayloadQueue((MESSAGE,)), framing), count)
     while engine.pool.is_opening:
         engine.turn(0)
     engine.start()
     engine.turn(0)
-    assert engine.pool.totals().up == engine.pool.totals().submitted == CONNECTIONS
+    assert engine.pool.totals().up == engine.pool.totals().submitted == count
     return engine
 
 
@@ -230,9 +241,9 @@ def _side(name: str, form: str, engine: Engine) -> Side:
     return Side(name, form, lambda: engine.turn(0), lambda: engine.pool.totals().answered)
 
 
-def _bare_turn() -> Callable[[], None]:
+def _bare_turn(count: int) -> Callable[[], None]:
     """Return a loop that receives, reads the clock, keeps the time, and sends: nothing else."""
-    sockets = dict(enumerate(IdleSocket(bytes(SIZE)) for _ in range(CONNECTIONS)))
+    sockets = dict(enumerate(IdleSocket(bytes(SIZE)) for _ in range(count)))
     ready = [(number, 1) for number in sockets]
     buffer, message = bytearray(BUFFER_BYTES), MESSAGE
     times: list[int] = []
@@ -251,20 +262,21 @@ def _bare_turn() -> Callable[[], None]:
     return turn
 
 
-def _rounds_ns(sides: Sequence[Side], rounds: int, turns: int) -> list[list[float]]:
+def _rounds_ns(sides: Sequence[Side], chosen: argparse.Namespace) -> list[list[float]]:
     """Return the processor time of a message of each side, round by round.
 
     Raises UnavailableError where a turn is not a message on each connection.
     """
     found: list[list[float]] = [[] for _ in sides]
-    for _ in range(rounds):
+    turns, count = chosen.turns, chosen.ready
+    for _ in range(chosen.rounds):
         for side, measured in zip(sides, found, strict=True):
             answered = -side.answered() if side.answered else 0
             began_ns = time.process_time_ns()
             for _ in range(turns):
                 side.turn()
-            measured.append((time.process_time_ns() - began_ns) / turns / CONNECTIONS)
-            if side.answered and answered + side.answered() != turns * CONNECTIONS:
+            measured.append((time.process_time_ns() - began_ns) / turns / count)
+            if side.answered and answered + side.answered() != turns * count:
                 raise UnavailableError(f"{side.name}, {side.form}: not all messages were answered")
     return found
 
