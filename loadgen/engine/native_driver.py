@@ -79,10 +79,9 @@ class NativeDriver(PythonDriver):
 
     def _receive(self, first: int, last: int, replied: list[MessageChannel]) -> int:
         bulk = self._bulk
-        first, count, others, bulk.replies_filled = self._native.receive(
-            *(self._slots.table, self._selector.events, first, last, self._out),
-            bulk.replies_filled,
-        )
+        table, events, out = self._slots.table, self._selector.events, self._out
+        found = self._native.receive(table, events, first, last, out, bulk.replies_filled)
+        first, count, others, bulk.replies_filled = found
         if self._who is self._replied:
             self._count = count
         else:
@@ -198,9 +197,11 @@ class NativeDriver(PythonDriver):
         for channel, intended_ns, free_ns in due:
             table.extend((channel.index, intended_ns, free_ns))
         bulk = self._bulk
-        bulk.sends_filled, failed = self._native.submit(
-            *(self._slots.table, table, len(due), bulk.sends, bulk.sends_filled, self._failed)
-        )
+        if bulk.sends_filled + len(due) > bulk.rows:  # many events, each with a look at a schedule
+            self._load.recorder.flush()
+        count, filled, slots = len(due), bulk.sends_filled, self._slots.table
+        found = self._native.submit(slots, table, count, bulk.sends, filled, self._failed)
+        bulk.sends_filled, failed = found
         if not failed:
             return
         by_index = {each.channel.index: each for each in due}

@@ -55,6 +55,7 @@ class Bulk:
     """
 
     def __init__(self, rows: int) -> None:
+        self.rows = rows
         self.replies = array("q", bytes(8 * 6 * rows))
         self.sends = array("q", bytes(8 * 3 * rows))
         self.replies_filled = self.sends_filled = 0
