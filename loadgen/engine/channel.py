@@ -232,6 +232,11 @@ class MessageChannel(Channel, Protocol):
         ...
 
     @property
+    def submits_in_bulk(self) -> bool:
+        """Whether its next message of a schedule can be sent together with those of others."""
+        ...
+
+    @property
     def is_free(self) -> bool:
         """Whether it may take one more message of a schedule."""
         ...

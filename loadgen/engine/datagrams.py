@@ -356,6 +356,8 @@ class DatagramChannel:
         """The jitter as of the last reply; None without two replies on one transport."""
         return self._jitter_16ths >> 4 if self._jitter_16ths else None
 
+    submits_in_bulk = False
+
     @property
     def is_open(self) -> bool:
         """Whether it has a transport, so that `transmit` may be called."""

@@ -7,7 +7,7 @@ from loadgen.engine.channel import Host, MessageChannel
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.layered import LayeredChannel, LayeredStampedChannel
 from loadgen.engine.load_models import LoadModel, LoadSchedule, Submit
-from loadgen.engine.slots import SlotChannel, Slots
+from loadgen.engine.slots import SlotChannel, Slots, is_steady
 from loadgen.engine.stamped import StampedChannel
 from loadgen.engine.stream import StreamChannel
 from loadgen.net.clock import Clock
@@ -37,7 +37,9 @@ def new_native_stream(
     clock: Clock,
     host: Host,
 ) -> MessageChannel:
-    """Return the same over plain sockets, with a steady exchange that is native."""
+    """Return the same over plain sockets; where the exchange may be steady, that is native."""
+    if not is_steady(conversation):  # a slot would only cost time
+        return new_stream(dialer, origin, conversation, clock, host)
     return SlotChannel(origin, conversation, clock, host, dialer.stamp_every, slots)
 
 
@@ -90,10 +92,10 @@ class ByGroup(LoadSchedule):
         """Add ``channel`` to the model of its group."""
         self._model_of(channel.index).admit(channel)
 
-    def note_free(self, channel: MessageChannel) -> bool:
+    def note_free(self, channel: MessageChannel, since_ns: int | None = None) -> bool:
         """Note ``channel`` if it is free for a message of a schedule; return whether it is."""
         model = self._model_of(channel.index)
-        return isinstance(model, LoadSchedule) and model.note_free(channel)
+        return isinstance(model, LoadSchedule) and model.note_free(channel, since_ns)
 
     def next_senders(self, replied: list[MessageChannel]) -> list[MessageChannel]:
         """Return what the models choose, each of its own."""

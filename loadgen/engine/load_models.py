@@ -188,8 +188,11 @@ class LoadSchedule(ABC):
         """Release the messages that wait for the end of the warm-up."""
 
     @abstractmethod
-    def note_free(self, channel: MessageChannel) -> bool:
-        """Note ``channel`` if it is free for a message; return whether it is."""
+    def note_free(self, channel: MessageChannel, since_ns: int | None = None) -> bool:
+        """Note ``channel`` if it is free for a message; return whether it is.
+
+        since_ns: when it became free; now unless it is given.
+        """
 
     def admit(self, channel: MessageChannel) -> None:
         """Note ``channel`` as free."""
@@ -230,7 +233,7 @@ class OnDemand(LoadSchedule):
     def __init__(self, owner_of: Callable[[int], Owner]) -> None:
         self._owner_of = owner_of
 
-    def note_free(self, channel: MessageChannel) -> bool:
+    def note_free(self, channel: MessageChannel, since_ns: int | None = None) -> bool:
         """Tell the owner of ``channel`` if that is free; return whether it is."""
         if not channel.is_free:
             return False
@@ -284,13 +287,13 @@ class OpenLoop(LoadSchedule):
         """Make the next message due at ``offset_ns``, counted from the beginning."""
         self._intended_ns = self._began_ns + offset_ns
 
-    def note_free(self, channel: MessageChannel) -> bool:
+    def note_free(self, channel: MessageChannel, since_ns: int | None = None) -> bool:
         """Queue ``channel`` if it is free; return whether it is."""
         if not channel.is_free:
             return False
         if not channel.is_queued:
             channel.is_queued = True
-            self._free.append((self._clock(), channel))
+            self._free.append((self._clock() if since_ns is None else since_ns, channel))
         return True
 
     def next_ns(self) -> int | None:
@@ -314,15 +317,25 @@ class OpenLoop(LoadSchedule):
                     self._free.append((free_ns, channel))
 
     def _take_due(self, most: int) -> list[Due]:
-        """Take so many messages that are due off the schedule, each with a free channel."""
+        """Take messages that are due off the schedule, each with a free channel.
+
+        That is one, or as many as can be sent together: until all have been sent no code of a user
+        runs, which could close one of their connections.
+        """
         due: list[Due] = []
         free, now_ns = self._free, self._clock()
         while free and self._intended_ns <= now_ns and len(due) < most:
-            free_ns, channel = free.popleft()
+            free_ns, channel = free[0]
+            if due and not channel.submits_in_bulk:
+                break
+            free.popleft()
             channel.is_queued = False
-            if channel.is_free:
-                due.append(Due(channel, self._intended_ns, free_ns))
-                self._intended_ns = self._began_ns + next(self._offsets_ns, NEVER_NS)
+            if not channel.is_free:
+                continue
+            due.append(Due(channel, self._intended_ns, free_ns))
+            self._intended_ns = self._began_ns + next(self._offsets_ns, NEVER_NS)
+            if not channel.submits_in_bulk:
+                break
         return due
 
     def overdue(self, from_ns: int, until_ns: int) -> int | None:

@@ -74,7 +74,6 @@ class NativeDriver(PythonDriver):
                 schedule.send_due(self.submit)
             elif first < count:
                 self._keep()
-        self._slots.end_turn()
         return replied
 
     def _receive(self, first: int, last: int, replied: list[MessageChannel]) -> int:
@@ -124,12 +123,13 @@ class NativeDriver(PythonDriver):
         """Tell the schedule which channels have become free; leave the others in ``replied``."""
         schedule, connections = self._load.schedule, self._load.pool.connections
         assert schedule is not None
-        for slot in self._who[: self._count]:
-            channel = connections[slot].messages
-            if not schedule.note_free(channel):
-                replied.append(channel)
+        steady = [connections[slot].messages for slot in self._who[: self._count]]
         self._count = 0
-        replied[:] = [channel for channel in replied if not schedule.note_free(channel)]
+        replied[:] = [
+            channel
+            for channel in (*steady, *replied)
+            if not schedule.note_free(channel, _read_ns(channel))
+        ]
 
     # ---- sending --------------------------------------------------------------------------
 
@@ -212,3 +212,8 @@ class NativeDriver(PythonDriver):
             elif self._take_send(channel, result):
                 times = (message.intended_ns, message.free_ns, channel.sent_ns)
                 self._load.recorder.record_send(times)
+
+
+def _read_ns(channel: MessageChannel) -> int | None:
+    """Return when ``channel`` was last read, if that is known."""
+    return channel.read_ns if isinstance(channel, SlotChannel) else None

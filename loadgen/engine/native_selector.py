@@ -32,6 +32,18 @@ class NativeSelector(Protocol):
     keys: Mapping[int, selectors.SelectorKey]
     """What is registered, by descriptor."""
 
+    def register(self, transport: Any, events: int, data: Any, /) -> Any:
+        """As `selectors.BaseSelector`."""
+        ...
+
+    def unregister(self, transport: Any, /) -> Any:
+        """As `selectors.BaseSelector`."""
+        ...
+
+    def close(self) -> None:
+        """As `selectors.BaseSelector`."""
+        ...
+
     def select(self, timeout_s: float | None) -> range:
         """Wait; return the places of what has happened, `TURN_EVENTS` at most.
 
@@ -106,7 +118,6 @@ class NativeWatchList:
         if place < len(self._places):
             self._list[place * _POLLFD.size : (place + 1) * _POLLFD.size] = last
             self._places[_POLLFD.unpack(last)[0]] = place
-        self._start = 0
 
 
 def _keys_of(selector: Any) -> Mapping[int, selectors.SelectorKey]:

@@ -35,6 +35,9 @@ BUFFER_BYTES: Final = 256 * 1024
 LONGEST_KNOWN_BYTES: Final = 65_536
 """Replies that are longer are not compared with one that was decoded."""
 
+LEARN_EVERY_NS: Final = 10_000_000
+"""How often other replies to a batch may become those that are known."""
+
 _NEVER: Final = sys.maxsize
 
 _EMPTY: Final = [0] * native.COLUMNS
@@ -55,7 +58,7 @@ class Slots:
         self._batches: list[NativeBatch] = []
         self._framings: list[Framing] = []
         self._numbers: dict[Any, int] = {}
-        self._has_learnt: set[int] = set()  # batches, in this turn
+        self._learns_from_ns: dict[int, int] = {}  # by the number of a batch
         self.table: tuple[Any, ...] = ()
         self._make_table()
 
@@ -99,20 +102,17 @@ class Slots:
         return number
 
     def learn(self, number: int, replies: bytes, kind: int) -> None:
-        """Note that ``replies``, to the batch of that number, were decoded: their ``kind``.
+        """Note that ``replies``, to the batch of that number, were decoded: their ``kind``."""
+        known = self._batches[number]._replace(reply=replies, kind=kind << KIND_SHIFT)
+        self._batches[number] = known
+        self._make_table()
 
-        The first of a turn is kept: where all differ it costs little.
-        """
-        if number not in self._has_learnt:
-            self._has_learnt.add(number)
-            known = self._batches[number]._replace(reply=replies, kind=kind << KIND_SHIFT)
-            self._batches[number] = known
-            self._make_table()
-
-    def end_turn(self) -> None:
-        """Note the end of a turn."""
-        if self._has_learnt:
-            self._has_learnt.clear()
+    def may_learn(self, number: int, now_ns: int) -> bool:
+        """Return whether to `learn` now: where all replies differ, that is to cost little."""
+        if now_ns < self._learns_from_ns.get(number, 0):
+            return False
+        self._learns_from_ns[number] = now_ns + LEARN_EVERY_NS
+        return True
 
     def _make_table(self) -> None:
         batches = tuple(self._batches)
@@ -253,10 +253,11 @@ class SlotChannel(StampedChannel):
         decoder = self.decoder
         says_more = decoder.partial or decoder.rejected or decoder.to_send or decoder.closes
         kinds = decoder.kinds
-        if says_more or not decoder.repeatable or len(set(kinds)) > 1:
+        if says_more or not getattr(decoder, "repeatable", False) or len(set(kinds)) > 1:
             return
-        if len(view) <= LONGEST_KNOWN_BYTES:
-            self._slots.learn(self._native_batch, bytes(view), kinds[0] if kinds else 0)
+        number = self._native_batch
+        if len(view) <= LONGEST_KNOWN_BYTES and self._slots.may_learn(number, self.read_ns):
+            self._slots.learn(number, bytes(view), kinds[0] if kinds else 0)
 
     def _leave_fast_path(self) -> None:
         if self._awaited_bytes == NO_BATCH:
@@ -269,6 +270,11 @@ class SlotChannel(StampedChannel):
             self._awaited_bytes = NO_BATCH
         else:
             super()._leave_fast_path()
+
+    @property
+    def submits_in_bulk(self) -> bool:
+        """Whether the native half sends the next message: nothing is in flight."""
+        return not self._slot[self._at + native.IN_FLIGHT]
 
     @property
     def is_free(self) -> bool:
@@ -296,18 +302,26 @@ class SlotChannel(StampedChannel):
         )
 
 
+def is_steady(conversation: Conversation) -> bool:
+    """Return whether the native half has anything to send for ``conversation``."""
+    return bool(_native_batch(conversation, 0).data)
+
+
 def _native_batch(conversation: Conversation, unstamped_after: int) -> NativeBatch:
-    """Return what the native half sends for ``conversation``, and how it checks the replies."""
+    """Return what the native half sends for ``conversation``, and how it checks the replies.
+
+    What is derived from a framing has a decoder of its own, which says when a reply is good.
+    """
     data, reply_bytes, messages = conversation.batch
     framing = conversation.framing
     check, reply, most_bytes = native.SIZE_ONLY, b"", sys.maxsize
     if conversation.ends_sending:
         data, reply_bytes, messages = Batch(b"", 0, 1)
-    elif isinstance(framing, Echo) and framing.verify:
+    elif type(framing) is Echo and framing.verify:
         data = reply = conversation.window_bytes
         reply_bytes, messages, check = len(data), conversation.at_once, native.EQUAL
     elif data and reply_bytes == NO_BATCH:
         reply_bytes, check = native.UNKNOWN, native.EQUAL
-        if isinstance(framing, Delimiter) and messages == 1:
+        if type(framing) is Delimiter and messages == 1:
             check, reply, most_bytes = native.DELIMITED, framing.mark, framing.max_reply_bytes
     return NativeBatch(*(data, reply_bytes, messages, check, reply, 0, most_bytes, unstamped_after))

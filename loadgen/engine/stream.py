@@ -106,6 +106,7 @@ class StreamChannel(Receiving):
     def _cut_short(self, data: bytes, sent_bytes: int) -> int:
         self._general_bytes_sent -= len(data) - sent_bytes
         self._unsent = memoryview(data)[sent_bytes:]
+        self._shift(-self._batches_left)  # no other batch overtakes the rest of this one
         return READ_AND_WRITE
 
     # ---- receiving ------------------------------------------------------------------------
@@ -334,6 +335,11 @@ class StreamChannel(Receiving):
             self._general_bytes_received
             + (batches - (self._awaited_bytes != NO_BATCH)) * max(batch.reply_bytes, 0),
         )
+
+    @property
+    def submits_in_bulk(self) -> bool:
+        """False: it sends by itself."""
+        return False
 
     @property
     def is_open(self) -> bool:

@@ -55,11 +55,16 @@ class Schedule:
         assert len(senders) == len(self.sends) - before
         return senders
 
+    closes: MessageChannel | None = None
+    """What code of a user closes when a connection fails."""
+
     def settle(self, connection: Channel, interest: int) -> None:
         self.settled.append(connection)
 
     def fail(self, connection: Channel, broken: ConnectionFailed) -> None:
         self.failed.append((connection, broken))
+        if self.closes is not None:
+            self.closes.detach()
 
     def answer(self, *connections: MessageChannel) -> None:
         """Answer all that is in flight on ``connections``."""
@@ -173,6 +178,14 @@ class TestOpenLoop:
         assert connection is broken
         assert error.failure == (Phase.SEND, Cause.RESET)
         assert len(scene.offsets()) == 2
+
+    def test_sends_on_no_connection_that_the_failure_of_another_has_closed(self) -> None:
+        scene = Schedule(0, 0)
+        broken, closed, whole = scene.begin(3)
+        break_socket(broken)
+        scene.closes = closed
+        assert scene.senders_at(0) == [broken, whole]
+        assert closed.counts()[0] == 0
 
     def test_moves_the_next_message_where_the_schedule_itself_has_changed(self) -> None:
         scene = Schedule(10 * MS, 20 * MS, 30 * MS)

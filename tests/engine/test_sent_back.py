@@ -1,10 +1,11 @@
-"""What a decoder wants sent back goes out whole, before the next messages."""
+"""What is sent goes out whole, before anything else: a message, and what a decoder sends back."""
 
 from typing import Final
 
 from stepped_engine import Wire
 
 from loadgen.engine.conversation import ONE_BY_ONE, Conversation
+from loadgen.net.protocols import Fixed
 from loadgen.net.protocols.base import BaseDecoder, BaseFraming, Decoder
 from loadgen.plan.payloads import PayloadQueue
 
@@ -35,3 +36,17 @@ def test_no_message_comes_in_between() -> None:
             wire.channel.transmit()
             received += wire.peer.recv(1_000_000)
     assert received == b"ping" + PONG + b"ping"
+
+
+def test_nor_does_one_that_is_answered_before_it_is_sent_whole() -> None:
+    message = b"M" * 200_000
+    talk = Conversation(PayloadQueue((message,)), Fixed(1), ONE_BY_ONE, messages=2)
+    received = bytearray()
+    with Wire(talk, send_buffer_bytes=4096) as wire:
+        wire.begin()
+        assert wire.reply(b"!")
+        while len(received) < 2 * len(message):
+            wire.channel.transmit()
+            received += wire.peer.recv(1_000_000)
+        assert received == 2 * message
+        assert wire.connection.bytes_sent == 2 * len(message)
