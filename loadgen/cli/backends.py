@@ -44,7 +44,7 @@ def compare_backends(
     with contextlib.ExitStack() as cleanup:
         server = None
         if plan.target is None:
-            server = cleanup.enter_context(EmbeddedServer(("--engine", plan.engine)))
+            server = cleanup.enter_context(EmbeddedServer())
         address = server.address if server else plan.target or ""
         target = target_as_recorded(plan, Target.parse(address))
         say(_heading(plan, grid, target))

@@ -101,7 +101,7 @@ _GROUPS: Final = {
         "engine": Option(
             "--engine",
             one_of("NAME", *ENGINES),
-            "what answers at once: native (in C), python, or native where it is installed",
+            "what answers at once: native (in C), python, or native where that can be",
         ),
     },
     _TLS: {

@@ -20,15 +20,14 @@ def serving(plan: Plan) -> Iterator[tuple[EmbeddedServer, Plan]]:
     Yields it, and the plan, which trusts its certificate where TLS is spoken. Raises LoadgenError
     if it does not start, UsageError for files that do not belong to it.
     """
-    engine = ("--engine", plan.engine)
     if not plan.is_secure:
-        with EmbeddedServer(engine) as server:
+        with EmbeddedServer() as server:
             yield server, plan
         return
     if plan.ca_file is not None:
         raise UsageError("--cacert: the embedded server makes its own certificate; leave it out")
     with tempfile.TemporaryDirectory(prefix="loadgen-tls-") as place:
         ca_file = Path(place) / "ca.pem"
-        with EmbeddedServer((*engine, "--tls", "--tls-write-ca", str(ca_file))) as server:
+        with EmbeddedServer(("--tls", "--tls-write-ca", str(ca_file))) as server:
             trusted = None if plan.insecure else escaped(str(ca_file))
             yield server, msgspec.structs.replace(plan, ca_file=trusted)

@@ -49,8 +49,7 @@ class ServerOptions:
             raise UsageError.of("--backlog", self.backlog, "give a number of 1 or more")
         if self.processes < 1:
             raise UsageError.of("--processes", self.processes, "give a number of 1 or more")
-        if self.engine not in ENGINES:
-            raise UsageError.of("--engine", self.engine, f"choose one of {', '.join(ENGINES)}")
+        self._check_engine()
         if self.udp and self.path:
             raise UsageError("--udp: a UNIX socket is a stream; leave out --unix")
         if self.udp and self.is_secure:
@@ -65,6 +64,15 @@ class ServerOptions:
             )
         if self.sink and self.is_timed:
             raise UsageError("--sink: it answers nothing; leave out --delay and --ledger")
+
+    def _check_engine(self) -> None:
+        if self.engine not in ENGINES:
+            raise UsageError.of("--engine", self.engine, f"choose one of {', '.join(ENGINES)}")
+        if self.engine == "native" and (self.is_secure or self.udp or self.is_timed):
+            raise UsageError(
+                "--engine native: answers over TLS or UDP, and those with a delay or in a ledger, "
+                "are made in Python; choose auto or python"
+            )
 
     @property
     def is_secure(self) -> bool:

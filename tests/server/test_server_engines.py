@@ -8,16 +8,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from command import loadgen
 from echoing import connect, echo, receive_all, turn_until_closed
 from hypothesis import given
 from hypothesis import strategies as st
-from server_engines import ENGINES, NATIVE, needs_native
+from server_engines import ENGINES, needs_native
 
-from loadgen.errors import LocalLimitError
+from loadgen.errors import LocalLimitError, UsageError
 from loadgen.net.target import Target
 from loadgen.server import EchoServer, ServerCounts, ServerOptions
 from loadgen.server.certificate import provided
@@ -237,15 +237,23 @@ class TestChoice:
         with EchoServer(ServerOptions(engine=engine)) as server:
             assert type(server._answers) is kind
 
-    @pytest.mark.parametrize("engine", [NATIVE, "auto"])
-    def test_over_tls_and_with_delays_is_python(self, engine: str) -> None:
+    def test_over_tls_and_with_delays_is_python(self) -> None:
         with (
-            provided(ServerOptions(engine=engine), None) as secured,
+            provided(ServerOptions(), None) as secured,
             EchoServer(secured) as secure,
-            EchoServer(ServerOptions(engine=engine, delay=FixedDelay(1))) as delayed,
+            EchoServer(ServerOptions(delay=FixedDelay(1))) as delayed,
         ):
             for server in (secure, delayed):
                 assert not isinstance(server._answers, NativeAnswers)
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"udp": True}, {"delay": FixedDelay(1)}, {"tls_cert": Path("cert.pem")}],
+        ids=["udp", "delay", "tls"],
+    )
+    def test_cannot_be_native_for_these(self, options: dict[str, Any]) -> None:
+        with pytest.raises(UsageError, match=r"--engine native: .* choose auto or python"):
+            ServerOptions(engine="native", **options)
 
     def test_without_the_module_is_python(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "loadgen.server._native", None)
