@@ -96,7 +96,7 @@ def found_in(record: RunRecord, rate_per_s: float) -> Found:
     percentiles_ns = [lag.percentile(percent) if lag else None for percent in (50, 99, 100)]
     p50_ns, p99_ns, max_ns = percentiles_ns
     if p50_ns is None or p99_ns is None or max_ns is None or not actual.messages:
-        raise UnavailableError("no message of the schedule was sent and answered")
+        raise UnavailableError("the lag of no message is known: loadgen was paused too often")
     return Found(
         kept=actual.messages_per_s / rate_per_s,
         lag_p50_us=p50_ns / 1e3,
