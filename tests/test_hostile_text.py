@@ -215,7 +215,9 @@ def test_a_search_for_the_highest_rate() -> None:
     looking = searches.wall_at(5000).search()
     record = Filled(HOSTILE).filled(searches.record_of(looking))
     steps = [max_rate_text.step_line(step) for step in record.steps]
-    said = printed([*max_rate_text.heading(HOSTILE), *steps, *max_rate_text.conclusion(record)])
+    said = printed(
+        [*max_rate_text.heading(HOSTILE, "native"), *steps, *max_rate_text.conclusion(record)]
+    )
     assert r"\x1b[2J" in said
     check_said(said)
     check_quiet(record.to_json().decode())

@@ -21,13 +21,18 @@ class EngineFacts(Protocol):
         """Why it is not the native engine; empty where it is, or where Python was asked for."""
 
 
+def name(engine: EngineName) -> str:
+    """Return ``engine`` for people."""
+    return _NAMES[engine]
+
+
 def in_words(run: EngineFacts) -> str:
     """Return the engine of ``run``, and the reason if there is one."""
     why = f" ({run.why_python})" if run.why_python else ""
-    return f"{_NAMES[run.engine]}{why}"
+    return f"{name(run.engine)}{why}"
 
 
 def notes(runs: Iterable[EngineFacts]) -> Iterator[Line]:
     """Yield once each reason for which any of ``runs`` took place in Python."""
     for reason in dict.fromkeys(run.why_python for run in runs if run.why_python):
-        yield from wrapped(f"({_NAMES['python']}: {reason})", style="faint")
+        yield from wrapped(f"({name('python')}: {reason})", style="faint")

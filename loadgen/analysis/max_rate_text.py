@@ -7,6 +7,7 @@ from typing import Final
 from loadgen.analysis import engine_text
 from loadgen.analysis.lines import Line, Style, aligned, wrapped
 from loadgen.analysis.max_rate import LoadStep, MaxRecord, StepResult
+from loadgen.results.instruments import EngineName
 from loadgen.units import format_count, format_duration_ns, format_rate
 
 _GROUPS: Final = ("", "", "", "service time", "response time")
@@ -25,10 +26,10 @@ _OUTCOMES: Final[dict[StepResult, tuple[str, Style]]] = {
 }
 
 
-def heading(promise: str) -> list[Line]:
-    """Return the lines above the steps."""
+def heading(promise: str, engine: EngineName) -> list[Line]:
+    """Return the lines above the steps, which ``engine`` is going to carry out."""
     return [
-        Line(f"looking for the highest rate with {promise}", "heading"),
+        Line(f"looking for the highest rate with {promise}, {engine_text.name(engine)}", "heading"),
         Line(_row(_GROUPS, _GROUP_WIDTHS), "faint"),
         Line(_row(_COLUMNS, _WIDTHS), "faint"),
     ]

@@ -204,7 +204,7 @@ def _usage(record: RunRecord) -> Iterator[Line]:
     if monitor is None or monitor.target is None:
         return
     target = monitor.target
-    used = _usage_in_words(usage_of(record, target, monitor)) or "too little to tell"
+    used = _usage_in_words(usage_of(record, target, monitor))
     yield labelled("the target", f"{used} ({_processes(target)})", "faint")
     if monitor.target_ended_at_s is not None:
         yield Line(f"  {end_of_target(monitor.target_ended_at_s)}", "bad")
@@ -223,7 +223,7 @@ def _usage_in_words(usage: Usage) -> str:
         words.append(f"{format_duration_ns(usage.cpu_per_message_ns)} a message")
     if usage.bytes_per_connection is not None:
         words.append(f"{format_bytes(usage.bytes_per_connection)} of memory a connection")
-    return ", ".join(words)
+    return ", ".join(words) or "too little to tell"
 
 
 def _processes(samples: ProcessSamples) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from loadgen._version import __version__
-from loadgen.analysis import backends_text
+from loadgen.analysis import backends_text, engine_text
 from loadgen.analysis.backends import BackendRuns, BackendsRecord, Grid
 from loadgen.analysis.lines import Line, wrapped
 from loadgen.analysis.summary import plan_in_words
-from loadgen.errors import UsageError
+from loadgen.engine import choice
+from loadgen.errors import LocalLimitError, UsageError
 from loadgen.net import backends
 from loadgen.net.target import Target
 from loadgen.plan import Plan
@@ -79,9 +80,18 @@ def table(record: BackendsRecord) -> Iterator[Line]:
 def _heading(plan: Plan, grid: Grid, target: str) -> Iterator[Line]:
     embedded = "" if plan.target else " (the embedded echo server; no target was named)"
     yield Line(f"loadgen {__version__}: {target}{embedded}", "heading")
-    yield from wrapped(plan_in_words(as_recorded(plan)), style="faint")
+    yield from wrapped(f"{plan_in_words(as_recorded(plan))}{_engine(plan, grid)}", style="faint")
     runnable = len(set(grid.backends) & set(backends.available()))
     yield from backends_text.announcement(grid, plan, runnable)
+
+
+def _engine(plan: Plan, grid: Grid) -> str:
+    """Return which engine all runs are going to have, in words; empty if that differs."""
+    engines = set()
+    for backend in grid.backends:
+        with contextlib.suppress(LocalLimitError):  # it is refused in its own row
+            engines.add(choice.of(msgspec.structs.replace(plan, backend=backend)).engine)
+    return f", {engine_text.name(engines.pop())}" if len(engines) == 1 else ""
 
 
 def _check_any(record: BackendsRecord) -> None:

@@ -16,6 +16,7 @@ from loadgen.analysis.max_rate import (
     check_promise,
     plan_of_step,
 )
+from loadgen.engine import choice
 from loadgen.errors import UsageError
 from loadgen.plan import Plan
 from loadgen.plan.redaction import as_recorded
@@ -30,7 +31,7 @@ _OPTION: Final = "--find-max"
 def search(
     plan: Plan, chosen: argparse.Namespace, surroundings: Surroundings, say: Say
 ) -> MaxRecord:
-    """Search, and ``say`` a line for each step. Raises UsageError."""
+    """Search, and ``say`` a line for each step. Raises UsageError, LocalLimitError."""
     promise = checks.parse_all(chosen.find_max, _OPTION)
     for option, path in (
         ("--connections-csv", chosen.connections_csv),
@@ -46,7 +47,8 @@ def search(
         raise UsageError("--find-max has conditions of its own; leave out --check")
     shortest_s = SHORTEST_STEP_S if chosen.duration_s is None else chosen.duration_s
     looking = Search(promise, check_plan(plan), shortest_s, plan.timestamp_sample)
-    say(max_rate_text.heading(chosen.find_max))
+    engine = choice.of(plan, surroundings.stand_in).engine
+    say(max_rate_text.heading(chosen.find_max, engine))
 
     def show(step: LoadStep) -> None:
         say([max_rate_text.step_line(step)])

@@ -61,9 +61,9 @@ def conclusion(limited_by: LimitedBy, found_per_s: float | None, *steps: LoadSte
 
 
 def test_the_heading_names_the_promise_and_stands_over_the_columns() -> None:
-    lines = [*max_rate_text.heading(PROMISE), max_rate_text.step_line(step(1000.0))]
+    lines = [*max_rate_text.heading(PROMISE, "native"), max_rate_text.step_line(step(1000.0))]
     assert [text_of(line) for line in lines] == [
-        "looking for the highest rate with service_p99<5ms",
+        "looking for the highest rate with service_p99<5ms, native engine",
         "                                     service time   response time",
         "      asked         got in flight     p50     p99     p50     p99",
         "    1 000/s     1 000/s      1.25    1 ms 1.50 ms 1.10 ms 1.75 ms  kept",
@@ -99,7 +99,7 @@ def test_a_step_ends_with_what_became_of_the_promise(made: LoadStep, end: str, s
 
 
 def curve_width() -> int:
-    return len(max_rate_text.heading(PROMISE)[-1].text)
+    return len(max_rate_text.heading(PROMISE, "native")[-1].text)
 
 
 def test_only_what_was_missed_is_named() -> None:

@@ -320,3 +320,8 @@ def test_a_long_plan_goes_on_in_the_next_line() -> None:
 def test_a_name_is_shown_with_the_address_that_was_used(fields: Any, words: str) -> None:
     lines = [line.text for line in summarise(healthy(target=TargetRecord(**fields)))]
     assert lines[0].endswith(f": {words}")
+
+
+def test_a_run_too_short_to_tell_what_it_used_says_so() -> None:
+    short = healthy(actual=actual(cpu_user_s=0.001, cpu_system_s=0.001))
+    assert "\n  this process too little to tell\n" in summary_of(short)

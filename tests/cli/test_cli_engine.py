@@ -20,6 +20,7 @@ from loadgen.server.embedded import EmbeddedServer
 Capture = pytest.CaptureFixture[str]
 
 MISSING = "the native module was not compiled when loadgen was installed"
+NAMES = {"native": "native engine", "python": "Python engine"}
 RUN = ("-c", "2", "-n", "5", "--json", "-")
 
 
@@ -39,10 +40,9 @@ def check_engine(done: Ended, engine: str, why_python: str = "") -> None:
     record = done.record
     assert record.actual.messages == 10
     assert (record.engine, record.why_python) == (engine, why_python)
-    name = {"native": "native engine", "python": "Python engine"}[engine]
     why = f" ({why_python})" if why_python else ""
     heading = in_one_line(done.stderr.partition("\n\n")[0])
-    assert heading.endswith(f", on {record.backend}, {name}{why}")
+    assert heading.endswith(f", on {record.backend}, {NAMES[engine]}{why}")
 
 
 # ---- where the native engine is there -----------------------------------------------------
@@ -65,6 +65,16 @@ def test_is_python_where_that_is_asked_for_and_no_reason_is_given(
     target: str, capfd: Capture
 ) -> None:
     check_engine(loadgen_here(capfd, target, *RUN, "--engine", "python"), "python")
+
+
+@pytest.mark.parametrize("engine", ["python", pytest.param("native", marks=NEEDS_NATIVE)])
+def test_a_table_of_backends_says_in_its_title_which_engine_they_have(
+    engine: str, target: str, capfd: Capture
+) -> None:
+    grid = ("--backend", "poll,select", "-c", "1", "-n", "5", "--rounds", "1", "--engine", engine)
+    said = loadgen_here(capfd, target, *grid).stdout
+    assert f"1 in flight per connection, {NAMES[engine]}\n" in said
+    assert said.count("engine") == 1
 
 
 # ---- where it cannot be had ---------------------------------------------------------------
@@ -117,6 +127,18 @@ def test_a_backend_without_native_code_is_served_in_python(
     assert (refused.code, refused.stdout) == (2, "")
     assert refused.stderr.startswith(f"loadgen: --engine native: {why}; choose --backend ")
     assert len(refused.stderr.splitlines()) == 1
+
+
+@NEEDS_NATIVE
+def test_a_table_of_backends_with_unlike_engines_has_none_in_its_title(
+    target: str, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selectors, "DevpollSelector", selectors.SelectSelector, raising=False)
+    grid = ("--backend", "poll,devpoll", "-c", "1", "-n", "5", "--rounds", "1")
+    said = loadgen_here(capfd, target, *grid).stdout
+    assert "1 in flight per connection\n" in said
+    assert said.count("engine") == 1
+    assert "(Python engine: there is no native code for devpoll)" in said
 
 
 def test_sockets_that_are_looked_into_are_served_in_python(target: str, capfd: Capture) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from command import ended, loadgen, loadgen_here, running
+from optional import NEEDS_NATIVE
 from searches import PROMISE, record_of, wall_at
 from servers import ScriptedServer, closes_after, echoes
 
@@ -60,7 +61,7 @@ def test_a_record_with_a_plan_that_cannot_be_is_refused() -> None:
 
 
 def test_the_curve_stands_in_columns() -> None:
-    heading = max_rate_text.heading(PROMISE)
+    heading = max_rate_text.heading(PROMISE, "native")
     lines = [max_rate_text.step_line(step) for step in wall_at(7300).search().steps]
     width = len(heading[-1].text)
     outcomes = {line.text[width:].strip().partition(":")[0] for line in lines}
@@ -94,14 +95,20 @@ def test_a_promise_that_fails_at_once(
     assert "no rate that was tried keeps errors<1" in done.stderr
 
 
-def test_it_is_written_to_a_file_too(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("engine", ["python", pytest.param("native", marks=NEEDS_NATIVE)])
+def test_it_is_written_to_a_file_too(
+    engine: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "max.json"
     with ScriptedServer(closes_after(1, 64)) as server:
         options = ("-c", "1", "--rate", "1", "-d", "100ms", "--find-max", "errors<1")
-        done = loadgen_here(capfd, server.address, *options, "--json", str(path))
+        chosen = ("--engine", engine, "--json", str(path))
+        done = loadgen_here(capfd, server.address, *options, *chosen)
     assert done.stderr == ""
-    assert "looking for the highest rate with errors<1" in done.stdout
-    assert len(from_json(path.read_bytes()).steps) == 1
+    first, *_ = done.stdout.splitlines()
+    name = {"native": "native engine", "python": "Python engine"}[engine]
+    assert first == f"looking for the highest rate with errors<1, {name}"
+    assert [step.engine for step in from_json(path.read_bytes()).steps] == [engine]
 
 
 def test_each_step_sends_what_came_from_standard_input() -> None:

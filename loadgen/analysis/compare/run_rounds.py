@@ -86,6 +86,9 @@ _MEANINGS: Final[Mapping[Verdict, str]] = {
 _FREE: Final = frozenset({"target", "checks", "seed", "watch", "sample_interval_s", "redact"})
 """Of the plan: what two sides may differ in."""
 
+_RESOLVED: Final = frozenset({"backend", "engine"})
+"""Of the plan: what ``auto`` leaves open. Two sides must share what it came to in the run."""
+
 
 def of_records(label: str, records: Sequence[RunRecord]) -> Rounds:
     """Return the rounds of ``records``, one at least."""
@@ -148,7 +151,7 @@ def _facts_of(record: RunRecord) -> dict[str, object]:
         **{
             f"plan: {name}": getattr(plan, name)
             for name in plan.__struct_fields__
-            if name not in _FREE
+            if name not in _FREE | _RESOLVED
         },
         "backend": record.backend,
         "engine": record.engine,

@@ -11,12 +11,25 @@ report, does so only if that much of the load was not made.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from loadgen.analysis.censoring import TOLERANCE
 from loadgen.analysis.verdict.rule_result import RuleResult, RuleResults
 from loadgen.results.record import RunRecord
 from loadgen.results.worker_records import AbsenceRecord, DroppedRecord
 from loadgen.units import format_count, format_share
+
+_ENGINES_DIFFER: Final = ": engine is "
+"""In a reason: what `loadgen.analysis.merge.unlike` says of two engines that were used."""
+
+_SAME_ENGINE: Final = (
+    "give --engine python to the master, or install loadgen where there is a C compiler on every "
+    "worker"
+)
+_SAME_RUN: Final = (
+    "use the same loadgen and the same Locust file everywhere, set the clocks, and keep other "
+    "clients off the master's port"
+)
 
 
 def workers(record: RunRecord) -> RuleResults:
@@ -67,8 +80,7 @@ def _dropped(dropped: Iterable[DroppedRecord]) -> Iterator[RuleResult]:
             "worker-reports-dropped",
             f"worker {each.name}: {reports} dropped, and their figures are missing; the first "
             f"because {each.reason}",
-            "use the same loadgen and the same Locust file everywhere, set the clocks, and keep "
-            "other clients off the master's port",
+            _SAME_ENGINE if _ENGINES_DIFFER in each.reason else _SAME_RUN,
         )
 
 

@@ -31,6 +31,7 @@ from loadgen.analysis.compare.run_rounds import of_records
 from loadgen.errors import RecordError
 from loadgen.net.failure import Cause, Phase
 from loadgen.results.delivered import Actual
+from loadgen.results.record import from_json
 from loadgen.results.verdict import Health
 
 
@@ -185,6 +186,26 @@ class TestUnlike:
             "backend: epoll and poll",
             "machine: kernel: 6.1 and 6.2",
         ]
+
+    @pytest.mark.parametrize(("field", "used"), [("engine", "python"), ("backend", "epoll")])
+    def test_auto_is_what_it_came_to(self, field: str, used: str) -> None:
+        base = of_records("base", [closed_loop(plan=plan(**{field: "auto"}))])
+        head = of_records("head", [closed_loop(plan=plan(**{field: used}))])
+        assert unlike(base, head) == []
+
+    def test_names_the_engine_once(self) -> None:
+        base = of_records("base", [closed_loop(plan=plan(engine="python"))])
+        native = closed_loop(plan=plan(engine="native"), engine="native")
+        assert unlike(base, of_records("head", [native])) == ["engine: python and native"]
+
+    def test_a_record_from_before_there_were_two_engines_is_one_of_python(self) -> None:
+        old = json.loads(closed_loop().to_json())
+        del old["engine"], old["plan"]["engine"]
+        base = of_records("base", [from_json(json.dumps(old).encode())])
+        asked_for = closed_loop(plan=plan(engine="python"))
+        assert unlike(base, of_records("head", [asked_for])) == []
+        native = closed_loop(engine="native")
+        assert unlike(base, of_records("head", [native])) == ["engine: python and native"]
 
     def test_versions_may_be_what_is_compared(self) -> None:
         newer = msgspec.structs.replace(

@@ -271,6 +271,29 @@ def test_the_record_names_whose_reports_were_dropped_and_why(collector: Collecto
     assert again.dropped == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_engine"),
+    [
+        ({"engine": "native"}, True),
+        ({"plan": changed_plan(engine="native")}, False),
+        ({"backend": "poll"}, False),
+    ],
+    ids=["engine", "engine-asked-for", "backend"],
+)
+def test_what_to_do_about_a_worker_with_another_engine(
+    changes: dict[str, Any], is_engine: bool, collector: Collector
+) -> None:
+    unlike = closed_loop(**changes)
+    for worker, each_record in {"a": closed_loop(), "b": closed_loop(), "c": unlike}.items():
+        receive(collector, worker, report(each_record, is_last=True))
+    health = collector.records()["Ping"].health
+    assert health is not None
+    [finding] = [each for each in health.findings if each.code == "worker-reports-dropped"]
+    assert ("--engine python" in finding.advice) is is_engine
+    assert ("C compiler" in finding.advice) is is_engine
+    assert ("the same Locust file" in finding.advice) is not is_engine
+
+
 UNLIKE: Final = msgspec.structs.replace(closed_loop(), plan=changed_plan(pipeline=7))
 
 
