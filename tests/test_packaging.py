@@ -81,7 +81,10 @@ def test_a_wheel_that_was_built_without_a_compiler_works(
     tree: Tree, source: Path, tmp_path: Path
 ) -> None:
     variables = distributions.without_compiler(tmp_path / "bin")
-    wheel = wheel_of(source, tmp_path, variables)
+    root = distributions.unpacked(source, tmp_path / "source")
+    for module in native_build.MODULES:
+        distributions.leave_former(module, root)
+    wheel = distributions.build("wheel", root, tmp_path / "wheel", variables)
     assert files_of(wheel) == {path for path in tree.installed if path.suffix != ".so"}
     check_works_in_python_alone(Path(sys.executable), installed(wheel), variables)
 
