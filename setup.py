@@ -33,7 +33,7 @@ def extension(source: Path) -> Extension:
 
 
 class BuildOptional(build_ext):
-    """Builds modules; of one that cannot be built, no file of a former build is packed."""
+    """Builds modules; of one that cannot be built, no file of a former build is left to be used."""
 
     def build_extension(self, ext: Extension) -> None:
         """Build one module. Raises what setuptools passes over, as the module is optional."""
@@ -42,6 +42,12 @@ class BuildOptional(build_ext):
         except Exception:
             Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
             raise
+
+    def copy_extensions_to_source(self) -> None:
+        """Put what was built into the tree, as for an editable install, and nothing else there."""
+        for ext in self.extensions:
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
+        super().copy_extensions_to_source()
 
 
 sources = sorted(Path("loadgen").glob("*/_native.c")) if has_limited_api else []
