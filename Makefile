@@ -78,9 +78,7 @@ clean:           ## Remove what the other commands have made
 	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .benchmarks .coverage .coverage.* .loadgen build dist
 	rm -rf *.egg-info loadgen/*/_native*.so
 
-# A compiler that has gone, or fails, must not leave the modules of a former time in their place.
 .venv/done: .venv/locked pyproject.toml $(NATIVE)
-	@rm -f loadgen/*/_native*.so
 	CC='$(CC)' $(BIN)/$(INSTALL) --no-deps --no-build-isolation --editable .
 	@ls loadgen/*/_native*.so > /dev/null 2>&1 || echo "The modules in C are not built: $(CC) is missing, \
 	or has failed. loadgen works without them, in Python alone, and takes longer for each message." >&2

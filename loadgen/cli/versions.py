@@ -7,10 +7,12 @@ from typing import Final
 
 from loadgen._version import __version__
 from loadgen.analysis.lines import Line, labelled
-from loadgen.engine import choice
+from loadgen.engine import choice, native
 from loadgen.net import backends, timestamps
 from loadgen.net.clock import wall_ns
+from loadgen.net.native_modules import Absence
 from loadgen.runner import environment
+from loadgen.server import native as native_server
 
 EXTRAS: Final = {
     "hdr": ("hdrhistogram",),
@@ -37,9 +39,18 @@ def details() -> Iterator[Line]:
     yield labelled("processor", f"{seen.cpu}, {seen.cpus_usable} of {seen.cpus} cores")
     yield labelled("libraries", ", ".join(map(" ".join, seen.libraries.items())))
     yield labelled("engine", f"{chosen.engine}{why}")
+    yield from _server_unless_alike()
     yield labelled("backends", ", ".join([f"{chosen.backend} (auto)", *others]))
     yield labelled("timestamps", _timestamps())
     yield labelled("extras", "; ".join(map(_extra, EXTRAS)))
+
+
+def _server_unless_alike() -> Iterator[Line]:
+    """Yield what the echo server answers with, where its module has fared otherwise."""
+    module = native_server.load()
+    absence = module if isinstance(module, Absence) else None
+    if absence != native.absence():
+        yield labelled("server", f"python: {absence.reason}" if absence else "native")
 
 
 def _timestamps() -> str:

@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 from typing_extensions import Buffer
 
+INTERFACE: int
+
 _Batch: TypeAlias = tuple[bytes, int, int, int, bytes, int, int, int]
 _Table: TypeAlias = tuple[Buffer, Buffer, tuple[_Batch, ...], Buffer, int]
 # slots, slot_of (by descriptor), batches, what is read into, and the type of time stamps

@@ -62,8 +62,8 @@ def _why_not(backend: str, obstacle: str) -> tuple[str, str]:
     """Return why ``backend`` cannot be had natively, and what to do; empty if it can."""
     if obstacle:
         return obstacle, "leave that out"
-    if not native.available():
-        return native.reason(), "install a C compiler, then loadgen again"
+    if absence := native.absence():
+        return absence
     if backend not in native.BACKENDS:
         usable = ", ".join(name for name in backends.available() if name in native.BACKENDS)
         return f"there is no native code for {backend}", f"choose --backend {usable}"

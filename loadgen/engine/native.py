@@ -1,22 +1,18 @@
 """The native half of the engine: whether it is there, and the tables that both halves share.
 
-Facts. `loadgen.engine._native` is compiled when loadgen is installed, where there is a C compiler;
-without one the engine runs in Python. What both must agree on stands in the C file and here: the
+Facts. `loadgen.engine._native` is compiled when loadgen is installed, where that can be done;
+without it the engine runs in Python. What both must agree on stands in the C file and here: the
 columns of a slot, which holds what the native half knows of a connection, and the fields of what
-goes in and comes back. All are 64-bit integers.
+goes in and comes back. All are 64-bit integers. A change to them raises
+`loadgen.net.native_modules.INTERFACE`.
 """
 
-import importlib
 from typing import Any, Final, NamedTuple
 
-_native: Any = None
-_reason = ""
-try:
-    _native = importlib.import_module("loadgen.engine._native")
-except ModuleNotFoundError:
-    _reason = "the native module was not compiled when loadgen was installed"
-except ImportError as error:
-    _reason = f"the native module cannot be loaded: {error}"
+from loadgen.net import native_modules
+from loadgen.net.native_modules import Absence
+
+_native: Final[Any] = native_modules.load("loadgen.engine._native")
 
 (
     AWAITED_BYTES,
@@ -90,12 +86,12 @@ that for kqueue has been compiled nowhere yet."""
 
 def available() -> bool:
     """Return whether the native half is there."""
-    return _native is not None
+    return absence() is None
 
 
-def reason() -> str:
-    """Return why it is not there; empty where it is."""
-    return _reason
+def absence() -> Absence | None:
+    """Return why it is not there; None where it is."""
+    return _native if isinstance(_native, Absence) else None
 
 
 def functions() -> Any:

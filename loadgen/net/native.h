@@ -1,4 +1,4 @@
-/* What the C modules have in common: arguments, the clock, time stamps.
+/* What the C modules have in common: their interface, arguments, the clock, time stamps.
 
    To be included first, behind the feature macros: it includes Python.h, with the limited API. */
 
@@ -22,6 +22,18 @@
 #ifndef KERNEL /* bench replaces the system calls, to measure what is left without them */
 #define KERNEL(call) call
 #endif
+
+/* ---- the interface --------------------------------------------------------------------------- */
+
+#ifndef LOADGEN_INTERFACE
+#define LOADGEN_INTERFACE 1 /* as in native_modules.py, which says when it is to be raised */
+#endif
+
+static inline int
+add_interface(PyObject *module)
+{
+    return PyModule_AddIntConstant(module, "INTERFACE", LOADGEN_INTERFACE);
+}
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 

@@ -97,7 +97,7 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots_of_module[] = {{0, NULL}};
+static PyModuleDef_Slot slots_of_module[] = {{Py_mod_exec, add_interface}, {0, NULL}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

@@ -2,6 +2,8 @@
 
 from selectors import SelectorKey
 
+INTERFACE: int
+
 def echo(
     ready: list[tuple[SelectorKey, int]], first: int, buffer: bytearray, is_sink: bool, /
 ) -> tuple[int, int, int, int, int]: ...

@@ -5,8 +5,11 @@ connection is done by `ImmediateAnswers`, in the same order.
 """
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
 
 from loadgen.errors import LocalLimitError
+from loadgen.net import native_modules
+from loadgen.net.native_modules import Absence
 from loadgen.net.pacing import Ready
 from loadgen.server.connections import ServerConnections
 from loadgen.server.immediate import ImmediateAnswers
@@ -46,6 +49,11 @@ class NativeAnswers(ImmediateAnswers):
             done += 1
 
 
+def load() -> ModuleType | Absence:
+    """Return the native module of the server, or why it cannot be had."""
+    return native_modules.load("loadgen.server._native")
+
+
 def immediate_answers(
     options: ServerOptions,
     peers: ServerConnections,
@@ -57,14 +65,11 @@ def immediate_answers(
     """
     sink = options.sink
     if options.engine != "python" and not options.is_secure:
-        try:
-            from loadgen.server._native import echo  # noqa: PLC0415 - it may not be there
-        except ImportError as error:
-            if options.engine == "native":
-                raise LocalLimitError(
-                    f"--engine native: this installation has no native module ({error}); "
-                    "install loadgen where there is a C compiler, or choose auto or python"
-                ) from error
-        else:
-            return NativeAnswers(peers, handlers, echo, sink=sink)
+        native = load()
+        if isinstance(native, ModuleType):
+            return NativeAnswers(peers, handlers, native.echo, sink=sink)
+        if options.engine == "native":
+            raise LocalLimitError(
+                f"--engine native: {native.reason}; {native.remedy}, or choose auto or python"
+            )
     return ImmediateAnswers(peers, handlers, sink=sink)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command import ROOT, Ended, check_refused, loadgen_here, redirected
+from native_build import MODULES, build, with_plain
 from optional import NEEDS_NATIVE, without_native
 from servers import ScriptedServer, echoes
 
@@ -102,8 +103,8 @@ def test_without_the_module_a_native_run_is_refused_before_it_begins(tmp_path: P
     assert server.accepted == 0
     assert (done.code, done.stdout) == (2, "")
     assert done.stderr == (
-        f"loadgen: --engine native: {MISSING}; install a C compiler, then loadgen again, or choose "
-        "auto or python\n"
+        f"loadgen: --engine native: {MISSING}; install a C compiler and the headers of Python "
+        "(python3-dev), then loadgen again, or choose auto or python\n"
     )
 
 
@@ -112,6 +113,27 @@ def test_without_the_module_a_table_of_backends_says_once_why(target: str, tmp_p
     done = redirected("", *grid, **without_native(tmp_path))
     assert done.code == 0, done.stderr
     assert in_one_line(done.stdout).count(f"(Python engine: {MISSING})") == 1
+
+
+def test_modules_of_another_version_are_not_used_and_loadgen_says_so(
+    target: str, tmp_path: Path
+) -> None:
+    """As after an update of a checkout in which they were not built anew."""
+    why = "the native module belongs to another version of loadgen"
+    for module in MODULES:
+        build(module, tmp_path, "-DLOADGEN_INTERFACE=-1")
+    former = with_plain(tmp_path)
+    check_engine(redirected("", target, *RUN, **former), "python", why)
+    said = details(redirected("", "--version", "-v", **former))
+    assert said["engine"] == f"python: {why}"
+    assert "server" not in said
+    for words in ((target, *RUN), ("server", "--port", "0")):
+        refused = redirected("", *words, "--engine", "native", **former)
+        assert (refused.code, refused.stdout) == (2, "")
+        assert f"--engine native: {why}; install loadgen again (in a checkout: make)" in (
+            refused.stderr
+        )
+        assert len(refused.stderr.splitlines()) == 1
 
 
 @NEEDS_NATIVE
@@ -191,6 +213,14 @@ def test_the_version_names_the_native_engine(capfd: Capture) -> None:
 def test_the_version_says_why_the_engine_is_python(tmp_path: Path) -> None:
     said = details(redirected("", "--version", "-v", **without_native(tmp_path)))
     assert said["engine"] == f"python: {MISSING}"
+    assert "server" not in said
+
+
+@NEEDS_NATIVE
+def test_the_version_names_the_server_where_its_module_has_fared_otherwise(tmp_path: Path) -> None:
+    hidden = without_native(tmp_path, ["loadgen.server._native"])
+    said = details(redirected("", "--version", "-v", **hidden))
+    assert (said["engine"], said["server"]) == ("native", f"python: {MISSING}")
 
 
 def test_the_version_tells_an_extra_that_is_not_there(

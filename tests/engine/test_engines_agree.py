@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from loadgen.engine import native
 
-pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason() or "it is there")
+pytestmark = pytest.mark.skipif(not native.available(), reason=str(native.absence()))
 
 BACKENDS: Final = [
     name for name in ("epoll", "poll", "select") if hasattr(native.functions(), f"wait_{name}")

@@ -3,6 +3,7 @@
 All of it is made of a copy of the tree, for an editable install leaves its modules in C there.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -112,6 +113,15 @@ def build(kind: str, root: Path, into: Path, variables: dict[str, str]) -> Path:
     run([sys.executable, "-c", program, into], root, variables)
     (found,) = into.iterdir()
     return found
+
+
+def leave_former(module: str, root: Path) -> None:
+    """Leave a file of ``module`` where a former build of the tree at ``root`` has put it."""
+    build_lib = f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
+    former = root.joinpath("build", build_lib, *module.split(".")).with_suffix(".abi3.so")
+    former.parent.mkdir(parents=True, exist_ok=True)
+    former.touch()
+    os.utime(former, (0, 0))  # its sources have changed since
 
 
 def unpacked(source: Path, into: Path) -> Path:

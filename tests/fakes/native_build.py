@@ -86,17 +86,22 @@ def build(module: str, into: Path, *flags: str) -> Path:
     return built
 
 
-def with_built(directory: Path) -> dict[str, str]:
-    """Return the variables with which Python imports what was built in ``directory``.
-
-    They are those for `SANITIZERS`, too, whose libraries must be loaded before everything else; the
-    test is skipped where the compiler has none. Leaks are not looked for: Python never frees all.
-    """
+def with_plain(directory: Path) -> dict[str, str]:
+    """Return the variables with which Python imports what was built in ``directory``."""
     (directory / "sitecustomize.py").write_text(_PREFERRED, encoding="utf-8")
+    return {"PYTHONPATH": os.pathsep.join([str(directory), str(ROOT)])}
+
+
+def with_built(directory: Path) -> dict[str, str]:
+    """Return the variables with which Python imports what was built there with `SANITIZERS`.
+
+    Their libraries must be loaded before everything else; the test is skipped where the compiler
+    has none. Leaks are not looked for: Python never frees all.
+    """
     # Without that of C++, what throws in a library such as Matplotlib's ends the process.
     libraries = [_library("libasan.so"), _library("libstdc++.so.6")]
     return {
-        "PYTHONPATH": os.pathsep.join([str(directory), str(ROOT)]),
+        **with_plain(directory),
         "PYTHONMALLOC": "malloc",  # else AddressSanitizer does not see the ends of objects
         "LD_PRELOAD": " ".join(libraries),
         "ASAN_OPTIONS": "detect_leaks=0",

@@ -2,11 +2,13 @@
 
 import importlib.metadata
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 from command import ROOT
+from native_build import MODULES
 
 from loadgen.engine import native
 
@@ -24,7 +26,9 @@ NEEDS_LOCUST: Final = pytest.mark.skipif(
     not _is_installed("locust"), reason="Locust is not installed"
 )
 
-NEEDS_NATIVE: Final = pytest.mark.skipif(not native.available(), reason=native.reason())
+NEEDS_NATIVE: Final = pytest.mark.skipif(
+    not native.available(), reason=f"no native engine: {native.absence()}"
+)
 
 _REFUSING: Final = """
 import sys
@@ -33,7 +37,7 @@ import sys
 class Absent:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name == "loadgen.engine._native":
+        if name in ABSENT:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
@@ -41,7 +45,8 @@ sys.meta_path.insert(0, Absent)
 """
 
 
-def without_native(folder: Path) -> dict[str, str]:
-    """Return the variables with which Python finds no native engine, as without a C compiler."""
-    (folder / "sitecustomize.py").write_text(_REFUSING, encoding="utf-8")
+def without_native(folder: Path, absent: Sequence[str] = MODULES) -> dict[str, str]:
+    """Return the variables with which Python finds no module in C, as without a compiler."""
+    text = f"ABSENT = {list(absent)!r}\n{_REFUSING}"
+    (folder / "sitecustomize.py").write_text(text, encoding="utf-8")
     return {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}

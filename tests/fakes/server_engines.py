@@ -1,14 +1,16 @@
 """The engines of the echo server, as parameters of a test."""
 
-from importlib.util import find_spec
+from types import ModuleType
 from typing import Final
 
 import pytest
 
-_IS_BUILT: Final = find_spec("loadgen.server._native") is not None
+from loadgen.server import native
+
+_MODULE: Final = native.load()
 
 needs_native = pytest.mark.skipif(
-    not _IS_BUILT, reason="the native module of the server is not built: no C compiler?"
+    not isinstance(_MODULE, ModuleType), reason=f"the server has no native module: {_MODULE}"
 )
 
 NATIVE: Final = pytest.param("native", marks=needs_native)

@@ -266,7 +266,9 @@ class TestChoice:
 
     def test_without_the_module_cannot_be_native(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "loadgen.server._native", None)
-        with pytest.raises(LocalLimitError, match=r"--engine native: .*C compiler"):
+        with pytest.raises(
+            LocalLimitError, match=r"--engine native: .*was not compiled.*C compiler"
+        ):
             EchoServer(ServerOptions(engine="native"))
 
     def test_of_an_engine_that_is_none_is_refused_before_a_process_serves(
