@@ -21,6 +21,10 @@ from loadgen.results.instruments import EngineName
 _TLS: Final = "messages go through TLS, which has no native path"
 
 
+SCRIPTED: Final = "code makes each message of a script, which has no native path"
+"""Why a load is Python whatever was asked for."""
+
+
 class Choice(NamedTuple):
     """What a run waits and exchanges messages with.
 

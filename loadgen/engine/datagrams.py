@@ -73,6 +73,7 @@ class DatagramChannel:
     _receive_into: ReceiveInto
     _receive_message_into: ReceiveMessageInto
     _push: Send
+    submits_in_bulk = False
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class DatagramChannel:
         self.interest = NOTHING
         self.transport: Transport | None = None
         self.in_flight = self.generation = self.submitted_ns = 0
-        self.is_ending = self.is_queued = False
+        self.is_ending = self.is_queued = self._has_news = False
         self.is_numbered = numbered
         self.matching: Matching = (Numbered if numbered else InOrder)(DatagramTally())
         self._match, self._add = self.matching.match, self.matching.add
@@ -103,15 +104,13 @@ class DatagramChannel:
         self._unstamped_left = self.index % stamp_every if stamp_every else sys.maxsize
         self._left = conversation.messages
         self._submitted = self._answered = self._bytes_sent = self._bytes_received = 0
-        self._position = self._dropped = 0
+        self._position = self._dropped = self._jitter_16ths = 0
         items = conversation.payloads.items
         self._only = items[0] if len(items) == 1 else None  # the one that is sent again and again
         self._unsent: bytes | None = None  # taken from the payloads, and not sent yet
         self._is_begun = self._is_scheduled = self._is_blocked = self._is_paused = False
-        self._has_news = False
         self._overdue_ns: int | None = None
         self._transit_ns: int | None = None
-        self._jitter_16ths = 0
 
     @property
     def index(self) -> int:
@@ -355,8 +354,6 @@ class DatagramChannel:
     def jitter_ns(self) -> int | None:
         """The jitter as of the last reply; None without two replies on one transport."""
         return self._jitter_16ths >> 4 if self._jitter_16ths else None
-
-    submits_in_bulk = False
 
     @property
     def is_open(self) -> bool:

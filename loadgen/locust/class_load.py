@@ -127,6 +127,8 @@ class ClassLoad:
             self._arrivals, model = self._model(number)
             dialer = dialer_of(plan, endpoint, None, stamped=not why_not)
             chosen = choice.of(plan)
+            if work.load_model == "scripted" and chosen.engine == "native":
+                chosen = chosen._replace(engine="python", why_python=choice.SCRIPTED)
             self.engine = assemble(plan, chosen, dialer, self.recorder, monotonic_ns, model)
             self.engine.pool.when_ended = self._ended
             self.engine.pool.when_lost = self._lost

@@ -13,6 +13,7 @@ from command import ROOT
 from locusts import LOAD, PACED, Locust, Locusts
 from optional import NEEDS_LOCUST, NEEDS_NATIVE, without_native
 
+from loadgen.engine.choice import SCRIPTED
 from loadgen.results.record import from_json
 from loadgen.server.embedded import EmbeddedServer
 
@@ -82,7 +83,8 @@ def engines_of_a_run(tmp_path: Path, *options: str) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("engine", ["python", pytest.param("native", marks=NEEDS_NATIVE)])
 def test_the_engine_is_that_which_was_asked_for(engine: str, tmp_path: Path) -> None:
-    assert engines_of_a_run(tmp_path, "--engine", engine) == {(engine, "")}
+    scripted = ("python", SCRIPTED if engine == "native" else "")
+    assert engines_of_a_run(tmp_path, "--engine", engine) == {(engine, ""), scripted}
 
 
 class TestWithoutTheNativeModule:
