@@ -30,6 +30,8 @@ from loadgen.net.transport import NOTHING, READ, ReceiveInto, Send
 NO_BATCH: Final = -1
 """What a connection awaits that has no batch of the fast path in flight; no read has that size."""
 
+_HALF_NS: Final = LONGEST_SEND_NS // 2
+
 
 class Batch(NamedTuple):
     """What the fast path sends, the size of the replies to it, and how many messages it holds.
@@ -127,10 +129,8 @@ class FastPath(ABC):
             self.sent_ns = middle_ns(began_ns, clock())
             self._cut_short(data, 0)
             return self._end_or_raise(error)
-        took_ns = clock() - began_ns
-        if took_ns > LONGEST_SEND_NS:  # noqa: PLR1730 - in line, as `middle_ns`: a call costs more
-            took_ns = LONGEST_SEND_NS
-        self.sent_ns = began_ns + took_ns // 2
+        took_ns = clock() - began_ns  # from here as `middle_ns`, in line: a call costs more
+        self.sent_ns = began_ns + (_HALF_NS if took_ns >= LONGEST_SEND_NS else took_ns // 2)
         return READ if size == len(data) else self._cut_short(data, size)
 
     def submit(self, intended_ns: int) -> int:
@@ -155,10 +155,9 @@ class FastPath(ABC):
             self.submitted_ns = self.sent_ns = middle_ns(began_ns, clock())
             self._cut_short(data, 0)
             return self._end_or_raise(error)
-        took_ns = clock() - began_ns
-        if took_ns > LONGEST_SEND_NS:  # noqa: PLR1730 - in line, as `middle_ns`: a call costs more
-            took_ns = LONGEST_SEND_NS
-        self.submitted_ns = self.sent_ns = began_ns + took_ns // 2
+        took_ns = clock() - began_ns  # as in `transmit`
+        half_ns = _HALF_NS if took_ns >= LONGEST_SEND_NS else took_ns // 2
+        self.submitted_ns = self.sent_ns = began_ns + half_ns
         return READ if size == len(data) else self._cut_short(data, size)
 
     @abstractmethod
