@@ -47,14 +47,14 @@ waited(long long found, int code)
     return PyLong_FromLongLong(found);
 }
 
-#ifdef __linux__
-/* Hang-ups and errors wake both sides, as in selectors. */
+/* Returns what `happened` means: hang-ups and errors wake both sides, as in selectors. */
 static int
-events_of_epoll(uint32_t events)
+events_of(unsigned happened, unsigned readable, unsigned writable)
 {
-    return (events & ~(uint32_t)EPOLLOUT ? READ : 0) | (events & ~(uint32_t)EPOLLIN ? WRITE : 0);
+    return (happened & ~writable ? READ : 0) | (happened & ~readable ? WRITE : 0);
 }
 
+#ifdef __linux__
 PyObject *
 wait_epoll(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
@@ -84,7 +84,7 @@ wait_epoll(PyObject *module, PyObject *const *args, Py_ssize_t given)
         code = errno;
     Py_END_ALLOW_THREADS
     for (int i = 0; i < found && i < most; i++)
-        events.at[i] = event(ready[i].data.fd, events_of_epoll(ready[i].events));
+        events.at[i] = event(ready[i].data.fd, events_of(ready[i].events, EPOLLIN, EPOLLOUT));
     close_all(&events, 1);
     return waited(found < most ? found : most, code);
 }
@@ -131,13 +131,9 @@ list_events(Watching *watching)
     for (long long i = 0; i < watching->count && found < watching->events.length; i++) {
         struct pollfd *each = &watching->watched[(watching->start % watching->count + i)
                                                  % watching->count];
-        int happened = each->revents;
-        if (happened & ~POLLOUT)
-            happened = READ | (happened & ~POLLIN ? WRITE : 0);
-        else if (happened)
-            happened = WRITE;
-        if (happened)
-            watching->events.at[found++] = event(each->fd, happened);
+        if (each->revents)
+            watching->events.at[found++] =
+                event(each->fd, events_of((unsigned short)each->revents, POLLIN, POLLOUT));
     }
     return found;
 }

@@ -35,6 +35,20 @@ add_interface(PyObject *module)
     return PyModule_AddIntConstant(module, "INTERFACE", LOADGEN_INTERFACE);
 }
 
+/* Defines a module of that name, with those functions, and with its interface. */
+#define DEFINE_MODULE(name, functions)                                                         \
+    static PyModuleDef_Slot slots_of_module[] = {{Py_mod_exec, add_interface}, {0, NULL}};      \
+    static struct PyModuleDef definition = {                                                   \
+        PyModuleDef_HEAD_INIT,                                                                 \
+        .m_name = name,                                                                        \
+        .m_methods = functions,                                                                \
+        .m_slots = slots_of_module,                                                            \
+    };                                                                                         \
+    PyMODINIT_FUNC PyInit__native(void)                                                        \
+    {                                                                                          \
+        return PyModuleDef_Init(&definition);                                                  \
+    }
+
 /* ---- arguments ------------------------------------------------------------------------------- */
 
 typedef struct {

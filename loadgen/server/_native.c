@@ -97,18 +97,4 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots_of_module[] = {{Py_mod_exec, add_interface}, {0, NULL}};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "loadgen.server._native",
-    .m_size = 0,
-    .m_methods = functions,
-    .m_slots = slots_of_module,
-};
-
-PyMODINIT_FUNC
-PyInit__native(void)
-{
-    return PyModuleDef_Init(&definition);
-}
+DEFINE_MODULE("loadgen.server._native", functions)
