@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 from command import ROOT
-from native_build import SANITIZERS, build, with_built
+from native_build import SANITIZERS, build, check_sanitized, with_built
 
 MODULE: Final = "loadgen.engine._native"
 PATIENCE_S: Final = 50.0
@@ -48,13 +48,7 @@ def run(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedPr
 
 def test_the_tests_find_no_wrong_access(sanitized: dict[str, str], tmp_path: Path) -> None:
     tests = [str(ROOT / "tests" / "engine" / name) for name in TESTS]
-    options = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={tmp_path}/t")
-    done = run(sanitized, "-m", "pytest", *options, *tests)
-    said = done.stdout[-3000:] + done.stderr[-3000:]
-    assert done.returncode == 0, said
-    assert "passed" in done.stdout
-    assert "runtime error" not in said
-    assert "Sanitizer" not in said
+    check_sanitized(sanitized, tmp_path / "t", PATIENCE_S, *tests)
 
 
 def test_they_would_find_one(sanitized: dict[str, str]) -> None:

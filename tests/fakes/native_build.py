@@ -11,6 +11,7 @@ end it where they find something, and say on its standard error what.
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from typing import Final
@@ -116,3 +117,25 @@ def _library(name: str) -> str:
     if not Path(path).is_absolute():  # the name alone is how cc says that it has none
         pytest.skip(f"the C compiler has no {name}")
     return path
+
+
+def check_sanitized(
+    environment: dict[str, str], basetemp: Path, patience_s: float, *tests: str
+) -> str:
+    """Run ``tests`` in a Python of that environment, finding nothing wrong; return its words."""
+    options = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:locust")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, f"--basetemp={basetemp}", *tests],
+        env={**environment, "PYTEST_ADDOPTS": ""},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=patience_s,
+        check=False,
+    )
+    said = done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.returncode == 0, said
+    assert " passed" in said
+    assert "runtime error" not in said
+    assert "Sanitizer" not in said
+    return said
