@@ -23,9 +23,10 @@ from bench.idle import is_idle, new_idle_side, run_idle
 from bench.tables import aims_table, at_most, formatted, spread
 from bench.ways import NATIVE, PYTHON, add_engine_option, engines
 from bench.yardstick import UnavailableError
+from loadgen.engine.channel import BUFFER_BYTES
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.datagrams import DatagramChannel
-from loadgen.engine.driver import BUFFER_BYTES, PythonDriver
+from loadgen.engine.driver import PythonDriver
 from loadgen.engine.engine import Engine
 from loadgen.engine.group import Group, new_stream
 from loadgen.engine.load_models import ClosedLoop

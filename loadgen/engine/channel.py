@@ -11,12 +11,15 @@ connection, with its state, failures and time-outs, stands beside it
 when something other than a message happens. A connection has one channel at a time in the selector.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from loadgen.engine.rows import RecordParts, RecordReplies, group_of
 from loadgen.net.failure import ConnectionFailed, Failure, Phase
 from loadgen.net.protocols import Decoder, FramingError
 from loadgen.net.transport import Transport
+
+BUFFER_BYTES: Final = 256 * 1024
+"""The size of the scratch space that channels read into."""
 
 
 class Channel(Protocol):

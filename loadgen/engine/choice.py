@@ -20,7 +20,6 @@ from loadgen.results.instruments import EngineName
 
 _TLS: Final = "messages go through TLS, which has no native path"
 
-
 SCRIPTED: Final = "code makes each message of a script, which has no native path"
 """Why a load is Python whatever was asked for."""
 

@@ -12,9 +12,9 @@ exchange of messages is the channels' own work in both. In which order it happen
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from loadgen.engine.channel import MessageChannel
+from loadgen.engine.channel import BUFFER_BYTES, MessageChannel
 from loadgen.engine.load_models import Due, LoadModel, LoadSchedule
 from loadgen.engine.pool import ConnectionPool
 from loadgen.engine.recorder import Recorder
@@ -22,8 +22,6 @@ from loadgen.engine.selector import BoundedSelector
 from loadgen.net.failure import Cause, ConnectionFailed
 from loadgen.net.pacing import Ready
 from loadgen.net.transport import READ
-
-BUFFER_BYTES: Final = 256 * 1024
 
 
 class Load(NamedTuple):

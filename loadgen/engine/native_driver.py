@@ -51,6 +51,7 @@ class NativeDriver(PythonDriver):
     def serve(self, load: Load) -> None:
         """Serve ``load`` from now on."""
         super().serve(load)
+        self._buffer = self._slots.buffer  # what was handed back is handled before any event
         self._bulk = load.recorder.bulk
         self._out = (self._bulk.replies, self._replied, self._others)
 
@@ -169,7 +170,8 @@ class NativeDriver(PythonDriver):
 
     def _failures(self, count: int) -> list[tuple[SlotChannel, int]]:
         connections, failed = self._load.pool.connections, self._failed.tolist()
-        pairs = zip(failed[0 : 2 * count : 2], failed[1 : 2 * count : 2], strict=True)
+        width = native.FAILED_COLUMNS
+        pairs = zip(failed[: width * count : width], failed[1 : width * count : width], strict=True)
         return [(cast(SlotChannel, connections[slot].messages), result) for slot, result in pairs]
 
     def _take_send(self, channel: SlotChannel, result: int) -> bool:

@@ -29,12 +29,14 @@ from loadgen.engine.handshakes import HandshakeTally
 from loadgen.engine.pauses import Booleans, Pauses
 from loadgen.engine.row_arrays import arrivals, columns, either, filled, unless
 from loadgen.engine.rows import (
+    COLUMNS,
     GROUP_MASK,
     GROUP_SHIFT,
     INDEX_MASK,
     KIND_SHIFT,
     READ_NS,
     REPLIES,
+    SEND_COLUMNS,
     SENT_NS,
     STAMP_NS,
     Bulk,
@@ -63,8 +65,6 @@ FLUSH_NS: Final = 100_000_000
 _MOST_IN_A_TURN: Final = 512
 """Rows of replies, or of sends, that are added in one turn at most."""
 
-_COLUMNS: Final = 6  # of a row of replies, a `Row`
-_SEND_COLUMNS: Final = 3  # of a row of a scheduled send
 _PARTS_COLUMNS: Final = 5  # of a `PartsRow`
 
 
@@ -158,11 +158,11 @@ class Recorder:
         before it ended that returned all that was ready: what the turn has read arrived since.
         """
         if self._wall_clock is None:
-            ends = len(self._rows) // _COLUMNS, self.bulk.replies_filled
+            ends = len(self._rows) // COLUMNS, self.bulk.replies_filled
             self._polls.append((*ends, polled_before_ns))
         is_old = polled_ns - self._flushed_ns >= FLUSH_NS
         most = max(self.bulk.replies_filled, self.bulk.sends_filled)
-        if is_old or most >= ROWS or len(self._rows) + len(self._sends) >= ROWS * _COLUMNS:
+        if is_old or most >= ROWS or len(self._rows) + len(self._sends) >= ROWS * COLUMNS:
             self._flushed_ns = polled_ns
             self.flush()
 
@@ -178,11 +178,11 @@ class Recorder:
             self._parts.clear()
         polls = np.array(self._polls, np.int64).reshape(-1, 3).T
         if self._rows:
-            rows = columns(self._rows, _COLUMNS)
+            rows = columns(self._rows, COLUMNS)
             self._rows.clear()
             self._flush_rows(rows, polls[0], polls[2])
         if bulk.replies_filled:
-            rows = filled(bulk.replies, bulk.replies_filled, _COLUMNS)
+            rows = filled(bulk.replies, bulk.replies_filled, COLUMNS)
             bulk.replies_filled = 0
             self._flush_rows(rows, polls[1], polls[2])
         self._polls.clear()
@@ -190,10 +190,10 @@ class Recorder:
     def _take_sends(self) -> Integers:
         """Return the rows of sends, in the order in which they took place."""
         bulk = self.bulk
-        sends = filled(bulk.sends, bulk.sends_filled, _SEND_COLUMNS)
+        sends = filled(bulk.sends, bulk.sends_filled, SEND_COLUMNS)
         bulk.sends_filled = 0
         if self._sends:
-            others = columns(self._sends, _SEND_COLUMNS)
+            others = columns(self._sends, SEND_COLUMNS)
             self._sends.clear()
             sends = np.concatenate((sends, others), axis=1) if sends.size else others
             sends = sends[:, np.argsort(sends[-1], kind="stable")]

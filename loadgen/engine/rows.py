@@ -14,14 +14,16 @@ Row = tuple[int, int, int, int, int, int]
 to messages that were sent at one time. ``intended_ns`` is 0 in a closed loop. For ``stamp_ns`` see
 `loadgen.net.timestamps`; where it is a time, it is that of the last reply."""
 
-ORIGIN, REPLIES, INTENDED_NS, SENT_NS, STAMP_NS, READ_NS = range(6)
-"""The columns of a `Row`."""
+ORIGIN, REPLIES, INTENDED_NS, SENT_NS, STAMP_NS, READ_NS, COLUMNS = range(7)
+"""The columns of a `Row`, and how many there are."""
 
 RecordReplies = Callable[[Row], None]
 
 SendRow = tuple[int, int, int]
 """(intended_ns, free_ns, sent_ns) of a scheduled send: when it was due, when a connection had
 become free for it, and when it was sent."""
+
+SEND_COLUMNS: Final = 3
 
 PartsRow = tuple[int, int, int, int, int]
 """(sent_ns, first_stamp_ns, first_read_ns, stamp_ns, read_ns): one reply that was read in several
@@ -56,6 +58,6 @@ class Bulk:
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
-        self.replies = array("q", bytes(8 * 6 * rows))
-        self.sends = array("q", bytes(8 * 3 * rows))
+        self.replies = array("q", bytes(8 * COLUMNS * rows))
+        self.sends = array("q", bytes(8 * SEND_COLUMNS * rows))
         self.replies_filled = self.sends_filled = 0

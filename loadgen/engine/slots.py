@@ -19,7 +19,7 @@ from collections.abc import Hashable
 from typing import Any, Final
 
 from loadgen.engine import native
-from loadgen.engine.channel import Host
+from loadgen.engine.channel import BUFFER_BYTES, Host
 from loadgen.engine.conversation import Conversation
 from loadgen.engine.fast_path import NO_BATCH, Batch
 from loadgen.engine.native import NativeBatch
@@ -29,8 +29,6 @@ from loadgen.net.clock import Clock
 from loadgen.net.protocols import Delimiter, Echo, Framing
 from loadgen.net.timestamps import ANCILLARY_BYTES, NOT_ASKED, OPTION, bound_by, stamp_of
 from loadgen.net.transport import READ_AND_WRITE, Transport
-
-BUFFER_BYTES: Final = 256 * 1024
 
 LONGEST_KNOWN_BYTES: Final = 65_536
 """Replies that are longer are not compared with one that was decoded."""
